@@ -1,0 +1,7 @@
+"""Captioned images in, uint8 tensors out. Nothing here knows a model."""
+
+from .captions import CLASS_NAMES, captions
+from .images import LabelledImages, load_images
+from .pixels import from_uint8, to_uint8, to_unit
+
+__all__ = ["CLASS_NAMES", "LabelledImages", "captions", "from_uint8", "load_images", "to_uint8", "to_unit"]

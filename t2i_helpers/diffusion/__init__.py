@@ -1,0 +1,7 @@
+"""The mathematics of guided sampling, over any U-Net: it sees tensors, never datasets or files."""
+
+from .guidance import GUIDERS, make_guider
+from .sampling import Samples, sample
+from .schedulers import SCHEDULERS, make_scheduler
+
+__all__ = ["GUIDERS", "SCHEDULERS", "Samples", "make_guider", "make_scheduler", "sample"]

@@ -1,0 +1,35 @@
+"""The noise schedule of a preset, as any of diffusers' schedulers by name."""
+
+import diffusers
+
+from ..errors import UnknownName
+
+# name: (class, what it needs beyond the preset's betas)
+SCHEDULERS = {
+    "ddpm": ("DDPMScheduler", {}),
+    "ddim": ("DDIMScheduler", {"set_alpha_to_one": True, "clip_sample": False}),
+    "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "lms": ("LMSDiscreteScheduler", {}),
+    "euler": ("EulerDiscreteScheduler", {}),
+}
+
+
+def make_scheduler(preset, name: str | None = None):
+    """The diffusers scheduler `name` (one of SCHEDULERS, by default the preset's) over the preset's betas.
+
+    Timesteps are "leading", as in the thesis: 50 steps of 1000 start at t = 980.
+    """
+    name = preset.scheduler if name is None else name
+    if name not in SCHEDULERS:
+        raise UnknownName("scheduler", name, SCHEDULERS)
+    class_name, extra = SCHEDULERS[name]
+    return getattr(diffusers, class_name)(
+        num_train_timesteps=preset.train_timesteps,
+        beta_schedule=preset.beta_schedule,
+        beta_start=preset.beta_start,
+        beta_end=preset.beta_end,
+        timestep_spacing="leading",
+        **extra,
+    )

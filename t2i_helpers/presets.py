@@ -1,0 +1,147 @@
+"""Every number of the thesis, once.
+
+`thesis` is what sections 3.2-3.4 of the thesis's text state, faults included; `improved` lists only what differs.
+`full` is an A100; `demo` a laptop CPU in minutes; `smoke` is CI in seconds. A size changes how much, never what:
+how long to train, how many steps to sample, and where data and text embeddings come from when there is no hub.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+from .errors import UnknownName
+
+DOWN, CROSS = "DownBlock2D", "CrossAttnDownBlock2D"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One experiment, completely. Change a field with ``dataclasses.replace(preset, field=value)``."""
+
+    dataset: str
+    variant: str
+    size: str
+
+    # images
+    data_source: str                     # "hub" (a mirror is read first) or "embedded"
+    resolution: int                      # pixels a side
+    channels: int
+    pixel_range: tuple[float, float]     # what the U-Net sees; files and figures are always uint8 or [0, 1]
+    caption: str                         # "{}" becomes the class name
+
+    # text
+    text_encoder: str                    # "clip", "minilm", "bert" or a local folder
+    max_length: int                      # tokens, padding included
+
+    # U-Net
+    block_channels: tuple[int, ...]
+    down_blocks: tuple[str, ...]         # the up path is its mirror
+    layers_per_block: int
+    cross_attention_dim: int
+    attention_head_dim: int              # passed on as it is; diffusers 0.42 reads it as the number of heads
+
+    # noise: DDPM over train_timesteps, the network predicts epsilon
+    beta_schedule: str
+    beta_start: float
+    beta_end: float
+    train_timesteps: int
+
+    # training: AdamW on the mean squared error of epsilon
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+    checkpoint_epochs: int               # a checkpoint is kept every so many epochs
+    max_steps: int | None                # stops earlier than `epochs` when set
+    caption_dropout: float               # probability of training on the empty caption
+    ema_decay: float | None              # exponential moving average of the weights, used for sampling
+    gradient_clip: float | None          # largest global gradient norm
+    warmup_steps: int                    # linear learning-rate warm-up
+    bf16: bool                           # on GPUs that have it
+
+    # sampling
+    scheduler: str
+    sample_steps: int
+    seed: int
+    guidance_scales: tuple[float, ...]   # w of eps_null + w (eps_cond - eps_null)
+
+
+THESIS = {
+    "mnist": dict(                                                                            # section 3.2
+        resolution=28, channels=1, pixel_range=(0.0, 1.0), caption="A handwritten digit {}",
+        max_length=8,
+        block_channels=(32, 64, 64, 32), down_blocks=(DOWN, CROSS, CROSS, DOWN), layers_per_block=2,
+        cross_attention_dim=512, attention_head_dim=8,                                        # 3,140,385 parameters
+        beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
+        batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5, caption_dropout=0.0,
+        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 5, 10, 20, 50, 100),
+    ),
+    "cifar10": dict(                                                                          # section 3.3
+        resolution=32, channels=3, pixel_range=(-1.0, 1.0), caption="A photo of a {}",
+        max_length=77,
+        block_channels=(128, 256, 256, 512), down_blocks=(DOWN, CROSS, CROSS, DOWN), layers_per_block=2,
+        cross_attention_dim=512, attention_head_dim=32,                                       # 87,983,363, not ~45M
+        beta_schedule="linear", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
+        batch_size=128, learning_rate=1e-4, weight_decay=0.01, epochs=50, checkpoint_epochs=10, caption_dropout=0.1,
+        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 2, 5, 10),
+    ),
+    "wikiart": dict(                                                                          # section 3.4
+        resolution=128, channels=3, pixel_range=(-1.0, 1.0), caption="A painting in the style of {}",
+        max_length=77,
+        block_channels=(128, 256, 512, 512, 1024), down_blocks=(DOWN, CROSS, CROSS, CROSS, DOWN), layers_per_block=2,
+        cross_attention_dim=512, attention_head_dim=32,                                       # 347,990,531, not ~150M
+        beta_schedule="linear", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
+        batch_size=16, learning_rate=1e-5, weight_decay=0.01, epochs=100, checkpoint_epochs=10, caption_dropout=0.1,
+        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 2, 5, 10),
+    ),
+}
+
+VARIANTS = {
+    "thesis": dict(ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False),
+    "improved": dict(pixel_range=(-1.0, 1.0), caption_dropout=0.1, ema_decay=0.9999, gradient_clip=1.0,
+                     warmup_steps=500, bf16=True),
+}
+
+SIZES = {
+    "full": dict(data_source="hub", text_encoder="clip", max_steps=None),
+    "demo": dict(data_source="embedded", text_encoder="minilm", max_steps=None),
+    "smoke": dict(data_source="embedded", text_encoder="minilm", max_steps=4, batch_size=8, warmup_steps=0,
+                  sample_steps=3),
+}
+
+# What a laptop changes of one dataset, and what a short run changes of `improved`.
+DEMO = {
+    "mnist": dict(batch_size=64, epochs=10, sample_steps=25),
+}
+SHORT_RUN = dict(ema_decay=0.999, warmup_steps=100)
+
+DATASETS = tuple(THESIS)
+
+
+def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
+    """The preset of `dataset` ("mnist", "cifar10", "wikiart") as `variant` at `size`; UnknownName otherwise."""
+    for kind, name, known in (("dataset", dataset, THESIS), ("variant", variant, VARIANTS), ("size", size, SIZES)):
+        if name not in known:
+            raise UnknownName(kind, name, known)
+    short = SHORT_RUN if variant == "improved" and size == "demo" else {}
+    numbers = THESIS[dataset] | VARIANTS[variant] | SIZES[size] | short
+    if size == "demo":
+        numbers |= DEMO.get(dataset, {})
+    return Preset(dataset=dataset, variant=variant, size=size, **numbers)
+
+
+def preset_hash(preset: Preset) -> str:
+    """Twelve hexadecimal digits that change when any field of `preset` does."""
+    text = json.dumps(to_dict(preset), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def to_dict(preset: Preset) -> dict:
+    """The preset's fields as JSON holds them: tuples become lists."""
+    return json.loads(json.dumps(dataclasses.asdict(preset)))
+
+
+def from_dict(fields: dict) -> Preset:
+    """The preset that `to_dict` turned into `fields`."""
+    return Preset(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

@@ -1,0 +1,67 @@
+"""What a result was made from and with: the record that lies beside every figure, run and checkpoint."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+
+from .paths import ROOT, atomic_write
+from .presets import Preset, preset_hash, to_dict
+
+LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "torchvision", "matplotlib")
+CODE = ("t2i_helpers", "pyproject.toml", "notebooks/*.py")
+
+
+def git_state() -> dict:
+    """The commit and whether the code differs from it; both None outside a git checkout."""
+
+    def git(*arguments):
+        result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    try:
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", *CODE)
+    except OSError:
+        commit = changes = None
+    return {"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that decide a number."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def device_name(device) -> str:
+    """A device in words: the GPU's name, or the processor's."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def record(preset: Preset, device, **more) -> dict:
+    """Everything needed to walk a number back to its run; `more` adds seeds, data, checkpoint, counts, times."""
+    return {
+        **git_state(),
+        "preset": to_dict(preset),
+        "preset_hash": preset_hash(preset),
+        "versions": versions(),
+        "device": device_name(device),
+        **more,
+    }
+
+
+def file_hash(path) -> str:
+    """The first 16 hexadecimal digits of a file's SHA-256."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def write_json(path, content: dict) -> Path:
+    """Write `content` as readable JSON, all or nothing."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    return Path(path)

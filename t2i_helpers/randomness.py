@@ -1,0 +1,16 @@
+"""Random numbers that depend on names, not on history: the key of a draw is all it takes to repeat it."""
+
+import hashlib
+
+
+def seed_from(*key) -> int:
+    """A 63-bit seed from any printable key, e.g. ``seed_from(seed, "noise", step)``."""
+    digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator(*key, device="cpu"):
+    """A fresh ``torch.Generator`` on `device`, seeded by `key`."""
+    import torch
+
+    return torch.Generator(device).manual_seed(seed_from(*key))

@@ -1,0 +1,206 @@
+"""The training loop. Every random number is a function of (seed, what it is for, step), so a resumed run draws the
+same data order, timesteps, noise and dropped captions as one that was never stopped, on any number of processes."""
+
+import contextlib
+import signal
+import threading
+import time
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import is_bf16_available
+from diffusers.training_utils import EMAModel
+from tqdm.auto import tqdm
+
+from ..data import captions, from_uint8, load_images
+from ..diffusion import make_scheduler
+from ..errors import BadValue
+from ..models import CaptionPipeline, build_unet, caption_table
+from ..provenance import record
+from ..randomness import generator, seed_from
+from .run import Run
+
+
+def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps) -> torch.Tensor:
+    """L = || eps - eps_theta(x_t, t, c) ||^2, the mean over pixels, with x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
+
+    x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in 0..T-1. DDPM, Ho et al. 2020, eq. 14.
+    """
+    x_t = noise_scheduler.add_noise(x_0, noise, timesteps)
+    return F.mse_loss(unet(x_t, timesteps, c).sample.float(), noise)
+
+
+def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, sample_every: int = 500) -> Run:
+    """Train `preset` into the run folder `out`; the same call again resumes where the last one stopped.
+
+    Ends after ``preset.epochs`` epochs or `max_steps` steps in all. Ctrl-C (or SIGTERM) ends after the step in hand
+    and leaves a checkpoint. Raises BadCheckpoint where `out` holds a run of another preset, data or seed.
+    """
+    accelerator = Accelerator(mixed_precision="bf16" if preset.bf16 and _has_fast_bf16() else "no")
+    if preset.batch_size % accelerator.num_processes:
+        raise BadValue(f"batches of {preset.batch_size} do not split over {accelerator.num_processes} processes evenly")
+    trainer = _Trainer(preset, Run(out), accelerator)
+    steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
+    if steps_to_do < 1:
+        raise BadValue(f"max_steps = {steps_to_do}: train for at least 1 step")
+    with _stop_requested() as stop:
+        trainer.fit(steps_to_do, stop, state_every, sample_every)
+    return trainer.run
+
+
+class _Trainer:
+    """What one training holds in memory: images and captions resident on the device, network, optimizer, average."""
+
+    def __init__(self, preset, run, accelerator):
+        self.preset, self.run, self.accelerator = preset, run, accelerator
+        device = accelerator.device
+        dataset = load_images(preset, "train")
+        self.steps_per_epoch = -(-len(dataset) // preset.batch_size)
+        self.last_step = self.steps_per_epoch * preset.epochs
+        self.images, self.labels = dataset.images.to(device), dataset.labels.to(device)
+        self.table = caption_table(preset.text_encoder, captions(preset), preset.max_length).to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_from(preset.seed, "weights"))
+            unet = build_unet(preset)
+        optimizer = torch.optim.AdamW(unet.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay,
+                                      fused=device.type == "cuda" and preset.bf16)
+        self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
+        self.bare_unet = accelerator.unwrap_model(self.unet)
+        self.ema = EMAModel(self.bare_unet.parameters(), decay=preset.ema_decay) if preset.ema_decay else None
+        self.noise_scheduler = make_scheduler(preset, "ddpm")
+        description = record(preset, device, seed=preset.seed, data_source=dataset.source,
+                             data_fingerprint=dataset.fingerprint, training_images=len(dataset),
+                             text_encoder=preset.text_encoder, processes=accelerator.num_processes,
+                             precision=accelerator.mixed_precision)
+        self.step, self.seconds = 0, 0.0
+        if run.open(description):
+            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.ema)
+        run.forget_after(self.step)
+
+    def fit(self, steps_to_do, stop, state_every, sample_every):
+        """Steps until `steps_to_do` are done or `stop` is set, with everything that is written on the way."""
+        main, preset = self.accelerator.is_main_process, self.preset
+        rows, began = [], time.monotonic() - self.seconds
+        bar = tqdm(total=steps_to_do, initial=min(self.step, steps_to_do), unit="step", disable=not main)
+        while self.step < steps_to_do and not stop.is_set():
+            epoch, _ = divmod(self.step, self.steps_per_epoch)
+            loss = self.train_step()
+            self.step += 1
+            self.seconds = time.monotonic() - began
+            rows.append({"step": self.step, "epoch": epoch + 1, "loss": loss, "seconds": self.seconds})
+            bar.update()
+            if self.step % 10 == 0:
+                rows = self.log(rows, bar)
+            epoch_ends = self.step % self.steps_per_epoch == 0
+            if epoch_ends and (epoch + 1) % preset.checkpoint_epochs == 0:
+                self.save_pipeline(kept_as=f"epoch-{epoch + 1:03d}")
+            if self.step % sample_every == 0:
+                self.draw_grid()
+            if self.step % state_every == 0 and self.step < steps_to_do:
+                rows = self.log(rows, bar)
+                self.save_state()
+        bar.close()
+        self.log(rows, bar)
+        self.save_state()
+        self.save_pipeline()
+
+    def train_step(self) -> torch.Tensor:
+        """One AdamW step; returns the loss, still on the device."""
+        preset, device = self.preset, self.accelerator.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = preset.learning_rate * min(1.0, (self.step + 1) / max(1, preset.warmup_steps))
+        x_0, c, noise, timesteps = self.batch(device)
+        with self.accelerator.autocast():
+            loss = training_loss(self.unet, self.noise_scheduler, x_0, c, noise, timesteps)
+        self.accelerator.backward(loss)
+        if preset.gradient_clip:
+            self.accelerator.clip_grad_norm_(self.unet.parameters(), preset.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.step(self.bare_unet.parameters())
+        return loss.detach()
+
+    def batch(self, device):
+        """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step) alone."""
+        preset, step = self.preset, self.step
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = torch.randperm(len(self.labels), generator=generator(preset.seed, "order", epoch))
+        chosen = order[place * preset.batch_size:(place + 1) * preset.batch_size].to(device)
+        rng = generator(preset.seed, "step", step, device=device)
+        x_0 = from_uint8(self.images[chosen], preset.pixel_range)                        # [n, c, h, w]
+        noise = torch.randn(x_0.shape, generator=rng, device=device)
+        timesteps = torch.randint(preset.train_timesteps, (len(chosen),), generator=rng, device=device)
+        dropped = torch.rand(len(chosen), generator=rng, device=device) < preset.caption_dropout
+        rows = torch.where(dropped, len(self.table) - 1, self.labels[chosen])            # the last row is the empty caption
+        share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+        return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
+
+    def log(self, rows, bar):
+        """Write finished rows; returns the empty list that collects the next ones. Losses leave the device here."""
+        rows = [row | {"loss": round(float(row["loss"]), 6), "seconds": round(row["seconds"], 2)} for row in rows]
+        if rows and self.accelerator.is_main_process:
+            bar.set_postfix(loss=f"{rows[-1]['loss']:.4f}")
+            self.run.log(rows)
+        return []
+
+    def save_state(self):
+        if self.accelerator.is_main_process:
+            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, self.ema)
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """The U-Net with its averaged weights, where there are some."""
+        if self.ema is not None:
+            self.ema.store(self.bare_unet.parameters())
+            self.ema.copy_to(self.bare_unet.parameters())
+        try:
+            yield CaptionPipeline.for_preset(self.preset, self.bare_unet)
+        finally:
+            if self.ema is not None:
+                self.ema.restore(self.bare_unet.parameters())
+
+    def save_pipeline(self, kept_as=None):
+        if self.accelerator.is_main_process:
+            with self.averaged() as pipeline:
+                self.run.save_pipeline(pipeline, kept_as)
+
+    def draw_grid(self):
+        """One image a caption (at most 16), at w = 2, into samples/."""
+        if not self.accelerator.is_main_process:
+            return
+        from torchvision.utils import make_grid, save_image
+
+        prompts = captions(self.preset)[:16]
+        with self.averaged() as pipeline:
+            pipeline.set_progress_bar_config(disable=True)
+            images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
+        folder = self.run.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        save_image(make_grid(images.cpu(), nrow=8, padding=1), folder / f"step-{self.step:06d}.png")
+
+
+@contextlib.contextmanager
+def _stop_requested():
+    """An event that Ctrl-C and SIGTERM set, so that a run ends between two steps; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def request(number, frame):
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    earlier = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _has_fast_bf16() -> bool:
+    return torch.cuda.is_available() and is_bf16_available()

@@ -1,0 +1,161 @@
+"""A run folder: what a training was told (config.json), what it measured (metrics.jsonl), where it stands
+(state.safetensors), and the pipeline it has so far, so that the folder is itself a checkpoint."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .. import presets
+from ..errors import BadCheckpoint, OutputError
+from ..models import CaptionPipeline
+from ..paths import atomic_write
+from ..provenance import write_json
+
+
+class Run:
+    """The files of one training in `folder`."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.config_file = self.folder / "config.json"
+        self.metrics_file = self.folder / "metrics.jsonl"
+        self.state_file = self.folder / "state.safetensors"
+
+    def open(self, record: dict) -> bool:
+        """Start or resume; True if there is a state to resume from.
+
+        Raises BadCheckpoint where the folder belongs to another preset or other data, OutputError where it cannot
+        be written or holds something else.
+        """
+        if not self.config_file.exists():
+            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+                raise OutputError(f"{self.folder} exists and is no run: choose another --out")
+            write_json(self.config_file, record)
+            return False
+        earlier = self.config()
+        for name in _identity(record):
+            old, new = _identity(earlier).get(name), _identity(record)[name]
+            if old != new:
+                raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r}, not {new!r}: choose another --out")
+        return self.state_file.exists()
+
+    def config(self) -> dict:
+        """What the run was started with."""
+        try:
+            return json.loads(self.config_file.read_text())
+        except (OSError, ValueError) as error:
+            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): choose another --out") from error
+
+    def metrics(self) -> list[dict]:
+        """One dictionary a step: step (from 1), epoch (from 1), loss, seconds of training so far."""
+        return read_metrics(self.metrics_file)
+
+    def log(self, rows: list[dict]) -> None:
+        """Append `rows` to the metrics."""
+        with self.metrics_file.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+    def forget_after(self, step: int) -> None:
+        """Drop metrics of steps that a kill left after the last saved state."""
+        kept = [line for line in self.metrics_file.read_text().splitlines()
+                if line.endswith("}") and json.loads(line)["step"] <= step] if self.metrics_file.exists() else []
+        with atomic_write(self.metrics_file) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept))
+
+    def save_state(self, step: int, seconds: float, unet, optimizer, ema) -> None:
+        """Everything the next step depends on, as one safetensors file. Random numbers need no state: see loop.py."""
+        tensors = {f"unet.{name}": value for name, value in unet.state_dict().items()}
+        for index, slots in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
+        if ema is not None:
+            tensors |= {f"ema.{index}": value for index, value in enumerate(ema.shadow_params)}
+        tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
+        with atomic_write(self.state_file) as temporary:
+            save_file(tensors, temporary, metadata={"step": str(step), "seconds": str(seconds)})
+
+    def load_state(self, unet, optimizer, ema) -> tuple[int, float]:
+        """Restore what `save_state` wrote; (steps done, seconds of training). BadCheckpoint if it is damaged."""
+        try:
+            with safe_open(self.state_file, "pt") as file:
+                metadata = file.metadata()
+                groups = {"unet": {}, "optimizer": {}, "ema": {}}
+                for name in file.keys():
+                    group, _, rest = name.partition(".")
+                    groups[group][rest] = file.get_tensor(name)
+        except (OSError, SafetensorError, KeyError) as error:
+            raise BadCheckpoint(f"{self.state_file} is damaged ({error}): delete the folder {self.folder} and train "
+                                "again, or choose another --out") from error
+        unet.load_state_dict(groups["unet"])
+        slots = {}
+        for name, value in groups["optimizer"].items():
+            index, slot = name.split(".")
+            slots.setdefault(int(index), {})[slot] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
+        if ema is not None:
+            ema.optimization_step = int(metadata["step"])
+            for index, parameter in enumerate(ema.shadow_params):
+                parameter.copy_(groups["ema"][str(index)])
+        return int(metadata["step"]), float(metadata["seconds"])
+
+    def save_pipeline(self, pipeline: CaptionPipeline, kept_as: str | None = None) -> None:
+        """Make this folder a checkpoint of `pipeline`; with `kept_as`, also keep a copy in that subfolder."""
+        for target in [self.folder, *([self.folder / kept_as] if kept_as else [])]:
+            fresh = self.folder / ".saving"
+            shutil.rmtree(fresh, ignore_errors=True)
+            pipeline.save_pretrained(fresh)
+            for file in sorted(fresh.rglob("*.*")):
+                destination = target / file.relative_to(fresh)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(destination)
+            shutil.rmtree(fresh)
+
+
+def read_metrics(path) -> list[dict]:
+    """The rows of a metrics.jsonl; BadCheckpoint, naming file and line, where it is missing or cut short."""
+    number = 0
+    try:
+        rows = []
+        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+            rows.append(json.loads(line))
+        return rows
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"{path}, line {number}: {error}; train again, or restore the file") from error
+
+
+def _identity(record) -> dict:
+    """What must not change between the parts of one run: all but how its network is sampled and how long it goes on."""
+    later = ("scheduler", "sample_steps", "guidance_scales", "max_steps", "epochs", "checkpoint_epochs")
+    preset = {name: value for name, value in record.get("preset", {}).items() if name not in later}
+    return preset | {"data_fingerprint": record.get("data_fingerprint")}
+
+
+def export(run_folder, out) -> Path:
+    """A copy of a run's checkpoint to ship in `out`: float16 safetensors, config.json, metrics.jsonl, sidecar.
+
+    The sidecar is the run's configuration with the training it really had: steps, images seen, seconds, final loss.
+    """
+    from ..models import load_pipeline
+    from ..provenance import file_hash
+
+    run, out = Run(run_folder), Path(out)
+    rows, record = run.metrics(), run.config()
+    pipeline = load_pipeline(str(run.folder), device="cpu")
+    pipeline.unet.half()
+    pipeline.save_pretrained(out)
+    for file in (run.config_file, run.metrics_file):
+        shutil.copyfile(file, out / file.name)
+    preset = presets.from_dict(record["preset"])
+    losses = [row["loss"] for row in rows[-100:]]
+    record |= {
+        "steps": rows[-1]["step"],
+        "images_seen": rows[-1]["step"] * preset.batch_size,
+        "training_seconds": rows[-1]["seconds"],
+        "mean_loss_of_last_100_steps": sum(losses) / len(losses),
+        "weights": "exponential moving average, float16" if preset.ema_decay else "float16",
+        "weights_sha256_16": file_hash(out / "unet" / "diffusion_pytorch_model.safetensors"),
+    }
+    return write_json(out / "provenance.json", record)

@@ -74,7 +74,7 @@ def sample(
 
 
 def alpha_bar(scheduler, t) -> torch.Tensor:
-    """abar_t, the share of signal left at timestep `t`; interpolated in sigma where `t` is not whole, as schedulers do."""
+    """abar_t, the share of signal left at `t`; where `t` is not whole, interpolated in sigma as schedulers do."""
     table = scheduler.alphas_cumprod.to(torch.float64).cpu()
     t = float(t)
     low = int(t)

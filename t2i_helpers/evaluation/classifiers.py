@@ -29,8 +29,10 @@ class DigitClassifier(nn.Module):
         super().__init__()
 
         def block(inputs, outputs):
-            convolutions = [(inputs, outputs), (outputs, outputs)]
-            layers = [m for i, o in convolutions for m in (nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU())]
+            layers = []
+            for channels in (inputs, outputs):
+                convolution = nn.Conv2d(channels, outputs, 3, padding=1, bias=False)
+                layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
             return [*layers, nn.MaxPool2d(2)]
 
         self.features = nn.Sequential(                                   # [n, 1, 28, 28]
@@ -60,12 +62,6 @@ def predict(classifier, images: torch.Tensor, batch_size: int = 500) -> torch.Te
     return torch.cat([classifier(part).argmax(1) for part in images.split(batch_size)])
 
 
-def prompt_accuracy(images: torch.Tensor, labels: torch.Tensor, classifier=None) -> float:
-    """The share of `images` ([n, 1, 28, 28] in [0, 1]) that the classifier reads as the class they were asked for."""
-    classifier = classifier or load_classifier(images.device)
-    return float((predict(classifier, images).cpu() == labels.cpu()).float().mean())
-
-
 def train_classifier(images, labels, *, epochs: int = 8, batch_size: int = 128, seed: int = 0) -> DigitClassifier:
     """AdamW with a one-cycle learning rate on digits shifted by up to two pixels. uint8 [n, 1, 28, 28], int64 [n]."""
     torch.manual_seed(seed_from(seed, "classifier"))
@@ -93,12 +89,12 @@ def main():
     began = time.monotonic()
     classifier = train_classifier(train.images, train.labels)
     seconds = time.monotonic() - began
-    weights = {name: value.half() if value.is_floating_point() else value for name, value in classifier.state_dict().items()}
     with atomic_write(FOLDER / "model.safetensors") as temporary:
-        save_file(weights, temporary)
-    accuracy = prompt_accuracy(test.images.float() / 255, test.labels, load_classifier())
-    sidecar = record(preset, "cpu", data_source=train.source, data_fingerprint=train.fingerprint, training_seconds=seconds,
-                     training_images=len(train), test_images=len(test), test_accuracy=accuracy, weights="float16")
+        save_file(classifier.half().state_dict(), temporary)
+    accuracy = float((predict(load_classifier(), test.images.float() / 255) == test.labels).float().mean())
+    sidecar = record(preset, "cpu", data_source=train.source, data_fingerprint=train.fingerprint,
+                     training_images=len(train), training_seconds=round(seconds), test_images=len(test),
+                     test_accuracy=accuracy, weights="float16")
     del sidecar["preset"], sidecar["preset_hash"]          # only its data were used
     write_json(FOLDER / "provenance.json", sidecar)
     print(f"test accuracy {accuracy:.4f} after {seconds:.0f} s")

@@ -13,7 +13,8 @@ from ..data import captions, to_unit
 from ..diffusion import make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue
 from ..paths import CHECKPOINTS
-from .text import caption_table, load_text_encoder
+from ..provenance import file_hash
+from .text import IN_WORDS, caption_table, load_text_encoder
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class CaptionPipeline(DiffusionPipeline):
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(preset=preset)
         self.preset = presets.from_dict(preset)
+        self.folder: Path | None = None         # where it was loaded from
 
     @classmethod
     def for_preset(cls, preset: presets.Preset, unet) -> "CaptionPipeline":
@@ -78,6 +80,11 @@ class CaptionPipeline(DiffusionPipeline):
         images = torch.cat([part.images for part in parts])
         return GeneratedImages(to_unit(images, preset.pixel_range), parts[0].forward_passes)
 
+    @property
+    def encoder_in_words(self) -> str:
+        """The text encoder by its full name, for captions: a stand-in is called one."""
+        return IN_WORDS.get(self.preset.text_encoder, self.preset.text_encoder)
+
     def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""
         preset = self.preset
@@ -102,12 +109,28 @@ def load_pipeline(name: str, variant: str = "improved", device=None) -> CaptionP
     if name in presets.DATASETS and not folder.is_dir():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
     if not (folder / "model_index.json").is_file():
-        raise BadCheckpoint(f"no checkpoint in {folder}: train one (t2i train {name if name in presets.DATASETS else 'DATASET'})"
-                            " or name a folder that holds a model_index.json")
+        raise BadCheckpoint(f"no checkpoint in {folder}: train one with t2i train, or name a folder that holds a "
+                            "model_index.json")
     try:
-        pipeline = CaptionPipeline.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+        pipeline = CaptionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
     except (OSError, ValueError, TypeError, KeyError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise BadCheckpoint(f"{folder} cannot be read ({reason}): train again, or restore the folder") from error
     pipeline.unet.eval()
+    pipeline.folder = folder
     return pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def describe_checkpoint(folder) -> dict:
+    """The facts a figure's sidecar needs of the checkpoint in `folder`: weights, preset, data, encoder, length."""
+    folder = Path(folder)
+    config = json.loads((folder / "config.json").read_text())
+    rows = (folder / "metrics.jsonl").read_text().splitlines()
+    kept = ("preset_hash", "git_commit", "data_source", "data_fingerprint", "text_encoder", "seed")
+    return {
+        "checkpoint": folder.name,
+        "weights_sha256_16": file_hash(folder / "unet" / "diffusion_pytorch_model.safetensors"),
+        "training_steps": json.loads(rows[-1])["step"],
+        "batch_size": config["preset"]["batch_size"],
+        **{name: config[name] for name in kept},
+    }

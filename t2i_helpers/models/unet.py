@@ -33,3 +33,26 @@ def build_unet(preset, text_dim: int | None = None):
         attention_head_dim=preset.attention_head_dim,
         **projection,
     )
+
+
+def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]]:
+    """(block, shape of what it gives) for one image on its way through the U-Net, in the order of the forward pass."""
+    import torch
+
+    rows, config = [], unet.config
+    blocks = {"conv_in": unet.conv_in, **{f"down {i}": block for i, block in enumerate(unet.down_blocks)},
+              "middle": unet.mid_block, **{f"up {i}": block for i, block in enumerate(unet.up_blocks)},
+              "conv_out": unet.conv_out}
+
+    def note(name):
+        return lambda block, inputs, output: rows.append(
+            (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))
+
+    hooks = [block.register_forward_hook(note(name)) for name, block in blocks.items()]
+    x = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size, device=unet.device)
+    c = torch.zeros(1, text_length, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
+    with torch.inference_mode():
+        unet(x, 0, c)
+    for hook in hooks:
+        hook.remove()
+    return rows

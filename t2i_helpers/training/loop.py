@@ -133,7 +133,7 @@ class _Trainer:
         noise = torch.randn(x_0.shape, generator=rng, device=device)
         timesteps = torch.randint(preset.train_timesteps, (len(chosen),), generator=rng, device=device)
         dropped = torch.rand(len(chosen), generator=rng, device=device) < preset.caption_dropout
-        rows = torch.where(dropped, len(self.table) - 1, self.labels[chosen])            # the last row is the empty caption
+        rows = torch.where(dropped, len(self.table) - 1, self.labels[chosen])        # the last row is the empty caption
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
 
@@ -183,7 +183,7 @@ class _Trainer:
 
 @contextlib.contextmanager
 def _stop_requested():
-    """An event that Ctrl-C and SIGTERM set, so that a run ends between two steps; a second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C and SIGTERM set, so that a run ends between two steps; a second one interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

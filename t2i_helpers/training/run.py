@@ -115,15 +115,16 @@ class Run:
 
 
 def read_metrics(path) -> list[dict]:
-    """The rows of a metrics.jsonl; BadCheckpoint, naming file and line, where it is missing or cut short."""
-    number = 0
+    """The rows of a metrics.jsonl; BadCheckpoint, naming file and line, where it is missing, empty or cut short."""
+    rows = []
     try:
-        rows = []
-        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+        for line in Path(path).read_text().splitlines():
             rows.append(json.loads(line))
-        return rows
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"{path}, line {number}: {error}; train again, or restore the file") from error
+        raise BadCheckpoint(f"{path}, line {len(rows) + 1}: {error}; train again, or restore the file") from error
+    if not rows:
+        raise BadCheckpoint(f"{path} is empty; train again, or restore the file")
+    return rows
 
 
 def _identity(record) -> dict:

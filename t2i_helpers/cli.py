@@ -1,0 +1,222 @@
+"""The front door: `t2i COMMAND`. It reads arguments and prints; the work is done in the rooms.
+
+Heavy libraries are imported inside the commands, so that `t2i --help` answers at once.
+"""
+
+import dataclasses
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from . import presets
+from .errors import BadCheckpoint, BadValue, OutputError, T2IError, UnknownName
+from .paths import RUNS, check_writable
+
+Dataset = Annotated[str, tyro.conf.Positional]
+
+
+def doctor(json: bool = False) -> None:
+    """Say what is here: device, versions, data and model sources, and what would run.
+
+    Args:
+        json: print JSON.
+    """
+    from .doctor import report
+
+    found = report()
+    print(json_module.dumps(found, indent=2) if json else _as_lines(found))
+
+
+def train(
+    dataset: Dataset,
+    /,
+    variant: str = "improved",
+    size: str = "demo",
+    out: Path | None = None,
+    max_steps: int | None = None,
+    source: str | None = None,
+    encoder: str | None = None,
+    seed: int | None = None,
+) -> None:
+    """Train a model; the same command again resumes. Ctrl-C leaves a usable checkpoint.
+
+    Args:
+        dataset: mnist (cifar10 and wikiart have presets, but no reader yet).
+        variant: thesis or improved.
+        size: full, demo or smoke.
+        out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE].
+        max_steps: stop after so many steps in all.
+        source: hub or embedded, instead of the size's data source.
+        encoder: clip, minilm, bert or a local folder, instead of the size's text encoder.
+        seed: instead of the thesis's 422.
+    """
+    preset = presets.get(dataset, variant, size)
+    changes = {"data_source": source, "text_encoder": encoder, "seed": seed}
+    preset = dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
+    from .training import train as run_training
+
+    run = run_training(preset, out or RUNS / f"{dataset}-{variant}-{size}", max_steps=max_steps)
+    print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
+
+
+def sample(
+    dataset: Dataset,
+    /,
+    prompt: tuple[str, ...] = (),
+    out: Path | None = None,
+    checkpoint: Path | None = None,
+    w: tuple[float, ...] = (2.0,),
+    steps: int | None = None,
+    scheduler: str | None = None,
+    seed: int | None = None,
+) -> None:
+    """Draw a picture of prompts (rows) against guidance scales (columns); a row starts from one noise image.
+
+    Args:
+        dataset: mnist, cifar10 or wikiart.
+        prompt: one or more texts, such as "A handwritten digit 5".
+        out: the PNG to write.
+        checkpoint: a checkpoint folder [the shipped `improved` one].
+        w: guidance scales of eps_null + w (eps_cond - eps_null).
+        steps: sampling steps, 1 to 1000.
+        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
+        seed: of the first prompt's noise; the next prompts count on from it.
+    """
+    if out is None or out.suffix.lower() != ".png":
+        raise OutputError(f"--out {out}: name a file that ends in .png")
+    if not prompt:
+        raise BadValue('no prompt: give --prompt with at least one text, such as "A handwritten digit 5"')
+    if not w:
+        raise BadValue("no guidance scale: give --w with at least one number")
+    pipe = _pipeline(dataset, checkpoint)
+    check_writable(out)
+    import torch
+    from torchvision.utils import make_grid, save_image
+
+    from .paths import atomic_write
+
+    first = pipe.preset.seed if seed is None else seed
+    seeds = range(first, first + len(prompt))
+    columns = [pipe(list(prompt), w=scale, steps=steps, scheduler=scheduler, seeds=seeds).images for scale in w]
+    grid = make_grid(torch.stack(columns, 1).flatten(0, 1).cpu(), nrow=len(w), padding=2, pad_value=1.0)
+    with atomic_write(out) as temporary:
+        save_image(grid, temporary)
+    print(f"{len(prompt) * len(w)} images in {out}; text: {pipe.encoder_in_words}")
+
+
+def evaluate(
+    dataset: Dataset,
+    /,
+    checkpoint: Path | None = None,
+    w: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0),
+    samples: int = 200,
+    steps: int | None = None,
+    scheduler: str | None = None,
+    json: Path | None = None,
+) -> None:
+    """Measure how often images show what their prompt asked for, at each guidance scale.
+
+    Args:
+        dataset: mnist.
+        checkpoint: a checkpoint folder [the shipped `improved` one].
+        w: guidance scales.
+        samples: images a scale.
+        steps: sampling steps, 1 to 1000.
+        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
+        json: also write the rows to this file.
+    """
+    pipe = _pipeline(dataset, checkpoint)
+    from .evaluation import evaluate_prompts
+
+    _write_rows(evaluate_prompts, json, pipe, w, samples, steps=steps, scheduler=scheduler)
+
+
+def bench(what: Dataset = "sample", /, json: Path | None = None) -> None:
+    """Measure the speed of this machine.
+
+    Args:
+        what: sample, the U-Net's forward pass at several batch sizes.
+        json: also write the rows to this file.
+    """
+    from .evaluation.bench import BENCHES
+
+    if what not in BENCHES:
+        raise UnknownName("benchmark", what, BENCHES)
+    _write_rows(BENCHES[what], json)
+
+
+def figures(size: str = "demo") -> None:
+    """Draw every figure of the report again from the shipped checkpoints, into figures/.
+
+    Args:
+        size: demo or full, the number of sampling steps; smoke draws into build/ instead.
+    """
+    preset = presets.get("mnist", "improved", size)
+    from .data import load_images
+    from .models import load_pipeline
+    from .reporting.export import export
+    from .reporting.mnist import all_figures
+
+    pipes = {variant: load_pipeline("mnist", variant) for variant in presets.VARIANTS}
+    for shown in all_figures(pipes, load_images(preset), preset.sample_steps):
+        export(shown, preset, pipes["improved"].device)
+        print(f"{shown.name}.{shown.format}  {shown.facts['wall_seconds']} s")
+
+
+COMMANDS = {command.__name__: command for command in (doctor, train, sample, evaluate, bench, figures)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command. Errors a user can mend are one line on stderr and exit status 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="t2i", args=arguments, description=__doc__.splitlines()[0])
+    except T2IError as error:
+        print(f"t2i: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("t2i: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _pipeline(dataset, checkpoint):
+    """The pipeline of `checkpoint`, which must draw `dataset`."""
+    presets.get(dataset)
+    from .models import load_pipeline
+
+    pipe = load_pipeline(str(checkpoint or dataset))
+    if pipe.preset.dataset != dataset:
+        raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not on {dataset}: name another "
+                            f"--checkpoint, or sample {pipe.preset.dataset}")
+    return pipe
+
+
+def _write_rows(measure, path, *arguments, **options):
+    if path is not None:
+        check_writable(path)
+    rows = measure(*arguments, **options)
+    for row in rows:
+        print("  ".join(f"{name} {_short(value)}" for name, value in row.items()))
+    if path is not None:
+        from .provenance import git_state, versions, write_json
+
+        write_json(path, {**git_state(), "versions": versions(), "rows": rows})
+
+
+def _short(value):
+    if isinstance(value, list):
+        return "–".join(_short(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _as_lines(found, indent="") -> str:
+    lines = []
+    for name, value in found.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", _as_lines(value, indent + "  ")]
+        else:
+            shown = (", ".join(value) or "none") if isinstance(value, list) else value
+            lines.append(f"{indent}{name}: {shown}")
+    return "\n".join(lines)

@@ -1,0 +1,166 @@
+"""Figures 1-7 of the thesis (section 3.2), drawn from checkpoints of both variants with the same seeds.
+
+`pipes` is {"thesis": pipeline, "improved": pipeline}; every picture puts one above or beside the other.
+"""
+
+import json
+
+import torch
+
+from ..data import captions, from_uint8, to_unit
+from ..diffusion import make_scheduler
+from ..models import describe_checkpoint
+from ..training import read_metrics
+from .drawing import COLOURS, footnote, image_grid, new_figure
+from .export import exhibit
+
+SWEEP = (0, 1, 2, 3, 5, 10, 20)         # the columns of Figure 7
+
+
+@exhibit("fig01_denoising", "png")
+def denoising(pipes, steps: int, digit: int = 5, w: float = 2.0, columns: int = 9):
+    """Figure 1: x_t and the clean image it implies, from pure noise to a digit."""
+    figure, axes = new_figure(len(pipes), 1, 1.75 * len(pipes))
+    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
+        trace = []
+        prompt = captions(pipe.preset)[digit]
+        pipe([prompt], w=w, steps=steps, seeds=[pipe.preset.seed],
+             callback=lambda step, x_t, x_0: trace.append(torch.stack([x_t[0], x_0[0]])))
+        shown = torch.linspace(0, len(trace) - 1, columns).long().tolist()
+        strip = torch.stack([trace[i] for i in shown], 1)                         # [2, columns, c, h, w]
+        labels = [f"step {i + 1}" for i in shown]
+        image_grid(axis, to_unit(strip, pipe.preset.pixel_range), ["$x_t$", r"$\hat{x}_0$"], labels,
+                   f"{variant}: “{prompt}”, w = {w:g}")
+    return _noted(figure, pipes, steps, images=len(pipes), seeds=[422], w=[w])
+
+
+@exhibit("fig02_digits_w5", "png")
+def guided_digits(pipes, steps: int, samples: int = 2):
+    """Figure 2: the ten digits with guidance, w = 5."""
+    return _digits(pipes, steps, w=5.0, samples=samples)
+
+
+@exhibit("fig03_dataset", "png")
+def dataset_samples(dataset, rows: int = 4):
+    """Figure 3: real digits, one column a class."""
+    found = [torch.nonzero(dataset.labels == label)[:rows, 0] for label in range(len(dataset.captions))]
+    images = dataset.images[torch.stack(found, 1)].float() / 255                  # [rows, 10, 1, 28, 28]
+    figure, axes = new_figure(1, 1, 2.7)
+    image_grid(axes[0, 0], images, column_labels=range(10))
+    footnote(figure, f"the first {rows} of each class of {len(dataset):,} images; {dataset.source}")
+    return figure, _of_data(dataset) | {"images": rows * len(dataset.captions)}
+
+
+@exhibit("fig04_digits_no_cfg", "png")
+def unguided_digits(pipes, steps: int, samples: int = 2):
+    """Figure 4: the ten digits without guidance (w = 1), from the same noise as Figure 2."""
+    return _digits(pipes, steps, w=1.0, samples=samples)
+
+
+@exhibit("fig05_empty_prompts", "png")
+def empty_prompts(pipes, steps: int, samples: int = 20):
+    """Figure 5: the empty caption at w = 5, where guidance has nothing to amplify: eps_cond is eps_null."""
+    figure, axes = new_figure(len(pipes), 1, 1.75 * len(pipes))
+    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
+        images = pipe([""] * samples, w=5.0, steps=steps).images
+        image_grid(axis, images.unflatten(0, (2, -1)), title=f"{variant}: “”, w = 5")
+    return _noted(figure, pipes, steps, images=samples * len(pipes), seeds=[422, 422 + samples - 1], w=[5])
+
+
+@exhibit("fig06_loss", "pdf")
+def loss_curves(pipes):
+    """Figure 6: the training loss of each variant, from its run's metrics.jsonl.
+
+    Their heights are not comparable: the variants see pixels of different ranges, and one drops captions.
+    """
+    figure, axes = new_figure(1, 1, 2.6)
+    axis = axes[0, 0]
+    for variant, pipe in pipes.items():
+        rows = read_metrics(pipe.folder / "metrics.jsonl")
+        steps, losses = torch.tensor([row["step"] for row in rows]), torch.tensor([row["loss"] for row in rows])
+        window = max(1, min(50, len(losses) // 4))
+        smooth = losses.unfold(0, window, 1).mean(1)                              # [n - window + 1]
+        axis.plot(steps, losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
+        axis.plot(steps[window - 1:], smooth, color=COLOURS[variant], label=f"{variant} (mean of {window} steps)")
+    axis.set(yscale="log", xlabel="training step", ylabel=r"loss $\Vert\epsilon-\epsilon_\theta\Vert^2$")
+    axis.legend()
+    footnote(figure, training_note(pipes))
+    return figure, {"checkpoints": _checkpoints(pipes)}
+
+
+@exhibit("fig07_guidance_sweep", "png")
+def guidance_sweep(pipes, steps: int, scales=SWEEP):
+    """Figure 7: digits (rows) against guidance scales (columns), every row from one noise image."""
+    figure, axes = new_figure(1, len(pipes), 4.9)
+    for axis, (variant, pipe) in zip(axes[0], pipes.items()):
+        prompts = captions(pipe.preset)
+        columns = [pipe(prompts, w=w, steps=steps).images for w in scales]
+        image_grid(axis, torch.stack(columns, 1), range(10), [f"{w:g}" for w in scales], f"{variant}, w =")
+    return _noted(figure, pipes, steps, images=10 * len(scales) * len(pipes), seeds=[422, 431], w=list(scales))
+
+
+@exhibit("forward_noising", "png")
+def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 600, 700, 800, 999)):
+    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps for one digit and one noise, and the two weights under it."""
+    scheduler = make_scheduler(preset, "ddpm")
+    x_0 = from_uint8(dataset.images[:1], preset.pixel_range).expand(len(timesteps), -1, -1, -1)
+    noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
+    x_t = scheduler.add_noise(x_0, noise, torch.tensor(timesteps))                # [len(timesteps), 1, 28, 28]
+    figure, axes = new_figure(2, 1, 2.6, height_ratios=(1, 2))
+    image_grid(axes[0, 0], to_unit(x_t, preset.pixel_range)[None], column_labels=[f"t = {t}" for t in timesteps])
+    abar = scheduler.alphas_cumprod
+    axes[1, 0].plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", color=COLOURS["improved"])
+    axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", color=COLOURS["thesis"])
+    axes[1, 0].set(xlabel="timestep t")
+    axes[1, 0].legend()
+    return figure, _of_data(dataset) | {"timesteps": list(timesteps)}
+
+
+def _digits(pipes, steps, w, samples):
+    figure, axes = new_figure(len(pipes), 1, 0.75 + 0.62 * samples * len(pipes))
+    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
+        prompts = captions(pipe.preset) * samples
+        images = pipe(prompts, w=w, steps=steps).images                           # [samples * 10, 1, 28, 28]
+        image_grid(axis, images.unflatten(0, (samples, -1)), column_labels=range(10), title=f"{variant}, w = {w:g}")
+    return _noted(figure, pipes, steps, images=10 * samples * len(pipes), seeds=[422, 421 + 10 * samples], w=[w])
+
+
+def training_note(pipes) -> str:
+    """What trained each checkpoint, in one line; a stand-in encoder is named here."""
+    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['batch_size']} digits"
+            for variant, facts in _checkpoints(pipes).items()]
+    encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
+    return f"{', '.join(told)}; text: {', '.join(encoders)}"
+
+
+def _noted(figure, pipes, steps, *, images, seeds, w):
+    footnote(figure, f"{training_note(pipes)}; DDPM, {steps} steps")
+    return figure, {
+        "checkpoints": _checkpoints(pipes),
+        "images": images, "first_and_last_seed": seeds, "w": w, "scheduler": "ddpm", "steps": steps,
+    }
+
+
+def _of_data(dataset) -> dict:
+    return {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
+
+
+def _checkpoints(pipes) -> dict:
+    return {variant: describe_checkpoint(pipe.folder) for variant, pipe in pipes.items()}
+
+
+def all_figures(pipes, dataset, steps: int):
+    """Figures 1-7, one after the other."""
+    yield denoising(pipes, steps)
+    yield guided_digits(pipes, steps)
+    yield dataset_samples(dataset)
+    yield unguided_digits(pipes, steps)
+    yield empty_prompts(pipes, steps)
+    yield loss_curves(pipes)
+    yield guidance_sweep(pipes, steps)
+
+
+def stored_accuracy(pipe) -> list[dict]:
+    """The rows that ``t2i evaluate --json`` wrote into the checkpoint's folder; none where it was not evaluated."""
+    file = pipe.folder / "evaluation.json"
+    return json.loads(file.read_text())["rows"] if file.exists() else []

@@ -40,7 +40,8 @@ def atomic_write(path):
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output path") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def check_writable(path) -> None:

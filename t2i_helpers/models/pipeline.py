@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
+from diffusers.utils import logging
 from safetensors import SafetensorError
 
 from .. import presets
@@ -77,7 +78,7 @@ class CaptionPipeline(DiffusionPipeline):
                    steps=preset.sample_steps if steps is None else steps, callback=callback)
             for i in range(0, len(prompts), batch_size)
         ]
-        images = torch.cat([part.images for part in parts])
+        images = torch.cat([part.images for part in parts])                         # [n, c, h, w]
         return GeneratedImages(to_unit(images, preset.pixel_range), parts[0].forward_passes)
 
     @property
@@ -99,12 +100,13 @@ class CaptionPipeline(DiffusionPipeline):
         return cond.to(self.unet.device), table[-1:].to(self.unet.device)
 
 
-def load_pipeline(name: str, variant: str = "improved", device=None) -> CaptionPipeline:
+def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> CaptionPipeline:
     """A shipped checkpoint by dataset name and `variant`, or any checkpoint folder (then `variant` is not used).
 
     Weights are float32 in memory whatever the file holds. `device` defaults to a GPU where there is one.
     Raises BadCheckpoint for a folder that is missing, incomplete or cut short.
     """
+    logging.disable_progress_bar()
     folder = Path(name)
     if name in presets.DATASETS and not folder.is_dir():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"

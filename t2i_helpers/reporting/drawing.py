@@ -1,5 +1,7 @@
 """How pictures and curves look, everywhere: one style, one palette, grids of images with labels."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
@@ -39,5 +41,5 @@ def image_grid(axis, images: torch.Tensor, row_labels=(), column_labels=(), titl
 
 
 def footnote(figure: Figure, text: str) -> None:
-    """One small grey line under the figure: what was drawn, with what."""
-    figure.supxlabel(text, fontsize=6.5, color="0.35")
+    """Small grey print under the figure: what was drawn, with what."""
+    figure.supxlabel(textwrap.fill(text, 120), fontsize=6.5, color="0.35")

@@ -4,10 +4,12 @@ import functools
 import time
 from dataclasses import dataclass
 
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from ..paths import atomic_write, figures_dir
 from ..provenance import file_hash, record, write_json
+from .drawing import STYLE
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ def exhibit(name: str, format: str):
 def export(shown: Exhibit, preset, device="cpu") -> Figure:
     """Write the figure and its JSON sidecar into figures/ (of ``preset.size``); returns the figure, to be displayed."""
     path = figures_dir(preset.size) / f"{shown.name}.{shown.format}"
-    with atomic_write(path) as temporary:
-        shown.figure.savefig(temporary, metadata={"CreationDate": None} if shown.format == "pdf" else None)
+    undated = {"CreationDate": None} if shown.format == "pdf" else None       # the same figure gives the same bytes
+    with atomic_write(path) as temporary, plt.rc_context(STYLE):
+        shown.figure.savefig(temporary, metadata=undated)
     sidecar = record(preset, device, **shown.facts, file=path.name, file_sha256_16=file_hash(path))
     write_json(path.with_suffix(".json"), sidecar)
     return shown.figure

@@ -20,7 +20,7 @@ SWEEP = (0, 1, 2, 3, 5, 10, 20)         # the columns of Figure 7
 @exhibit("fig01_denoising", "png")
 def denoising(pipes, steps: int, digit: int = 5, w: float = 2.0, columns: int = 9):
     """Figure 1: x_t and the clean image it implies, from pure noise to a digit."""
-    figure, axes = new_figure(len(pipes), 1, 1.75 * len(pipes))
+    figure, axes = new_figure(len(pipes), 1, 0.3 + 1.85 * len(pipes))
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
         trace = []
         prompt = captions(pipe.preset)[digit]
@@ -60,7 +60,7 @@ def unguided_digits(pipes, steps: int, samples: int = 2):
 @exhibit("fig05_empty_prompts", "png")
 def empty_prompts(pipes, steps: int, samples: int = 20):
     """Figure 5: the empty caption at w = 5, where guidance has nothing to amplify: eps_cond is eps_null."""
-    figure, axes = new_figure(len(pipes), 1, 1.75 * len(pipes))
+    figure, axes = new_figure(len(pipes), 1, 0.3 + 1.6 * len(pipes))
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
         images = pipe([""] * samples, w=5.0, steps=steps).images
         image_grid(axis, images.unflatten(0, (2, -1)), title=f"{variant}: “”, w = 5")
@@ -91,7 +91,7 @@ def loss_curves(pipes):
 @exhibit("fig07_guidance_sweep", "png")
 def guidance_sweep(pipes, steps: int, scales=SWEEP):
     """Figure 7: digits (rows) against guidance scales (columns), every row from one noise image."""
-    figure, axes = new_figure(1, len(pipes), 4.9)
+    figure, axes = new_figure(1, len(pipes), 5.2)
     for axis, (variant, pipe) in zip(axes[0], pipes.items()):
         prompts = captions(pipe.preset)
         columns = [pipe(prompts, w=w, steps=steps).images for w in scales]
@@ -117,7 +117,7 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
 
 
 def _digits(pipes, steps, w, samples):
-    figure, axes = new_figure(len(pipes), 1, 0.75 + 0.62 * samples * len(pipes))
+    figure, axes = new_figure(len(pipes), 1, 1.1 + 0.62 * samples * len(pipes))
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
         prompts = captions(pipe.preset) * samples
         images = pipe(prompts, w=w, steps=steps).images                           # [samples * 10, 1, 28, 28]

@@ -37,13 +37,13 @@ def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, 
     Ends after ``preset.epochs`` epochs or `max_steps` steps in all. Ctrl-C (or SIGTERM) ends after the step in hand
     and leaves a checkpoint. Raises BadCheckpoint where `out` holds a run of another preset, data or seed.
     """
+    if max_steps is not None and max_steps < 1:
+        raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
     accelerator = Accelerator(mixed_precision="bf16" if preset.bf16 and _has_fast_bf16() else "no")
     if preset.batch_size % accelerator.num_processes:
         raise BadValue(f"batches of {preset.batch_size} do not split over {accelerator.num_processes} processes evenly")
     trainer = _Trainer(preset, Run(out), accelerator)
     steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
-    if steps_to_do < 1:
-        raise BadValue(f"max_steps = {steps_to_do}: train for at least 1 step")
     with _stop_requested() as stop:
         trainer.fit(steps_to_do, stop, state_every, sample_every)
     return trainer.run
@@ -174,7 +174,6 @@ class _Trainer:
 
         prompts = captions(self.preset)[:16]
         with self.averaged() as pipeline:
-            pipeline.set_progress_bar_config(disable=True)
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
         folder = self.run.folder / "samples"
         folder.mkdir(exist_ok=True)

@@ -9,7 +9,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .. import presets
 from ..errors import BadCheckpoint, OutputError
 from ..models import CaptionPipeline
 from ..paths import atomic_write
@@ -132,31 +131,3 @@ def _identity(record) -> dict:
     later = ("scheduler", "sample_steps", "guidance_scales", "max_steps", "epochs", "checkpoint_epochs")
     preset = {name: value for name, value in record.get("preset", {}).items() if name not in later}
     return preset | {"data_fingerprint": record.get("data_fingerprint")}
-
-
-def export(run_folder, out) -> Path:
-    """A copy of a run's checkpoint to ship in `out`: float16 safetensors, config.json, metrics.jsonl, sidecar.
-
-    The sidecar is the run's configuration with the training it really had: steps, images seen, seconds, final loss.
-    """
-    from ..models import load_pipeline
-    from ..provenance import file_hash
-
-    run, out = Run(run_folder), Path(out)
-    rows, record = run.metrics(), run.config()
-    pipeline = load_pipeline(str(run.folder), device="cpu")
-    pipeline.unet.half()
-    pipeline.save_pretrained(out)
-    for file in (run.config_file, run.metrics_file):
-        shutil.copyfile(file, out / file.name)
-    preset = presets.from_dict(record["preset"])
-    losses = [row["loss"] for row in rows[-100:]]
-    record |= {
-        "steps": rows[-1]["step"],
-        "images_seen": rows[-1]["step"] * preset.batch_size,
-        "training_seconds": rows[-1]["seconds"],
-        "mean_loss_of_last_100_steps": sum(losses) / len(losses),
-        "weights": "exponential moving average, float16" if preset.ema_decay else "float16",
-        "weights_sha256_16": file_hash(out / "unet" / "diffusion_pytorch_model.safetensors"),
-    }
-    return write_json(out / "provenance.json", record)

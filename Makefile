@@ -1,0 +1,27 @@
+# Two commands do everything:
+#   make report    install, run the notebooks, export their figures
+#   make test      install, unit tests, then the notebooks again at smoke size
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: report test figures clean
+
+report: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace --timeout=-1 $(NOTEBOOKS)
+
+test: .venv/installed
+	$(BIN)/pytest tests
+	T2I_SIZE=smoke $(BIN)/pytest --nbval-lax notebooks
+
+figures: .venv/installed
+	$(BIN)/t2i figures
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build

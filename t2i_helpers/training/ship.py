@@ -1,0 +1,38 @@
+"""Make a checkpoint that ships from a run: ``python -m t2i_helpers.training.ship RUN OUT``."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from .. import presets
+from ..models import load_pipeline
+from ..provenance import file_hash, write_json
+from .run import Run
+
+
+def ship(run_folder, out) -> Path:
+    """Copy a run's checkpoint to `out` as float16 safetensors with config.json, metrics.jsonl and a sidecar.
+
+    The sidecar, provenance.json, is the run's configuration with the training that it really had.
+    """
+    run, out = Run(run_folder), Path(out)
+    rows, record = run.metrics(), run.config()
+    pipeline = load_pipeline(run.folder, device="cpu")
+    pipeline.unet.half()
+    pipeline.save_pretrained(out)
+    for file in (run.config_file, run.metrics_file):
+        shutil.copyfile(file, out / file.name)
+    preset = presets.from_dict(record["preset"])
+    losses = [row["loss"] for row in rows[-100:]]
+    return write_json(out / "provenance.json", record | {
+        "steps": rows[-1]["step"],
+        "images_seen": rows[-1]["step"] * preset.batch_size,
+        "training_seconds": rows[-1]["seconds"],
+        "mean_loss_of_last_100_steps": sum(losses) / len(losses),
+        "weights": "exponential moving average, float16" if preset.ema_decay else "float16",
+        "weights_sha256_16": file_hash(out / "unet" / "diffusion_pytorch_model.safetensors"),
+    })
+
+
+if __name__ == "__main__":
+    print(ship(*sys.argv[1:]))

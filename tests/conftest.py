@@ -1,0 +1,69 @@
+"""Tests see no hub, no GPU, no mirror and no data folder but their own; none of them depends on the machine."""
+
+import os
+import tempfile
+
+# read by the libraries when they are imported, so before any of them is
+os.environ.update(HF_HOME=tempfile.mkdtemp(), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TOKENIZERS_PARALLELISM="false")
+os.environ.pop("T2I_MIRROR", None)
+
+import mlxtend.data  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from support import small_preset, tiny_preset  # noqa: E402
+
+from t2i_helpers import paths  # noqa: E402
+from t2i_helpers.data import images  # noqa: E402
+from t2i_helpers.models import build_unet, text  # noqa: E402
+
+settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True, database=None)
+settings.load_profile("suite")
+
+
+def use_data_folder(monkeypatch, folder):
+    for module in (paths, images, text):
+        monkeypatch.setattr(module, "DATA", folder)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_data_folder(tmp_path_factory):
+    """One data folder for the session in place of the repository's."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_data_folder(patch, tmp_path_factory.mktemp("data"))
+        yield
+
+
+@pytest.fixture
+def empty_data_folder(tmp_path, monkeypatch):
+    use_data_folder(monkeypatch, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def few_digits(tmp_path_factory):
+    """The embedded MNIST cut to 40 digits, of which 36 are for training."""
+    pixels, labels = mlxtend.data.mnist_data()
+    with pytest.MonkeyPatch.context() as patch:
+        use_data_folder(patch, tmp_path_factory.mktemp("few-digits"))
+        patch.setattr(mlxtend.data, "mnist_data", lambda: (pixels[::125], labels[::125]))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Trains on 28x28 digits with the packaged text encoder in a moment."""
+    return tiny_preset()
+
+
+@pytest.fixture(scope="session")
+def small():
+    """8x8 pixels, T = 100, text embeddings of any 16 numbers: for sampling from a network that knows nothing."""
+    return small_preset()
+
+
+@pytest.fixture(scope="session")
+def unet(small):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_unet(small, text_dim=16).eval()

@@ -1,0 +1,58 @@
+"""What several test files share: small presets, U-Nets with known answers, and the form of a refusal."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from t2i_helpers import presets
+
+MIRROR = Path(__file__).resolve().parents[2] / "shared" / "hub"
+needs_mirror = pytest.mark.skipif(not MIRROR.is_dir(), reason=f"no partial mirror of the hub in {MIRROR}")
+
+
+@contextlib.contextmanager
+def refuses(error, *words):
+    """The block raises `error` with a message of one line that holds `words`."""
+    with pytest.raises(error) as caught:
+        yield
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def tiny_preset(**changes):
+    fields = dict(block_channels=(32, 32), down_blocks=(presets.DOWN, presets.CROSS), layers_per_block=1,
+                  cross_attention_dim=16, attention_head_dim=2, batch_size=8, max_steps=None)
+    return dataclasses.replace(presets.get("mnist", "improved", "smoke"), **fields | changes)
+
+
+def small_preset(**changes):
+    return tiny_preset(**dict(resolution=8, train_timesteps=100) | changes)
+
+
+class FakeUNet:
+    """Predicts ``answer(x_t, t, c)`` and remembers what it was asked."""
+
+    def __init__(self, answer, size=8, channels=1):
+        self.answer, self.calls = answer, []
+        self.config = SimpleNamespace(in_channels=channels, sample_size=size)
+
+    def __call__(self, x_t, t, c):
+        self.calls.append(SimpleNamespace(x_t=x_t.clone(), t=float(t), c=c.clone()))
+        return SimpleNamespace(sample=self.answer(x_t, t, c))
+
+
+def embeddings(count, seed=0):
+    """(cond [count, 3, 16], null [1, 3, 16]) of random numbers."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, 16, generator=rng), torch.randn(1, 3, 16, generator=rng)
+
+
+def as_image(c, x_t):
+    """One number a caption, spread over its image: an answer that tells which embedding was used."""
+    return c.mean((1, 2)).view(-1, 1, 1, 1).expand_as(x_t)

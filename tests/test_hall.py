@@ -1,0 +1,121 @@
+"""Paths, provenance, randomness, and an import that stays light."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support import refuses
+
+from t2i_helpers import paths, presets, provenance
+from t2i_helpers.errors import OutputError
+from t2i_helpers.randomness import generator, seed_from
+
+
+def test_importing_the_package_loads_no_heavy_library():
+    code = "import sys, t2i_helpers, t2i_helpers.presets, t2i_helpers.errors; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=paths.ROOT)
+    heavy = {"torch", "numpy", "diffusers", "transformers", "datasets", "matplotlib"}
+    assert not heavy & set(loaded.stdout.split())
+
+
+@given(st.tuples(st.integers(), st.text("abc"), st.integers()), st.tuples(st.integers(), st.text("abc"), st.integers()))
+def test_seeds_are_equal_exactly_when_their_keys_are(key, other):
+    assert 0 <= seed_from(*key) < 2**63
+    assert (seed_from(*key) == seed_from(*other)) == (key == other)
+
+
+def test_seeds_never_change():
+    digest = hashlib.blake2b(b"422/noise/7", digest_size=8).digest()
+    assert seed_from(422, "noise", 7) == int.from_bytes(digest, "big") // 2
+
+
+def test_a_generator_is_a_function_of_its_key_and_leaves_the_global_one_alone():
+    before = torch.get_rng_state()
+    draw = torch.randn(4, generator=generator("a", 1))
+    assert torch.equal(draw, torch.randn(4, generator=generator("a", 1)))
+    assert not torch.equal(draw, torch.randn(4, generator=generator("a", 2)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def write(path, text="new"):
+    with paths.atomic_write(path) as temporary:
+        temporary.write_text(text)
+
+
+def test_atomic_write_makes_folders_and_replaces_the_file(tmp_path):
+    path = tmp_path / "a" / "b" / "x.json"
+    write(path, "old")
+    write(path, "new")
+    assert path.read_text() == "new" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x.json"
+    write(path, "old")
+    with pytest.raises(ZeroDivisionError), paths.atomic_write(path) as temporary:
+        temporary.write_text("ne")
+        raise ZeroDivisionError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("action", [write, paths.check_writable])
+@pytest.mark.parametrize("where", ["folder", "file/x.png", "file/deeper/x.png", "/proc/nowhere/x.png"])
+def test_paths_that_cannot_be_written_are_refused(tmp_path, where, action):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with refuses(OutputError, where, "choose another"):
+        action(tmp_path / where)
+    assert (tmp_path / "file").read_text() == "mine" and not list((tmp_path / "folder").iterdir())
+
+
+def test_checking_a_path_writes_nothing(tmp_path):
+    (tmp_path / "x.png").write_text("mine")
+    paths.check_writable(tmp_path / "x.png")
+    paths.check_writable(tmp_path / "new" / "y.png")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.png"] and (tmp_path / "x.png").read_text() == "mine"
+
+
+def test_the_mirror_is_used_only_where_its_folder_exists(tmp_path, monkeypatch):
+    assert paths.mirror("datasets", "a/b") is None
+    monkeypatch.setenv("T2I_MIRROR", str(tmp_path))
+    assert paths.mirror("datasets", "a/b") is None
+    (tmp_path / "datasets" / "a" / "b").mkdir(parents=True)
+    assert paths.mirror("datasets", "a/b") == tmp_path / "datasets" / "a" / "b"
+
+
+def test_a_record_walks_back_to_preset_code_and_libraries(tmp_path):
+    preset = presets.get("mnist", "thesis", "full")
+    record = provenance.record(preset, "cpu", seeds=[1, 2])
+    path = provenance.write_json(tmp_path / "x.json", record)
+    assert json.loads(path.read_text()) == record
+    assert presets.from_dict(record["preset"]) == preset and record["preset_hash"] == presets.preset_hash(preset)
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0] and record["seeds"] == [1, 2]
+    assert "CPU" in record["device"]
+
+
+def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    assert provenance.git_state() == {"git_commit": None, "git_dirty": None}
+
+    def git(*arguments):
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        return subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True, text=True)
+
+    git("init")
+    write(tmp_path / "pyproject.toml", "1")
+    git("add", ".")
+    git("commit", "-m", "first")
+    clean = provenance.git_state()
+    assert clean == {"git_commit": git("rev-parse", "HEAD").stdout.strip(), "git_dirty": False}
+    write(tmp_path / "pyproject.toml", "2")
+    assert provenance.git_state() == clean | {"git_dirty": True}
+
+
+def test_file_hash_is_the_start_of_sha256(tmp_path):
+    write(tmp_path / "x", "abc")
+    assert provenance.file_hash(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""Notebooks: pairs that agree, pictures inside, a teaching loop that equals the package's, solutions that run."""
+
+import ast
+import copy
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+
+from t2i_helpers import presets
+from t2i_helpers.data import from_uint8
+from t2i_helpers.diffusion import make_scheduler
+from t2i_helpers.models import build_unet, load_pipeline
+from t2i_helpers.paths import ROOT
+from t2i_helpers.training import training_loss
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return request.param
+
+
+def cells(path: Path):
+    return [(cell.cell_type, cell.source) for cell in jupytext.read(path).cells]
+
+
+def test_pair_has_the_same_cells(notebook):
+    assert cells(notebook) == cells(notebook.with_suffix(".py"))
+
+
+def test_committed_notebook_is_small_and_carries_its_pictures(notebook):
+    outputs = [output for cell in jupytext.read(notebook).cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 7
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert notebook.stat().st_size < 1.5e6
+
+
+def test_notebook_defines_only_the_teaching_step(notebook):
+    """A notebook holds the story and calls: nothing longer than five lines is defined in it."""
+    for cell in jupytext.read(notebook).cells:
+        if cell.cell_type != "code" or "teaching-step" in cell.metadata.get("tags", []):
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                assert node.end_lineno - node.lineno < 5, node.name
+
+
+def teaching_step():
+    """The function of notebook 01's teaching cell."""
+    notebook = jupytext.read(ROOT / "notebooks" / "01_mnist_cfg.py")
+    (cell,) = [cell for cell in notebook.cells if "teaching-step" in cell.metadata.get("tags", [])]
+    namespace = {"torch": torch}
+    exec(cell.source, namespace)
+    return namespace["training_step"]
+
+
+@pytest.mark.parametrize("variant", presets.VARIANTS)
+def test_teaching_step_is_the_packages(variant):
+    preset = presets.get("mnist", variant, "smoke")
+    torch.manual_seed(0)
+    ours = build_unet(preset)
+    theirs = copy.deepcopy(ours)
+    images, labels = torch.randint(256, (6, 1, 28, 28), dtype=torch.uint8), torch.arange(6)
+    table = torch.randn(11, 8, 384)
+    scheduler = make_scheduler(preset, "ddpm")
+    optimizers = [torch.optim.SGD(unet.parameters(), lr=1.0) for unet in (ours, theirs)]     # weights move by gradients
+
+    rng = torch.Generator().manual_seed(7)
+    loss = teaching_step()(ours, optimizers[0], scheduler.alphas_cumprod, images, labels, table, preset, rng)
+
+    rng = torch.Generator().manual_seed(7)
+    noise = torch.randn(images.shape, generator=rng)
+    t = torch.randint(1000, (6,), generator=rng)
+    dropped = torch.rand(6, generator=rng) < preset.caption_dropout
+    rows = torch.where(dropped, 10, labels)
+    expected = training_loss(theirs, scheduler, from_uint8(images, preset.pixel_range), table[rows], noise, t)
+    expected.backward()
+    optimizers[1].step()
+
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_solutions_of_the_exercises_run():
+    from t2i_helpers.data import captions
+    from t2i_helpers.reporting.drawing import image_grid, new_figure
+
+    text = (ROOT / "notebooks" / "01_mnist_cfg.py").read_text()
+    solutions = re.findall(r"# ```python\n(.*?)# ```", text, re.DOTALL)
+    shown = []
+    namespace = {
+        "pipes": {"improved": load_pipeline("mnist", "improved")},
+        "improved": presets.get("mnist", "improved", "smoke"),
+        "steps": 2, "captions": captions, "image_grid": image_grid, "new_figure": new_figure, "torch": torch,
+        "make_scheduler": make_scheduler, "display": shown.append,
+    }
+    for solution in solutions:
+        exec("\n".join(line[2:] for line in solution.replace("steps=10", "steps=2").splitlines()), namespace)
+    assert len(solutions) == 3 and len(shown) == 4

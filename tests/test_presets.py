@@ -1,0 +1,133 @@
+"""The thesis's numbers, and the network they describe."""
+
+import dataclasses
+
+import pytest
+import torch
+from support import refuses
+
+from t2i_helpers import presets
+from t2i_helpers.errors import BadValue, UnknownName
+from t2i_helpers.models import build_unet
+
+ALL = [presets.get(d, v, s) for d in presets.DATASETS for v in presets.VARIANTS for s in presets.SIZES]
+FIELDS = [field.name for field in dataclasses.fields(presets.Preset)]
+
+
+def differing(a, b):
+    return {name for name in FIELDS if getattr(a, name) != getattr(b, name)}
+
+
+def test_mnist_thesis_is_the_experiment_of_section_3_2():
+    assert dataclasses.asdict(presets.get("mnist", "thesis", "full")) == dict(
+        dataset="mnist", variant="thesis", size="full",
+        data_source="hub", resolution=28, channels=1, pixel_range=(0, 1), caption="A handwritten digit {}",
+        text_encoder="clip", max_length=8,
+        block_channels=(32, 64, 64, 32), layers_per_block=2, cross_attention_dim=512, attention_head_dim=8,
+        down_blocks=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
+        batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5, max_steps=None,
+        caption_dropout=0, ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
+        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 5, 10, 20, 50, 100),
+    )
+
+
+@pytest.mark.parametrize("dataset, numbers", [
+    ("cifar10", dict(
+        resolution=32, channels=3, caption="A photo of a {}", block_channels=(128, 256, 256, 512), layers_per_block=2,
+        attention_head_dim=32, batch_size=128, learning_rate=1e-4, epochs=50, sample_steps=50)),
+    ("wikiart", dict(
+        resolution=128, channels=3, caption="A painting in the style of {}", layers_per_block=2, attention_head_dim=32,
+        block_channels=(128, 256, 512, 512, 1024), batch_size=16, learning_rate=1e-5, epochs=100, checkpoint_epochs=10)),
+])
+def test_colour_experiments_of_sections_3_3_and_3_4(dataset, numbers):
+    common = dict(max_length=77, cross_attention_dim=512, beta_schedule="linear", beta_start=1e-4, beta_end=0.02,
+                  train_timesteps=1000, caption_dropout=0.1, weight_decay=0.01, pixel_range=(-1, 1), scheduler="ddpm")
+    preset = presets.get(dataset, "thesis", "full")
+    for name, value in (common | numbers).items():
+        assert getattr(preset, name) == value, name
+
+
+@pytest.mark.parametrize("dataset", presets.DATASETS)
+def test_improved_changes_the_science_only_where_it_says(dataset):
+    improved = presets.get(dataset, "improved", "full")
+    allowed = {"variant", "pixel_range", "caption_dropout", "ema_decay", "gradient_clip", "warmup_steps", "bf16"}
+    assert differing(improved, presets.get(dataset, "thesis", "full")) <= allowed
+    assert improved.pixel_range == (-1, 1) and improved.caption_dropout == 0.1
+    assert improved.ema_decay and improved.gradient_clip and improved.warmup_steps and improved.bf16
+
+
+@pytest.mark.parametrize("preset", ALL, ids=lambda p: f"{p.dataset}-{p.variant}-{p.size}")
+def test_a_size_changes_how_much_never_what(preset):
+    how_much = {"size", "data_source", "text_encoder", "max_steps", "batch_size", "epochs", "sample_steps",
+                "warmup_steps", "ema_decay"}
+    full = presets.get(preset.dataset, preset.variant, "full")
+    assert differing(preset, full) <= how_much
+    assert (preset.ema_decay is None) == (full.ema_decay is None)
+
+
+@pytest.mark.parametrize("names, wrong", [
+    (("mnsit", "thesis", "full"), "mnsit"), (("mnist", "better", "full"), "better"), (("mnist", "thesis", "xl"), "xl"),
+])
+def test_unknown_names_are_refused_with_the_known_ones(names, wrong):
+    known = {"mnsit": "cifar10", "better": "improved", "xl": "smoke"}[wrong]
+    with refuses(UnknownName, wrong, known):
+        presets.get(*names)
+
+
+def test_a_preset_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ALL[0].seed = 1
+
+
+def test_presets_survive_json_and_keep_their_hash():
+    for preset in ALL:
+        again = presets.from_dict(presets.to_dict(preset))
+        assert again == preset and presets.preset_hash(again) == presets.preset_hash(preset)
+    assert len({presets.preset_hash(preset) for preset in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_any_field_changes_the_hash(field):
+    preset = presets.get("mnist", "improved", "full")
+    value = getattr(preset, field)
+    other = {str: lambda: value + "x", tuple: lambda: (*value, value[0]), bool: lambda: not value,
+             type(None): lambda: 1}.get(type(value), lambda: value + 1)()
+    assert presets.preset_hash(dataclasses.replace(preset, **{field: other})) != presets.preset_hash(preset)
+
+
+@pytest.mark.parametrize("dataset, count", [("mnist", 3_140_385), ("cifar10", 87_983_363), ("wikiart", 347_990_531)])
+def test_thesis_unets_have_their_number_of_parameters(dataset, count):
+    with torch.device("meta"):
+        unet = build_unet(presets.get(dataset, "thesis", "full"))
+    assert sum(p.numel() for p in unet.parameters()) == count
+    assert unet.encoder_hid_proj is None
+
+
+def test_narrower_text_is_projected_to_the_cross_attention():
+    with torch.device("meta"):
+        wide = build_unet(presets.get("mnist", "thesis", "full"))
+        narrow = build_unet(presets.get("mnist", "thesis", "demo"))
+    assert narrow.config.encoder_hid_dim_type == "text_proj"
+    assert (narrow.encoder_hid_proj.in_features, narrow.encoder_hid_proj.out_features) == (384, 512)
+    assert narrow.num_parameters() == wide.num_parameters() + 384 * 512 + 512
+
+
+def test_the_up_path_mirrors_the_down_path():
+    with torch.device("meta"):
+        unet = build_unet(presets.get("wikiart", "thesis", "full"))
+    assert [type(block).__name__ for block in unet.down_blocks] == ["DownBlock2D", *["CrossAttnDownBlock2D"] * 3,
+                                                                    "DownBlock2D"]
+    assert [type(block).__name__ for block in unet.up_blocks] == ["UpBlock2D", *["CrossAttnUpBlock2D"] * 3, "UpBlock2D"]
+
+
+def test_a_unet_maps_noisy_images_and_captions_to_noise(unet):
+    x_t, c = torch.randn(3, 1, 8, 8), torch.randn(3, 5, 16)
+    eps = unet(x_t, torch.tensor([0, 50, 99]), c).sample
+    assert eps.shape == x_t.shape
+    assert not torch.equal(eps, unet(x_t, torch.tensor([0, 50, 99]), c.flip(0)).sample), "the caption has no effect"
+
+
+def test_text_without_width_is_refused(small):
+    with refuses(BadValue, "width"):
+        build_unet(small, text_dim=0)

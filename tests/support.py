@@ -49,8 +49,8 @@ class FakeUNet:
 
 def embeddings(count, seed=0):
     """(cond [count, 3, 16], null [1, 3, 16]) of random numbers."""
-    rng = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 3, 16, generator=rng), torch.randn(1, 3, 16, generator=rng)
+    numbers = torch.randn(1 + count, 3, 16, generator=torch.Generator().manual_seed(seed))
+    return numbers[1:], numbers[:1]
 
 
 def as_image(c, x_t):

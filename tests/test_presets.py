@@ -37,8 +37,9 @@ def test_mnist_thesis_is_the_experiment_of_section_3_2():
         resolution=32, channels=3, caption="A photo of a {}", block_channels=(128, 256, 256, 512), layers_per_block=2,
         attention_head_dim=32, batch_size=128, learning_rate=1e-4, epochs=50, sample_steps=50)),
     ("wikiart", dict(
-        resolution=128, channels=3, caption="A painting in the style of {}", layers_per_block=2, attention_head_dim=32,
-        block_channels=(128, 256, 512, 512, 1024), batch_size=16, learning_rate=1e-5, epochs=100, checkpoint_epochs=10)),
+        resolution=128, channels=3, caption="A painting in the style of {}", block_channels=(128, 256, 512, 512, 1024),
+        layers_per_block=2, attention_head_dim=32, batch_size=16, learning_rate=1e-5, epochs=100,
+        checkpoint_epochs=10)),
 ])
 def test_colour_experiments_of_sections_3_3_and_3_4(dataset, numbers):
     common = dict(max_length=77, cross_attention_dim=512, beta_schedule="linear", beta_start=1e-4, beta_end=0.02,

@@ -74,7 +74,7 @@ def _load_hub(dataset, split):
     if name is None:
         raise SourceUnavailable(f"{dataset} has no reader yet: choose one of {', '.join(HUB)}")
     folder = mirror("datasets", name)
-    key = f"{dataset}-{'mirror' if folder else 'hub'}"
+    key = f"{dataset}-mirror-{_listing_hash(folder)}" if folder else f"{dataset}-hub"
     images, labels = _cached(key, split, lambda split: _read_hub(name, folder, split))
     return images, labels, f"{'a mirror of ' if folder else ''}{name} on the Hugging Face hub"
 
@@ -111,6 +111,13 @@ def _cached(key, split, read):
             save_file({"images": images.contiguous(), "labels": labels.contiguous()}, temporary)
     with safe_open(path, "pt") as file:
         return file.get_tensor("images"), file.get_tensor("labels")
+
+
+def _listing_hash(folder) -> str:
+    """Changes when a file under `folder` does, so that another mirror's images are not taken for this one's."""
+    files = sorted((str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns)
+                   for file in folder.rglob("*.parquet"))
+    return hashlib.blake2b(repr(files).encode(), digest_size=4).hexdigest()
 
 
 def _fingerprint(images, labels) -> str:

@@ -18,7 +18,7 @@ class Samples:
     forward_passes: int         # U-Net evaluations an image
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(
     unet,
     scheduler,

@@ -19,7 +19,9 @@ SCHEDULERS = {
 def make_scheduler(preset, name: str | None = None):
     """The diffusers scheduler `name` (one of SCHEDULERS, by default the preset's) over the preset's betas.
 
-    Timesteps are "leading", as in the thesis: 50 steps of 1000 start at t = 980.
+    With "leading" timesteps, diffusers' default and so the thesis's, 50 steps of 1000 start at t = 980, where x_t
+    still holds a little of the image's brightness: pure noise there is taken for a brighter image. "trailing" starts
+    at t = 999 (Lin et al. 2024, arXiv:2305.08891).
     """
     name = preset.scheduler if name is None else name
     if name not in SCHEDULERS:
@@ -30,6 +32,6 @@ def make_scheduler(preset, name: str | None = None):
         beta_schedule=preset.beta_schedule,
         beta_start=preset.beta_start,
         beta_end=preset.beta_end,
-        timestep_spacing="leading",
+        timestep_spacing=preset.timestep_spacing,
         **extra,
     )

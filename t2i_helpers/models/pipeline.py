@@ -45,7 +45,7 @@ class CaptionPipeline(DiffusionPipeline):
         """A pipeline around `unet` that carries `preset` with it when it is saved."""
         return cls(unet, make_scheduler(preset), presets.to_dict(preset))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(
         self,
         prompts: list[str],

@@ -76,7 +76,7 @@ class _Trainer:
         self.step, self.seconds = 0, 0.0
         if run.open(description):
             self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.ema)
-        run.forget_after(self.step)
+        run.begin_part(description, self.step)
 
     def fit(self, steps_to_do, stop, state_every, sample_every):
         """Steps until `steps_to_do` are done or `stop` is set, with everything that is written on the way."""

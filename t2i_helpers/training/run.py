@@ -25,7 +25,7 @@ class Run:
         self.state_file = self.folder / "state.safetensors"
 
     def open(self, record: dict) -> bool:
-        """Start or resume; True if there is a state to resume from.
+        """Check that `record` may go on in this folder; True if there is a state to resume from.
 
         Raises BadCheckpoint where the folder belongs to another preset or other data, OutputError where it cannot
         be written or holds something else.
@@ -33,7 +33,6 @@ class Run:
         if not self.config_file.exists():
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise OutputError(f"{self.folder} exists and is no run: choose another --out")
-            write_json(self.config_file, record)
             return False
         earlier = self.config()
         for name in _identity(record):
@@ -41,6 +40,13 @@ class Run:
             if old != new:
                 raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r}, not {new!r}: choose another --out")
         return self.state_file.exists()
+
+    def begin_part(self, record: dict, step: int) -> None:
+        """Write config.json: `record`, and under "parts" the code and device of each stretch of a resumed run."""
+        earlier = self.config()["parts"] if step else []
+        part = {"from_step": step} | {key: record[key] for key in ("git_commit", "git_dirty", "device")}
+        write_json(self.config_file, record | {"parts": [*earlier, part]})
+        self.forget_after(step)
 
     def config(self) -> dict:
         """What the run was started with."""
@@ -128,6 +134,7 @@ def read_metrics(path) -> list[dict]:
 
 def _identity(record) -> dict:
     """What must not change between the parts of one run: all but how its network is sampled and how long it goes on."""
-    later = ("scheduler", "sample_steps", "guidance_scales", "max_steps", "epochs", "checkpoint_epochs")
+    later = ("scheduler", "timestep_spacing", "sample_steps", "guidance_scales", "max_steps", "epochs",
+             "checkpoint_epochs")
     preset = {name: value for name, value in record.get("preset", {}).items() if name not in later}
     return preset | {"data_fingerprint": record.get("data_fingerprint")}

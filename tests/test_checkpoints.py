@@ -1,0 +1,244 @@
+"""Checkpoint folders: pipelines that draw, travel through diffusers' own formats, and refuse what is damaged."""
+
+import json
+import shutil
+
+import diffusers
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support import refuses, tiny_preset
+
+from t2i_helpers import provenance
+from t2i_helpers.data import captions, to_unit
+from t2i_helpers.diffusion import make_guider, make_scheduler, sample
+from t2i_helpers.errors import BadCheckpoint, BadValue, PromptTooLong, UnknownName
+from t2i_helpers.models import CaptionPipeline, caption_table, describe_checkpoint, load_pipeline, pipeline, text
+from t2i_helpers.training import train
+from t2i_helpers.training.ship import ship
+
+pytestmark = pytest.mark.usefixtures("few_digits")
+PRESET = tiny_preset(ema_decay=0.5)
+DIGITS = captions(PRESET)
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def run(few_digits, tmp_path_factory):
+    return train(PRESET, tmp_path_factory.mktemp("run"), max_steps=6)
+
+
+@pytest.fixture(scope="module")
+def pipe(run):
+    return load_pipeline(run.folder, device="cpu")
+
+
+# drawing
+
+def test_a_pipeline_is_the_sampler_over_its_captions(pipe):
+    table = caption_table("minilm", DIGITS, 8)
+    out = sample(pipe.unet, make_scheduler(PRESET, "dpm++"), make_guider("cfg", 3.0), table[[7, 2, 10]], table[-1:],
+                 seeds=[4, 5, 6], steps=4)
+    drawn = pipe([DIGITS[7], DIGITS[2], ""], w=3.0, steps=4, scheduler="dpm++", seeds=[4, 5, 6])
+    assert torch.equal(drawn.images, to_unit(out.images, (-1, 1))) and drawn.forward_passes == out.forward_passes == 8
+    assert drawn.images.min() >= 0 and drawn.images.max() <= 1
+
+
+def test_steps_scheduler_and_seeds_default_to_the_presets(pipe):
+    expected = pipe(DIGITS[:2], w=2.0, steps=3, scheduler="ddpm", seeds=[422, 423]).images
+    assert torch.equal(pipe(DIGITS[:2]).images, expected)
+
+
+def test_the_size_of_a_batch_changes_no_image(pipe):
+    whole, parts = pipe(DIGITS), pipe(DIGITS, batch_size=3)
+    torch.testing.assert_close(parts.images, whole.images, atol=1e-4, rtol=0)
+    assert parts.forward_passes == whole.forward_passes == 6
+
+
+def test_w_and_the_caption_change_the_image(pipe):
+    images = [pipe([prompt], w=w, seeds=[1]).images for prompt, w in ((DIGITS[3], 1), (DIGITS[3], 9), (DIGITS[4], 9))]
+    assert not torch.equal(images[0], images[1]) and not torch.equal(images[1], images[2])
+
+
+def test_a_guider_takes_the_place_of_w(pipe):
+    assert torch.equal(pipe(DIGITS[:1], guider=make_guider("cfg-original", 1.0)).images, pipe(DIGITS[:1], w=2.0).images)
+
+
+def test_the_callback_sees_every_step(pipe):
+    seen = []
+    pipe(DIGITS[:2], callback=lambda step, x_t, x_0: seen.append((step, x_t.shape, x_0.shape)))
+    assert seen == [(step, (2, 1, 28, 28), (2, 1, 28, 28)) for step in range(3)]
+
+
+def test_captions_of_the_dataset_need_no_encoder_and_other_texts_do(pipe, monkeypatch):
+    pipe(DIGITS)
+    other = "a handwritten eight"
+    expected = pipe([other, DIGITS[0]]).images
+    torch.testing.assert_close(pipe([DIGITS[0]], seeds=[423]).images, expected[1:], atol=1e-4, rtol=0)
+    for module in (text, pipeline):
+        monkeypatch.setattr(module, "load_text_encoder", lambda name: pytest.fail("an encoder was loaded"))
+    pipe([*DIGITS, ""])
+    with pytest.raises(pytest.fail.Exception, match="an encoder was loaded"):
+        pipe([other])
+
+
+@pytest.mark.parametrize("arguments, error, words", [
+    (dict(prompts=[]), BadValue, ["no prompts"]),
+    (dict(prompts=DIGITS[5]), BadValue, ["a list"]),
+    (dict(prompts=["A handwritten digit 5 in bright red ink"]), PromptTooLong, ["'bright red ink' would be lost"]),
+    (dict(seeds=[1]), BadValue, ["2 prompts", "1 seeds"]),
+    (dict(steps=0), BadValue, ["steps = 0", "1 to 1000"]),
+    (dict(steps=1001), BadValue, ["steps = 1001", "1 to 1000"]),
+    (dict(scheduler="euler-a"), UnknownName, ["euler-a", "unipc"]),
+    (dict(w=float("nan")), BadValue, ["w = nan", "finite"]),
+    (dict(callback=print, batch_size=1), BadValue, ["callback", "batch_size"]),
+])
+def test_bad_input_is_refused_before_anything_is_drawn(pipe, arguments, error, words, monkeypatch):
+    monkeypatch.setattr(type(pipe.unet), "forward", lambda *_: pytest.fail("the network was run"))
+    with refuses(error, *words):
+        pipe(**dict(prompts=DIGITS[:2]) | arguments)
+
+
+# formats
+
+def test_saving_and_loading_give_the_same_images(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "saved")
+    again = CaptionPipeline.from_pretrained(tmp_path / "saved")
+    assert again.preset == PRESET
+    assert torch.equal(again(DIGITS).images, pipe(DIGITS).images)
+    assert {path.suffix for path in (tmp_path / "saved").rglob("*.*")} == {".safetensors", ".json"}
+
+
+def test_diffusers_reads_the_unet_and_the_scheduler_of_a_run(run, pipe):
+    unet = diffusers.UNet2DConditionModel.from_pretrained(run.folder, subfolder="unet")
+    scheduler = diffusers.DDPMScheduler.from_pretrained(run.folder, subfolder="scheduler")
+    assert all(torch.equal(a, b) for a, b in zip(unet.parameters(), pipe.unet.parameters(), strict=True))
+    assert torch.equal(scheduler.alphas_cumprod, make_scheduler(PRESET).alphas_cumprod)
+
+
+def test_a_loaded_pipeline_is_ready_to_draw(run, pipe):
+    assert not pipe.unet.training and pipe.unet.dtype == torch.float32 and pipe.folder == run.folder
+
+
+@pytest.fixture(scope="module")
+def shipped(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints") / "mnist-improved"
+    ship(run.folder, folder)
+    return folder
+
+
+def test_a_shipped_checkpoint_is_half_the_size_and_draws_nearly_the_same(shipped, pipe, run):
+    assert all(tensor.dtype == torch.float16 for tensor in load_file(shipped / WEIGHTS).values())
+    assert (shipped / WEIGHTS).stat().st_size < 0.6 * (run.folder / WEIGHTS).stat().st_size
+    half = load_pipeline(shipped, device="cpu")
+    assert half.unet.dtype == torch.float32
+    torch.testing.assert_close(half(DIGITS).images, pipe(DIGITS).images, atol=0.02, rtol=0)
+
+
+def test_a_shipped_checkpoint_says_how_it_was_trained(shipped, run):
+    sidecar = json.loads((shipped / "provenance.json").read_text())
+    rows = run.metrics()
+    assert sidecar.items() >= run.config().items()
+    assert (sidecar["steps"], sidecar["images_seen"]) == (6, 48)
+    assert sidecar["mean_loss_of_last_100_steps"] == pytest.approx(sum(row["loss"] for row in rows) / 6)
+    assert sidecar["weights_sha256_16"] == provenance.file_hash(shipped / WEIGHTS)
+    assert (shipped / "metrics.jsonl").read_bytes() == run.metrics_file.read_bytes()
+    assert {path.suffix for path in shipped.rglob("*.*")} == {".safetensors", ".json", ".jsonl"}
+
+
+def test_shipped_checkpoints_are_found_by_dataset_and_variant(shipped, monkeypatch):
+    monkeypatch.setattr(pipeline, "CHECKPOINTS", shipped.parent)
+    assert load_pipeline("mnist").folder == shipped == load_pipeline("mnist", variant="improved").folder
+    with refuses(BadCheckpoint, "mnist-thesis", "t2i train"):
+        load_pipeline("mnist", variant="thesis")
+    with refuses(UnknownName, "'best'", "improved"):
+        load_pipeline("mnist", variant="best")
+
+
+def test_a_checkpoint_is_described_for_the_sidecars_of_figures(shipped, run):
+    for folder in (shipped, run.folder):
+        facts = describe_checkpoint(folder)
+        assert facts["weights_sha256_16"] == provenance.file_hash(folder / WEIGHTS)
+        assert facts["training_steps"] == 6 and facts["preset_hash"] == run.config()["preset_hash"]
+        assert facts["data_source"] == run.config()["data_source"] and facts["checkpoint"] == folder.name
+
+
+# damage
+
+@pytest.fixture
+def copied(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "copied")
+    return tmp_path / "copied"
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "unet/config.json", "model_index.json", "scheduler/scheduler_config.json"])
+@pytest.mark.parametrize("keep", [None, 0, 0.5, 0.99])
+def test_a_file_missing_or_cut_short_is_refused(copied, name, keep):
+    content = (copied / name).read_bytes()
+    (copied / name).unlink()
+    if keep is not None:
+        (copied / name).write_bytes(content[:int(keep * len(content))])
+    with refuses(BadCheckpoint, str(copied)):
+        load_pipeline(copied)
+
+
+def change_index(**changes):
+    def change(folder):
+        path = folder / "model_index.json"
+        fields = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({name: value for name, value in fields.items() if value is not None}))
+
+    return change
+
+
+def change_weights(**changes):
+    def change(folder):
+        tensors = load_file(folder / WEIGHTS) | changes
+        save_file({name: value for name, value in tensors.items() if value is not None}, folder / WEIGHTS)
+
+    return change
+
+
+def pickle_weights(folder):
+    torch.save(load_file(folder / WEIGHTS), folder / "unet" / "diffusion_pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+
+
+def another_pipeline(folder):
+    unet = diffusers.UNet2DModel(8, 1, 1, block_out_channels=(32,), down_block_types=("DownBlock2D",),
+                                 up_block_types=("UpBlock2D",), layers_per_block=1)
+    diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(folder)
+
+
+DAMAGES = {
+    "a weight is missing": change_weights(**{"conv_in.weight": None}),
+    "a weight has another shape": change_weights(**{"conv_in.weight": torch.zeros(3)}),
+    "weights are pickled": pickle_weights,
+    "no preset": change_index(preset=None),
+    "part of a preset": change_index(preset={"dataset": "mnist"}),
+    "preset is text": change_index(preset="mnist"),
+    "another pipeline": another_pipeline,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_folder_that_is_no_whole_checkpoint_is_refused(copied, damage):
+    DAMAGES[damage](copied)
+    with refuses(BadCheckpoint, str(copied)):
+        load_pipeline(copied)
+
+
+@pytest.mark.parametrize("name", ["/nowhere", "cifar10"])
+def test_a_checkpoint_that_does_not_exist_is_refused_with_the_remedy(name):
+    with refuses(BadCheckpoint, name, "t2i train"):
+        load_pipeline(name)
+
+
+@pytest.mark.parametrize("name, content", [
+    ("config.json", None), ("config.json", "{"),
+    ("metrics.jsonl", None), ("metrics.jsonl", ""), ("metrics.jsonl", '{"st'),
+])
+def test_a_checkpoint_without_its_record_is_not_described(copied, name, content):
+    (copied / name).unlink() if content is None else (copied / name).write_text(content)
+    with refuses(BadCheckpoint, name):
+        describe_checkpoint(copied)

@@ -1,0 +1,201 @@
+"""The one sampler, against plain loops, closed forms and a network that knows the answer."""
+
+import diffusers
+import pytest
+import torch
+from support import FakeUNet, as_image, embeddings, refuses, small_preset
+
+from t2i_helpers import presets
+from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion.sampling import alpha_bar
+from t2i_helpers.errors import BadValue, UnknownName
+from t2i_helpers.randomness import generator
+
+SMALL = small_preset()
+each_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
+
+
+def draw(unet, name="ddpm", w=2.0, seeds=(0, 1, 2), steps=7, cond=None, preset=SMALL, **options):
+    known, null = embeddings(len(seeds))
+    return sample(unet, make_scheduler(preset, name), make_guider("cfg", w), known if cond is None else cond, null,
+                  seeds=seeds, steps=steps, **options).images
+
+
+def half(x_t, t, c):
+    """A prediction that keeps unclipped samples small, and differs between captions."""
+    return 0.5 * x_t + 0.1 * as_image(c, x_t)
+
+
+# the noise schedule
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_alphas_cumprod_are_the_papers(dataset):
+    preset = presets.get(dataset, "thesis", "full")
+    t = torch.arange(1001, dtype=torch.float64) / 1000
+    if preset.beta_schedule == "linear":                                         # Ho et al. 2020
+        beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    else:                                                                        # Nichol & Dhariwal 2021, eq. 17
+        f = torch.cos((t + 0.008) / 1.008 * torch.pi / 2) ** 2
+        beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
+    expected = (1 - beta).cumprod(0).float()
+    for name in SCHEDULERS:
+        torch.testing.assert_close(make_scheduler(preset, name).alphas_cumprod, expected, atol=1e-7, rtol=1e-3)
+
+
+def test_the_thesis_s_fifty_steps_start_at_980():
+    scheduler = make_scheduler(presets.get("mnist", "thesis", "full"))
+    scheduler.set_timesteps(50)
+    assert scheduler.timesteps.tolist() == list(range(980, -1, -20))
+
+
+@pytest.mark.parametrize("name", ["heun", "lms", "euler"])
+def test_alpha_bar_between_timesteps_is_the_schedulers_own(name):
+    scheduler = make_scheduler(presets.get("mnist", "thesis", "full"), name)
+    scheduler = type(scheduler).from_config(scheduler.config, timestep_spacing="linspace")
+    scheduler.set_timesteps(7)
+    for t, sigma in zip(scheduler.timesteps, scheduler.sigmas):
+        assert alpha_bar(scheduler, t).item() == pytest.approx(1 / (1 + sigma.item() ** 2), rel=1e-4)
+    assert any(t != int(t) for t in scheduler.timesteps)
+
+
+def test_alpha_bar_at_a_timestep_is_the_table_s():
+    scheduler = make_scheduler(SMALL)
+    assert all(alpha_bar(scheduler, torch.tensor(t)) == scheduler.alphas_cumprod[t] for t in range(100))
+
+
+# plain loops and closed forms
+
+@pytest.mark.parametrize("w", [0.0, 1.0, 2.5])
+def test_ddpm_is_the_plain_loop_over_single_images(unet, w):
+    cond, null = embeddings(3)
+    expected = []
+    for c, seed in zip(cond, [5, 6, 7]):
+        scheduler = diffusers.DDPMScheduler(100, beta_schedule="squaredcos_cap_v2")
+        scheduler.set_timesteps(10)
+        rng = generator("sample", seed)
+        x = torch.randn(1, 1, 8, 8, generator=rng)
+        for t in scheduler.timesteps:
+            with torch.no_grad():
+                eps_cond, eps_null = unet(x, t, c[None]).sample, unet(x, t, null).sample
+            x = scheduler.step(eps_null + w * (eps_cond - eps_null), t, x, generator=rng).prev_sample
+        expected.append(x)
+    torch.testing.assert_close(draw(unet, w=w, seeds=[5, 6, 7], steps=10), torch.cat(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_ddim_is_its_closed_form():
+    """x_prev = sqrt(abar_prev) x^_0 + sqrt(1 - abar_prev) eps, Song et al. 2021, eq. 12 without noise."""
+    cond, _ = embeddings(3)
+    unet = FakeUNet(half)
+    images = draw(unet, "ddim", w=1.0, steps=10)
+    timesteps = [int(call.t) for call in unet.calls]
+    abar = torch.cat([make_scheduler(SMALL).alphas_cumprod, torch.ones(1)])      # abar[-1] = 1: no noise is left
+    x = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in (0, 1, 2)])
+    for t, before in zip(timesteps, abar[[*timesteps[1:], -1]], strict=True):
+        x_0 = ((x - (1 - abar[t]).sqrt() * half(x, t, cond)) / abar[t].sqrt()).clamp(-1, 1)
+        eps = (x - abar[t].sqrt() * x_0) / (1 - abar[t]).sqrt()
+        x = before.sqrt() * x_0 + (1 - before).sqrt() * eps
+    torch.testing.assert_close(images, x, atol=1e-5, rtol=1e-4)
+
+
+@each_scheduler
+@pytest.mark.parametrize("clip", [1.0, None])
+def test_a_network_that_knows_x_0_is_led_to_it(name, clip):
+    x_0 = torch.linspace(-0.9, 0.9, 3 * 64).view(3, 1, 8, 8)
+    abar = make_scheduler(SMALL).alphas_cumprod
+
+    def eps(x_t, t, c):
+        return (x_t - abar[int(t)].sqrt() * x_0) / (1 - abar[int(t)]).sqrt()
+
+    torch.testing.assert_close(draw(FakeUNet(eps), name, steps=10, clip=clip), x_0, atol=2e-3, rtol=0)
+
+
+@each_scheduler
+def test_the_callback_sees_every_x_t_and_the_clean_image_it_implies(name):
+    unet, seen = FakeUNet(half), []
+    draw(unet, name, w=3.0, callback=lambda step, x_t, x_0: seen.append((step, x_t.clone(), x_0.clone())))
+    cond, null = embeddings(3)
+    abar = make_scheduler(SMALL).alphas_cumprod
+    assert [step for step, _, _ in seen] == list(range(len(unet.calls) // 2))
+    for (_, x_t, x_0), call in zip(seen, unet.calls[::2], strict=True):
+        assert torch.equal(x_t, call.x_t)
+        eps_null = half(x_t, call.t, null.expand_as(cond))
+        eps = eps_null + 3.0 * (half(x_t, call.t, cond) - eps_null)
+        a = abar[int(call.t)]
+        torch.testing.assert_close(x_0, ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1), atol=1e-4, rtol=1e-4)
+
+
+@each_scheduler
+def test_the_first_x_t_is_noise_of_unit_variance(name):
+    unet = FakeUNet(half, size=64)
+    draw(unet, name, steps=50)
+    assert unet.calls[0].x_t.std().item() == pytest.approx(1, abs=0.03)
+
+
+# seeds
+
+@each_scheduler
+def test_an_image_depends_on_its_seed_alone(unet, name):
+    cond, _ = embeddings(4)
+    seeds = [11, 22, 33, 44]
+    batch = draw(unet, name, seeds=seeds, cond=cond)
+    order = [2, 0, 3, 1]
+    shuffled = draw(unet, name, seeds=[seeds[i] for i in order], cond=cond[order])
+    torch.testing.assert_close(shuffled, batch[order], atol=1e-4, rtol=0)
+    for i, seed in enumerate(seeds):
+        torch.testing.assert_close(draw(unet, name, seeds=[seed], cond=cond[i:i + 1])[0], batch[i], atol=1e-4, rtol=0)
+
+
+def test_seeds_differ_and_repeat(unet):
+    cond = embeddings(1)[0].expand(3, -1, -1)
+    a, b, c = draw(unet, seeds=[1, 1, 2], cond=cond)
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+    assert (a - c).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("seeds", [torch.arange(3), torch.arange(3).numpy(), range(3)], ids=["torch", "numpy", "range"])
+def test_seeds_are_numbers_whatever_holds_them(seeds):
+    assert torch.equal(draw(FakeUNet(half), seeds=seeds), draw(FakeUNet(half), seeds=[0, 1, 2]))
+
+
+def test_the_global_random_state_is_neither_used_nor_changed():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = draw(FakeUNet(half))
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    assert torch.equal(first, draw(FakeUNet(half)))
+
+
+# bounds
+
+@each_scheduler
+@pytest.mark.parametrize("steps", [1, 2, 7, 60, 100])
+def test_images_are_finite_and_in_range_for_any_number_of_steps(name, steps):
+    images = draw(FakeUNet(lambda x_t, t, c: as_image(c, x_t) - x_t), name, w=100.0, steps=steps)
+    assert images.shape == (3, 1, 8, 8) and images.dtype == torch.float32
+    assert images.isfinite().all() and images.abs().max() <= 1 + 1e-3
+
+
+@each_scheduler
+@pytest.mark.parametrize("steps", [10, 50])
+def test_sampling_starts_at_a_timestep_of_nearly_pure_noise(name, steps):
+    unet = FakeUNet(half)
+    draw(unet, name, steps=steps, preset=presets.get("mnist", "improved", "full"))
+    assert unet.calls[0].t >= 900
+
+
+@pytest.mark.parametrize("steps", [0, -1, 101])
+def test_steps_outside_1_to_T_are_refused(steps):
+    with refuses(BadValue, f"steps = {steps}", "1 to 100"):
+        draw(FakeUNet(half), steps=steps)
+
+
+@pytest.mark.parametrize("captions, seeds", [(3, [0, 1]), (1, []), (0, [])])
+def test_each_caption_needs_a_seed(captions, seeds):
+    with refuses(BadValue, f"{captions} captions", f"{len(seeds)} seeds"):
+        draw(FakeUNet(half), seeds=seeds, cond=embeddings(max(captions, 1))[0][:captions])
+
+
+def test_unknown_schedulers_are_refused_with_the_known_ones():
+    with refuses(UnknownName, "'euler-a'", *SCHEDULERS):
+        make_scheduler(SMALL, "euler-a")

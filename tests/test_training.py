@@ -1,0 +1,385 @@
+"""The training loop: its equations, what it feeds the network, and a run that can be stopped anywhere."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+from types import SimpleNamespace
+
+import diffusers
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from support import refuses, tiny_preset
+
+from t2i_helpers import presets
+from t2i_helpers.data import from_uint8, load_images, to_uint8, to_unit
+from t2i_helpers.diffusion import make_scheduler
+from t2i_helpers.errors import BadCheckpoint, BadValue, OutputError
+from t2i_helpers.models import caption_table, load_pipeline
+from t2i_helpers.training import loop, train, training_loss
+
+pytestmark = pytest.mark.usefixtures("few_digits")       # 36 images in batches of 8: an epoch is 5 steps, the last of 4
+STEPS = 7
+PRESETS = {
+    "thesis": tiny_preset(variant="thesis", pixel_range=(0.0, 1.0), caption_dropout=0.0, ema_decay=None,
+                          gradient_clip=None, bf16=False),
+    "improved": tiny_preset(ema_decay=0.3, gradient_clip=0.5, warmup_steps=3, caption_dropout=0.5),
+}
+each_variant = pytest.mark.parametrize("variant", PRESETS)
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def weights(run):
+    return load_file(run.folder / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def assert_same(run, expected):
+    """Bitwise: the state (weights, AdamW, average), the pipeline's weights, and the losses."""
+    for read in (lambda run: load_file(run.state_file), weights):
+        ours, theirs = read(run), read(expected)
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    with safe_open(run.state_file, "pt") as file:
+        assert file.metadata()["step"] == str(STEPS)
+    assert [row | {"seconds": 0} for row in run.metrics()] == [row | {"seconds": 0} for row in expected.metrics()]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """variant -> the run that was never stopped, and drew grids on the way."""
+    runs = {}
+
+    def run(variant):
+        if variant not in runs:
+            runs[variant] = train(PRESETS[variant], tmp_path_factory.mktemp(variant), max_steps=STEPS, sample_every=3)
+        return runs[variant]
+
+    return run
+
+
+@pytest.fixture
+def fed(monkeypatch):
+    """What `training_loss` is given at every step; ``fed.only_watch()`` makes the steps themselves free of cost."""
+    real = loop.training_loss
+    seen = SimpleNamespace(steps=[], unet=None, loss=real)
+
+    def loss(unet, scheduler, x_0, c, noise, timesteps):
+        if not seen.steps:
+            seen.unet = {name: value.clone() for name, value in unet.state_dict().items()}
+        seen.steps.append((x_0.clone(), c.clone(), noise.clone(), timesteps.clone()))
+        return seen.loss(unet, scheduler, x_0, c, noise, timesteps)
+
+    seen.only_watch = lambda: setattr(seen, "loss", lambda unet, *rest: 0 * next(unet.parameters()).sum())
+    monkeypatch.setattr(loop, "training_loss", loss)
+    return seen
+
+
+# equations
+
+def test_the_loss_is_the_mean_squared_error_of_the_noise(unet, small):
+    x_0, noise = torch.rand(2, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    c, t = torch.ones(4, 3, 16), torch.tensor([0, 30, 60, 99])
+    abar = make_scheduler(small).alphas_cumprod[t].view(4, 1, 1, 1)
+    with torch.no_grad():
+        eps = unet(abar.sqrt() * x_0 + (1 - abar).sqrt() * noise, t, c).sample
+        loss = training_loss(unet, make_scheduler(small), x_0, c, noise, t)
+    torch.testing.assert_close(loss, ((noise - eps) ** 2).sum() / noise.numel())
+
+
+@each_variant
+def test_training_is_the_plain_loop(variant, fed, tmp_path):
+    """AdamW with warm-up and clipping, and the average of the weights, written out on the same batches."""
+    preset = PRESETS[variant]
+    run = train(preset, tmp_path / "run", max_steps=STEPS, sample_every=3)
+    unet = load_pipeline(run.folder, device="cpu").unet.train()
+    unet.load_state_dict(fed.unet)
+    abar = diffusers.DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2").alphas_cumprod
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=preset.learning_rate, weight_decay=0.01)
+    average, losses = [p.detach().clone() for p in unet.parameters()], []
+    for step, (x_0, c, noise, t) in enumerate(fed.steps):
+        optimizer.param_groups[0]["lr"] = preset.learning_rate * min(1, (step + 1) / (preset.warmup_steps or 1))
+        a = abar[t].view(-1, 1, 1, 1)
+        loss = ((unet(a.sqrt() * x_0 + (1 - a).sqrt() * noise, t, c).sample - noise) ** 2).mean()
+        loss.backward()
+        if preset.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(unet.parameters(), preset.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        decay = min(preset.ema_decay or 0, (1 + step) / (10 + step)) if step else 0
+        average = [decay * old + (1 - decay) * new.detach() for old, new in zip(average, unet.parameters())]
+        losses.append(loss.item())
+    assert [row["loss"] for row in run.metrics()] == pytest.approx(losses, rel=1e-4)
+    saved = weights(run)
+    for (name, _), expected in zip(unet.named_parameters(), average):
+        torch.testing.assert_close(saved[name], expected, atol=1e-5, rtol=1e-4)
+
+
+# what the network is fed
+
+def caption_rows(c, table):
+    """The rows of the caption table that `c` are: class by class, the empty caption last."""
+    return (c[:, None] == table).all(-1).all(-1).float().argmax(1).tolist()
+
+
+@each_variant
+def test_an_epoch_shows_every_image_once_with_its_own_caption_or_none(variant, fed, tmp_path):
+    preset = PRESETS[variant]
+    fed.only_watch()
+    train(preset, tmp_path / "run", max_steps=10)
+    dataset = load_images(preset)
+    table = caption_table(preset.text_encoder, dataset.captions, preset.max_length)
+    label_of = {image.numpy().tobytes(): int(label) for image, label in zip(dataset.images, dataset.labels)}
+    epochs = []
+    for steps in (fed.steps[:5], fed.steps[5:]):
+        images = to_uint8(to_unit(torch.cat([x_0 for x_0, *_ in steps]), preset.pixel_range))
+        epochs.append([image.numpy().tobytes() for image in images])
+        assert sorted(epochs[-1]) == sorted(label_of)
+        rows = caption_rows(torch.cat([c for _, c, *_ in steps]), table)
+        kept = [row == label_of[image] for row, image in zip(rows, epochs[-1])]
+        assert all(keep or row == 10 for keep, row in zip(kept, rows))
+        assert all(kept) if preset.caption_dropout == 0 else 0 < sum(kept) < 36
+    assert epochs[0] != epochs[1], "the order is the same in both epochs"
+    assert [len(x_0) for x_0, *_ in fed.steps] == [8, 8, 8, 8, 4] * 2
+
+
+def test_images_reach_the_network_in_the_presets_range(fed, tmp_path):
+    fed.only_watch()
+    train(PRESETS["thesis"], tmp_path / "run", max_steps=1)
+    x_0 = fed.steps[0][0]
+    assert (x_0.min(), x_0.max()) == (0, 1) and x_0.dtype == torch.float32
+    assert from_uint8(load_images(PRESETS["improved"]).images, (-1, 1)).min() == -1
+
+
+def test_noise_timesteps_and_dropout_have_their_distributions(fed, tmp_path):
+    fed.only_watch()
+    train(tiny_preset(caption_dropout=0.1, batch_size=36, epochs=60), tmp_path / "run")
+    _, c, noise, t = (torch.cat(part) for part in zip(*fed.steps))
+    assert len(t) == 36 * 60
+    assert abs(noise.mean()) < 0.01 and abs(noise.std() - 1) < 0.01
+    assert t.min() >= 0 and t.max() <= 999 and abs(t.float().mean() - 499.5) < 25 and abs(t.float().std() - 288.7) < 15
+    empty = caption_table("minilm", load_images(PRESETS["thesis"]).captions, 8)[-1]
+    assert abs((c == empty).all(-1).all(-1).float().mean() - 0.1) < 0.02
+
+
+@pytest.mark.parametrize("seed", [422, 1])
+def test_batches_follow_from_the_presets_seed(seed, fed, tmp_path):
+    fed.only_watch()
+    for folder, random_state in (("a", 1), ("b", 2)):
+        torch.manual_seed(random_state)
+        train(tiny_preset(seed=422), tmp_path / folder, max_steps=2)
+    train(tiny_preset(seed=seed), tmp_path / "c", max_steps=2)
+    a, b, c = fed.steps[:2], fed.steps[2:4], fed.steps[4:]
+    assert all(torch.equal(x, y) for one, other in zip(a, b) for x, y in zip(one, other))
+    assert (seed == 422) == all(torch.equal(x, y) for one, other in zip(a, c) for x, y in zip(one, other))
+
+
+# stopped and resumed
+
+@each_variant
+@pytest.mark.parametrize("stop", [3, 5])
+def test_a_resumed_run_is_the_run_that_never_stopped(variant, stop, straight, tmp_path):
+    torch.manual_seed(stop)
+    train(PRESETS[variant], tmp_path / "run", max_steps=stop)
+    assert_same(train(PRESETS[variant], tmp_path / "run", max_steps=STEPS), straight(variant))
+
+
+class Killed(BaseException):
+    """Ends a training as a power cut would: nothing is saved on the way out."""
+
+
+@contextlib.contextmanager
+def at_step(n, action):
+    """Within the block, a training that has done `n` steps runs `action` before its next one."""
+    real = loop._Trainer.train_step
+
+    def train_step(trainer):
+        if trainer.step == n:
+            action()
+        return real(trainer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Trainer, "train_step", train_step)
+        yield
+
+
+@each_variant
+def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
+    def kill():
+        raise Killed
+
+    with at_step(5, kill), pytest.raises(Killed):
+        train(PRESETS[variant], tmp_path / "run", max_steps=STEPS, state_every=3)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    assert len(metrics.read_text().splitlines()) == 3
+    with metrics.open("a") as file:                     # steps after the state, and a line cut in two
+        file.write('{"step": 4, "epoch": 1, "loss": 9.0, "seconds": 1.0}\n{"step": 5, "epo')
+    assert_same(train(PRESETS[variant], tmp_path / "run", max_steps=STEPS), straight(variant))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_checkpoint_that_draws_and_resumes(number, straight, tmp_path):
+    handlers = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
+    with at_step(2, lambda: os.kill(os.getpid(), number)):
+        run = train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS)
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3], "the step in hand was not finished"
+    assert load_pipeline(run.folder)(["A handwritten digit 5"], steps=1).images.isfinite().all()
+    assert [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)] == handlers
+    assert_same(train(PRESETS["improved"], run.folder, max_steps=STEPS), straight("improved"))
+
+
+def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
+    def press_twice():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with at_step(2, press_twice), pytest.raises(KeyboardInterrupt):
+        train(PRESETS["thesis"], tmp_path / "run", max_steps=STEPS)
+
+
+def test_a_finished_run_stays_as_it_is(straight, tmp_path):
+    shutil.copytree(straight("improved").folder, tmp_path / "run")
+    run = train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS)
+    assert_same(run, straight("improved"))
+    assert files(run.folder).keys() == files(straight("improved").folder).keys()
+
+
+# what a run writes
+
+def test_metrics_have_a_row_for_each_step(straight):
+    rows = straight("improved").metrics()
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert [row["epoch"] for row in rows] == [1] * 5 + [2] * 2
+    assert sorted(row["seconds"] for row in rows) == [row["seconds"] for row in rows]
+
+
+def test_the_config_says_what_was_trained_on_what(straight):
+    preset = PRESETS["improved"]
+    config, dataset = straight("improved").config(), load_images(preset)
+    assert presets.from_dict(config["preset"]) == preset and config["preset_hash"] == presets.preset_hash(preset)
+    assert config["data_source"] == dataset.source and config["data_fingerprint"] == dataset.fingerprint
+    assert (config["training_images"], config["text_encoder"], config["seed"]) == (36, "minilm", 422)
+    assert config["precision"] == "no" and "CPU" in config["device"]
+
+
+def test_sample_grids_are_drawn_on_the_way(straight):
+    pictures = sorted((straight("improved").folder / "samples").iterdir())
+    assert [path.name for path in pictures] == ["step-000003.png", "step-000006.png"]
+    assert Image.open(pictures[0]).size == (8 * 29 + 1, 2 * 29 + 1)          # ten digits, eight a row
+
+
+def test_the_pipeline_holds_the_average_where_there_is_one(straight):
+    for variant, average in (("thesis", False), ("improved", True)):
+        state, saved = load_file(straight(variant).state_file), weights(straight(variant))
+        raw = {name: state[f"unet.{name}"] for name in saved}
+        assert all(torch.equal(saved[name], raw[name]) for name in saved) != average
+        assert any(name.startswith("ema.") for name in state) == average
+
+
+def test_checkpoints_are_kept_at_the_presets_epochs(tmp_path):
+    run = train(tiny_preset(epochs=3, checkpoint_epochs=1, batch_size=36), tmp_path / "run")
+    kept = [weights(SimpleNamespace(folder=run.folder / f"epoch-{epoch:03d}"))["conv_in.weight"] for epoch in (1, 2, 3)]
+    assert len(run.metrics()) == 3
+    assert not torch.equal(kept[0], kept[1]) and torch.equal(kept[2], weights(run)["conv_in.weight"])
+    assert load_pipeline(run.folder / "epoch-001")([""], steps=1).images.shape == (1, 1, 28, 28)
+
+
+def test_a_run_holds_no_pickle_and_no_leftovers(straight, tmp_path):
+    run = train(tiny_preset(epochs=1, checkpoint_epochs=1), tmp_path / "run", state_every=2)
+    for folder in (run.folder, straight("improved").folder):
+        assert {path.suffix for path in files(folder)} <= {".safetensors", ".json", ".jsonl", ".png"}
+        assert not [path for path in files(folder) if path.name.startswith(".")]
+
+
+# refusals, each leaving what was there
+
+@pytest.mark.parametrize("change, word", [
+    (dict(learning_rate=2e-3), "learning_rate"), (dict(seed=1), "seed"), (dict(variant="thesis"), "variant"),
+    (dict(block_channels=(32, 64)), "block_channels"), (dict(text_encoder="bert"), "text_encoder"),
+])
+def test_a_run_of_another_preset_is_refused_and_left_alone(change, word, straight, monkeypatch):
+    folder = straight("improved").folder
+    before = files(folder)
+    table = caption_table("minilm", load_images(PRESETS["improved"]).captions, 8)
+    monkeypatch.setattr(loop, "caption_table", lambda *key: table)
+    with refuses(BadCheckpoint, str(folder), word, "choose another --out"):
+        train(dataclasses.replace(PRESETS["improved"], **change), folder, max_steps=STEPS + 1)
+    assert files(folder) == before
+
+
+def test_a_run_on_other_data_is_refused(straight, monkeypatch):
+    other = dataclasses.replace(load_images(PRESETS["improved"]), fingerprint="other")
+    monkeypatch.setattr(loop, "load_images", lambda *_: other)
+    with refuses(BadCheckpoint, "data_fingerprint", "'other'"):
+        train(PRESETS["improved"], straight("improved").folder, max_steps=STEPS + 1)
+
+
+def test_how_long_a_run_goes_on_may_change(tmp_path):
+    train(tiny_preset(epochs=1), tmp_path / "run", max_steps=2)
+    run = train(tiny_preset(epochs=2, sample_steps=5, scheduler="ddim"), tmp_path / "run", max_steps=3)
+    assert len(run.metrics()) == 3
+
+
+@pytest.mark.parametrize("where", ["file", "file/run", "folder", "/proc/nowhere"])
+def test_a_place_that_cannot_hold_a_run_is_refused_and_left_alone(where, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    before = files(tmp_path)
+    with refuses(OutputError, where, "choose another"):
+        train(PRESETS["thesis"], tmp_path / where, max_steps=1)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("max_steps", [0, -1])
+def test_training_for_no_step_is_refused_and_leaves_nothing(max_steps, tmp_path):
+    with refuses(BadValue, f"max_steps = {max_steps}", "at least 1"):
+        train(PRESETS["thesis"], tmp_path / "run", max_steps=max_steps)
+    assert files(tmp_path) == {}
+
+
+def other_networks_state(path):
+    save_file({"unet.conv_in.weight": torch.zeros(1)}, path, metadata={"step": "3", "seconds": "1"})
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    lambda path: path.write_bytes(b""),
+    lambda path: save_file({"weights": torch.zeros(1)}, path),
+    other_networks_state,
+], ids=["cut short", "empty", "no state", "another network's"])
+def test_a_damaged_state_is_refused_and_left_alone(damage, tmp_path):
+    run = train(PRESETS["improved"], tmp_path / "run", max_steps=2)
+    damage(run.state_file)
+    before = files(run.folder)
+    with refuses(BadCheckpoint, str(run.state_file), "choose another --out"):
+        train(PRESETS["improved"], run.folder, max_steps=3)
+    assert files(run.folder) == before
+
+
+@pytest.mark.parametrize("text", ["", '{"preset": ', "[]", '{"preset": {"seed": 422}}'])
+def test_a_damaged_config_is_refused(text, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(text)
+    with refuses(BadCheckpoint, str(tmp_path / "run"), "choose another --out"):
+        train(PRESETS["thesis"], tmp_path / "run", max_steps=1)
+    assert (tmp_path / "run" / "config.json").read_text() == text
+
+
+def test_metrics_cut_short_are_refused_with_file_and_line(tmp_path):
+    run = train(PRESETS["thesis"], tmp_path / "run", max_steps=3)
+    lines = run.metrics_file.read_text().splitlines()
+    assert json.loads(lines[1])["step"] == 2
+    run.metrics_file.write_text("\n".join([lines[0], lines[1][:20]]))
+    with refuses(BadCheckpoint, "metrics.jsonl, line 2"):
+        run.metrics()
+    run.metrics_file.unlink()
+    with refuses(BadCheckpoint, "metrics.jsonl"):
+        run.metrics()

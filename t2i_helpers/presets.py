@@ -41,13 +41,14 @@ class Preset:
     cross_attention_dim: int
     attention_head_dim: int              # passed on as it is; diffusers 0.42 reads it as the number of heads
 
-    # noise: DDPM over train_timesteps, the network predicts epsilon
+    # noise: DDPM over train_timesteps
+    prediction: str                      # what the network predicts: "epsilon" or "v_prediction"
     beta_schedule: str
     beta_start: float
     beta_end: float
     train_timesteps: int
 
-    # training: AdamW on the mean squared error of epsilon
+    # training: AdamW on the mean squared error of the prediction
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -99,9 +100,10 @@ THESIS = {
 }
 
 VARIANTS = {
-    "thesis": dict(ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False, timestep_spacing="leading"),
-    "improved": dict(pixel_range=(-1.0, 1.0), caption_dropout=0.1, ema_decay=0.9999, gradient_clip=1.0,
-                     warmup_steps=500, bf16=True, timestep_spacing="trailing"),
+    "thesis": dict(prediction="epsilon", ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
+                   timestep_spacing="leading"),
+    "improved": dict(prediction="v_prediction", pixel_range=(-1.0, 1.0), caption_dropout=0.1, ema_decay=0.9999,
+                     gradient_clip=1.0, warmup_steps=500, bf16=True, timestep_spacing="trailing"),
 }
 IMPROVED = {                             # what `improved` sets otherwise for one dataset
     "mnist": dict(ema_decay=0.999, warmup_steps=100),      # 20 epochs are only 2,360 steps

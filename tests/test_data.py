@@ -134,7 +134,9 @@ def test_another_mirror_gives_its_own_images(mirror, tmp_path, monkeypatch):
 def test_the_fingerprint_is_of_pixels_and_labels_whatever_the_source(mirror):
     embedded = load_images(EMBEDDED, "test")
     write_mirror(mirror, embedded.images[:, 0], embedded.labels.tolist(), split="test")
+    write_mirror(mirror, embedded.images[:, 0], embedded.labels.flip(0).tolist(), split="train")
     assert load_images(HUB, "test").fingerprint == embedded.fingerprint
+    assert load_images(HUB, "train").fingerprint != embedded.fingerprint
 
 
 @pytest.mark.parametrize("damage", ["no such split", "cut short", "no image column", "no picture"])

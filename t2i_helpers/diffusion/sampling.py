@@ -65,9 +65,9 @@ def sample(
             batch.noise_pred = unet(x_t, t, batch.encoder_hidden_states).sample
             guider.cleanup_models(unet)
         passes += len(batches)
-        eps = guider(batches).pred
-        x_0, eps = _predict_x0(x_t, eps, alpha_bar(scheduler, t), clip)
-        x = scheduler.step(eps, t, x, **noise).prev_sample
+        prediction = guider(batches).pred
+        x_0, prediction = _predict_x0(scheduler, x_t, prediction, t, clip)
+        x = scheduler.step(prediction, t, x, **noise).prev_sample
         if callback is not None:
             callback(step, x_t, x_0)
     return Samples(x.float(), passes)
@@ -85,14 +85,20 @@ def alpha_bar(scheduler, t) -> torch.Tensor:
     return (1 / (1 + between**2)).float()
 
 
-def _predict_x0(x_t, eps, abar, clip):
-    """x^_0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar), clipped, and the eps that the clipped x^_0 implies."""
-    x_0 = (x_t - (1 - abar).sqrt() * eps) / abar.sqrt()
+def _predict_x0(scheduler, x_t, prediction, t, clip):
+    """x^_0, clipped, and the prediction that the clipped x^_0 implies.
+
+    eps: x^_0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar);  v (Salimans & Ho 2022): x^_0 = sqrt(abar) x_t - sqrt(1 - abar) v.
+    """
+    abar = alpha_bar(scheduler, t)
+    signal, noise = abar.sqrt(), (1 - abar).sqrt()
+    predicts_v = scheduler.config.prediction_type == "v_prediction"
+    x_0 = signal * x_t - noise * prediction if predicts_v else (x_t - noise * prediction) / signal
     if clip is None:
-        return x_0, eps
+        return x_0, prediction
     clipped = x_0.clamp(-clip, clip)
-    implied = (x_t - abar.sqrt() * clipped) / (1 - abar).sqrt()
-    return clipped, torch.where(clipped == x_0, eps, implied)
+    implied = (signal * x_t - clipped) / noise if predicts_v else (x_t - signal * clipped) / noise
+    return clipped, torch.where(clipped == x_0, prediction, implied)
 
 
 def _check(scheduler, cond, seeds, steps):

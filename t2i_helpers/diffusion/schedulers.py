@@ -10,9 +10,10 @@ SCHEDULERS = {
     "ddim": ("DDIMScheduler", {"set_alpha_to_one": True, "clip_sample": False}),
     "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     "unipc": ("UniPCMultistepScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "lms": ("LMSDiscreteScheduler", {}),
-    "euler": ("EulerDiscreteScheduler", {}),
+    # These three step in sigma, and with the cosine schedule sigma falls from 20,000 in one step at t = T.
+    "heun": ("HeunDiscreteScheduler", {"timestep_spacing": "leading"}),
+    "lms": ("LMSDiscreteScheduler", {"timestep_spacing": "leading"}),
+    "euler": ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}),
 }
 
 
@@ -27,11 +28,12 @@ def make_scheduler(preset, name: str | None = None):
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, SCHEDULERS)
     class_name, extra = SCHEDULERS[name]
-    return getattr(diffusers, class_name)(
-        num_train_timesteps=preset.train_timesteps,
-        beta_schedule=preset.beta_schedule,
-        beta_start=preset.beta_start,
-        beta_end=preset.beta_end,
-        timestep_spacing=preset.timestep_spacing,
-        **extra,
-    )
+    settings = {
+        "num_train_timesteps": preset.train_timesteps,
+        "beta_schedule": preset.beta_schedule,
+        "beta_start": preset.beta_start,
+        "beta_end": preset.beta_end,
+        "prediction_type": preset.prediction,
+        "timestep_spacing": preset.timestep_spacing,
+    }
+    return getattr(diffusers, class_name)(**settings | extra)

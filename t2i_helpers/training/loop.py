@@ -23,12 +23,16 @@ from .run import Run
 
 
 def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps) -> torch.Tensor:
-    """L = || eps - eps_theta(x_t, t, c) ||^2, the mean over pixels, with x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
+    """L = || y - U-Net(x_t, t, c) ||^2, the mean over pixels, with x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
 
-    x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in 0..T-1. DDPM, Ho et al. 2020, eq. 14.
+    y is eps (Ho et al. 2020, eq. 14) or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022), as the
+    scheduler's ``prediction_type`` says. x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in
+    0..T-1.
     """
     x_t = noise_scheduler.add_noise(x_0, noise, timesteps)
-    return F.mse_loss(unet(x_t, timesteps, c).sample.float(), noise)
+    predicts_v = noise_scheduler.config.prediction_type == "v_prediction"
+    target = noise_scheduler.get_velocity(x_0, noise, timesteps) if predicts_v else noise
+    return F.mse_loss(unet(x_t, timesteps, c).sample.float(), target)
 
 
 def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, sample_every: int = 500) -> Run:

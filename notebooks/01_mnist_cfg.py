@@ -102,8 +102,8 @@ except PromptTooLong as error:
 # %% [markdown]
 # ## 1.4 The U-Net
 #
-# The network sees the noisy image, the timestep and the caption's tokens, and predicts the **noise**. It halves the
-# image three times and doubles it again; in the four blocks with `CrossAttn` in their name, every pixel looks at the
+# The network sees the noisy image, the timestep and the caption's tokens, and predicts the **noise** (or, as we shall
+# see, something as good). It halves the image three times and doubles it again; in the four blocks with `CrossAttn` in their name, every pixel looks at the
 # caption's tokens. The thesis states 3,140,385 parameters in its text and "~25M" in its Table 4. Let us count.
 #
 # > **Question:** 28 is halved to 14 and to 7. What happens to 7?
@@ -123,6 +123,12 @@ for block, shape in trace_shapes(unet):
 # This is all of it. The package's own loop adds checkpoints, resuming, averaging and GPUs, but computes the same
 # numbers; a test holds the two equal.
 #
+# The thesis predicts the noise $\epsilon$. When almost everything is noise, that is easy and nearly useless: the clean
+# image it implies is the small rest divided by $\sqrt{\bar\alpha_t}$, which at $t=980$ multiplies every error by 32,
+# and the first thing to go wrong is the brightness of the whole picture. `improved` predicts
+# $v = \sqrt{\bar\alpha_t}\,\epsilon - \sqrt{1-\bar\alpha_t}\,x_0$ (Salimans & Ho 2022) instead: the noise where there is
+# little of it, the (negative) image where there is much. Nothing is divided by a small number.
+#
 # > **Question:** `caption_dropout` replaces some captions by ∅. The thesis sets it to 0 for MNIST. What does the
 # > network then know about ∅ when sampling subtracts it?
 
@@ -136,8 +142,9 @@ def training_step(unet, optimizer, alphas_cumprod, images, labels, table, preset
     x_t = abar.sqrt() * x_0 + (1 - abar).sqrt() * noise                   # section 1.2
     dropped = torch.rand(len(x_0), generator=rng) < preset.caption_dropout
     rows = labels.masked_fill(dropped, len(table) - 1)                    # the table's last row is the empty caption
-    predicted = unet(x_t, t, table[rows]).sample                          # eps_theta(x_t, t, c), shape of x_t
-    loss = (noise - predicted).square().mean()
+    v = abar.sqrt() * noise - (1 - abar).sqrt() * x_0
+    target = v if preset.prediction == "v_prediction" else noise
+    loss = (unet(x_t, t, table[rows]).sample - target).square().mean()    # [n, 1, 28, 28] -> one number
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
@@ -157,9 +164,8 @@ for step in range({"smoke": 2, "demo": 20, "full": 100}[SIZE]):
         print(f"step {step:3}  loss {loss:.3f}")
 
 # %% [markdown]
-# The loss of a network that predicts nothing is 1, the variance of the noise, and within seconds it is far below. That
-# is the easy part: most timesteps are so noisy that "everything is noise" is nearly right. Shape and stroke come from
-# the long flat rest of the curve.
+# A network that always answers 0 has a loss near 1, and within seconds this one is far below. That is the easy part: to
+# know noise from blackness. Shape and stroke come from the long flat rest of the curve.
 #
 # At `full` size the next cell trains both variants (interrupt it and run it again: it goes on where it stopped). At
 # the other sizes it loads the checkpoints that ship with the project.
@@ -177,15 +183,15 @@ device = pipes["improved"].device
 export(mnist.loss_curves(pipes), improved)
 
 # %% [markdown]
-# Do not compare the heights: the variants predict the same noise, but behind pixels of different ranges. What the two
+# Do not compare the heights: the variants predict different things, behind pixels of different ranges. What the two
 # curves share is the shape, a cliff and then a plateau, and that is what the thesis's Figure 6 shows too.
 #
 # ## 1.6 Backward: from noise to a digit
 #
-# The sampler starts from pure noise. At every step the network predicts the noise $\epsilon_\theta$ in $x_t$, which
-# implies a clean image
+# The sampler starts from pure noise. At every step the network's prediction implies a clean image,
 #
-# $$\hat x_0 = \frac{x_t - \sqrt{1-\bar\alpha_t}\,\epsilon_\theta}{\sqrt{\bar\alpha_t}},$$
+# $$\hat x_0 = \frac{x_t - \sqrt{1-\bar\alpha_t}\,\epsilon_\theta}{\sqrt{\bar\alpha_t}}
+# \quad\text{or}\quad \hat x_0 = \sqrt{\bar\alpha_t}\,x_t - \sqrt{1-\bar\alpha_t}\,v_\theta,$$
 #
 # and the scheduler takes a small step towards it. Below, $x_t$ is on top and $\hat x_0$, the network's guess so far,
 # under it. The pixels of `thesis` live in [0, 1], so half of its noise is darker than black and cannot be seen.

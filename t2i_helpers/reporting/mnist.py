@@ -77,7 +77,7 @@ def empty_prompts(pipes, steps: int, samples: int = 20):
 def loss_curves(pipes):
     """Figure 6: the training loss of each variant, from its run's metrics.jsonl.
 
-    Their heights are not comparable: the variants see pixels of different ranges, and one drops captions.
+    Their heights are not comparable: the variants predict eps and v, behind pixels of different ranges.
     """
     figure, axes = new_figure(1, 1, 2.6)
     axis = axes[0, 0]
@@ -88,7 +88,7 @@ def loss_curves(pipes):
         smooth = losses.unfold(0, window, 1).mean(1)                              # [n - window + 1]
         axis.plot(steps, losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
         axis.plot(steps[window - 1:], smooth, color=COLOURS[variant], label=f"{variant} (mean of {window} steps)")
-    axis.set(yscale="log", xlabel="training step", ylabel=r"loss $\Vert\epsilon-\epsilon_\theta\Vert^2$")
+    axis.set(yscale="log", xlabel="training step", ylabel=r"loss (thesis: $\epsilon$, improved: $v$)")
     axis.legend()
     footnote(figure, training_note(pipes))
     return figure, {"checkpoints": _checkpoints(pipes)}

@@ -25,14 +25,14 @@ def refuses(error, *words):
         assert word in message
 
 
-def tiny_preset(**changes):
+def tiny_preset(variant="improved", **changes):
     fields = dict(block_channels=(32, 32), down_blocks=(presets.DOWN, presets.CROSS), layers_per_block=1,
                   cross_attention_dim=16, attention_head_dim=2, batch_size=8, max_steps=None)
-    return dataclasses.replace(presets.get("mnist", "improved", "smoke"), **fields | changes)
+    return dataclasses.replace(presets.get("mnist", variant, "smoke"), **fields | changes)
 
 
-def small_preset(**changes):
-    return tiny_preset(**dict(resolution=8, train_timesteps=100) | changes)
+def small_preset(variant="improved"):
+    return tiny_preset(variant, resolution=8, train_timesteps=100)
 
 
 class FakeUNet:

@@ -25,10 +25,11 @@ def test_mnist_thesis_is_the_experiment_of_section_3_2():
         text_encoder="clip", max_length=8,
         block_channels=(32, 64, 64, 32), layers_per_block=2, cross_attention_dim=512, attention_head_dim=8,
         down_blocks=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-        batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5, max_steps=None,
-        caption_dropout=0, ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
-        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 5, 10, 20, 50, 100),
+        prediction="epsilon", beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02,
+        train_timesteps=1000, batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5,
+        max_steps=None, caption_dropout=0, ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
+        scheduler="ddpm", timestep_spacing="leading", sample_steps=50, seed=422,
+        guidance_scales=(0, 5, 10, 20, 50, 100),
     )
 
 
@@ -52,7 +53,8 @@ def test_colour_experiments_of_sections_3_3_and_3_4(dataset, numbers):
 @pytest.mark.parametrize("dataset", presets.DATASETS)
 def test_improved_changes_the_science_only_where_it_says(dataset):
     improved = presets.get(dataset, "improved", "full")
-    allowed = {"variant", "pixel_range", "caption_dropout", "ema_decay", "gradient_clip", "warmup_steps", "bf16"}
+    allowed = {"variant", "pixel_range", "caption_dropout", "ema_decay", "gradient_clip", "warmup_steps", "bf16",
+               "prediction", "timestep_spacing"}
     assert differing(improved, presets.get(dataset, "thesis", "full")) <= allowed
     assert improved.pixel_range == (-1, 1) and improved.caption_dropout == 0.1
     assert improved.ema_decay and improved.gradient_clip and improved.warmup_steps and improved.bf16

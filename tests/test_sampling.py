@@ -11,19 +11,28 @@ from t2i_helpers.diffusion.sampling import alpha_bar
 from t2i_helpers.errors import BadValue, UnknownName
 from t2i_helpers.randomness import generator
 
-SMALL = small_preset()
+PRESETS = {variant: small_preset(variant) for variant in presets.VARIANTS}      # one predicts eps, the other v
 each_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
+each_variant = pytest.mark.parametrize("variant", PRESETS)
+ABAR = make_scheduler(PRESETS["thesis"]).alphas_cumprod
 
 
-def draw(unet, name="ddpm", w=2.0, seeds=(0, 1, 2), steps=7, cond=None, preset=SMALL, **options):
+def draw(unet, name="ddpm", w=2.0, seeds=(0, 1, 2), steps=7, cond=None, variant="improved", **options):
     known, null = embeddings(len(seeds))
-    return sample(unet, make_scheduler(preset, name), make_guider("cfg", w), known if cond is None else cond, null,
-                  seeds=seeds, steps=steps, **options).images
+    return sample(unet, make_scheduler(PRESETS[variant], name), make_guider("cfg", w), known if cond is None else cond,
+                  null, seeds=seeds, steps=steps, **options).images
 
 
 def half(x_t, t, c):
     """A prediction that keeps unclipped samples small, and differs between captions."""
     return 0.5 * x_t + 0.1 * as_image(c, x_t)
+
+
+def clean(variant, x_t, prediction, t):
+    """x^_0 of an eps (Ho et al. 2020, eq. 15) or of a v (Salimans & Ho 2022, appendix D)."""
+    signal, noise = ABAR[int(t)].sqrt(), (1 - ABAR[int(t)]).sqrt()
+    x_0 = (x_t - noise * prediction) / signal if variant == "thesis" else signal * x_t - noise * prediction
+    return x_0.clamp(-1, 1)
 
 
 # the noise schedule
@@ -42,10 +51,11 @@ def test_alphas_cumprod_are_the_papers(dataset):
         torch.testing.assert_close(make_scheduler(preset, name).alphas_cumprod, expected, atol=1e-7, rtol=1e-3)
 
 
-def test_the_thesis_s_fifty_steps_start_at_980():
-    scheduler = make_scheduler(presets.get("mnist", "thesis", "full"))
+@pytest.mark.parametrize("variant, first", [("thesis", 980), ("improved", 999)])
+def test_the_thesis_s_fifty_steps_start_too_late_and_the_improved_ones_do_not(variant, first):
+    scheduler = make_scheduler(presets.get("mnist", variant, "full"))
     scheduler.set_timesteps(50)
-    assert scheduler.timesteps.tolist() == list(range(980, -1, -20))
+    assert scheduler.timesteps.tolist() == list(range(first, -1, -20))
 
 
 @pytest.mark.parametrize("name", ["heun", "lms", "euler"])
@@ -59,69 +69,84 @@ def test_alpha_bar_between_timesteps_is_the_schedulers_own(name):
 
 
 def test_alpha_bar_at_a_timestep_is_the_table_s():
-    scheduler = make_scheduler(SMALL)
-    assert all(alpha_bar(scheduler, torch.tensor(t)) == scheduler.alphas_cumprod[t] for t in range(100))
+    assert all(alpha_bar(make_scheduler(PRESETS["improved"]), torch.tensor(t)) == ABAR[t] for t in range(100))
 
 
 # plain loops and closed forms
 
+@each_variant
 @pytest.mark.parametrize("w", [0.0, 1.0, 2.5])
-def test_ddpm_is_the_plain_loop_over_single_images(unet, w):
+def test_ddpm_is_the_plain_loop_over_single_images(unet, w, variant):
+    kind = dict(thesis=dict(prediction_type="epsilon", timestep_spacing="leading"),
+                improved=dict(prediction_type="v_prediction", timestep_spacing="trailing"))[variant]
     cond, null = embeddings(3)
     expected = []
     for c, seed in zip(cond, [5, 6, 7]):
-        scheduler = diffusers.DDPMScheduler(100, beta_schedule="squaredcos_cap_v2")
+        scheduler = diffusers.DDPMScheduler(100, beta_schedule="squaredcos_cap_v2", **kind)
         scheduler.set_timesteps(10)
         rng = generator("sample", seed)
         x = torch.randn(1, 1, 8, 8, generator=rng)
         for t in scheduler.timesteps:
             with torch.no_grad():
-                eps_cond, eps_null = unet(x, t, c[None]).sample, unet(x, t, null).sample
-            x = scheduler.step(eps_null + w * (eps_cond - eps_null), t, x, generator=rng).prev_sample
+                with_text, without = unet(x, t, c[None]).sample, unet(x, t, null).sample
+            x = scheduler.step(without + w * (with_text - without), t, x, generator=rng).prev_sample
         expected.append(x)
-    torch.testing.assert_close(draw(unet, w=w, seeds=[5, 6, 7], steps=10), torch.cat(expected), atol=1e-4, rtol=1e-4)
+    images = draw(unet, w=w, seeds=[5, 6, 7], steps=10, variant=variant)
+    torch.testing.assert_close(images, torch.cat(expected), atol=1e-4, rtol=1e-4)
 
 
-def test_ddim_is_its_closed_form():
+@each_variant
+def test_ddim_is_its_closed_form(variant):
     """x_prev = sqrt(abar_prev) x^_0 + sqrt(1 - abar_prev) eps, Song et al. 2021, eq. 12 without noise."""
     cond, _ = embeddings(3)
     unet = FakeUNet(half)
-    images = draw(unet, "ddim", w=1.0, steps=10)
+    images = draw(unet, "ddim", w=1.0, steps=10, variant=variant)
     timesteps = [int(call.t) for call in unet.calls]
-    abar = torch.cat([make_scheduler(SMALL).alphas_cumprod, torch.ones(1)])      # abar[-1] = 1: no noise is left
+    abar = torch.cat([ABAR, torch.ones(1)])                              # abar[-1] = 1: no noise is left
     x = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in (0, 1, 2)])
     for t, before in zip(timesteps, abar[[*timesteps[1:], -1]], strict=True):
-        x_0 = ((x - (1 - abar[t]).sqrt() * half(x, t, cond)) / abar[t].sqrt()).clamp(-1, 1)
+        x_0 = clean(variant, x, half(x, t, cond), t)
         eps = (x - abar[t].sqrt() * x_0) / (1 - abar[t]).sqrt()
         x = before.sqrt() * x_0 + (1 - before).sqrt() * eps
     torch.testing.assert_close(images, x, atol=1e-5, rtol=1e-4)
 
 
 @each_scheduler
-@pytest.mark.parametrize("clip", [1.0, None])
-def test_a_network_that_knows_x_0_is_led_to_it(name, clip):
+@each_variant
+@pytest.mark.parametrize("steps", [10, 29, 60, 100])         # of T = 100: that divide it and that do not
+def test_a_network_that_knows_x_0_is_led_to_it(name, variant, steps):
     x_0 = torch.linspace(-0.9, 0.9, 3 * 64).view(3, 1, 8, 8)
-    abar = make_scheduler(SMALL).alphas_cumprod
 
-    def eps(x_t, t, c):
-        return (x_t - abar[int(t)].sqrt() * x_0) / (1 - abar[int(t)]).sqrt()
+    def answer(x_t, t, c):
+        signal, noise = ABAR[int(t)].sqrt(), (1 - ABAR[int(t)]).sqrt()
+        eps = (x_t - signal * x_0) / noise
+        return eps if variant == "thesis" else signal * eps - noise * x_0
 
-    torch.testing.assert_close(draw(FakeUNet(eps), name, steps=10, clip=clip), x_0, atol=2e-3, rtol=0)
+    unet = FakeUNet(answer)
+    torch.testing.assert_close(draw(unet, name, w=1.0, steps=steps, variant=variant), x_0, atol=2e-3, rtol=0)
+    timesteps = {call.t for call in unet.calls}
+    assert len(timesteps) == steps and min(timesteps) >= 0
 
 
 @each_scheduler
-def test_the_callback_sees_every_x_t_and_the_clean_image_it_implies(name):
+@each_variant
+def test_the_callback_sees_every_x_t_and_the_clean_image_it_implies(name, variant):
     unet, seen = FakeUNet(half), []
-    draw(unet, name, w=3.0, callback=lambda step, x_t, x_0: seen.append((step, x_t.clone(), x_0.clone())))
+    draw(unet, name, w=3.0, variant=variant,
+         callback=lambda step, x_t, x_0: seen.append((step, x_t.clone(), x_0.clone())))
     cond, null = embeddings(3)
-    abar = make_scheduler(SMALL).alphas_cumprod
     assert [step for step, _, _ in seen] == list(range(len(unet.calls) // 2))
     for (_, x_t, x_0), call in zip(seen, unet.calls[::2], strict=True):
         assert torch.equal(x_t, call.x_t)
-        eps_null = half(x_t, call.t, null.expand_as(cond))
-        eps = eps_null + 3.0 * (half(x_t, call.t, cond) - eps_null)
-        a = abar[int(call.t)]
-        torch.testing.assert_close(x_0, ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1), atol=1e-4, rtol=1e-4)
+        without = half(x_t, call.t, null.expand_as(cond))
+        guided = without + 3.0 * (half(x_t, call.t, cond) - without)
+        torch.testing.assert_close(x_0, clean(variant, x_t, guided, call.t), atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_clip_x_0_may_leave_the_range():
+    seen = []
+    draw(FakeUNet(lambda x_t, t, c: -9 * x_t), clip=None, callback=lambda step, x_t, x_0: seen.append(x_0.abs().max()))
+    assert max(seen) > 3
 
 
 @each_scheduler
@@ -169,9 +194,10 @@ def test_the_global_random_state_is_neither_used_nor_changed():
 # bounds
 
 @each_scheduler
-@pytest.mark.parametrize("steps", [1, 2, 7, 60, 100])
-def test_images_are_finite_and_in_range_for_any_number_of_steps(name, steps):
-    images = draw(FakeUNet(lambda x_t, t, c: as_image(c, x_t) - x_t), name, w=100.0, steps=steps)
+@each_variant
+@pytest.mark.parametrize("steps", [1, 2, 7, 29, 60, 100])
+def test_images_are_finite_and_in_range_for_any_number_of_steps(name, variant, steps):
+    images = draw(FakeUNet(lambda x_t, t, c: as_image(c, x_t) - x_t), name, w=100.0, steps=steps, variant=variant)
     assert images.shape == (3, 1, 8, 8) and images.dtype == torch.float32
     assert images.isfinite().all() and images.abs().max() <= 1 + 1e-3
 
@@ -180,8 +206,8 @@ def test_images_are_finite_and_in_range_for_any_number_of_steps(name, steps):
 @pytest.mark.parametrize("steps", [10, 50])
 def test_sampling_starts_at_a_timestep_of_nearly_pure_noise(name, steps):
     unet = FakeUNet(half)
-    draw(unet, name, steps=steps, preset=presets.get("mnist", "improved", "full"))
-    assert unet.calls[0].t >= 900
+    draw(unet, name, steps=steps)
+    assert unet.calls[0].t >= 90
 
 
 @pytest.mark.parametrize("steps", [0, -1, 101])
@@ -198,4 +224,4 @@ def test_each_caption_needs_a_seed(captions, seeds):
 
 def test_unknown_schedulers_are_refused_with_the_known_ones():
     with refuses(UnknownName, "'euler-a'", *SCHEDULERS):
-        make_scheduler(SMALL, "euler-a")
+        make_scheduler(PRESETS["thesis"], "euler-a")

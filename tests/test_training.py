@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from support import refuses, tiny_preset
+from support import refuses, small_preset, tiny_preset
 
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images, to_uint8, to_unit
@@ -26,9 +26,8 @@ from t2i_helpers.training import loop, train, training_loss
 pytestmark = pytest.mark.usefixtures("few_digits")       # 36 images in batches of 8: an epoch is 5 steps, the last of 4
 STEPS = 7
 PRESETS = {
-    "thesis": tiny_preset(variant="thesis", pixel_range=(0.0, 1.0), caption_dropout=0.0, ema_decay=None,
-                          gradient_clip=None, bf16=False),
-    "improved": tiny_preset(ema_decay=0.3, gradient_clip=0.5, warmup_steps=3, caption_dropout=0.5),
+    "thesis": tiny_preset("thesis"),
+    "improved": tiny_preset("improved", ema_decay=0.3, gradient_clip=0.5, warmup_steps=3, caption_dropout=0.5),
 }
 each_variant = pytest.mark.parametrize("variant", PRESETS)
 
@@ -84,14 +83,18 @@ def fed(monkeypatch):
 
 # equations
 
-def test_the_loss_is_the_mean_squared_error_of_the_noise(unet, small):
+@each_variant
+def test_the_loss_is_the_mean_squared_error_of_eps_or_v(variant, unet):
+    scheduler = make_scheduler(small_preset(variant))
     x_0, noise = torch.rand(2, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     c, t = torch.ones(4, 3, 16), torch.tensor([0, 30, 60, 99])
-    abar = make_scheduler(small).alphas_cumprod[t].view(4, 1, 1, 1)
+    abar = scheduler.alphas_cumprod[t].view(4, 1, 1, 1)
+    signal, spread = abar.sqrt(), (1 - abar).sqrt()
+    target = noise if variant == "thesis" else signal * noise - spread * x_0
     with torch.no_grad():
-        eps = unet(abar.sqrt() * x_0 + (1 - abar).sqrt() * noise, t, c).sample
-        loss = training_loss(unet, make_scheduler(small), x_0, c, noise, t)
-    torch.testing.assert_close(loss, ((noise - eps) ** 2).sum() / noise.numel())
+        prediction = unet(signal * x_0 + spread * noise, t, c).sample
+        loss = training_loss(unet, scheduler, x_0, c, noise, t)
+    torch.testing.assert_close(loss, ((target - prediction) ** 2).sum() / noise.numel())
 
 
 @each_variant
@@ -106,8 +109,9 @@ def test_training_is_the_plain_loop(variant, fed, tmp_path):
     average, losses = [p.detach().clone() for p in unet.parameters()], []
     for step, (x_0, c, noise, t) in enumerate(fed.steps):
         optimizer.param_groups[0]["lr"] = preset.learning_rate * min(1, (step + 1) / (preset.warmup_steps or 1))
-        a = abar[t].view(-1, 1, 1, 1)
-        loss = ((unet(a.sqrt() * x_0 + (1 - a).sqrt() * noise, t, c).sample - noise) ** 2).mean()
+        signal, spread = (share.sqrt().view(-1, 1, 1, 1) for share in (abar[t], 1 - abar[t]))
+        target = noise if variant == "thesis" else signal * noise - spread * x_0
+        loss = ((unet(signal * x_0 + spread * noise, t, c).sample - target) ** 2).mean()
         loss.backward()
         if preset.gradient_clip:
             torch.nn.utils.clip_grad_norm_(unet.parameters(), preset.gradient_clip)

@@ -46,7 +46,7 @@ def sample(
     """
     _check(scheduler, cond, seeds, steps)
     device = cond.device
-    generators = [generator("sample", seed) for seed in seeds]
+    generators = [generator("sample", int(seed)) for seed in seeds]
     scheduler.set_timesteps(steps, device=device)
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device)     # [n, c, h, w]

@@ -24,7 +24,7 @@
 #
 # | size | for | what it runs |
 # |---|---|---|
-# | `demo` (default) | a laptop | a short live training; pictures from the small checkpoints that ship with the project |
+# | `demo` (default) | a laptop | a short live training; pictures from the checkpoints that ship with the project |
 # | `full` | a big GPU, with the Hugging Face hub | both trainings of 20 epochs with CLIP, pictures from those |
 # | `smoke` | CI | everything, in seconds, without meaning |
 #
@@ -41,21 +41,34 @@ from t2i_helpers.reporting.export import export
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 thesis, improved = (presets.get("mnist", variant, SIZE) for variant in ("thesis", "improved"))
-print("what differs:", {k: (v, getattr(improved, k)) for k, v in vars(thesis).items() if v != getattr(improved, k)})
+for field, value in vars(thesis).items():
+    if value != getattr(improved, field):
+        print(f"{field:18} thesis {value!s:14} improved {getattr(improved, field)}")
+
+# %% [markdown]
+# | what `improved` changes | why |
+# |---|---|
+# | `pixel_range` [−1, 1] | the noise has mean 0; so should the images |
+# | `prediction` v | stays accurate where almost all is noise (1.5) |
+# | `caption_dropout` 10 % | teaches the empty caption ∅, which guidance subtracts (1.8) |
+# | `ema_decay` | samples from an average of the last few hundred steps' weights, which is less noisy than any of them |
+# | `gradient_clip`, `warmup_steps` | no single batch can throw the network off, least of all the first ones |
+# | `timestep_spacing` trailing | sampling starts at $t=999$, where training's noise is pure, not at 950 or 980 |
+# | `bf16` | faster on GPUs that compute in it; no effect on a CPU |
 
 # %% [markdown]
 # ## 1.1 The data
 #
 # Images stay `uint8` in memory; only the training step turns a batch into floats, in one place. The line that is
 # printed says where the digits came from. It is never a silent choice: at `demo` size they are 5,000 real MNIST digits
-# that a Python package carries, at `full` all 60,000 from the hub.
+# that a Python package carries (500 held out for testing), at `full` all 60,000 from the hub.
 
 # %%
 from t2i_helpers.data import captions, load_images
 
 dataset = load_images(thesis)
 print(dataset.images.shape, dataset.images.dtype, "e.g.", repr(dataset.captions[dataset.labels[0]]))
-export(mnist.dataset_samples(dataset), thesis)
+export(mnist.dataset_samples(dataset, thesis), SIZE)
 
 # %% [markdown]
 # ## 1.2 Forward: adding noise
@@ -70,9 +83,11 @@ export(mnist.dataset_samples(dataset), thesis)
 # > **Before you run the cell:** at which $t$ would *you* no longer recognise the digit? Where do the two curves cross?
 
 # %%
-export(mnist.forward_noising(dataset, improved), improved)
+export(mnist.forward_noising(dataset, improved), SIZE)
 
 # %% [markdown]
+# They cross just before $t=500$: from there on, more of the picture is noise than digit.
+#
 # ## 1.3 Text: from caption to numbers
 #
 # A frozen text encoder turns a caption into one vector a token. The dataset has ten captions, plus the **empty
@@ -88,14 +103,15 @@ print("caption table [captions + 1, tokens, width]:", tuple(table.shape))
 
 # %% [markdown]
 # The thesis cuts every text at 8 tokens. That is enough for a digit, but a longer caption would lose its last words
-# without a sign (it happened to the thesis's WikiArt captions). Here it is an error that names them:
+# without a sign (it happened to the WikiArt captions in the thesis author's code). Here it is an error that names them:
 
 # %%
 from t2i_helpers.errors import PromptTooLong
 from t2i_helpers.models import load_text_encoder
 
 try:
-    load_text_encoder(thesis.text_encoder).encode(["A painting in the style of Mannerism Late Renaissance"], max_length=8)
+    too_long = ["A painting in the style of Mannerism Late Renaissance"]
+    load_text_encoder(thesis.text_encoder).encode(too_long, max_length=8)
 except PromptTooLong as error:
     print(error)
 
@@ -103,10 +119,10 @@ except PromptTooLong as error:
 # ## 1.4 The U-Net
 #
 # The network sees the noisy image, the timestep and the caption's tokens, and predicts the **noise** (or, as we shall
-# see, something as good). It halves the image three times and doubles it again; in the four blocks with `CrossAttn` in their name, every pixel looks at the
-# caption's tokens. The thesis states 3,140,385 parameters in its text and "~25M" in its Table 4. Let us count.
+# see, something as good). It halves the image three times and doubles it again; in the five blocks with `CrossAttn` in
+# their name, every pixel looks at the caption's tokens. The thesis states 3,140,385 parameters in its text and "~25M" in its Table 4. Let us count.
 #
-# > **Question:** 28 is halved to 14 and to 7. What happens to 7?
+# > **Question:** 28 is halved to 14 and to 7. What happens to 7 on the way down, and on the way up?
 
 # %%
 from t2i_helpers.models import build_unet
@@ -120,11 +136,11 @@ for block, shape in trace_shapes(unet):
 # %% [markdown]
 # ## 1.5 One training step, written out
 #
-# This is all of it. The package's own loop adds checkpoints, resuming, averaging and GPUs, but computes the same
-# numbers; a test holds the two equal.
+# This is all of it. The package's own loop adds warm-up, clipping, averaging, checkpoints and GPUs; its loss and gradient
+# are the same, and a test holds them equal.
 #
 # The thesis predicts the noise $\epsilon$. When almost everything is noise, that is easy and nearly useless: the clean
-# image it implies is the small rest divided by $\sqrt{\bar\alpha_t}$, which at $t=980$ multiplies every error by 32,
+# image it implies is the small rest divided by $\sqrt{\bar\alpha_t}$, which at $t=980$ multiplies every error by 34,
 # and the first thing to go wrong is the brightness of the whole picture. `improved` predicts
 # $v = \sqrt{\bar\alpha_t}\,\epsilon - \sqrt{1-\bar\alpha_t}\,x_0$ (Salimans & Ho 2022) instead: the noise where there is
 # little of it, the (negative) image where there is much. Nothing is divided by a small number.
@@ -157,9 +173,10 @@ from t2i_helpers.diffusion import make_scheduler
 alphas_cumprod = make_scheduler(improved, "ddpm").alphas_cumprod
 optimizer = torch.optim.AdamW(unet.parameters(), lr=improved.learning_rate)
 rng = torch.Generator().manual_seed(0)
-for step in range({"smoke": 2, "demo": 20, "full": 100}[SIZE]):
+for step in range({"smoke": 2, "demo": 16, "full": 100}[SIZE]):
     chosen = torch.randint(len(dataset), (32,), generator=rng)
-    loss = training_step(unet, optimizer, alphas_cumprod, dataset.images[chosen], dataset.labels[chosen], table, improved, rng)
+    images, labels = dataset.images[chosen], dataset.labels[chosen]
+    loss = training_step(unet, optimizer, alphas_cumprod, images, labels, table, improved, rng)
     if step % 5 == 0:
         print(f"step {step:3}  loss {loss:.3f}")
 
@@ -179,8 +196,7 @@ if SIZE == "full":
     pipes = {p.variant: load_pipeline(train(p, RUNS / f"mnist-{p.variant}-full").folder) for p in (thesis, improved)}
 else:
     pipes = {p.variant: load_pipeline("mnist", p.variant) for p in (thesis, improved)}
-device = pipes["improved"].device
-export(mnist.loss_curves(pipes), improved)
+export(mnist.loss_curves(pipes), SIZE)
 
 # %% [markdown]
 # Do not compare the heights: the variants predict different things, behind pixels of different ranges. What the two
@@ -196,19 +212,24 @@ export(mnist.loss_curves(pipes), improved)
 # and the scheduler takes a small step towards it. Below, $x_t$ is on top and $\hat x_0$, the network's guess so far,
 # under it. The pixels of `thesis` live in [0, 1], so half of its noise is darker than black and cannot be seen.
 #
-# > **Look:** at which step does $\hat x_0$ *decide* which digit it will be? Nothing later changes its mind.
+# DDPM also adds a little fresh noise after every step but the last, so the path is random, not only its start. With
+# few steps the thesis's "leading" timesteps start late: at $t=950$ for 20 steps, at 980 for its own 50.
+#
+# > **Look:** at which step does $\hat x_0$ *decide* which digit it will be? Does anything later change its mind?
 
 # %%
 steps = improved.sample_steps
-export(mnist.denoising(pipes, steps), improved, device)
+export(mnist.denoising(pipes, steps), SIZE)
 
 # %% [markdown]
 # ## 1.7 Without guidance
 #
 # With the caption as the only help ($w=1$):
+#
+# > **Count:** how many of these would you read as the digit above them?
 
 # %%
-export(mnist.unguided_digits(pipes, steps), improved, device)
+export(mnist.unguided_digits(pipes, steps), SIZE)
 
 # %% [markdown]
 # ## 1.8 With guidance
@@ -217,12 +238,13 @@ export(mnist.unguided_digits(pipes, steps), improved, device)
 #
 # $$\tilde\epsilon = \epsilon_\varnothing + w\,(\epsilon_c - \epsilon_\varnothing)$$
 #
+# (the same rule on $v$ gives the same result, because $\epsilon=\sqrt{\bar\alpha_t}\,v+\sqrt{1-\bar\alpha_t}\,x_t$).
 # $w=0$ ignores the caption, $w=1$ is the picture above, $w>1$ extrapolates. (Papers often write
 # $(1+w')\,\epsilon_c - w'\,\epsilon_\varnothing$; then $w = 1 + w'$.) The noise that each image starts from is the same
 # as above, so every difference is guidance.
 
 # %%
-export(mnist.guided_digits(pipes, steps), improved, device)
+export(mnist.guided_digits(pipes, steps), SIZE)
 
 # %% [markdown]
 # ## 1.9 The empty caption
@@ -233,40 +255,46 @@ export(mnist.guided_digits(pipes, steps), improved, device)
 # was never trained on.
 
 # %%
-export(mnist.empty_prompts(pipes, steps), improved, device)
+export(mnist.empty_prompts(pipes, steps), SIZE)
 
 # %% [markdown]
 # ## 1.10 The sweep
 #
 # Digits in rows, $w$ in columns, one noise image a row (the thesis's Figure 7).
+#
+# > **Before you look at the columns 10 and 20:** what should happen to a stroke when a difference is exaggerated tenfold?
 
 # %%
-export(mnist.guidance_sweep(pipes, steps), improved, device)
+export(mnist.guidance_sweep(pipes, steps), SIZE)
 
 # %% [markdown]
 # ## 1.11 What the thesis saw, and why
 #
-# Section 3.2.7 of the thesis finds that guided digits look *noisier*, and offers four reasons. The pictures above let
-# us sort them:
+# Section 3.2.7 of the thesis finds that guided digits look *slightly noisier*, and offers four reasons:
 #
-# 1. **"Training–inference mismatch."** Right, and it can be named exactly: without caption dropout
-#    $\epsilon_\varnothing$ is not a prediction of anything, so $\epsilon_c-\epsilon_\varnothing$ points *away from an
-#    arbitrary direction*. One line of the preset (`caption_dropout=0.1`) mends it.
-# 2. **"Noise amplification."** True of any extrapolation: an error $\delta$ in the difference enters as $w\,\delta$. It
-#    hurts `thesis` more because its difference is mostly error. In `improved`, large $w$ shows up as thick, saturated,
-#    look-alike strokes instead.
-# 3. **"Sub-optimal scale."** There is no best $w$ for an untrained ∅. With a trained one, about $w=2$ already gives
-#    nearly every digit as asked.
-# 4. **"Error accumulation."** Each step's $\hat x_0$ is clipped to the pixel range by the sampler, which keeps errors
-#    from growing without bound, and turns them into saturation at large $w$.
+# 1. **"Training-inference mismatch".** This can be named exactly. Without caption dropout $\epsilon_\varnothing$ was never
+#    trained: it is whatever the network extrapolates to, and guidance pushes away from that.
+# 2. **"Noise amplification".** True of any extrapolation: an error $\delta$ in the difference enters as $w\,\delta$.
+# 3. **"Sub-optimal guidance scale".** Possible, and it can be measured: the table below does.
+# 4. **"Iterative error accumulation".** The sampler clips every $\hat x_0$ to [−1, 1], which keeps errors from growing
+#    without bound and turns them into saturated strokes at large $w$. For `thesis`, whose pixels are in [0, 1], that is
+#    twice its range.
+#
+# `improved` changes several things at once, so these pictures alone cannot say which one helps. To isolate the first
+# reason, train the thesis's variant with that one line mended, `dataclasses.replace(thesis, caption_dropout=0.1)`.
 #
 # The table counts how often a classifier of real digits reads the digit that was asked for. It was measured once, with
 # the number of images that its rows state, by `t2i evaluate mnist`, and is read from the checkpoints' folders.
 
 # %%
 for variant, pipe in pipes.items():
-    for row in mnist.stored_accuracy(pipe):
-        print(f"{variant:9} w = {row['w']:<4g} accuracy {row['accuracy']:.3f}  95 % interval {row['interval']}  n = {row['n']}")
+    print(f"{variant}\n{mnist.stored_accuracy(pipe)}\n")
+
+# %% [markdown]
+# And this is what `improved` draws at $w=2$, three times each, the picture on the project's front page:
+
+# %%
+export(mnist.hero(pipes, steps), SIZE)
 
 # %% [markdown]
 # ## 1.12 Play
@@ -289,6 +317,8 @@ guidance_explorer(pipes["improved"], steps)
 # <details><summary>Solution</summary>
 #
 # ```python
+# from t2i_helpers.reporting.drawing import image_grid, new_figure
+#
 # for scheduler in ("ddpm", "dpm++"):
 #     drawn = pipes["improved"](captions(improved), w=2.0, steps=10, scheduler=scheduler)
 #     figure, axes = new_figure(1, 1, 1.0)
@@ -296,7 +326,7 @@ guidance_explorer(pipes["improved"], steps)
 #     display(figure)
 # ```
 #
-# (`from t2i_helpers.reporting.drawing import image_grid, new_figure`.) Both call the network twice a step, once for
+# Both call the network twice a step, once for
 # the caption and once for ∅. DPM-Solver++ reuses its previous $\hat x_0$ to estimate how it bends, which costs no call.
 # </details>
 #
@@ -311,8 +341,8 @@ guidance_explorer(pipes["improved"], steps)
 # display(figure)
 # ```
 #
-# $\tilde\epsilon = 2\epsilon_\varnothing - \epsilon_c$: the digits in general, pushed *away* from ones. This is what a
-# negative prompt does.
+# $\tilde\epsilon = 2\epsilon_\varnothing - \epsilon_c$: the digits in general, pushed *away* from ones. A negative prompt
+# pushes away too, but by taking ∅'s place in the formula.
 # </details>
 #
 # **3. Between two captions.** The U-Net takes any vectors, not only those of captions. Mix the embeddings of 3 and 8 in
@@ -321,6 +351,7 @@ guidance_explorer(pipes["improved"], steps)
 # <details><summary>Solution</summary>
 #
 # ```python
+# from t2i_helpers.data import to_unit
 # from t2i_helpers.diffusion import make_guider, sample
 #
 # pipe = pipes["improved"]
@@ -329,7 +360,7 @@ guidance_explorer(pipes["improved"], steps)
 # solver = make_scheduler(improved, "dpm++")
 # drawn = sample(pipe.unet, solver, make_guider("cfg", w=2.0), mixed, null, seeds=[1] * 5, steps=steps)
 # figure, axes = new_figure(1, 1, 1.4)
-# image_grid(axes[0, 0], (drawn.images[None] + 1) / 2, title="from 3 to 8")
+# image_grid(axes[0, 0], to_unit(drawn.images[None], improved.pixel_range), title="from 3 to 8")
 # display(figure)
 # ```
 #

@@ -3,8 +3,12 @@
 Heavy libraries are imported inside the commands, so that `t2i --help` answers at once.
 """
 
+import contextlib
 import dataclasses
+import functools
+import io
 import json as json_module
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -130,8 +134,18 @@ def evaluate(
     """
     pipe = _pipeline(dataset, checkpoint)
     from .evaluation import evaluate_prompts
+    from .evaluation.classifiers import FOLDER as classifier
+    from .provenance import file_hash
+    from .training import describe_checkpoint
 
-    _write_rows(evaluate_prompts, json, pipe, w, samples, steps=steps, scheduler=scheduler)
+    facts = {
+        "checkpoint": describe_checkpoint(pipe.folder),
+        "classifier_sha256_16": file_hash(classifier / "model.safetensors"),
+        "scheduler": scheduler or pipe.preset.scheduler,
+        "steps": steps or pipe.preset.sample_steps,
+        "first_and_last_seed": [0, samples - 1],
+    }
+    _write_rows(evaluate_prompts, json, facts, pipe, w, samples, steps=steps, scheduler=scheduler)
 
 
 def bench(what: Dataset = "sample", /, json: Path | None = None) -> None:
@@ -145,14 +159,14 @@ def bench(what: Dataset = "sample", /, json: Path | None = None) -> None:
 
     if what not in BENCHES:
         raise UnknownName("benchmark", what, BENCHES)
-    _write_rows(BENCHES[what], json)
+    _write_rows(BENCHES[what], json, {})
 
 
 def figures(size: str = "demo") -> None:
     """Draw every figure of the report again from the shipped checkpoints, into figures/.
 
     Args:
-        size: demo or full, the number of sampling steps; smoke draws into build/ instead.
+        size: demo or full (50 sampling steps, digits from the hub); smoke draws into build/ instead.
     """
     preset = presets.get("mnist", "improved", size)
     from .data import load_images
@@ -161,24 +175,42 @@ def figures(size: str = "demo") -> None:
     from .reporting.mnist import all_figures
 
     pipes = {variant: load_pipeline("mnist", variant) for variant in presets.VARIANTS}
-    for shown in all_figures(pipes, load_images(preset), preset.sample_steps):
-        export(shown, preset, pipes["improved"].device)
+    for shown in all_figures(pipes, load_images(preset), preset):
+        export(shown, size)
         print(f"{shown.name}.{shown.format}  {shown.facts['wall_seconds']} s")
 
 
 COMMANDS = {command.__name__: command for command in (doctor, train, sample, evaluate, bench, figures)}
 
 
+ABOUT = "Text-to-image diffusion with classifier-free guidance: train, sample, measure, draw the figures."
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Errors a user can mend are one line on stderr and exit status 2."""
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="t2i", args=arguments, description=__doc__.splitlines()[0])
+        _parse(arguments)()
     except T2IError as error:
         print(f"t2i: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("t2i: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"t2i: {stopped or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
+
+
+def _parse(arguments):
+    """The command with its arguments, still to be called; tyro's boxes are brought down to one line."""
+    later = {name: functools.wraps(command)(functools.partial(functools.partial, command))
+             for name, command in COMMANDS.items()}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.extras.subcommand_cli_from_dict(later, prog="t2i", args=arguments, description=ABOUT)
+    except SystemExit as stop:
+        if stop.code:
+            words = " ".join(re.sub(r"[─━│╭╮╰╯]+", " ", said.getvalue()).split())
+            raise BadValue(re.split(r" Argument helptext| For full helptext", words)[0] + "; see t2i --help") from None
+        raise
 
 
 def _pipeline(dataset, checkpoint):
@@ -193,16 +225,17 @@ def _pipeline(dataset, checkpoint):
     return pipe
 
 
-def _write_rows(measure, path, *arguments, **options):
+def _write_rows(measure, path, facts, *arguments, **options):
+    """Print the rows that `measure` gives; where a `path` is named, also write them with `facts` and provenance."""
     if path is not None:
         check_writable(path)
     rows = measure(*arguments, **options)
     for row in rows:
         print("  ".join(f"{name} {_short(value)}" for name, value in row.items()))
     if path is not None:
-        from .provenance import git_state, versions, write_json
+        from .provenance import best_device, record, write_json
 
-        write_json(path, {**git_state(), "versions": versions(), "rows": rows})
+        write_json(path, record(best_device(), **facts, rows=rows))
 
 
 def _short(value):

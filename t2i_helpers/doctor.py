@@ -8,9 +8,9 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_
 
 from . import presets
 from .data.images import HUB
-from .models.text import ENCODERS
+from .models.text import ENCODERS, encoder_location
 from .paths import CHECKPOINTS, mirror
-from .provenance import device_name, git_state, versions
+from .provenance import best_device, device_name, git_state, versions
 
 
 def report() -> dict:
@@ -18,7 +18,7 @@ def report() -> dict:
     hub = _hub_reachable()
     return {
         **git_state(),
-        "device": device_name("cuda" if torch.cuda.is_available() else "cpu"),
+        "device": device_name(best_device()),
         "versions": versions(),
         "hub": "reachable" if hub else "not reachable",
         "mirror": "T2I_MIRROR is set" if os.environ.get("T2I_MIRROR") else "T2I_MIRROR is not set",
@@ -50,8 +50,7 @@ def _encoder_source(name, hub) -> str | None:
     repository = ENCODERS[name][0]
     if repository is None:
         return "packaged"
-    folder = mirror("models", repository)
-    if folder and any(folder.glob("*.safetensors")):
+    if encoder_location(name) != repository:
         return "mirror"
     if try_to_load_from_cache(repository, "model.safetensors"):
         return "cache"
@@ -59,4 +58,5 @@ def _encoder_source(name, hub) -> str | None:
 
 
 def _full_runs(hub) -> bool:
-    return torch.cuda.is_available() and bool(_encoder_source("clip", hub)) and bool(_dataset_sources("mnist", hub))
+    images = {"mirror", "hub"} & set(_dataset_sources("mnist", hub))
+    return torch.cuda.is_available() and bool(_encoder_source("clip", hub)) and bool(images)

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from .errors import OutputError
+from .errors import OutputError, SourceUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, CHECKPOINTS, FIGURES = ROOT / "data", ROOT / "checkpoints", ROOT / "figures"
@@ -19,6 +19,8 @@ def figures_dir(size: str) -> Path:
 def mirror(kind: str, name: str) -> Path | None:
     """``$T2I_MIRROR/<kind>/<owner>/<name>`` where that folder exists; `kind` is "datasets" or "models"."""
     root = os.environ.get("T2I_MIRROR")
+    if root and not Path(root).is_dir():
+        raise SourceUnavailable(f"T2I_MIRROR names {root}, which is no folder: correct or unset it")
     folder = Path(root) / kind / name if root else None
     return folder if folder and folder.is_dir() else None
 

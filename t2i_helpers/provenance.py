@@ -37,21 +37,27 @@ def device_name(device) -> str:
     """A device in words: the GPU's name, or the processor's."""
     import torch
 
-    if torch.device(device).type == "cuda":
+    kind = torch.device(device).type
+    if kind == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return f"{platform.machine()} {kind.upper()}, {torch.get_num_threads()} threads"
 
 
-def record(preset: Preset, device, **more) -> dict:
-    """Everything needed to walk a number back to its run; `more` adds seeds, data, checkpoint, counts, times."""
-    return {
-        **git_state(),
-        "preset": to_dict(preset),
-        "preset_hash": preset_hash(preset),
-        "versions": versions(),
-        "device": device_name(device),
-        **more,
-    }
+def best_device() -> str:
+    """The accelerator that is here ("cuda", "mps"), else "cpu"."""
+    import torch
+
+    return torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+
+
+def record(device, **more) -> dict:
+    """What every result carries, code, versions and device, and `more`: preset, seeds, data, checkpoint, counts."""
+    return {**git_state(), "versions": versions(), "device": device_name(device), **more}
+
+
+def of_preset(preset: Preset) -> dict:
+    """The part of a record that tells the preset."""
+    return {"preset": to_dict(preset), "preset_hash": preset_hash(preset)}
 
 
 def file_hash(path) -> str:

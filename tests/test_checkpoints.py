@@ -13,8 +13,8 @@ from t2i_helpers import provenance
 from t2i_helpers.data import captions, to_unit
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.errors import BadCheckpoint, BadValue, PromptTooLong, UnknownName
-from t2i_helpers.models import CaptionPipeline, caption_table, describe_checkpoint, load_pipeline, pipeline, text
-from t2i_helpers.training import train
+from t2i_helpers.models import CaptionPipeline, caption_table, load_pipeline, pipeline, text
+from t2i_helpers.training import describe_checkpoint, train
 from t2i_helpers.training.ship import ship
 
 pytestmark = pytest.mark.usefixtures("few_digits")

@@ -8,7 +8,8 @@ import pytest
 
 from t2i_helpers import presets
 from t2i_helpers.cli import main
-from t2i_helpers.models import CaptionPipeline, build_unet
+from t2i_helpers.models import CaptionPipeline
+from t2i_helpers.training import train
 
 DIGIT = "A handwritten digit 5"
 
@@ -25,11 +26,8 @@ def run(capsys, *arguments):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained checkpoint folder of MNIST's smoke preset."""
-    preset = presets.get("mnist", "improved", "smoke")
-    folder = tmp_path_factory.mktemp("checkpoint") / "mnist"
-    CaptionPipeline.for_preset(preset, build_unet(preset)).save_pretrained(folder)
-    return folder
+    """A checkpoint folder after one step of training."""
+    return train(presets.get("mnist", "improved", "smoke"), tmp_path_factory.mktemp("run"), max_steps=1).folder
 
 
 def test_sample_writes_prompts_by_scales(capsys, checkpoint, tmp_path):
@@ -72,7 +70,9 @@ def test_evaluate_writes_its_rows(capsys, checkpoint, tmp_path):
     out = tmp_path / "rows.json"
     status, printed, _ = run(capsys, "evaluate", "mnist", "--checkpoint", checkpoint, "--w", 1, "--samples", 10,
                              "--steps", 1, "--json", out)
-    (row,) = json.loads(out.read_text())["rows"]
+    written = json.loads(out.read_text())
+    (row,) = written["rows"]
+    assert written["checkpoint"]["weights_sha256_16"] and written["classifier_sha256_16"] and written["steps"] == 1
     assert status == 0 and row["n"] == 10 and row["interval"][0] <= row["accuracy"] <= row["interval"][1]
     assert row["forward_passes"] == 1 and "accuracy" in printed
 
@@ -116,6 +116,25 @@ def test_a_mistake_is_one_clear_line(capsys, checkpoint, tmp_path, arguments, wo
     assert all(word in said for word in words)
     assert (tmp_path / "out.png").read_bytes() == b"precious"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("arguments", ["samle mnist", "train", "", "train mnist --bogus 3", "sample mnist --steps abc"])
+def test_a_slip_of_the_pen_is_one_line(capsys, arguments):
+    status, _, said = run(capsys, *arguments.split())
+    assert status == 2 and said.startswith("t2i: ") and said.count("\n") == 1 and "t2i --help" in said
+
+
+def test_no_scales_leave_the_earlier_rows(capsys, checkpoint, tmp_path):
+    rows = tmp_path / "rows.json"
+    rows.write_text("precious")
+    status, _, said = run(capsys, "evaluate", "mnist", "--checkpoint", checkpoint, "--json", rows, "--w")
+    assert status == 2 and "scale" in said and rows.read_text() == "precious"
+
+
+def test_a_mirror_that_is_no_folder_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(tmp_path / "gone"))
+    status, _, said = run(capsys, "train", "mnist", "--source", "hub", "--out", tmp_path / "run")
+    assert status == 2 and "T2I_MIRROR" in said and "gone" in said and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("out", ["", "grid.txt"])

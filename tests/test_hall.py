@@ -90,12 +90,12 @@ def test_the_mirror_is_used_only_where_its_folder_exists(tmp_path, monkeypatch):
 
 def test_a_record_walks_back_to_preset_code_and_libraries(tmp_path):
     preset = presets.get("mnist", "thesis", "full")
-    record = provenance.record(preset, "cpu", seeds=[1, 2])
+    record = provenance.record("cpu", **provenance.of_preset(preset), seeds=[1, 2])
     path = provenance.write_json(tmp_path / "x.json", record)
     assert json.loads(path.read_text()) == record
     assert presets.from_dict(record["preset"]) == preset and record["preset_hash"] == presets.preset_hash(preset)
     assert record["versions"]["torch"] == torch.__version__.split("+")[0] and record["seeds"] == [1, 2]
-    assert "CPU" in record["device"]
+    assert "CPU" in record["device"] and "MPS" in provenance.device_name("mps")
 
 
 def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):

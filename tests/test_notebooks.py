@@ -88,7 +88,6 @@ def test_teaching_step_is_the_packages(variant):
 
 def test_solutions_of_the_exercises_run():
     from t2i_helpers.data import captions
-    from t2i_helpers.reporting.drawing import image_grid, new_figure
 
     text = (ROOT / "notebooks" / "01_mnist_cfg.py").read_text()
     solutions = re.findall(r"# ```python\n(.*?)# ```", text, re.DOTALL)
@@ -96,8 +95,7 @@ def test_solutions_of_the_exercises_run():
     namespace = {
         "pipes": {"improved": load_pipeline("mnist", "improved")},
         "improved": presets.get("mnist", "improved", "smoke"),
-        "steps": 2, "captions": captions, "image_grid": image_grid, "new_figure": new_figure, "torch": torch,
-        "make_scheduler": make_scheduler, "display": shown.append,
+        "steps": 2, "captions": captions, "torch": torch, "make_scheduler": make_scheduler, "display": shown.append,
     }
     for solution in solutions:
         exec("\n".join(line[2:] for line in solution.replace("steps=10", "steps=2").splitlines()), namespace)

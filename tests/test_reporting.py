@@ -1,5 +1,6 @@
 """Figures: what is written, what the sidecar says, and that `smoke` leaves the report's figures alone."""
 
+import dataclasses
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from t2i_helpers import paths, presets
 from t2i_helpers.data import load_images
-from t2i_helpers.models import load_pipeline
+from t2i_helpers.models import WEIGHTS, load_pipeline
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting import export as export_module
 from t2i_helpers.reporting import mnist
@@ -39,16 +40,15 @@ def test_grid_draws_each_image_in_its_place():
 
 
 def test_sidecar_walks_back_to_the_checkpoints(pipes, folder):
-    figure = export(mnist.unguided_digits(pipes, steps=1, samples=1), PRESET)
+    figure = export(mnist.unguided_digits(pipes, steps=1, samples=1), "smoke")
     assert isinstance(figure, Figure)
     sidecar = json.loads((folder / "fig04_digits_no_cfg.json").read_text())
     assert sidecar["file_sha256_16"] == file_hash(folder / sidecar["file"])
-    assert sidecar["preset_hash"] == presets.preset_hash(PRESET)
-    assert sidecar["images"] == 20 and sidecar["first_and_last_seed"] == [422, 431] and sidecar["w"] == [1.0]
+    assert sidecar["images_a_variant_and_scale"] == 10 and sidecar["w"] == [1.0] and sidecar["steps"] == 1
     for variant, pipe in pipes.items():
         told = sidecar["checkpoints"][variant]
-        weights = pipe.folder / "unet" / "diffusion_pytorch_model.safetensors"
-        assert told["weights_sha256_16"] == file_hash(weights) and told["text_encoder"] == "minilm"
+        assert told["weights_sha256_16"] == file_hash(pipe.folder / WEIGHTS) and told["text_encoder"] == "minilm"
+        assert told["preset_hash"] and sidecar["first_and_last_seed"][variant] == [422, 431]
     assert {"git_commit", "git_dirty", "versions", "device", "wall_seconds"} <= sidecar.keys()
 
 
@@ -60,13 +60,14 @@ def test_a_stand_in_is_named_in_the_picture(pipes):
 def test_curves_are_the_same_bytes_when_nothing_changed(pipes, folder):
     written = []
     for _ in range(2):
-        export(mnist.loss_curves(pipes), PRESET)
+        export(mnist.loss_curves(pipes), "smoke")
         written.append((folder / "fig06_loss.pdf").read_bytes())
     assert written[0] == written[1] and written[0].startswith(b"%PDF")
 
 
 def test_every_figure_of_the_thesis_is_drawn(pipes):
-    names = [shown.name[:5] for shown in mnist.all_figures(pipes, load_images(PRESET), steps=1)]
+    quick = dataclasses.replace(PRESET, sample_steps=1)
+    names = [shown.name[:5] for shown in mnist.all_figures(pipes, load_images(PRESET), quick)]
     assert [name for name in names if name.startswith("fig")] == [f"fig0{i}" for i in range(1, 8)]
 
 

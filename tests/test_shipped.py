@@ -8,10 +8,10 @@ import torch
 from t2i_helpers import presets
 from t2i_helpers.data import captions
 from t2i_helpers.evaluation import evaluate_prompts
-from t2i_helpers.models import load_pipeline
+from t2i_helpers.models import WEIGHTS, load_pipeline
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
-from t2i_helpers.training import read_metrics
+from t2i_helpers.training import Run
 
 FOLDERS = [CHECKPOINTS / f"mnist-{variant}" for variant in presets.VARIANTS]
 
@@ -19,9 +19,8 @@ FOLDERS = [CHECKPOINTS / f"mnist-{variant}" for variant in presets.VARIANTS]
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_sidecar_tells_the_weights_that_lie_beside_it(folder):
     sidecar = json.loads((folder / "provenance.json").read_text())
-    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    assert sidecar["weights_sha256_16"] == file_hash(weights)
-    assert sidecar["steps"] == read_metrics(folder / "metrics.jsonl")[-1]["step"]
+    assert sidecar["weights_sha256_16"] == file_hash(folder / WEIGHTS)
+    assert sidecar["steps"] == Run(folder).metrics()[-1]["step"]
     assert sidecar["training_images"] == 60_000 and sidecar["text_encoder"] == "minilm"
     assert sidecar["git_commit"] and sidecar["git_dirty"] is False
     assert sidecar["preset_hash"] == presets.preset_hash(presets.from_dict(sidecar["preset"]))
@@ -32,6 +31,7 @@ def test_checkpoint_is_small_and_free_of_pickles(folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 12e6
     assert {file.suffix for file in files} <= {".json", ".jsonl", ".safetensors"}
+    assert not [file for file in files if file.suffix == ".json" and "_name_or_path" in file.read_text()]
 
 
 @pytest.mark.parametrize("variant", presets.VARIANTS)
@@ -45,6 +45,13 @@ def test_full_width_of_the_thesis(variant):
 def test_improved_draws_the_digit_that_was_asked_for():
     (row,) = evaluate_prompts(load_pipeline("mnist", "improved"), [2.0], 200, steps=15, scheduler="dpm++")
     assert row["accuracy"] >= 0.97
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_stored_evaluation_is_of_these_weights(folder):
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["checkpoint"]["weights_sha256_16"] == file_hash(folder / WEIGHTS)
+    assert evaluation["classifier_sha256_16"] == file_hash(CHECKPOINTS / "classifier-mnist" / "model.safetensors")
 
 
 def test_any_wording_is_drawn():

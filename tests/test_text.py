@@ -155,7 +155,7 @@ def test_clip_s_lengths_are_checked_with_its_own_tokens(clip_tokenizer):
 @needs_mirror
 def test_a_mirror_without_weights_is_refused(monkeypatch):
     monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
-    with refuses(SourceUnavailable, "clip", "safetensors weights", "minilm"):
+    with refuses(SourceUnavailable, "clip", "model.safetensors", "minilm"):
         load_text_encoder("clip")
 
 
@@ -166,7 +166,7 @@ def test_clip_is_read_from_a_mirror_and_run_without_a_mask(tmp_path, monkeypatch
     model = transformers.CLIPTextModel(config).eval()
     save_tiny(tmp_path / "models" / "openai" / "clip-vit-base-patch32", clip_tokenizer.name_or_path, model)
     monkeypatch.setenv("T2I_MIRROR", str(tmp_path))
-    monkeypatch.setattr(text, "load_text_encoder", text.load_text_encoder.__wrapped__)
+    monkeypatch.setattr(text, "_load", text._load.__wrapped__)
     encoder = text.load_text_encoder("clip")
     tokens = clip_tokenizer(DIGITS[:2], padding="max_length", max_length=8, return_tensors="pt")
     with torch.inference_mode():

@@ -21,7 +21,7 @@ from t2i_helpers.data import from_uint8, load_images, to_uint8, to_unit
 from t2i_helpers.diffusion import make_scheduler
 from t2i_helpers.errors import BadCheckpoint, BadValue, OutputError
 from t2i_helpers.models import caption_table, load_pipeline
-from t2i_helpers.training import loop, train, training_loss
+from t2i_helpers.training import Run, loop, train, training_loss
 
 pytestmark = pytest.mark.usefixtures("few_digits")       # 36 images in batches of 8: an epoch is 5 steps, the last of 4
 STEPS = 7
@@ -231,8 +231,9 @@ def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_a_checkpoint_that_draws_and_resumes(number, straight, tmp_path):
     handlers = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
-    with at_step(2, lambda: os.kill(os.getpid(), number)):
-        run = train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS)
+    run = Run(tmp_path / "run")
+    with at_step(2, lambda: os.kill(os.getpid(), number)), pytest.raises(KeyboardInterrupt, match="after 3 steps"):
+        train(PRESETS["improved"], run.folder, max_steps=STEPS)
     assert [row["step"] for row in run.metrics()] == [1, 2, 3], "the step in hand was not finished"
     assert load_pipeline(run.folder)(["A handwritten digit 5"], steps=1).images.isfinite().all()
     assert [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)] == handlers
@@ -271,6 +272,12 @@ def test_the_config_says_what_was_trained_on_what(straight):
     assert config["data_source"] == dataset.source and config["data_fingerprint"] == dataset.fingerprint
     assert (config["training_images"], config["text_encoder"], config["seed"]) == (36, "minilm", 422)
     assert config["precision"] == "no" and "CPU" in config["device"]
+
+
+def test_the_config_lists_the_parts_of_a_resumed_run(tmp_path):
+    for steps in (2, 3):
+        run = train(PRESETS["thesis"], tmp_path / "run", max_steps=steps)
+    assert [part["from_step"] for part in run.config()["parts"]] == [0, 2]
 
 
 def test_sample_grids_are_drawn_on_the_way(straight):

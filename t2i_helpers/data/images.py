@@ -4,12 +4,13 @@ Decoded once to uint8 and kept under ``data/``. The source is printed and travel
 was asked for cannot be had, that is an error, never another source.
 """
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ..errors import BadValue, SourceUnavailable, UnknownName
 from ..paths import DATA, atomic_write, mirror
@@ -90,27 +91,26 @@ def _read_hub(name, folder, split):
             table = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(DATA / "datasets"))
         else:
             table = datasets.load_dataset(name, split=split)
+        images = table.with_format("torch")["image"][:]
+        images = torch.stack(list(images)) if not isinstance(images, torch.Tensor) else images     # [n, c, h, w]
+        return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
     except Exception as error:        # the library raises a dozen unrelated types when it cannot reach or read a file
         raise SourceUnavailable(
             f"cannot read {name} ({_one_line(error)}): connect to the hub, set T2I_MIRROR to a folder that holds "
             f"datasets/{name}, or use the embedded digits (--source embedded, or --size demo)"
         ) from error
-    picture, label = (next(column for column in table.column_names if column in names)
-                      for names in (("image", "img"), ("label",)))
-    images = table.with_format("torch")[picture][:]
-    images = torch.stack(list(images)) if not isinstance(images, torch.Tensor) else images
-    return images.to(torch.uint8), torch.as_tensor(table[label][:]).long()
 
 
 def _cached(key, split, read):
     """(images, labels) decoded by `read(split)` once, afterwards from ``data/<key>-<split>.safetensors``."""
     path = DATA / f"{key}-{split}.safetensors"
-    if not path.exists():
-        images, labels = read(split)
-        with atomic_write(path) as temporary:
-            save_file({"images": images.contiguous(), "labels": labels.contiguous()}, temporary)
-    with safe_open(path, "pt") as file:
-        return file.get_tensor("images"), file.get_tensor("labels")
+    with contextlib.suppress(FileNotFoundError, SafetensorError):      # a damaged copy is made again
+        tensors = load_file(path)
+        return tensors["images"], tensors["labels"]
+    images, labels = read(split)
+    with atomic_write(path) as temporary:
+        save_file({"images": images.contiguous(), "labels": labels.contiguous()}, temporary)
+    return images, labels
 
 
 def _listing_hash(folder) -> str:

@@ -14,7 +14,7 @@ from ..randomness import generator
 class Samples:
     """What `sample` returns."""
 
-    images: torch.Tensor        # float32 [n, c, h, w], in the model's pixel range
+    images: torch.Tensor        # float32 [n, c, h, w]; from `sample` in the model's pixel range
     forward_passes: int         # U-Net evaluations an image
 
 
@@ -47,7 +47,7 @@ def sample(
     _check(scheduler, cond, seeds, steps)
     device = cond.device
     generators = [generator("sample", int(seed)) for seed in seeds]
-    scheduler.set_timesteps(steps, device=device)
+    scheduler = _with_timesteps(scheduler, steps, device)
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device)     # [n, c, h, w]
     x = x * scheduler.init_noise_sigma
@@ -73,6 +73,18 @@ def sample(
     return Samples(x.float(), passes)
 
 
+def _with_timesteps(scheduler, steps, device):
+    """The scheduler, set to `steps`; two faults of diffusers 0.42 are mended here."""
+    if steps == scheduler.config.num_train_timesteps:       # "leading" divides by zero in some schedulers
+        scheduler = scheduler.from_config(scheduler.config, timestep_spacing="trailing")
+    scheduler.set_timesteps(steps, device=device)
+    if scheduler.timesteps[-1] < 0:                         # "trailing" rounds one timestep too many, t = -1
+        scheduler.timesteps = scheduler.timesteps[:-1]
+        if hasattr(scheduler, "sigmas"):
+            scheduler.sigmas = torch.cat([scheduler.sigmas[:-2], scheduler.sigmas[-1:]])
+    return scheduler
+
+
 def alpha_bar(scheduler, t) -> torch.Tensor:
     """abar_t, the share of signal left at `t`; where `t` is not whole, interpolated in sigma as schedulers do."""
     table = scheduler.alphas_cumprod.to(torch.float64).cpu()
@@ -88,7 +100,8 @@ def alpha_bar(scheduler, t) -> torch.Tensor:
 def _predict_x0(scheduler, x_t, prediction, t, clip):
     """x^_0, clipped, and the prediction that the clipped x^_0 implies.
 
-    eps: x^_0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar);  v (Salimans & Ho 2022): x^_0 = sqrt(abar) x_t - sqrt(1 - abar) v.
+    eps: x^_0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar).
+    v (Salimans & Ho 2022): x^_0 = sqrt(abar) x_t - sqrt(1 - abar) v.
     """
     abar = alpha_bar(scheduler, t)
     signal, noise = abar.sqrt(), (1 - abar).sqrt()

@@ -6,8 +6,9 @@ from ..errors import UnknownName
 
 # name: (class, what it needs beyond the preset's betas)
 SCHEDULERS = {
-    "ddpm": ("DDPMScheduler", {}),
-    "ddim": ("DDIMScheduler", {"set_alpha_to_one": True, "clip_sample": False}),
+    "ddpm": ("DDPMScheduler", {"clip_sample": False}),      # the sampler clips, for all of them alike
+    # diffusers' DDIM finds the next timestep as t - T // steps, which only "leading" steps are
+    "ddim": ("DDIMScheduler", {"set_alpha_to_one": True, "clip_sample": False, "timestep_spacing": "leading"}),
     "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     "unipc": ("UniPCMultistepScheduler", {}),
     # These three step in sigma, and with the cosine schedule sigma falls from 20,000 in one step at t = T.

@@ -6,11 +6,12 @@ import torch
 
 from .. import presets
 from ..models import build_unet, encoder_dim
+from ..provenance import best_device
 
 
 def bench_sample(batch_sizes=(1, 16, 64, 256), seconds: float = 3.0) -> list[dict]:
     """U-Net forward passes of MNIST's preset: images/s at each batch size, and the ratio to batch size 1."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     preset = presets.get("mnist", "thesis", "demo")
     unet = build_unet(preset).to(device).eval()
     rows = []
@@ -29,8 +30,8 @@ def _images_per_second(forward, batch_size, seconds, device):
     calls, began = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds or not calls:
         forward()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if device != "cpu":
+            torch.accelerator.synchronize()
         calls += 1
     return calls * batch_size / elapsed
 

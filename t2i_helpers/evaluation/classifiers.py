@@ -3,7 +3,6 @@
 ``python -m t2i_helpers.evaluation.classifiers`` trains it again into ``checkpoints/classifier-mnist``.
 """
 
-import dataclasses
 import time
 
 import torch
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .. import presets
-from ..data import load_images
+from ..data import from_uint8, load_images
 from ..errors import BadCheckpoint
 from ..paths import CHECKPOINTS, atomic_write
 from ..provenance import record, write_json
@@ -73,7 +72,7 @@ def train_classifier(images, labels, *, epochs: int = 8, batch_size: int = 128, 
         rng = generator(seed, "classifier", epoch)
         for chosen in torch.randperm(len(labels), generator=rng)[:batches * batch_size].split(batch_size):
             dy, dx = torch.randint(-2, 3, (2,), generator=rng).tolist()       # MNIST's margin is 4 pixels: none is lost
-            shifted = images[chosen].roll((dy, dx), (2, 3)).float() / 255
+            shifted = from_uint8(images[chosen], (0, 1)).roll((dy, dx), (2, 3))
             loss = F.cross_entropy(classifier(shifted), labels[chosen], label_smoothing=0.05)
             loss.backward()
             optimizer.step()
@@ -84,18 +83,17 @@ def train_classifier(images, labels, *, epochs: int = 8, batch_size: int = 128, 
 
 def main():
     """Train on all digits of the hub's MNIST (or its mirror), measure on its test set, write weights and sidecar."""
-    preset = dataclasses.replace(presets.get("mnist", "improved", "full"), text_encoder="minilm")
+    preset = presets.get("mnist", "improved", "full")
     train, test = (load_images(preset, split) for split in ("train", "test"))
     began = time.monotonic()
     classifier = train_classifier(train.images, train.labels)
     seconds = time.monotonic() - began
     with atomic_write(FOLDER / "model.safetensors") as temporary:
         save_file(classifier.half().state_dict(), temporary)
-    accuracy = float((predict(load_classifier(), test.images.float() / 255) == test.labels).float().mean())
-    sidecar = record(preset, "cpu", data_source=train.source, data_fingerprint=train.fingerprint,
+    accuracy = float((predict(load_classifier(), from_uint8(test.images, (0, 1))) == test.labels).float().mean())
+    sidecar = record("cpu", data_source=train.source, data_fingerprint=train.fingerprint,
                      training_images=len(train), training_seconds=round(seconds), test_images=len(test),
                      test_accuracy=accuracy, weights="float16")
-    del sidecar["preset"], sidecar["preset_hash"]          # only its data were used
     write_json(FOLDER / "provenance.json", sidecar)
     print(f"test accuracy {accuracy:.4f} after {seconds:.0f} s")
 

@@ -13,8 +13,10 @@ def evaluate_prompts(
 ) -> list[dict]:
     """One row a guidance scale: w, n, accuracy, its 95 % interval and the forward passes an image.
 
-    `samples` images are drawn, the classes in turn, image i from seed i.
+    `samples` images are drawn at each scale, the classes in turn, image i from seed i.
     """
+    if not scales:
+        raise BadValue("no guidance scale: give at least one number")
     if samples < 2:
         raise BadValue(f"samples = {samples}: draw at least 2 images")
     if pipe.preset.dataset != "mnist":

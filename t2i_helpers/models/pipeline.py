@@ -1,29 +1,21 @@
 """A trained model as a diffusers pipeline: a folder of safetensors and JSON that turns captions into images."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 from diffusers.utils import logging
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from .. import presets
 from ..data import captions, to_unit
-from ..diffusion import make_guider, make_scheduler, sample
-from ..errors import BadCheckpoint, BadValue
+from ..diffusion import Samples, make_guider, make_scheduler, sample
+from ..errors import BadCheckpoint, BadValue, T2IError
 from ..paths import CHECKPOINTS
-from ..provenance import file_hash
+from ..provenance import best_device
 from .text import IN_WORDS, caption_table, load_text_encoder
 
-
-@dataclass(frozen=True)
-class GeneratedImages:
-    """What a pipeline returns."""
-
-    images: torch.Tensor        # float32 [n, c, h, w] in [0, 1]
-    forward_passes: int         # U-Net evaluations an image
+WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a checkpoint folder
 
 
 class CaptionPipeline(DiffusionPipeline):
@@ -57,10 +49,10 @@ class CaptionPipeline(DiffusionPipeline):
         guider=None,
         callback=None,
         batch_size: int = 256,
-    ) -> GeneratedImages:
-        """One image a prompt.
+    ) -> Samples:
+        """One image a prompt: ``.images`` float32 [n, c, h, w] in [0, 1], ``.forward_passes`` an image.
 
-        `steps` and `scheduler` default to the preset's, `seeds` to seed, seed + 1, ... from the preset's seed.
+        `steps` defaults to the preset's, `scheduler` to the pipeline's own, `seeds` to the preset's seed and on.
         `guider` is used in place of plain guidance with `w`. `callback` is that of `diffusion.sample` and needs all
         prompts in one batch. Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
@@ -72,14 +64,14 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
         cond, null = self.embed(prompts)
         guider = make_guider("cfg", w) if guider is None else guider
-        solver = make_scheduler(preset, scheduler)
+        solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)
         parts = [
             sample(self.unet, solver, guider, cond[i:i + batch_size], null, seeds=seeds[i:i + batch_size],
                    steps=preset.sample_steps if steps is None else steps, callback=callback)
             for i in range(0, len(prompts), batch_size)
         ]
         images = torch.cat([part.images for part in parts])                         # [n, c, h, w]
-        return GeneratedImages(to_unit(images, preset.pixel_range), parts[0].forward_passes)
+        return Samples(to_unit(images, preset.pixel_range), parts[0].forward_passes)
 
     @property
     def encoder_in_words(self) -> str:
@@ -108,31 +100,21 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     """
     logging.disable_progress_bar()
     folder = Path(name)
-    if name in presets.DATASETS and not folder.is_dir():
+    if name in presets.DATASETS and not (folder / "model_index.json").is_file():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
     if not (folder / "model_index.json").is_file():
         raise BadCheckpoint(f"no checkpoint in {folder}: train one with t2i train, or name a folder that holds a "
                             "model_index.json")
     try:
-        pipeline = CaptionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
-    except (OSError, ValueError, TypeError, KeyError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+        pipeline = CaptionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False,
+                                                   use_safetensors=True)
+        presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
+        with safe_open(folder / WEIGHTS, "pt") as file:         # diffusers draws what is missing at random
+            if missing := pipeline.unet.state_dict().keys() - set(file.keys()):
+                raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError, T2IError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise BadCheckpoint(f"{folder} cannot be read ({reason}): train again, or restore the folder") from error
     pipeline.unet.eval()
     pipeline.folder = folder
-    return pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def describe_checkpoint(folder) -> dict:
-    """The facts a figure's sidecar needs of the checkpoint in `folder`: weights, preset, data, encoder, length."""
-    folder = Path(folder)
-    config = json.loads((folder / "config.json").read_text())
-    rows = (folder / "metrics.jsonl").read_text().splitlines()
-    kept = ("preset_hash", "git_commit", "data_source", "data_fingerprint", "text_encoder", "seed")
-    return {
-        "checkpoint": folder.name,
-        "weights_sha256_16": file_hash(folder / "unet" / "diffusion_pytorch_model.safetensors"),
-        "training_steps": json.loads(rows[-1])["step"],
-        "batch_size": config["preset"]["batch_size"],
-        **{name: config[name] for name in kept},
-    }
+    return pipeline.to(device or best_device())

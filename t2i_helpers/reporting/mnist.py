@@ -9,8 +9,9 @@ import torch
 
 from ..data import captions, from_uint8, to_unit
 from ..diffusion import make_scheduler
-from ..models import describe_checkpoint
-from ..training import read_metrics
+from ..models import WEIGHTS
+from ..provenance import file_hash, of_preset
+from ..training import Run, describe_checkpoint
 from .drawing import COLOURS, footnote, image_grid, new_figure
 from .export import exhibit
 
@@ -24,7 +25,7 @@ def hero(pipes, steps: int, samples: int = 3, w: float = 2.0):
 
 
 @exhibit("fig01_denoising", "png")
-def denoising(pipes, steps: int, digit: int = 5, w: float = 2.0, columns: int = 9):
+def denoising(pipes, steps: int, digit: int = 5, w: float = 1.0, columns: int = 9):
     """Figure 1: x_t and the clean image it implies, from pure noise to a digit."""
     figure, axes = new_figure(len(pipes), 1, 0.3 + 1.85 * len(pipes))
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
@@ -37,7 +38,7 @@ def denoising(pipes, steps: int, digit: int = 5, w: float = 2.0, columns: int = 
         labels = [f"step {i + 1}" for i in shown]
         image_grid(axis, to_unit(strip, pipe.preset.pixel_range), ["$x_t$", r"$\hat{x}_0$"], labels,
                    f"{variant}: “{prompt}”, w = {w:g}")
-    return _noted(figure, pipes, steps, images=len(pipes), seeds=[422], w=[w])
+    return _noted(figure, pipes, steps, drawn=1, w=[w])
 
 
 @exhibit("fig02_digits_w5", "png")
@@ -47,14 +48,14 @@ def guided_digits(pipes, steps: int, samples: int = 2):
 
 
 @exhibit("fig03_dataset", "png")
-def dataset_samples(dataset, rows: int = 4):
+def dataset_samples(dataset, preset, rows: int = 4):
     """Figure 3: real digits, one column a class."""
     found = [torch.nonzero(dataset.labels == label)[:rows, 0] for label in range(len(dataset.captions))]
-    images = dataset.images[torch.stack(found, 1)].float() / 255                  # [rows, 10, 1, 28, 28]
+    images = from_uint8(dataset.images[torch.stack(found, 1)], (0, 1))            # [rows, 10, 1, 28, 28]
     figure, axes = new_figure(1, 1, 2.7)
     image_grid(axes[0, 0], images, column_labels=range(10))
     footnote(figure, f"the first {rows} of each class of {len(dataset):,} images; {dataset.source}")
-    return figure, _of_data(dataset) | {"images": rows * len(dataset.captions)}
+    return figure, _of_data(dataset, preset) | {"images": rows * len(dataset.captions)}
 
 
 @exhibit("fig04_digits_no_cfg", "png")
@@ -70,7 +71,7 @@ def empty_prompts(pipes, steps: int, samples: int = 20):
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
         images = pipe([""] * samples, w=0.0, steps=steps).images                 # the same for any w, at half the price
         image_grid(axis, images.unflatten(0, (2, -1)), title=f"{variant}: “”, w = 5")
-    return _noted(figure, pipes, steps, images=samples * len(pipes), seeds=[422, 422 + samples - 1], w=[5])
+    return _noted(figure, pipes, steps, drawn=samples, w=[5], computed_at_w=[0])
 
 
 @exhibit("fig06_loss", "pdf")
@@ -82,7 +83,7 @@ def loss_curves(pipes):
     figure, axes = new_figure(1, 1, 2.6)
     axis = axes[0, 0]
     for variant, pipe in pipes.items():
-        rows = read_metrics(pipe.folder / "metrics.jsonl")
+        rows = Run(pipe.folder).metrics()
         steps, losses = torch.tensor([row["step"] for row in rows]), torch.tensor([row["loss"] for row in rows])
         window = max(1, min(50, len(losses) // 4))
         smooth = losses.unfold(0, window, 1).mean(1)                              # [n - window + 1]
@@ -102,7 +103,7 @@ def guidance_sweep(pipes, steps: int, scales=SWEEP):
         prompts = captions(pipe.preset)
         columns = [pipe(prompts, w=w, steps=steps).images for w in scales]
         image_grid(axis, torch.stack(columns, 1), range(10), [f"{w:g}" for w in scales], f"{variant}, w =")
-    return _noted(figure, pipes, steps, images=10 * len(scales) * len(pipes), seeds=[422, 431], w=list(scales))
+    return _noted(figure, pipes, steps, drawn=10, w=list(scales))
 
 
 @exhibit("forward_noising", "png")
@@ -119,7 +120,7 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
     axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", color=COLOURS["thesis"])
     axes[1, 0].set(xlabel="timestep t")
     axes[1, 0].legend()
-    return figure, _of_data(dataset) | {"timesteps": list(timesteps)}
+    return figure, _of_data(dataset, preset) | {"timesteps": list(timesteps)}
 
 
 def _digits(pipes, steps, w, samples):
@@ -128,7 +129,7 @@ def _digits(pipes, steps, w, samples):
         prompts = captions(pipe.preset) * samples
         images = pipe(prompts, w=w, steps=steps).images                           # [samples * 10, 1, 28, 28]
         image_grid(axis, images.unflatten(0, (samples, -1)), column_labels=range(10), title=f"{variant}, w = {w:g}")
-    return _noted(figure, pipes, steps, images=10 * samples * len(pipes), seeds=[422, 421 + 10 * samples], w=[w])
+    return _noted(figure, pipes, steps, drawn=10 * samples, w=[w])
 
 
 def training_note(pipes) -> str:
@@ -139,35 +140,43 @@ def training_note(pipes) -> str:
     return f"{', '.join(told)}; text: {', '.join(encoders)}"
 
 
-def _noted(figure, pipes, steps, *, images, seeds, w):
+def _noted(figure, pipes, steps, *, drawn, **more):
+    """The figure with its footnote, and the facts of `drawn` images a variant and scale, counted on from its seed."""
     footnote(figure, f"{training_note(pipes)}; DDPM, {steps} steps")
-    return figure, {
-        "checkpoints": _checkpoints(pipes),
-        "images": images, "first_and_last_seed": seeds, "w": w, "scheduler": "ddpm", "steps": steps,
-    }
+    seeds = {variant: [pipe.preset.seed, pipe.preset.seed + drawn - 1] for variant, pipe in pipes.items()}
+    schedulers = {variant: type(pipe.scheduler).__name__ for variant, pipe in pipes.items()}
+    return figure, {"checkpoints": _checkpoints(pipes), "images_a_variant_and_scale": drawn, **more,
+                    "first_and_last_seed": seeds, "schedulers": schedulers, "steps": steps}
 
 
-def _of_data(dataset) -> dict:
-    return {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
+def _of_data(dataset, preset) -> dict:
+    return of_preset(preset) | {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
 
 
 def _checkpoints(pipes) -> dict:
     return {variant: describe_checkpoint(pipe.folder) for variant, pipe in pipes.items()}
 
 
-def all_figures(pipes, dataset, steps: int):
-    """The README's picture and Figures 1-7, one after the other."""
+def all_figures(pipes, dataset, preset):
+    """The README's picture, notebook 01's forward noising and Figures 1-7, one after the other."""
+    steps = preset.sample_steps
     yield hero(pipes, steps)
+    yield forward_noising(dataset, preset)
     yield denoising(pipes, steps)
     yield guided_digits(pipes, steps)
-    yield dataset_samples(dataset)
+    yield dataset_samples(dataset, preset)
     yield unguided_digits(pipes, steps)
     yield empty_prompts(pipes, steps)
     yield loss_curves(pipes)
     yield guidance_sweep(pipes, steps)
 
 
-def stored_accuracy(pipe) -> list[dict]:
-    """The rows that ``t2i evaluate --json`` wrote into the checkpoint's folder; none where it was not evaluated."""
+def stored_accuracy(pipe) -> str:
+    """The table that ``t2i evaluate --json`` left in the checkpoint's folder, or what to run where there is none."""
     file = pipe.folder / "evaluation.json"
-    return json.loads(file.read_text())["rows"] if file.exists() else []
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    if stored.get("checkpoint", {}).get("weights_sha256_16") != file_hash(pipe.folder / WEIGHTS):
+        return f"not evaluated: t2i evaluate mnist --checkpoint {pipe.folder} --json {file}"
+    lines = [f"w = {row['w']:<4g} {row['accuracy']:6.1%} right, 95 % interval {row['interval'][0]:.1%} to "
+             f"{row['interval'][1]:.1%}, n = {row['n']}" for row in stored["rows"]]
+    return "\n".join(lines)

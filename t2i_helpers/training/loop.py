@@ -9,7 +9,6 @@ import time
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import is_bf16_available
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
@@ -17,7 +16,7 @@ from ..data import captions, from_uint8, load_images
 from ..diffusion import make_scheduler
 from ..errors import BadValue
 from ..models import CaptionPipeline, build_unet, caption_table
-from ..provenance import record
+from ..provenance import of_preset, record
 from ..randomness import generator, seed_from
 from .run import Run
 
@@ -38,18 +37,20 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps) -> torch.Tens
 def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, sample_every: int = 500) -> Run:
     """Train `preset` into the run folder `out`; the same call again resumes where the last one stopped.
 
-    Ends after ``preset.epochs`` epochs or `max_steps` steps in all. Ctrl-C (or SIGTERM) ends after the step in hand
-    and leaves a checkpoint. Raises BadCheckpoint where `out` holds a run of another preset, data or seed.
+    Ends after ``preset.epochs`` epochs or `max_steps` steps in all. Ctrl-C (or SIGTERM) ends after the step in hand,
+    leaves a checkpoint and raises KeyboardInterrupt. Raises BadCheckpoint where `out` holds a run of another preset,
+    data or seed, OutputError where it holds something else.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
-    accelerator = Accelerator(mixed_precision="bf16" if preset.bf16 and _has_fast_bf16() else "no")
-    if preset.batch_size % accelerator.num_processes:
-        raise BadValue(f"batches of {preset.batch_size} do not split over {accelerator.num_processes} processes evenly")
-    trainer = _Trainer(preset, Run(out), accelerator)
+    # accelerate fixes one precision a process, but a notebook trains both variants: autocast is ours, see train_step
+    trainer = _Trainer(preset, Run(out), Accelerator(mixed_precision="no"))
     steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
-    with _stop_requested() as stop:
-        trainer.fit(steps_to_do, stop, state_every, sample_every)
+    if trainer.step < steps_to_do:
+        with _stop_requested() as stop:
+            trainer.fit(steps_to_do, stop, state_every, sample_every)
+        if trainer.step < steps_to_do:
+            raise KeyboardInterrupt(f"stopped after {trainer.step} steps; the same command resumes {out}")
     return trainer.run
 
 
@@ -60,6 +61,10 @@ class _Trainer:
         self.preset, self.run, self.accelerator = preset, run, accelerator
         device = accelerator.device
         dataset = load_images(preset, "train")
+        processes = accelerator.num_processes
+        if preset.batch_size % processes or len(dataset) % preset.batch_size % processes:
+            raise BadValue(f"batches of {preset.batch_size} of {len(dataset)} images do not split over {processes} "
+                           "processes evenly: choose another number of processes")
         self.steps_per_epoch = -(-len(dataset) // preset.batch_size)
         self.last_step = self.steps_per_epoch * preset.epochs
         self.images, self.labels = dataset.images.to(device), dataset.labels.to(device)
@@ -73,21 +78,24 @@ class _Trainer:
         self.bare_unet = accelerator.unwrap_model(self.unet)
         self.ema = EMAModel(self.bare_unet.parameters(), decay=preset.ema_decay) if preset.ema_decay else None
         self.noise_scheduler = make_scheduler(preset, "ddpm")
-        description = record(preset, device, seed=preset.seed, data_source=dataset.source,
-                             data_fingerprint=dataset.fingerprint, training_images=len(dataset),
-                             text_encoder=preset.text_encoder, processes=accelerator.num_processes,
-                             precision=accelerator.mixed_precision)
+        self.bf16 = preset.bf16 and _has_bf16(device)
+        self.description = record(device, **of_preset(preset), seed=preset.seed, data_source=dataset.source,
+                                  data_fingerprint=dataset.fingerprint, training_images=len(dataset),
+                                  text_encoder=preset.text_encoder, processes=processes,
+                                  precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0
-        if run.open(description):
+        if run.open(self.description):
             self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.ema)
-        run.begin_part(description, self.step)
+        accelerator.wait_for_everyone()         # all have looked into the folder before the first writes there
 
     def fit(self, steps_to_do, stop, state_every, sample_every):
         """Steps until `steps_to_do` are done or `stop` is set, with everything that is written on the way."""
         main, preset = self.accelerator.is_main_process, self.preset
+        if main:
+            self.run.begin_part(self.description, self.step)
         rows, began = [], time.monotonic() - self.seconds
         bar = tqdm(total=steps_to_do, initial=min(self.step, steps_to_do), unit="step", disable=not main)
-        while self.step < steps_to_do and not stop.is_set():
+        while self.step < steps_to_do and not self.any_process(stop):
             epoch, _ = divmod(self.step, self.steps_per_epoch)
             loss = self.train_step()
             self.step += 1
@@ -98,6 +106,7 @@ class _Trainer:
                 rows = self.log(rows, bar)
             epoch_ends = self.step % self.steps_per_epoch == 0
             if epoch_ends and (epoch + 1) % preset.checkpoint_epochs == 0:
+                rows = self.log(rows, bar)
                 self.save_pipeline(kept_as=f"epoch-{epoch + 1:03d}")
             if self.step % sample_every == 0:
                 self.draw_grid()
@@ -108,6 +117,13 @@ class _Trainer:
         self.log(rows, bar)
         self.save_state()
         self.save_pipeline()
+        self.accelerator.wait_for_everyone()
+
+    def any_process(self, stop) -> bool:
+        """Whether `stop` is set in any process: all must leave the loop at the same step."""
+        if stop.is_set():
+            self.accelerator.set_trigger()
+        return self.accelerator.check_trigger()
 
     def train_step(self) -> torch.Tensor:
         """One AdamW step; returns the loss, still on the device."""
@@ -115,7 +131,7 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = preset.learning_rate * min(1.0, (self.step + 1) / max(1, preset.warmup_steps))
         x_0, c, noise, timesteps = self.batch(device)
-        with self.accelerator.autocast():
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             loss = training_loss(self.unet, self.noise_scheduler, x_0, c, noise, timesteps)
         self.accelerator.backward(loss)
         if preset.gradient_clip:
@@ -124,7 +140,7 @@ class _Trainer:
         self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.step(self.bare_unet.parameters())
-        return loss.detach()
+        return self.accelerator.reduce(loss.detach(), "mean")
 
     def batch(self, device):
         """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step) alone."""
@@ -205,5 +221,6 @@ def _stop_requested():
             signal.signal(number, handler)
 
 
-def _has_fast_bf16() -> bool:
-    return torch.cuda.is_available() and is_bf16_available()
+def _has_bf16(device) -> bool:
+    """On GPUs that compute in bf16, not those that emulate it; on CPUs float32 is rarely slower."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

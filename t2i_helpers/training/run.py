@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import BadCheckpoint, OutputError
-from ..models import CaptionPipeline
+from ..models import WEIGHTS, CaptionPipeline
 from ..paths import atomic_write
-from ..provenance import write_json
+from ..provenance import file_hash, write_json
 
 
 class Run:
@@ -34,6 +34,8 @@ class Run:
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise OutputError(f"{self.folder} exists and is no run: choose another --out")
             return False
+        if not self.state_file.exists() and (self.folder / "model_index.json").exists():
+            raise OutputError(f"{self.folder} holds a checkpoint without its training state: choose another --out")
         earlier = self.config()
         for name in _identity(record):
             old, new = _identity(earlier).get(name), _identity(record)[name]
@@ -42,18 +44,23 @@ class Run:
         return self.state_file.exists()
 
     def begin_part(self, record: dict, step: int) -> None:
-        """Write config.json: `record`, and under "parts" the code and device of each stretch of a resumed run."""
-        earlier = self.config()["parts"] if step else []
-        part = {"from_step": step} | {key: record[key] for key in ("git_commit", "git_dirty", "device")}
-        write_json(self.config_file, record | {"parts": [*earlier, part]})
+        """Write config.json: the `record` of the run's start, and under "parts" what each later stretch ran on."""
+        told = ("git_commit", "git_dirty", "device", "precision", "processes")
+        part = {"from_step": step} | {key: record[key] for key in told}
+        config = self.config() if step else record | {"parts": []}
+        write_json(self.config_file, config | {"parts": [*config["parts"], part]})
         self.forget_after(step)
 
     def config(self) -> dict:
         """What the run was started with."""
         try:
-            return json.loads(self.config_file.read_text())
+            config = json.loads(self.config_file.read_text())
+            if not isinstance(config, dict):
+                raise ValueError("it holds no JSON object")
         except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): choose another --out") from error
+            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): restore it, or name another folder"
+                                ) from error
+        return config
 
     def metrics(self) -> list[dict]:
         """One dictionary a step: step (from 1), epoch (from 1), loss, seconds of training so far."""
@@ -91,23 +98,17 @@ class Run:
                 for name in file.keys():
                     group, _, rest = name.partition(".")
                     groups[group][rest] = file.get_tensor(name)
-        except (OSError, SafetensorError, KeyError) as error:
-            raise BadCheckpoint(f"{self.state_file} is damaged ({error}): delete the folder {self.folder} and train "
+            _restore(groups, unet, optimizer, ema)
+            if ema is not None:
+                ema.optimization_step = int(metadata["step"])
+            return int(metadata["step"]), float(metadata["seconds"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BadCheckpoint(f"{self.state_file} is damaged ({reason}): delete the folder {self.folder} and train "
                                 "again, or choose another --out") from error
-        unet.load_state_dict(groups["unet"])
-        slots = {}
-        for name, value in groups["optimizer"].items():
-            index, slot = name.split(".")
-            slots.setdefault(int(index), {})[slot] = value
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
-        if ema is not None:
-            ema.optimization_step = int(metadata["step"])
-            for index, parameter in enumerate(ema.shadow_params):
-                parameter.copy_(groups["ema"][str(index)])
-        return int(metadata["step"]), float(metadata["seconds"])
 
     def save_pipeline(self, pipeline: CaptionPipeline, kept_as: str | None = None) -> None:
-        """Make this folder a checkpoint of `pipeline`; with `kept_as`, also keep a copy in that subfolder."""
+        """Make this folder a checkpoint of `pipeline`; with `kept_as`, also keep one in that subfolder, told alike."""
         for target in [self.folder, *([self.folder / kept_as] if kept_as else [])]:
             fresh = self.folder / ".saving"
             shutil.rmtree(fresh, ignore_errors=True)
@@ -117,6 +118,34 @@ class Run:
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(destination)
             shutil.rmtree(fresh)
+            if target != self.folder:
+                for file in (self.config_file, self.metrics_file):
+                    shutil.copyfile(file, target / file.name)
+
+
+def _restore(groups, unet, optimizer, ema) -> None:
+    """Copy saved tensors, {"unet": .., "optimizer": .., "ema": ..}, into the objects they came from."""
+    unet.load_state_dict(groups["unet"])
+    slots = {}
+    for name, value in groups["optimizer"].items():
+        index, slot = name.split(".")
+        slots.setdefault(int(index), {})[slot] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
+    for index, parameter in enumerate(ema.shadow_params if ema is not None else []):
+        parameter.copy_(groups["ema"][str(index)])
+
+
+def describe_checkpoint(folder) -> dict:
+    """What a sidecar tells of the checkpoint in `folder`: weights, training, preset, data, encoder, code."""
+    run = Run(folder)
+    config = run.config()
+    kept = ("git_commit", "parts", "preset", "preset_hash", "data_source", "data_fingerprint", "text_encoder", "seed")
+    return {
+        "checkpoint": run.folder.name,
+        "weights_sha256_16": file_hash(run.folder / WEIGHTS),
+        "training_steps": run.metrics()[-1]["step"],
+        **{name: config.get(name) for name in kept},
+    }
 
 
 def read_metrics(path) -> list[dict]:

@@ -1,11 +1,12 @@
 """Make a checkpoint that ships from a run: ``python -m t2i_helpers.training.ship RUN OUT``."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 from .. import presets
-from ..models import load_pipeline
+from ..models import WEIGHTS, load_pipeline
 from ..provenance import file_hash, write_json
 from .run import Run
 
@@ -20,6 +21,8 @@ def ship(run_folder, out) -> Path:
     pipeline = load_pipeline(run.folder, device="cpu")
     pipeline.unet.half()
     pipeline.save_pretrained(out)
+    for file in (out / "model_index.json", out / "unet" / "config.json"):       # forget the folder it came from
+        write_json(file, {k: v for k, v in json.loads(file.read_text()).items() if k != "_name_or_path"})
     for file in (run.config_file, run.metrics_file):
         shutil.copyfile(file, out / file.name)
     preset = presets.from_dict(record["preset"])
@@ -30,7 +33,7 @@ def ship(run_folder, out) -> Path:
         "training_seconds": rows[-1]["seconds"],
         "mean_loss_of_last_100_steps": sum(losses) / len(losses),
         "weights": "exponential moving average, float16" if preset.ema_decay else "float16",
-        "weights_sha256_16": file_hash(out / "unet" / "diffusion_pytorch_model.safetensors"),
+        "weights_sha256_16": file_hash(out / WEIGHTS),
     })
 
 

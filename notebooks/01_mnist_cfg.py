@@ -120,7 +120,8 @@ except PromptTooLong as error:
 #
 # The network sees the noisy image, the timestep and the caption's tokens, and predicts the **noise** (or, as we shall
 # see, something as good). It halves the image three times and doubles it again; in the five blocks with `CrossAttn` in
-# their name, every pixel looks at the caption's tokens. The thesis states 3,140,385 parameters in its text and "~25M" in its Table 4. Let us count.
+# their name, every pixel looks at the caption's tokens. The thesis states 3,140,385 parameters in its text and "~25M" in
+# its Table 4. Let us count.
 #
 # > **Question:** 28 is halved to 14 and to 7. What happens to 7 on the way down, and on the way up?
 
@@ -128,6 +129,7 @@ except PromptTooLong as error:
 from t2i_helpers.models import build_unet
 from t2i_helpers.models.unet import trace_shapes
 
+torch.manual_seed(0)
 unet = build_unet(thesis)
 print(f"{sum(p.numel() for p in build_unet(thesis, text_dim=512).parameters()):,} parameters with CLIP's 512-wide text")
 for block, shape in trace_shapes(unet):

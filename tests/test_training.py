@@ -271,7 +271,7 @@ def test_the_config_says_what_was_trained_on_what(straight):
     assert presets.from_dict(config["preset"]) == preset and config["preset_hash"] == presets.preset_hash(preset)
     assert config["data_source"] == dataset.source and config["data_fingerprint"] == dataset.fingerprint
     assert (config["training_images"], config["text_encoder"], config["seed"]) == (36, "minilm", 422)
-    assert config["precision"] == "no" and "CPU" in config["device"]
+    assert config["precision"] == "float32" and "CPU" in config["device"]
 
 
 def test_the_config_lists_the_parts_of_a_resumed_run(tmp_path):

@@ -134,7 +134,7 @@ def _digits(pipes, steps, w, samples):
 
 def training_note(pipes) -> str:
     """What trained each checkpoint, in one line; a stand-in encoder is named here."""
-    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['batch_size']} digits"
+    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['preset']['batch_size']} digits"
             for variant, facts in _checkpoints(pipes).items()]
     encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
     return f"{', '.join(told)}; text: {', '.join(encoders)}"

@@ -58,7 +58,7 @@ class Run:
             if not isinstance(config, dict):
                 raise ValueError("it holds no JSON object")
         except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): restore it, or name another folder"
+            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): restore it, or choose another --out"
                                 ) from error
         return config
 

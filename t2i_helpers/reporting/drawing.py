@@ -10,17 +10,17 @@ from torchvision.utils import make_grid
 TEXT_WIDTH = 6.3        # inches between the report's margins: no figure is wider
 COLOURS = {"thesis": "#D55E00", "improved": "#0072B2"}      # Okabe & Ito: told apart by colour-blind eyes and in grey
 STYLE = {
-    "figure.dpi": 110, "savefig.dpi": 220, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
+    "figure.dpi": 90, "savefig.dpi": 220, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "legend.frameon": False, "pdf.fonttype": 42, "image.interpolation": "nearest",
     "figure.constrained_layout.use": True,
 }
+plt.rcParams.update(STYLE)              # matplotlib reads it at every call that adds text, so it holds from here on
 
 
 def new_figure(rows: int, columns: int, height: float, width: float = TEXT_WIDTH, **options):
     """(Figure, axes [rows, columns]) in the project's style, of `width` x `height` inches."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
     plt.close(figure)               # it is shown by whoever asked for it, once
     return figure, axes
 

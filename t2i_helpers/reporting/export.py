@@ -4,12 +4,10 @@ import functools
 import time
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from ..paths import atomic_write, figures_dir
 from ..provenance import best_device, file_hash, record, write_json
-from .drawing import STYLE
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def export(shown: Exhibit, size: str) -> Figure:
     """Write the figure and its JSON sidecar into the figures folder of `size`; returns the figure, to be displayed."""
     path = figures_dir(size) / f"{shown.name}.{shown.format}"
     undated = {"CreationDate": None} if shown.format == "pdf" else None       # the same figure gives the same bytes
-    with atomic_write(path) as temporary, plt.rc_context(STYLE):
+    with atomic_write(path) as temporary:
         shown.figure.savefig(temporary, metadata=undated)
     sidecar = record(best_device(), size=size, **shown.facts, file=path.name, file_sha256_16=file_hash(path))
     write_json(path.with_suffix(".json"), sidecar)

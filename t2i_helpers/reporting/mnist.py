@@ -119,7 +119,7 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
     axes[1, 0].plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", color=COLOURS["improved"])
     axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", color=COLOURS["thesis"])
     axes[1, 0].set(xlabel="timestep t")
-    axes[1, 0].legend()
+    axes[1, 0].legend(loc="lower center")
     return figure, _of_data(dataset, preset) | {"timesteps": list(timesteps)}
 
 

@@ -250,6 +250,6 @@ def _as_lines(found, indent="") -> str:
         if isinstance(value, dict):
             lines += [f"{indent}{name}:", _as_lines(value, indent + "  ")]
         else:
-            shown = (", ".join(value) or "none") if isinstance(value, list) else value
-            lines.append(f"{indent}{name}: {shown}")
+            shown = ", ".join(value) if isinstance(value, list) else value
+            lines.append(f"{indent}{name}: {'not found' if shown in ('', None) else shown}")
     return "\n".join(lines)

@@ -72,7 +72,7 @@ def test_images_are_decoded_once(empty_data_folder, monkeypatch):
     (dict(), "validation", UnknownName, ("validation", "train, test")),
     (dict(data_source="disk"), "train", UnknownName, ("disk", "hub, embedded")),
     (dict(resolution=32), "train", BadValue, ("(1, 28, 28)", "(1, 32, 32)")),
-    (dict(dataset="cifar10"), "train", SourceUnavailable, ("cifar10", "hub")),
+    (dict(dataset="cifar10"), "train", SourceUnavailable, ("cifar10", "mnist")),
     (dict(dataset="wikiart", data_source="hub"), "train", SourceUnavailable, ("wikiart", "mnist")),
 ])
 def test_what_is_not_there_is_refused(changes, split, error, words):

@@ -43,9 +43,9 @@ def load_images(preset, split: str = "train") -> LabelledImages:
         raise UnknownName("split", split, SPLITS)
     if preset.data_source not in ("hub", "embedded"):
         raise UnknownName("data source", preset.data_source, ("hub", "embedded"))
+    if preset.dataset not in HUB:
+        raise SourceUnavailable(f"{preset.dataset} has no reader yet: choose one of {', '.join(HUB)}")
     if preset.data_source == "embedded":
-        if preset.dataset != "mnist":
-            raise SourceUnavailable(f"no {preset.dataset} is embedded: ask for the source 'hub' (size full)")
         images, labels, source = *_cached("mnist-embedded", split, _read_embedded_mnist), EMBEDDED_MNIST
     else:
         images, labels, source = _load_hub(preset.dataset, split)
@@ -71,9 +71,7 @@ def _read_embedded_mnist(split):
 
 
 def _load_hub(dataset, split):
-    name = HUB.get(dataset)
-    if name is None:
-        raise SourceUnavailable(f"{dataset} has no reader yet: choose one of {', '.join(HUB)}")
+    name = HUB[dataset]
     folder = mirror("datasets", name)
     key = f"{dataset}-mirror-{_listing_hash(folder)}" if folder else f"{dataset}-hub"
     images, labels = _cached(key, split, lambda split: _read_hub(name, folder, split))

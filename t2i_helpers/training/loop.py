@@ -93,6 +93,8 @@ class _Trainer:
         main, preset = self.accelerator.is_main_process, self.preset
         if main:
             self.run.begin_part(self.description, self.step)
+            if self.step:
+                print(f"resuming after step {self.step}")
         rows, began = [], time.monotonic() - self.seconds
         bar = tqdm(total=steps_to_do, initial=min(self.step, steps_to_do), unit="step", disable=not main)
         while self.step < steps_to_do and not self.any_process(stop):

@@ -2,6 +2,7 @@
 same data order, timesteps, noise and dropped captions as one that was never stopped, on any number of processes."""
 
 import contextlib
+import functools
 import signal
 import threading
 import time
@@ -148,7 +149,7 @@ class _Trainer:
         """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step) alone."""
         preset, step = self.preset, self.step
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = torch.randperm(len(self.labels), generator=generator(preset.seed, "order", epoch))
+        order = _epoch_order(len(self.labels), preset.seed, epoch)
         chosen = order[place * preset.batch_size:(place + 1) * preset.batch_size].to(device)
         rng = generator(preset.seed, "step", step, device=device)
         x_0 = from_uint8(self.images[chosen], preset.pixel_range)                        # [n, c, h, w]
@@ -221,6 +222,12 @@ def _stop_requested():
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+@functools.lru_cache(maxsize=1)
+def _epoch_order(images, seed, epoch) -> torch.Tensor:
+    """int64 [images]: the epoch's shuffle, drawn once an epoch and not once a step."""
+    return torch.randperm(images, generator=generator(seed, "order", epoch))
 
 
 def _has_bf16(device) -> bool:

@@ -41,7 +41,7 @@ def _hub_reachable() -> bool:
 
 
 def _dataset_sources(dataset, hub) -> list[str]:
-    name = HUB.get(dataset)
+    name, _ = HUB.get(dataset, (None, None))
     found = {"mirror": name and mirror("datasets", name), "hub": name and hub, "embedded": dataset == "mnist"}
     return [source for source, here in found.items() if here]
 

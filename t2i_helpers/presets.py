@@ -15,7 +15,7 @@ from .errors import UnknownName
 DOWN, CROSS = "DownBlock2D", "CrossAttnDownBlock2D"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """One experiment, completely. Change a field with ``dataclasses.replace(preset, field=value)``."""
 
@@ -29,6 +29,7 @@ class Preset:
     channels: int
     pixel_range: tuple[float, float]     # what the U-Net sees; files and figures are always uint8 or [0, 1]
     caption: str                         # "{}" becomes the class name
+    horizontal_flips: bool = False       # each training image is mirrored with probability 1/2
 
     # text
     text_encoder: str                    # "clip", "minilm", "bert" or a local folder
@@ -49,6 +50,7 @@ class Preset:
     train_timesteps: int
 
     # training: AdamW on the mean squared error of the prediction
+    min_snr_gamma: float | None = None   # bound of the signal-to-noise ratio that weights the error
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -59,7 +61,8 @@ class Preset:
     ema_decay: float | None              # exponential moving average of the weights, used for sampling
     gradient_clip: float | None          # largest global gradient norm
     warmup_steps: int                    # linear learning-rate warm-up
-    bf16: bool                           # on GPUs that have it
+    learning_rate_decay: str = "none"    # or "cosine": to zero at the end of the last epoch
+    bf16: bool                           # on processors that compute in it
 
     # sampling
     scheduler: str
@@ -107,6 +110,8 @@ VARIANTS = {
 }
 IMPROVED = {                             # what `improved` sets otherwise for one dataset
     "mnist": dict(ema_decay=0.999, warmup_steps=100),      # 20 epochs are only 2,360 steps
+    "cifar10": dict(max_length=16, horizontal_flips=True, min_snr_gamma=5.0, learning_rate=5e-4,
+                    learning_rate_decay="cosine"),          # the longest caption needs 7 tokens
 }
 
 SIZES = {
@@ -118,6 +123,9 @@ SIZES = {
 
 DEMO = {                                 # what a laptop changes of one dataset
     "mnist": dict(batch_size=64, epochs=10, sample_steps=20),
+    # attention where there are 8x8 pixels: on a CPU it costs as much as all convolutions where there are 16x16
+    "cifar10": dict(block_channels=(32, 64, 128, 128), down_blocks=(DOWN, DOWN, CROSS, DOWN), layers_per_block=1,
+                    cross_attention_dim=128, attention_head_dim=8, batch_size=64, epochs=6, sample_steps=20),
 }
 
 DATASETS = tuple(THESIS)

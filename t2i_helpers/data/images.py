@@ -16,7 +16,8 @@ from ..errors import BadValue, SourceUnavailable, UnknownName
 from ..paths import DATA, atomic_write, mirror
 from .captions import CLASS_NAMES, captions
 
-HUB = {"mnist": "ylecun/mnist"}
+# dataset: (name on the hub, its column of images)
+HUB = {"mnist": ("ylecun/mnist", "image"), "cifar10": ("uoft-cs/cifar10", "img")}
 SPLITS = ("train", "test")
 
 
@@ -71,14 +72,14 @@ def _read_embedded_mnist(split):
 
 
 def _load_hub(dataset, split):
-    name = HUB[dataset]
+    name, column = HUB[dataset]
     folder = mirror("datasets", name)
     key = f"{dataset}-mirror-{_listing_hash(folder)}" if folder else f"{dataset}-hub"
-    images, labels = _cached(key, split, lambda split: _read_hub(name, folder, split))
+    images, labels = _cached(key, split, lambda split: _read_hub(name, column, folder, split))
     return images, labels, f"{'a mirror of ' if folder else ''}{name} on the Hugging Face hub"
 
 
-def _read_hub(name, folder, split):
+def _read_hub(name, column, folder, split):
     import datasets
 
     try:
@@ -89,7 +90,7 @@ def _read_hub(name, folder, split):
             table = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(DATA / "datasets"))
         else:
             table = datasets.load_dataset(name, split=split)
-        images = table.with_format("torch")["image"][:]
+        images = table.with_format("torch")[column][:]
         images = torch.stack(list(images)) if not isinstance(images, torch.Tensor) else images     # [n, c, h, w]
         return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
     except Exception as error:        # the library raises a dozen unrelated types when it cannot reach or read a file

@@ -3,6 +3,7 @@ same data order, timesteps, noise and dropped captions as one that was never sto
 
 import contextlib
 import functools
+import math
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ import time
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
+from diffusers.training_utils import EMAModel, compute_snr
 from tqdm.auto import tqdm
 
 from ..data import captions, from_uint8, load_images
@@ -22,17 +23,24 @@ from ..randomness import generator, seed_from
 from .run import Run
 
 
-def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps) -> torch.Tensor:
+def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma=None) -> torch.Tensor:
     """L = || y - U-Net(x_t, t, c) ||^2, the mean over pixels, with x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
 
     y is eps (Ho et al. 2020, eq. 14) or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022), as the
     scheduler's ``prediction_type`` says. x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in
-    0..T-1.
+    0..T-1. With `min_snr_gamma` each image's error is weighted as if it were min(SNR_t, gamma) times that of x^_0,
+    SNR_t = abar_t / (1 - abar_t), so that nearly clean images no longer rule the gradient (Hang et al. 2023,
+    arXiv:2303.09556).
     """
     x_t = noise_scheduler.add_noise(x_0, noise, timesteps)
     predicts_v = noise_scheduler.config.prediction_type == "v_prediction"
     target = noise_scheduler.get_velocity(x_0, noise, timesteps) if predicts_v else noise
-    return F.mse_loss(unet(x_t, timesteps, c).sample.float(), target)
+    predicted = unet(x_t, timesteps, c).sample.float()
+    if min_snr_gamma is None:
+        return F.mse_loss(predicted, target)
+    snr = compute_snr(noise_scheduler, timesteps)                                        # [n]
+    error = F.mse_loss(predicted, target, reduction="none").mean((1, 2, 3))              # [n]
+    return (error * snr.clamp(max=min_snr_gamma) / (snr + 1 if predicts_v else snr)).mean()
 
 
 def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, sample_every: int = 500) -> Run:
@@ -132,10 +140,10 @@ class _Trainer:
         """One AdamW step; returns the loss, still on the device."""
         preset, device = self.preset, self.accelerator.device
         for group in self.optimizer.param_groups:
-            group["lr"] = preset.learning_rate * min(1.0, (self.step + 1) / max(1, preset.warmup_steps))
+            group["lr"] = preset.learning_rate * self.learning_rate_factor()
         x_0, c, noise, timesteps = self.batch(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            loss = training_loss(self.unet, self.noise_scheduler, x_0, c, noise, timesteps)
+            loss = training_loss(self.unet, self.noise_scheduler, x_0, c, noise, timesteps, preset.min_snr_gamma)
         self.accelerator.backward(loss)
         if preset.gradient_clip:
             self.accelerator.clip_grad_norm_(self.unet.parameters(), preset.gradient_clip)
@@ -144,6 +152,14 @@ class _Trainer:
         if self.ema is not None:
             self.ema.step(self.bare_unet.parameters())
         return self.accelerator.reduce(loss.detach(), "mean")
+
+    def learning_rate_factor(self) -> float:
+        """The step's share of the preset's learning rate: linear warm-up, then constant or falling as a cosine."""
+        preset = self.preset
+        warm_up = min(1.0, (self.step + 1) / max(1, preset.warmup_steps))
+        if preset.learning_rate_decay == "none":
+            return warm_up
+        return warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.last_step)))
 
     def batch(self, device):
         """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step) alone."""
@@ -157,6 +173,9 @@ class _Trainer:
         timesteps = torch.randint(preset.train_timesteps, (len(chosen),), generator=rng, device=device)
         dropped = torch.rand(len(chosen), generator=rng, device=device) < preset.caption_dropout
         rows = torch.where(dropped, len(self.table) - 1, self.labels[chosen])        # the last row is the empty caption
+        if preset.horizontal_flips:
+            flipped = torch.rand(len(chosen), generator=rng, device=device) < 0.5
+            x_0 = torch.where(flipped[:, None, None, None], x_0.flip(-1), x_0)
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
 
@@ -231,5 +250,8 @@ def _epoch_order(images, seed, epoch) -> torch.Tensor:
 
 
 def _has_bf16(device) -> bool:
-    """On GPUs that compute in bf16, not those that emulate it; on CPUs float32 is rarely slower."""
+    """On processors that compute in bf16, not those that emulate it: some GPUs, and CPUs with AMX or AVX512-BF16."""
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

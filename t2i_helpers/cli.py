@@ -134,13 +134,13 @@ def evaluate(
     """
     pipe = _pipeline(dataset, checkpoint)
     from .evaluation import evaluate_prompts
-    from .evaluation.classifiers import FOLDER as classifier
+    from .evaluation.classifiers import classifier_folder
     from .provenance import file_hash
     from .training import describe_checkpoint
 
     facts = {
         "checkpoint": describe_checkpoint(pipe.folder),
-        "classifier_sha256_16": file_hash(classifier / "model.safetensors"),
+        "classifier_sha256_16": file_hash(classifier_folder(dataset) / "model.safetensors"),
         "scheduler": scheduler or pipe.preset.scheduler,
         "steps": steps or pipe.preset.sample_steps,
         "first_and_last_seed": [0, samples - 1],

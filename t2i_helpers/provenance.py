@@ -50,6 +50,17 @@ def best_device() -> str:
     return torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
 
 
+def computes_bf16(device) -> bool:
+    """Whether a device computes in bf16 and does not emulate it: some GPUs, and CPUs with AMX or AVX512-BF16."""
+    import torch
+
+    kind = torch.device(device).type
+    if kind == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+    return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def record(device, **more) -> dict:
     """What every result carries, code, versions and device, and `more`: preset, seeds, data, checkpoint, counts."""
     return {**git_state(), "versions": versions(), "device": device_name(device), **more}

@@ -2,9 +2,9 @@
 
 import torch
 
-from ..data import captions
+from ..data import captions, to_uint8
 from ..errors import BadValue
-from .classifiers import load_classifier, predict
+from .classifiers import load_classifier, read
 from .metrics import wilson_interval
 
 
@@ -19,15 +19,13 @@ def evaluate_prompts(
         raise BadValue("no guidance scale: give at least one number")
     if samples < 2:
         raise BadValue(f"samples = {samples}: draw at least 2 images")
-    if pipe.preset.dataset != "mnist":
-        raise BadValue(f"no classifier reads {pipe.preset.dataset} yet: evaluate mnist")
-    classifier = load_classifier(pipe.device)
+    classifier = load_classifier(pipe.preset.dataset, pipe.device)
     labels = torch.arange(samples) % len(captions(pipe.preset))
     prompts = [captions(pipe.preset)[label] for label in labels]
     rows = []
     for w in scales:
         drawn = pipe(prompts, w=w, steps=steps, scheduler=scheduler, seeds=range(samples))
-        correct = int((predict(classifier, drawn.images).cpu() == labels).sum())
+        correct = int((read(classifier, to_uint8(drawn.images)).probabilities.argmax(1) == labels).sum())
         low, high = wilson_interval(correct, samples)
         rows.append({"w": w, "n": samples, "accuracy": correct / samples, "interval": [low, high],
                      "forward_passes": drawn.forward_passes})

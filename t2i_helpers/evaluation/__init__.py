@@ -1,7 +1,10 @@
 """What a picture is worth: classifiers that read generated images, metrics, benchmarks. Nothing is trained on them."""
 
 from .classifiers import load_classifier, read
-from .metrics import wilson_interval
-from .prompt_accuracy import evaluate_prompts
+from .evaluate import evaluate
+from .metrics import frechet_distance, wilson_interval
+from .samples import SampleStore, draw_samples
 
-__all__ = ["evaluate_prompts", "load_classifier", "read", "wilson_interval"]
+__all__ = [
+    "SampleStore", "draw_samples", "evaluate", "frechet_distance", "load_classifier", "read", "wilson_interval",
+]

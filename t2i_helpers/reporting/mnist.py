@@ -3,17 +3,14 @@
 `pipes` is {"thesis": pipeline, "improved": pipeline}; every picture puts one above or beside the other.
 """
 
-import json
-
 import torch
 
 from ..data import captions, from_uint8, to_unit
 from ..diffusion import make_scheduler
-from ..models import WEIGHTS
-from ..provenance import file_hash, of_preset
-from ..training import Run, describe_checkpoint
+from ..training import Run
 from .drawing import COLOURS, footnote, image_grid, new_figure
 from .export import exhibit
+from .pictures import checkpoints, noted, of_data, real_images, sweep, training_note
 
 SWEEP = (0, 1, 2, 3, 5, 10, 20)         # the columns of Figure 7
 
@@ -38,7 +35,7 @@ def denoising(pipes, steps: int, digit: int = 5, w: float = 1.0, columns: int = 
         labels = [f"step {i + 1}" for i in shown]
         image_grid(axis, to_unit(strip, pipe.preset.pixel_range), ["$x_t$", r"$\hat{x}_0$"], labels,
                    f"{variant}: “{prompt}”, w = {w:g}")
-    return _noted(figure, pipes, steps, drawn=1, w=[w])
+    return noted(figure, pipes, steps, drawn=1, w=[w])
 
 
 @exhibit("fig02_digits_w5", "png")
@@ -50,12 +47,7 @@ def guided_digits(pipes, steps: int, samples: int = 2):
 @exhibit("fig03_dataset", "png")
 def dataset_samples(dataset, preset, rows: int = 4):
     """Figure 3: real digits, one column a class."""
-    found = [torch.nonzero(dataset.labels == label)[:rows, 0] for label in range(len(dataset.captions))]
-    images = from_uint8(dataset.images[torch.stack(found, 1)], (0, 1))            # [rows, 10, 1, 28, 28]
-    figure, axes = new_figure(1, 1, 2.7)
-    image_grid(axes[0, 0], images, column_labels=range(10))
-    footnote(figure, f"the first {rows} of each class of {len(dataset):,} images; {dataset.source}")
-    return figure, _of_data(dataset, preset) | {"images": rows * len(dataset.captions)}
+    return real_images(dataset, preset, rows, height=2.7)
 
 
 @exhibit("fig04_digits_no_cfg", "png")
@@ -71,7 +63,7 @@ def empty_prompts(pipes, steps: int, samples: int = 20):
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
         images = pipe([""] * samples, w=0.0, steps=steps).images                 # the same for any w, at half the price
         image_grid(axis, images.unflatten(0, (2, -1)), title=f"{variant}: “”, w = 5")
-    return _noted(figure, pipes, steps, drawn=samples, w=[5], computed_at_w=[0])
+    return noted(figure, pipes, steps, drawn=samples, w=[5], computed_at_w=[0])
 
 
 @exhibit("fig06_loss", "pdf")
@@ -92,18 +84,13 @@ def loss_curves(pipes):
     axis.set(yscale="log", xlabel="training step", ylabel=r"loss (thesis: $\epsilon$, improved: $v$)")
     axis.legend()
     footnote(figure, training_note(pipes))
-    return figure, {"checkpoints": _checkpoints(pipes)}
+    return figure, {"checkpoints": checkpoints(pipes)}
 
 
 @exhibit("fig07_guidance_sweep", "png")
 def guidance_sweep(pipes, steps: int, scales=SWEEP):
     """Figure 7: digits (rows) against guidance scales (columns), every row from one noise image."""
-    figure, axes = new_figure(1, len(pipes), 5.2)
-    for axis, (variant, pipe) in zip(axes[0], pipes.items()):
-        prompts = captions(pipe.preset)
-        columns = [pipe(prompts, w=w, steps=steps).images for w in scales]
-        image_grid(axis, torch.stack(columns, 1), range(10), [f"{w:g}" for w in scales], f"{variant}, w =")
-    return _noted(figure, pipes, steps, drawn=10, w=list(scales))
+    return sweep(pipes, steps, scales, height=5.2)
 
 
 @exhibit("forward_noising", "png")
@@ -120,7 +107,7 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
     axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", color=COLOURS["thesis"])
     axes[1, 0].set(xlabel="timestep t")
     axes[1, 0].legend(loc="lower center")
-    return figure, _of_data(dataset, preset) | {"timesteps": list(timesteps)}
+    return figure, of_data(dataset, preset) | {"timesteps": list(timesteps)}
 
 
 def _digits(pipes, steps, w, samples):
@@ -129,32 +116,7 @@ def _digits(pipes, steps, w, samples):
         prompts = captions(pipe.preset) * samples
         images = pipe(prompts, w=w, steps=steps).images                           # [samples * 10, 1, 28, 28]
         image_grid(axis, images.unflatten(0, (samples, -1)), column_labels=range(10), title=f"{variant}, w = {w:g}")
-    return _noted(figure, pipes, steps, drawn=10 * samples, w=[w])
-
-
-def training_note(pipes) -> str:
-    """What trained each checkpoint, in one line; a stand-in encoder is named here."""
-    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['preset']['batch_size']} digits"
-            for variant, facts in _checkpoints(pipes).items()]
-    encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
-    return f"{', '.join(told)}; text: {', '.join(encoders)}"
-
-
-def _noted(figure, pipes, steps, *, drawn, **more):
-    """The figure with its footnote, and the facts of `drawn` images a variant and scale, counted on from its seed."""
-    footnote(figure, f"{training_note(pipes)}; DDPM, {steps} steps")
-    seeds = {variant: [pipe.preset.seed, pipe.preset.seed + drawn - 1] for variant, pipe in pipes.items()}
-    schedulers = {variant: type(pipe.scheduler).__name__ for variant, pipe in pipes.items()}
-    return figure, {"checkpoints": _checkpoints(pipes), "images_a_variant_and_scale": drawn, **more,
-                    "first_and_last_seed": seeds, "schedulers": schedulers, "steps": steps}
-
-
-def _of_data(dataset, preset) -> dict:
-    return of_preset(preset) | {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
-
-
-def _checkpoints(pipes) -> dict:
-    return {variant: describe_checkpoint(pipe.folder) for variant, pipe in pipes.items()}
+    return noted(figure, pipes, steps, drawn=10 * samples, w=[w])
 
 
 def all_figures(pipes, dataset, preset):
@@ -169,14 +131,3 @@ def all_figures(pipes, dataset, preset):
     yield empty_prompts(pipes, steps)
     yield loss_curves(pipes)
     yield guidance_sweep(pipes, steps)
-
-
-def stored_accuracy(pipe) -> str:
-    """The table that ``t2i evaluate --json`` left in the checkpoint's folder, or what to run where there is none."""
-    file = pipe.folder / "evaluation.json"
-    stored = json.loads(file.read_text()) if file.exists() else {}
-    if stored.get("checkpoint", {}).get("weights_sha256_16") != file_hash(pipe.folder / WEIGHTS):
-        return f"not evaluated: t2i evaluate mnist --checkpoint {pipe.folder} --json {file}"
-    lines = [f"w = {row['w']:<4g} {row['accuracy']:6.1%} right, 95 % interval {row['interval'][0]:.1%} to "
-             f"{row['interval'][1]:.1%}, n = {row['n']}" for row in stored["rows"]]
-    return "\n".join(lines)

@@ -1,0 +1,192 @@
+"""One evaluation: a table of guidance scales, every number with its n, its interval, and the same of real images."""
+
+import torch
+
+from ..data import captions, load_images
+from ..errors import BadCheckpoint, BadValue, UnknownName
+from ..provenance import file_hash, record
+from ..randomness import generator
+from ..training import describe_checkpoint
+from .classifiers import classifier_folder, how_to_train, load_classifier, read
+from .features import (
+    INCEPTION_WIDTH,
+    FeatureFile,
+    cached_features,
+    in_batches,
+    load_clip_score,
+    load_inception,
+    load_untrained_head,
+    reference_file,
+)
+from .metrics import GROUPS, Estimate, compare, confusion_matrix, mean_estimate, proportion
+from .samples import draw_samples
+
+ALSO = ("inception", "imagenet", "clip")
+
+
+def evaluate(
+    pipe,
+    scales,
+    samples: int,
+    *,
+    steps: int | None = None,
+    scheduler: str | None = None,
+    guider: str = "cfg",
+    also: tuple[str, ...] = (),
+    inception_weights=None,
+    reference=None,
+) -> dict:
+    """Measure `samples` images at each guidance scale; the images are kept, so a second call draws nothing.
+
+    Returns {..provenance.., "rows": [{"w", "n", "forward_passes", "accuracy", "target_probability", "per_class",
+    "confusion", "classifier": {"frechet", ..}, ..}]}. Every metric is {"value", "interval", "real": {"value",
+    "interval"}}, where "real" is the same metric of n real test images, against n others where it compares sets.
+
+    The shipped classifier always judges. `also` adds judges whose weights must be fetched: "inception" (FID and its
+    kin, against `reference`, a file of real features, or the dataset's test set), "imagenet" (the thesis's ResNet-18
+    with its untrained head), "clip" (CLIP score). Raises BadValue, UnknownName or SourceUnavailable before the first
+    image is drawn.
+    """
+    if not len(scales):
+        raise BadValue("no guidance scale: give at least one number")
+    if samples < 2:
+        raise BadValue(f"samples = {samples}: draw at least 2 images")
+    for name in also:
+        if name not in ALSO:
+            raise UnknownName("judge", name, ALSO)
+    if reference is not None and "inception" not in also:
+        raise BadValue("a reference holds Inception's features: ask for --also inception with it")
+    judges = _judges(pipe, samples, also, inception_weights, reference)
+    rows = []
+    for w in scales:
+        store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider)
+        images, labels, passes = store.load()
+        row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name}
+        for judge in judges:
+            row |= judge(images, labels)
+        rows.append(row)
+    drawn = store.facts()
+    told = {name: drawn[name] for name in ("guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed")}
+    judged = {name: value for judge in judges for name, value in judge.facts.items()}
+    return record(pipe.device, checkpoint=describe_checkpoint(pipe.folder), **told, judges=judged, rows=rows)
+
+
+def _judges(pipe, samples, also, inception_weights, reference):
+    dataset, device = pipe.preset.dataset, pipe.device
+    judges = [ClassifierJudge(dataset, samples, device)]
+    if not also:
+        return judges
+    needs_images = "imagenet" in also or "clip" in also or reference is None
+    test = load_images(pipe.preset, "test") if needs_images else None
+    if "inception" in also:
+        network = load_inception(inception_weights, device)
+        real = (FeatureFile.load(reference, INCEPTION_WIDTH) if reference
+                else cached_features("inception", test, network, INCEPTION_WIDTH))
+        judges.append(FeatureJudge("inception", lambda images: in_batches(network, images), real, samples))
+    if "imagenet" in also:
+        judges.append(UntrainedHeadJudge(load_untrained_head(device), test, samples))
+    if "clip" in also:
+        judges.append(ClipJudge(load_clip_score(device), captions(pipe.preset), test, samples))
+    return judges
+
+
+class FeatureJudge:
+    """Distances between the features of generated and of real images, with those between real and real."""
+
+    def __init__(self, name, extract, real: FeatureFile, samples: int):
+        if len(real.features) < 2 * samples:
+            raise BadValue(f"samples = {samples}: real against real needs twice as many real images, and {name}'s "
+                           f"reference has {len(real.features)}: draw at most {len(real.features) // 2}")
+        self.name, self.extract = name, extract
+        width = real.features.shape[1]
+        self.facts = {name: real.facts | {"reference_images": len(real.features), "width": width}}
+        chosen = torch.randperm(len(real.features), generator=generator("real"))
+        self.reference = real.features[chosen[:samples]]
+        self.enough = samples >= 2 * GROUPS
+        if not self.enough:
+            print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * GROUPS}")
+            return
+        self.too_few = samples <= width
+        if self.too_few:
+            print(f"warning: {samples} samples for {name}'s {width} features: the covariances are singular and the "
+                  "Frechet distance is mostly bias; read it beside real against real, or its extrapolation")
+        self.floor = compare(real.features[chosen[samples:2 * samples]], self.reference)
+
+    def __call__(self, images, labels) -> dict:
+        return self.distances(self.extract(images))
+
+    def distances(self, features) -> dict:
+        if not self.enough:
+            return {}
+        found = _beside(compare(features, self.reference), self.floor)
+        return {self.name: found | {"fewer_samples_than_features": self.too_few}}
+
+
+class ClassifierJudge(FeatureJudge):
+    """The shipped classifier: right or wrong, how sure, what for what; and distances between its features."""
+
+    def __init__(self, dataset, samples, device):
+        self.classifier = load_classifier(dataset, device)
+        weights = classifier_folder(dataset) / "model.safetensors"
+        real = FeatureFile.load(reference_file(dataset), self.classifier.head.in_features)
+        if real.facts.get("classifier_sha256_16") != file_hash(weights):
+            raise BadCheckpoint(f"{reference_file(dataset)} was made with another classifier than {weights}: "
+                                + how_to_train(dataset))
+        super().__init__("classifier", None, real, samples)
+        chosen = torch.randperm(len(real.features), generator=generator("real"))[:samples]
+        with torch.inference_mode():
+            probabilities = self.classifier.head(real.features.to(device)).softmax(1).cpu()
+        self.real_answers = _answers(probabilities[chosen], real.labels[chosen])
+
+    def __call__(self, images, labels) -> dict:
+        reading = read(self.classifier, images)
+        predicted = reading.probabilities.argmax(1)
+        confusion = confusion_matrix(labels, predicted, reading.probabilities.shape[1])
+        per_class = [proportion((predicted[labels == k] == k).double()).as_json() | {"n": int((labels == k).sum())}
+                     for k in labels.unique().tolist()]
+        return {**_beside(_answers(reading.probabilities, labels), self.real_answers), "per_class": per_class,
+                "confusion": confusion.tolist(), **self.distances(reading.features)}
+
+
+class UntrainedHeadJudge:
+    """The thesis's accuracy: ImageNet's ResNet-18 with a head that was never trained."""
+
+    def __init__(self, network, test, samples):
+        self.network = network
+        chosen = torch.randperm(len(test), generator=generator("real"))[:samples]
+        self.real = self.accuracy(test.images[chosen], test.labels[chosen])
+        self.facts = {"imagenet": {"network": "torchvision ResNet-18, ImageNet weights, random ten-way head"}}
+
+    def accuracy(self, images, labels) -> dict[str, Estimate]:
+        predicted = in_batches(self.network, images).argmax(1)
+        return {"untrained_head_accuracy": proportion((predicted == labels).double())}
+
+    def __call__(self, images, labels) -> dict:
+        return _beside(self.accuracy(images, labels), self.real)
+
+
+class ClipJudge:
+    """CLIP score: how near image and prompt lie in CLIP's joint space."""
+
+    def __init__(self, score, prompts, test, samples):
+        self.score, self.prompts = score, prompts
+        chosen = torch.randperm(len(test), generator=generator("real"))[:samples]
+        self.real = self.mean(test.images[chosen], test.labels[chosen])
+        self.facts = {"clip": {"network": "CLIP ViT-B/32"}}
+
+    def mean(self, images, labels) -> dict[str, Estimate]:
+        scores = in_batches(self.score, images, [self.prompts[label] for label in labels.tolist()])
+        return {"clip_score": mean_estimate(scores)}
+
+    def __call__(self, images, labels) -> dict:
+        return _beside(self.mean(images, labels), self.real)
+
+
+def _answers(probabilities, labels) -> dict[str, Estimate]:
+    """How often the classifier is right, and how much probability it gives to what was asked for."""
+    return {"accuracy": proportion((probabilities.argmax(1) == labels).double()),
+            "target_probability": proportion(probabilities[torch.arange(len(labels)), labels])}
+
+
+def _beside(found: dict[str, Estimate], real: dict[str, Estimate]) -> dict:
+    return {name: estimate.as_json() | {"real": real[name].as_json()} for name, estimate in found.items()}

@@ -1,0 +1,111 @@
+"""Generated images, kept: metrics change, samples need not be drawn again.
+
+A store is a folder under ``data/samples``: samples.json says what was drawn, with what; the images lie beside it in
+parts, so that an interrupted sweep goes on where it stopped. Its name holds a hash of everything in samples.json:
+another checkpoint, guider, scale, scheduler, number of steps or seed makes another store.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from ..data import captions, to_uint8
+from ..diffusion import make_guider
+from ..errors import BadValue
+from ..models import WEIGHTS
+from ..paths import DATA, atomic_write
+from ..provenance import file_hash, write_json
+
+PART = 250                      # images a file
+
+
+class SampleStore:
+    """The images of one (checkpoint, guider, scheduler, steps, seeds) in `folder`."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    @property
+    def parts(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.safetensors"))
+
+    def facts(self) -> dict:
+        """What was drawn, with what."""
+        try:
+            return json.loads((self.folder / "samples.json").read_text())
+        except (OSError, ValueError) as error:
+            raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
+
+    def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
+
+        Raises BadValue for a store that is empty, incomplete, damaged, or holds images of several sizes.
+        """
+        images, labels, passes = [], [], 0
+        for path in self.parts:
+            try:
+                with safe_open(path, "pt") as file:
+                    images.append(file.get_tensor("images"))
+                    labels.append(file.get_tensor("labels"))
+                    passes = int(file.metadata()["forward_passes"])
+            except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+                raise BadValue(f"{path} is damaged ({error}): delete it and run the same command again") from error
+        if not images:
+            raise BadValue(f"the sample store {self.folder} is empty: draw the samples again")
+        sizes = {tuple(part.shape[1:]) for part in images}
+        if len(sizes) > 1:
+            raise BadValue(f"the sample store {self.folder} mixes images of {sorted(sizes)}: delete it and draw the "
+                           "samples again")
+        first, last = self.facts()["first_and_last_seed"]
+        if (found := sum(map(len, labels))) != last - first + 1:
+            raise BadValue(f"the sample store {self.folder} holds {found} of {last - first + 1} images: run the same "
+                           "command again to complete it")
+        return torch.cat(images), torch.cat(labels), passes
+
+
+def draw_samples(
+    pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg"
+) -> SampleStore:
+    """The store of `n` images at scale `w`, the classes in turn, image i from seed i; drawn where it is not complete.
+
+    Raises BadValue, with a count, where images hold NaN: nothing is kept of that part.
+    """
+    if n < 2:
+        raise BadValue(f"samples = {n}: draw at least 2 images")
+    if pipe.folder is None:
+        raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
+    make_guider(guider, w)
+    facts = {
+        "dataset": pipe.preset.dataset, "variant": pipe.preset.variant,
+        "weights_sha256_16": file_hash(pipe.folder / WEIGHTS), "captions": captions(pipe.preset),
+        "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
+        "timestep_spacing": pipe.scheduler.config.timestep_spacing,
+        "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
+    }
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    store = SampleStore(DATA / "samples" / f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{key}")
+    paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
+    missing = [first for first, path in paths.items() if not path.exists()]
+    if not missing:
+        return store
+    write_json(store.folder / "samples.json", facts)
+    for first in tqdm(missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
+        _draw_part(pipe, paths[first], range(first, min(first + PART, n)), facts)
+    return store
+
+
+def _draw_part(pipe, path, seeds, facts):
+    labels = torch.tensor(list(seeds)) % len(facts["captions"])
+    drawn = pipe([facts["captions"][label] for label in labels], seeds=seeds, steps=facts["steps"],
+                 scheduler=facts["scheduler"], guider=make_guider(facts["guider"], facts["w"]))
+    if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
+        raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {facts['w']:g}, nothing of them was kept: use "
+                       "another checkpoint or a smaller w")
+    with atomic_write(path) as temporary:
+        save_file({"images": to_uint8(drawn.images).cpu(), "labels": labels}, temporary,
+                  metadata={"forward_passes": str(drawn.forward_passes)})

@@ -1,0 +1,58 @@
+"""Pictures that every dataset has, and the notes and facts under them."""
+
+import torch
+
+from ..data import captions, from_uint8
+from ..provenance import of_preset
+from ..training import describe_checkpoint
+from .drawing import footnote, image_grid, new_figure
+
+
+def names(preset) -> list[str]:
+    """The classes in a word each, as labels."""
+    return [caption.split()[-1] for caption in captions(preset)]
+
+
+def real_images(dataset, preset, rows: int, height: float):
+    """Real images, one column a class."""
+    found = [torch.nonzero(dataset.labels == label)[:rows, 0] for label in range(len(dataset.captions))]
+    images = from_uint8(dataset.images[torch.stack(found, 1)], (0, 1))            # [rows, classes, c, h, w]
+    figure, axes = new_figure(1, 1, height)
+    image_grid(axes[0, 0], images, column_labels=names(preset))
+    footnote(figure, f"the first {rows} of each class of {len(dataset):,} images; {dataset.source}")
+    return figure, of_data(dataset, preset) | {"images": rows * len(dataset.captions)}
+
+
+def sweep(pipes, steps: int, scales, height: float):
+    """Every class (rows) against guidance scales (columns), every row from one noise image."""
+    figure, axes = new_figure(1, len(pipes), height)
+    for axis, (variant, pipe) in zip(axes[0], pipes.items()):
+        prompts = captions(pipe.preset)
+        columns = [pipe(prompts, w=w, steps=steps).images for w in scales]
+        image_grid(axis, torch.stack(columns, 1), names(pipe.preset), [f"{w:g}" for w in scales], f"{variant}, w =")
+    return noted(figure, pipes, steps, drawn=10, w=list(scales))
+
+
+def training_note(pipes) -> str:
+    """What trained each checkpoint, in one line; a stand-in encoder is named here."""
+    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['preset']['batch_size']} images"
+            for variant, facts in checkpoints(pipes).items()]
+    encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
+    return f"{', '.join(told)}; text: {', '.join(encoders)}"
+
+
+def noted(figure, pipes, steps, *, drawn, **more):
+    """The figure with its footnote, and the facts of `drawn` images a variant and scale, counted on from its seed."""
+    footnote(figure, f"{training_note(pipes)}; DDPM, {steps} steps")
+    seeds = {variant: [pipe.preset.seed, pipe.preset.seed + drawn - 1] for variant, pipe in pipes.items()}
+    schedulers = {variant: type(pipe.scheduler).__name__ for variant, pipe in pipes.items()}
+    return figure, {"checkpoints": checkpoints(pipes), "images_a_variant_and_scale": drawn, **more,
+                    "first_and_last_seed": seeds, "schedulers": schedulers, "steps": steps}
+
+
+def of_data(dataset, preset) -> dict:
+    return of_preset(preset) | {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
+
+
+def checkpoints(pipes) -> dict:
+    return {variant: describe_checkpoint(pipe.folder) for variant, pipe in pipes.items()}

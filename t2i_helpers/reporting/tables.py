@@ -1,0 +1,152 @@
+"""Tables with their provenance: Markdown in a notebook, LaTeX for the report, never typed by hand."""
+
+from dataclasses import dataclass
+
+from ..paths import atomic_write, tables_dir
+from ..presets import PRINTED, get
+from ..provenance import best_device, file_hash, of_preset, record, write_json
+from .evaluations import by_w, facts_of, note_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a header, the name of its file, and the facts that it was made from."""
+
+    name: str
+    header: list[str]
+    rows: list[list[str]]
+    note: str
+    facts: dict
+
+    def _repr_markdown_(self) -> str:
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n*{self.note}*"
+
+    def latex(self) -> str:
+        """A booktabs tabular."""
+        head, *rows = (" & ".join(map(_escaped, line)) + r" \\" for line in [self.header, *self.rows])
+        columns = "l" + "r" * (len(self.header) - 1)
+        return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
+                          r"\end{tabular}", f"% {self.note}", ""])
+
+
+def export_table(table: Table, size: str) -> Table:
+    """Write NAME.tex and its JSON sidecar into the tables folder of `size`; returns the table, to be displayed."""
+    path = tables_dir(size) / f"{table.name}.tex"
+    with atomic_write(path) as temporary:
+        temporary.write_text(table.latex())
+    sidecar = record(best_device(), size=size, **table.facts, file=path.name, file_sha256_16=file_hash(path))
+    write_json(path.with_suffix(".json"), sidecar)
+    return table
+
+
+def guidance_table(name: str, evaluations: dict) -> Table:
+    """One row a guidance scale, one pair of columns a variant, real images last; the thesis's own numbers if any.
+
+    `evaluations` is {variant: what `t2i evaluate` stored}.
+    """
+    dataset = next(iter(evaluations.values()))["checkpoint"]["preset"]["dataset"]
+    printed = {key: PRINTED[dataset][key] for key in ("fid", "accuracy") if key in PRINTED[dataset]}
+    header = ["w", *(f"thesis prints: {'FID' if key == 'fid' else key}" for key in printed)]
+    header += [f"{variant}: {metric}" for variant in evaluations for metric in ("Fréchet", "accuracy")]
+    rows = []
+    for w in by_w(next(iter(evaluations.values()))):
+        line = [f"{w:g}", *(_printed(key, values.get(w)) for key, values in printed.items())]
+        for found in evaluations.values():
+            row = by_w(found)[w]
+            line += [_with_interval(row["classifier"]["frechet"]), _with_interval(row["accuracy"], percent=True)]
+        rows.append(line)
+    last = ["real images", *("–" for _ in printed)]
+    for found in evaluations.values():
+        row = found["rows"][0]
+        last += [_with_interval(row["classifier"]["frechet"]["real"]),
+                 _with_interval(row["accuracy"]["real"], percent=True)]
+    return Table(name, header, [*rows, last], note_of(evaluations), facts_of(evaluations))
+
+
+def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
+    """Every metric of one variant (rows) at every guidance scale (columns), real images last."""
+    rows = evaluation["rows"]
+    lines = []
+    for title, find, percent in METRICS:
+        found = [find(row) for row in rows if find(row)]
+        if found:
+            lines.append([title, *(_with_interval(metric, percent) for metric in found),
+                          _with_interval(found[0]["real"], percent)])
+    header = [variant, *(f"w = {row['w']:g}" for row in rows), "real images"]
+    return Table(name, header, lines, note_of({variant: evaluation}), facts_of({variant: evaluation}))
+
+
+def _of(judge, metric):
+    return lambda row: row.get(judge, {}).get(metric)
+
+
+METRICS = [
+    ("accuracy", lambda row: row["accuracy"], True),
+    ("mean target probability", lambda row: row["target_probability"], True),
+    *((f"{title} ({judge})", _of(judge, metric), percent)
+      for judge in ("classifier", "inception")
+      for title, metric, percent in (
+          ("Fréchet distance", "frechet", False), ("Fréchet, n → ∞", "frechet_infinity", False),
+          ("kernel distance", "kernel", False), ("precision", "precision", True), ("recall", "recall", True))),
+    ("accuracy by an untrained head", lambda row: row.get("untrained_head_accuracy"), True),
+    ("CLIP score", lambda row: row.get("clip_score"), False),
+]
+
+
+def comparison_table(name: str, evaluations: dict) -> Table:
+    """Table 2: MNIST against CIFAR-10, `evaluations` {dataset: {variant: ..}}; configurations are `full`'s."""
+    from ..models import build_unet
+
+    presets = {dataset: get(dataset, "thesis", "full") for dataset in evaluations}
+    counted = {dataset: sum(p.numel() for p in build_unet(preset, text_dim=512).parameters())
+               for dataset, preset in presets.items()}
+    lines = {
+        "image size": lambda d: f"{presets[d].resolution}×{presets[d].resolution}",
+        "channels": lambda d: str(presets[d].channels),
+        "parameters, printed": lambda d: PRINTED[d]["parameters"],
+        "parameters, counted": lambda d: f"{counted[d]:,}",
+        "epochs": lambda d: str(presets[d].epochs),
+        "batch size": lambda d: str(presets[d].batch_size),
+        "best w, printed": lambda d: PRINTED[d]["best_w"],
+    }
+    rows = [[title, *(tell(dataset) for dataset in evaluations)] for title, tell in lines.items()]
+    for variant in next(iter(evaluations.values())):
+        rows.append([f"least Fréchet, {variant}", *(_best(found[variant], _of("classifier", "frechet"), min)
+                                                     for found in evaluations.values())])
+        rows.append([f"most accurate, {variant}", *(_best(found[variant], lambda row: row["accuracy"], max)
+                                                     for found in evaluations.values())])
+    facts = {"presets": {dataset: of_preset(preset) for dataset, preset in presets.items()},
+             **{dataset: facts_of(found) for dataset, found in evaluations.items()}}
+    note = "sizes, epochs and parameters of the full thesis configuration; best w measured on the shipped checkpoints"
+    return Table(name, ["", *evaluations], rows, note, facts)
+
+
+def _best(evaluation, find, choose) -> str:
+    """The scales that cannot be told from the best: their intervals overlap its interval."""
+    rows = evaluation["rows"]
+    best = find(choose(rows, key=lambda row: find(row)["value"]))["interval"]
+    equal = [f"{row['w']:g}" for row in rows
+             if find(row)["interval"][0] <= best[1] and best[0] <= find(row)["interval"][1]]
+    return "w = " + ", ".join(equal)
+
+
+def _with_interval(metric, percent=False) -> str:
+    value, (low, high) = metric["value"], metric["interval"]
+    if percent:
+        return f"{value:.1%} ({low:.1%} to {high:.1%})"
+    digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+
+
+def _printed(key, value) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if key == "fid" else f"{value:.1%}"
+
+
+def _escaped(text) -> str:
+    for plain, tex in (("%", r"\%"), ("_", r"\_"), ("~", r"$\sim$"), ("±", r"$\pm$"), ("×", r"$\times$"),
+                       ("→", r"$\to$"), ("∞", r"$\infty$"), ("–", "--")):
+        text = text.replace(plain, tex)
+    return text

@@ -54,7 +54,7 @@ for field, value in vars(thesis).items():
 # | `ema_decay` | samples from an average of the last few hundred steps' weights, which is less noisy than any of them |
 # | `gradient_clip`, `warmup_steps` | no single batch can throw the network off, least of all the first ones |
 # | `timestep_spacing` trailing | sampling starts at $t=999$, where training's noise is pure, not at 950 or 980 |
-# | `bf16` | faster on GPUs that compute in it; no effect on a CPU |
+# | `bf16` | faster on processors that compute in it; no effect on others |
 
 # %% [markdown]
 # ## 1.1 The data
@@ -290,12 +290,17 @@ export(mnist.guidance_sweep(pipes, steps), SIZE)
 # `improved` changes several things at once, so these pictures alone cannot say which one helps. To isolate the first
 # reason, train the thesis's variant with that one line mended, `dataclasses.replace(thesis, caption_dropout=0.1)`.
 #
-# The table counts how often a classifier of real digits reads the digit that was asked for. It was measured once, with
-# the number of images that its rows state, by `t2i evaluate mnist`, and is read from the checkpoints' folders.
+# The table counts how often a classifier of real digits reads the digit that was asked for, and measures with the same
+# classifier's features how far the images are, as a set, from real digits (smaller is better; notebook 02 says what
+# that distance is worth). It was measured by `t2i evaluate mnist` and is read from the checkpoints' folders. The last
+# row is what real digits score.
 
 # %%
-for variant, pipe in pipes.items():
-    print(f"{variant}\n{mnist.stored_accuracy(pipe)}\n")
+from t2i_helpers.reporting.evaluations import measured
+from t2i_helpers.reporting.tables import export_table, guidance_table
+
+evaluations = {variant: measured(pipe) for variant, pipe in pipes.items()}
+export_table(guidance_table("mnist_guidance", evaluations), SIZE)
 
 # %% [markdown]
 # And this is what `improved` draws at $w=2$, three times each, the picture on the project's front page:

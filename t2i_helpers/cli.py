@@ -177,21 +177,16 @@ def bench(what: Dataset = "sample", /, json: Path | None = None) -> None:
 
 
 def figures(size: str = "demo") -> None:
-    """Draw every figure of the report again from the shipped checkpoints, into figures/.
+    """Draw every figure and table of the report again from the shipped checkpoints, into figures/ and report/.
 
     Args:
         size: demo or full (50 sampling steps, digits from the hub); smoke draws into build/ instead.
     """
-    preset = presets.get("mnist", "improved", size)
-    from .data import load_images
-    from .models import load_pipeline
-    from .reporting.export import export
-    from .reporting.mnist import all_figures
+    presets.get("mnist", "improved", size)
+    from .reporting.everything import draw_everything
 
-    pipes = {variant: load_pipeline("mnist", variant) for variant in presets.VARIANTS}
-    for shown in all_figures(pipes, load_images(preset), preset):
-        export(shown, size)
-        print(f"{shown.name}.{shown.format}  {shown.facts['wall_seconds']} s")
+    for shown in draw_everything(size):
+        print(shown)
 
 
 COMMANDS = {command.__name__: command for command in (doctor, train, sample, evaluate, bench, figures)}

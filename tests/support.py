@@ -28,7 +28,7 @@ def refuses(error, *words):
 
 def tiny_preset(variant="improved", **changes):
     fields = dict(block_channels=(32, 32), down_blocks=(presets.DOWN, presets.CROSS), layers_per_block=1,
-                  cross_attention_dim=16, attention_head_dim=2, batch_size=8, max_steps=None)
+                  cross_attention_dim=16, attention_head_dim=2, batch_size=8, max_steps=None, bf16=False)
     return dataclasses.replace(presets.get("mnist", variant, "smoke"), **fields | changes)
 
 

@@ -72,16 +72,29 @@ def test_evaluate_writes_its_rows(capsys, checkpoint, tmp_path):
                              "--steps", 1, "--json", out)
     written = json.loads(out.read_text())
     (row,) = written["rows"]
-    assert written["checkpoint"]["weights_sha256_16"] and written["classifier_sha256_16"] and written["steps"] == 1
-    assert status == 0 and row["n"] == 10 and row["interval"][0] <= row["accuracy"] <= row["interval"][1]
+    assert written["checkpoint"]["weights_sha256_16"] and written["judges"]["classifier"]["classifier_sha256_16"]
+    assert written["steps"] == 1
+    low, high = row["accuracy"]["interval"]
+    assert status == 0 and row["n"] == 10 and low <= row["accuracy"]["value"] <= high
+    assert row["accuracy"]["real"]["value"] > 0.8 and "too few" in printed and "classifier" not in row
     assert row["forward_passes"] == 1 and "accuracy" in printed
+
+
+def test_evaluate_again_draws_nothing(capsys, checkpoint, monkeypatch):
+    arguments = ("evaluate", "mnist", "--checkpoint", checkpoint, "--w", 1, "--samples", 24, "--steps", 1)
+    status, first, _ = run(capsys, *arguments)
+    assert status == 0 and "classifier frechet" in first and "warning: 24 samples" in first
+    monkeypatch.setattr(CaptionPipeline, "__call__", lambda *_, **__: pytest.fail("drew again"))
+    status, second, _ = run(capsys, *arguments)
+    assert status == 0 and second == first
 
 
 MISTAKES = {
     "unknown dataset": (("train", "mnits"), ("mnits", "mnist")),
     "unknown variant": (("train", "mnist", "--variant", "best"), ("best", "improved")),
     "unknown size": (("train", "mnist", "--size", "huge"), ("huge", "demo")),
-    "no reader": (("train", "cifar10"), ("cifar10",)),
+    "no reader": (("train", "wikiart"), ("wikiart",)),
+    "data of neither hub nor mirror": (("train", "cifar10"), ("uoft-cs/cifar10", "T2I_MIRROR", "--source procedural")),
     "unknown source": (("train", "mnist", "--source", "disk"), ("disk", "embedded")),
     "unknown encoder": (("train", "mnist", "--encoder", "elmo"), ("elmo", "minilm")),
     "no training steps": (("train", "mnist", "--max-steps", "0"), ("max_steps",)),
@@ -96,6 +109,14 @@ MISTAKES = {
     "unknown dataset to sample": (("sample", "imagenet"), ("imagenet", "mnist")),
     "unknown benchmark": (("bench", "coffee"), ("coffee", "sample")),
     "too few samples": (("evaluate", "mnist", "--samples", "1"), ("1", "2")),
+    "no real image left for the floor": (("evaluate", "mnist", "--samples", "5001"), ("5001", "10000", "5000")),
+    "unknown judge": (("evaluate", "mnist", "--also", "critic"), ("critic", "inception")),
+    "Inception weights missing": (
+        ("evaluate", "mnist", "--also", "inception", "--inception-weights", "no.pth"), ("no.pth", "6726825d")),
+    "Inception weights of another file": (
+        ("evaluate", "mnist", "--also", "inception", "--inception-weights", __file__), ("test_cli.py", "SHA-256")),
+    "a reference without its judge": (("evaluate", "mnist", "--reference", "a.safetensors"), ("inception",)),
+    "evaluate another dataset": (("evaluate", "wikiart"), ("mnist", "wikiart")),
     "unknown size to draw": (("figures", "--size", "huge"), ("huge", "demo")),
 }
 
@@ -177,7 +198,7 @@ def test_full_size_without_a_hub_says_what_to_do(tmp_path):
     command = [sys.executable, "-c", "from t2i_helpers.cli import main; main()", "train", "mnist", "--size", "full"]
     done = subprocess.run([*command, "--out", str(tmp_path / "run")], env=environment, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "T2I_MIRROR" in done.stderr and "--size demo" in done.stderr and "Traceback" not in done.stderr
+    assert "T2I_MIRROR" in done.stderr and "--source embedded" in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0
     assert not (tmp_path / "run").exists()
 

@@ -71,8 +71,8 @@ def test_images_are_decoded_once(empty_data_folder, monkeypatch):
 @pytest.mark.parametrize("changes, split, error, words", [
     (dict(), "validation", UnknownName, ("validation", "train, test")),
     (dict(data_source="disk"), "train", UnknownName, ("disk", "hub, embedded")),
+    (dict(dataset="cifar10"), "train", UnknownName, ("embedded", "hub, procedural")),
     (dict(resolution=32), "train", BadValue, ("(1, 28, 28)", "(1, 32, 32)")),
-    (dict(dataset="cifar10"), "train", SourceUnavailable, ("cifar10", "mnist")),
     (dict(dataset="wikiart", data_source="hub"), "train", SourceUnavailable, ("wikiart", "mnist")),
 ])
 def test_what_is_not_there_is_refused(changes, split, error, words):

@@ -86,17 +86,22 @@ def test_teaching_step_is_the_packages(variant):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
-def test_solutions_of_the_exercises_run():
+@pytest.mark.parametrize("name, pictures", [("01_mnist_cfg", 4), ("02_cifar10_cfg", 0)])
+def test_solutions_of_the_exercises_run(name, pictures):
+    """With what the notebook's cells have defined by then, at two steps."""
     from t2i_helpers.data import captions
+    from t2i_helpers.evaluation import evaluate, wilson_interval
 
-    text = (ROOT / "notebooks" / "01_mnist_cfg.py").read_text()
+    text = (ROOT / "notebooks" / f"{name}.py").read_text()
+    dataset = name.split("_")[1]
     solutions = re.findall(r"# ```python\n(.*?)# ```", text, re.DOTALL)
     shown = []
     namespace = {
-        "pipes": {"improved": load_pipeline("mnist", "improved")},
-        "improved": presets.get("mnist", "improved", "smoke"),
-        "steps": 2, "captions": captions, "torch": torch, "make_scheduler": make_scheduler, "display": shown.append,
+        "pipes": {"improved": load_pipeline(dataset, "improved")},
+        "improved": presets.get(dataset, "improved", "smoke"), "steps": 2, "few": 5, "captions": captions,
+        "torch": torch, "make_scheduler": make_scheduler, "display": shown.append, "evaluate": evaluate,
+        "wilson_interval": wilson_interval,
     }
     for solution in solutions:
         exec("\n".join(line[2:] for line in solution.replace("steps=10", "steps=2").splitlines()), namespace)
-    assert len(solutions) == 3 and len(shown) == 4
+    assert len(solutions) == 3 and len(shown) == pictures

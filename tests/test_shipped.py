@@ -4,16 +4,22 @@ import json
 
 import pytest
 import torch
+from support import MIRROR, needs_mirror
 
 from t2i_helpers import presets
-from t2i_helpers.data import captions
-from t2i_helpers.evaluation import evaluate_prompts
+from t2i_helpers.data import captions, load_images
+from t2i_helpers.evaluation import evaluate
+from t2i_helpers.evaluation.classifiers import classifier_folder, load_classifier, read
+from t2i_helpers.evaluation.features import FeatureFile, reference_file
 from t2i_helpers.models import WEIGHTS, load_pipeline
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
+from t2i_helpers.reporting.evaluations import SCALES
 from t2i_helpers.training import Run
 
-FOLDERS = [CHECKPOINTS / f"mnist-{variant}" for variant in presets.VARIANTS]
+DATASETS = ("mnist", "cifar10")
+FOLDERS = [CHECKPOINTS / f"{dataset}-{variant}" for dataset in DATASETS for variant in presets.VARIANTS]
+TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -21,7 +27,7 @@ def test_sidecar_tells_the_weights_that_lie_beside_it(folder):
     sidecar = json.loads((folder / "provenance.json").read_text())
     assert sidecar["weights_sha256_16"] == file_hash(folder / WEIGHTS)
     assert sidecar["steps"] == Run(folder).metrics()[-1]["step"]
-    assert sidecar["training_images"] == 60_000 and sidecar["text_encoder"] == "minilm"
+    assert sidecar["training_images"] == TRAINING_IMAGES[sidecar["preset"]["dataset"]] and sidecar["text_encoder"] == "minilm"
     assert sidecar["git_commit"] and sidecar["git_dirty"] is False
     assert sidecar["preset_hash"] == presets.preset_hash(presets.from_dict(sidecar["preset"]))
 
@@ -42,16 +48,47 @@ def test_full_width_of_the_thesis(variant):
     assert unet.dtype == torch.float32
 
 
+def test_small_width_for_cpus():
+    unet = load_pipeline("cifar10", "improved").unet
+    assert sum(p.numel() for p in unet.parameters()) < 6e6 and unet.dtype == torch.float32
+
+
 def test_improved_draws_the_digit_that_was_asked_for():
-    (row,) = evaluate_prompts(load_pipeline("mnist", "improved"), [2.0], 200, steps=15, scheduler="dpm++")
-    assert row["accuracy"] >= 0.97
+    (row,) = evaluate(load_pipeline("mnist", "improved"), [2.0], 100, steps=15, scheduler="dpm++")["rows"]
+    assert row["accuracy"]["value"] >= 0.97
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_stored_evaluation_is_of_these_weights(folder):
     evaluation = json.loads((folder / "evaluation.json").read_text())
+    dataset = evaluation["checkpoint"]["preset"]["dataset"]
     assert evaluation["checkpoint"]["weights_sha256_16"] == file_hash(folder / WEIGHTS)
-    assert evaluation["classifier_sha256_16"] == file_hash(CHECKPOINTS / "classifier-mnist" / "model.safetensors")
+    assert (evaluation["judges"]["classifier"]["classifier_sha256_16"]
+            == file_hash(classifier_folder(dataset) / "model.safetensors"))
+    assert [row["w"] for row in evaluation["rows"]] == list(SCALES[dataset]) and evaluation["git_dirty"] is False
+
+
+@pytest.mark.parametrize("dataset, accuracy", [("mnist", 0.993), ("cifar10", 0.9)])
+def test_classifier_is_as_good_as_its_sidecar_says(dataset, accuracy):
+    """Recomputed from the test set's features, which ship with their labels."""
+    sidecar = json.loads((classifier_folder(dataset) / "provenance.json").read_text())
+    classifier = load_classifier(dataset)
+    real = FeatureFile.load(reference_file(dataset), classifier.head.in_features)
+    right = classifier.head(real.features).argmax(1) == real.labels
+    assert sidecar["test_images"] == len(right) == 10_000 and sidecar["git_dirty"] is False
+    assert float(right.double().mean()) == pytest.approx(sidecar["test_accuracy"], abs=5e-4)
+    assert sidecar["test_accuracy"] >= accuracy
+
+
+@needs_mirror
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_shipped_features_are_those_of_the_real_test_set(dataset, monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
+    test = load_images(presets.get(dataset, "improved", "full"), "test")
+    classifier = load_classifier(dataset)
+    real = FeatureFile.load(reference_file(dataset), classifier.head.in_features)
+    assert real.facts["data_fingerprint"] == test.fingerprint and torch.equal(real.labels, test.labels)
+    torch.testing.assert_close(read(classifier, test.images[:200]).features, real.features[:200], atol=0.02, rtol=0.01)
 
 
 def test_any_wording_is_drawn():

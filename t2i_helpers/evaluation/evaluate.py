@@ -56,7 +56,7 @@ def evaluate(
             raise UnknownName("judge", name, ALSO)
     if reference is not None and "inception" not in also:
         raise BadValue("a reference holds Inception's features: ask for --also inception with it")
-    judges = _judges(pipe, samples, also, inception_weights, reference)
+    judges = _judges(pipe, samples, tuple(also), inception_weights, reference)
     rows = []
     for w in scales:
         store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider)
@@ -76,17 +76,19 @@ def _judges(pipe, samples, also, inception_weights, reference):
     judges = [ClassifierJudge(dataset, samples, device)]
     if not also:
         return judges
-    needs_images = "imagenet" in also or "clip" in also or reference is None
-    test = load_images(pipe.preset, "test") if needs_images else None
-    if "inception" in also:
-        network = load_inception(inception_weights, device)
-        real = (FeatureFile.load(reference, INCEPTION_WIDTH) if reference
-                else cached_features("inception", test, network, INCEPTION_WIDTH))
-        judges.append(FeatureJudge("inception", lambda images: in_batches(network, images), real, samples))
-    if "imagenet" in also:
-        judges.append(UntrainedHeadJudge(load_untrained_head(device), test, samples))
-    if "clip" in also:
-        judges.append(ClipJudge(load_clip_score(device), captions(pipe.preset), test, samples))
+    # networks first: a file that is missing should be told before a dataset is fetched
+    inception = load_inception(inception_weights, device) if "inception" in also else None
+    untrained = load_untrained_head(device) if "imagenet" in also else None
+    clip_score = load_clip_score(device) if "clip" in also else None
+    given = FeatureFile.load(reference, INCEPTION_WIDTH) if reference else None
+    test = None if also == ("inception",) and given else load_images(pipe.preset, "test")
+    if inception:
+        real = given or cached_features("inception", test, inception, INCEPTION_WIDTH)
+        judges.append(FeatureJudge("inception", lambda images: in_batches(inception, images), real, samples))
+    if untrained:
+        judges.append(UntrainedHeadJudge(untrained, test, samples))
+    if clip_score:
+        judges.append(ClipJudge(clip_score, captions(pipe.preset), test, samples))
     return judges
 
 

@@ -53,7 +53,8 @@ def mean_estimate(values: torch.Tensor) -> Estimate:
 
 
 def jackknife(metric: Callable[..., float], a: torch.Tensor, b: torch.Tensor) -> Estimate:
-    """`metric(a, b)` with the 95 % interval of a delete-a-group jackknife (Efron & Tibshirani 1993, ch. 11).
+    """`metric(a, b)` with the 95 % interval of a delete-a-group jackknife (Efron & Tibshirani 1993, ch. 11). A share
+    is at most 1 and at least 0, and so is its interval.
 
     A random tenth of both sets is left out at a time. A bootstrap would draw images twice, which covariances take for
     a smaller set and so for a larger distance.
@@ -63,7 +64,8 @@ def jackknife(metric: Callable[..., float], a: torch.Tensor, b: torch.Tensor) ->
     group_a, group_b = (torch.randperm(len(x), generator=generator("jackknife")) % GROUPS for x in (a, b))
     without = torch.tensor([metric(a[group_a != g], b[group_b != g]) for g in range(GROUPS)], dtype=torch.float64)
     half = T_9 * float(((GROUPS - 1) * (without - without.mean()).square().mean()).sqrt())
-    return Estimate(value, value - half, value + half)
+    low, high = value - half, value + half
+    return Estimate(value, max(low, 0.0), min(high, 1.0)) if metric in SHARES else Estimate(value, low, high)
 
 
 def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> float:
@@ -124,6 +126,7 @@ def recall(features: torch.Tensor, real: torch.Tensor) -> float:
     return precision(real, features)
 
 
+SHARES = (precision, recall)
 DISTANCES = {"frechet": frechet_distance, "frechet_infinity": frechet_infinity, "kernel": kernel_distance,
              "precision": precision, "recall": recall}
 

@@ -1,0 +1,191 @@
+"""The classifiers that judge generated images: their shapes, how they are trained, and how they are read from disk."""
+
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from support import refuses
+
+from t2i_helpers import presets
+from t2i_helpers.data import LabelledImages, from_uint8, load_images
+from t2i_helpers.data.synthetic import draw_shapes
+from t2i_helpers.errors import BadCheckpoint, UnknownName
+from t2i_helpers.evaluation import classifiers, load_classifier, read
+from t2i_helpers.evaluation.classifiers import RECIPES, DigitClassifier, ObjectClassifier
+from t2i_helpers.evaluation.features import FeatureFile, reference_file
+from t2i_helpers.evaluation.train_classifier import augment, train_classifier, write_reference
+from t2i_helpers.provenance import file_hash
+from t2i_helpers.randomness import generator
+
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+each_dataset = pytest.mark.parametrize("dataset", RECIPES)
+
+
+def noise(n, *shape, key=0):
+    return torch.randint(256, (n, *shape), generator=generator("noise", key)).byte()
+
+
+def untrained(dataset):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return RECIPES[dataset].network().eval()
+
+
+def accuracy(classifier, images, labels):
+    return (read(classifier, images).probabilities.argmax(1) == labels).double().mean().item()
+
+
+# the networks
+
+@pytest.mark.parametrize("dataset, network", [("mnist", DigitClassifier), ("cifar10", ObjectClassifier)])
+def test_a_classifier_is_what_its_docstring_says(dataset, network):
+    classifier, said = network(), network.__doc__.replace(",", "")
+    [width] = map(int, re.findall(r"(\d+) features", said))
+    [(number, million)] = re.findall(r"([\d.]+)( M)? parameters", said)
+    images = torch.rand(2, *SHAPES[dataset], generator=generator("images"))
+    assert RECIPES[dataset].network is network
+    assert classifier.features(images).shape == (2, width) and classifier(images).shape == (2, 10)
+    parameters = sum(p.numel() for p in classifier.parameters())
+    assert parameters == pytest.approx(float(number) * (1_000_000 if million else 1), rel=0.02)
+
+
+@each_dataset
+def test_reading_gives_the_features_and_probabilities_of_the_forward_pass(dataset):
+    classifier, images = untrained(dataset), noise(5, *SHAPES[dataset])
+    reading = read(classifier, images, batch_size=2)
+    with torch.inference_mode():
+        logits = classifier(from_uint8(images, (0, 1)))
+        torch.testing.assert_close(classifier.head(reading.features), logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(reading.probabilities, logits.softmax(1), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(reading.probabilities.sum(1), torch.ones(5))
+    assert reading.features.dtype == torch.float32 and not reading.features.requires_grad
+
+
+@each_dataset
+def test_dropout_is_for_training_alone(dataset):
+    classifier, images = untrained(dataset), from_uint8(noise(5, *SHAPES[dataset]), (0, 1))
+    assert torch.equal(classifier(images), classifier(images))
+    classifier.train()
+    assert not torch.equal(classifier(images), classifier(images))
+
+
+# augmentation
+
+@each_dataset
+def test_no_shift_and_no_mirror_is_the_image_in_0_to_1(dataset):
+    images = noise(6, *SHAPES[dataset])
+    assert torch.equal(augment(images, False, generator(0), most=0), from_uint8(images, (0, 1)))
+
+
+@given(st.integers(0, 1000), st.integers(0, 3), st.booleans())
+def test_an_augmented_image_shows_only_what_was_in_it(seed, most, flips):
+    images = noise(4, 3, 8, 6, key=seed)
+    found = augment(images, flips, generator(seed), most)
+    assert found.shape == images.shape and found.dtype == torch.float32 and 0 <= found.min() <= found.max() <= 1
+    for image, shifted in zip(from_uint8(images, (0, 1)), found):
+        columns = {tuple(pixel) for pixel in image.flatten(1).T.tolist()}
+        assert {tuple(pixel) for pixel in shifted.flatten(1).T.tolist()} <= columns
+
+
+def test_shifts_are_of_up_to_two_pixels_either_way_and_all_occur():
+    images = torch.zeros(1000, 1, 9, 9, dtype=torch.uint8)
+    images[:, :, 4, 4] = 255
+    found = augment(images, False, generator("shifts"))
+    _, _, rows, columns = found.nonzero().T
+    assert len(rows) == 1000, "the dot is lost or doubled"
+    assert set(zip(rows.tolist(), columns.tolist())) == {(y, x) for y in range(2, 7) for x in range(2, 7)}
+
+
+def test_half_of_the_photographs_are_mirrored_and_no_digit_is():
+    shares = {}
+    for dataset, recipe in RECIPES.items():
+        images = noise(1000, 1, 2, 3)
+        found, plain = augment(images, recipe.flips, generator("flips"), most=0), from_uint8(images, (0, 1))
+        kept, mirrored = ((found == x).flatten(1).all(1) for x in (plain, plain.flip(-1)))
+        assert (kept | mirrored).all()
+        shares[dataset] = (~kept).double().mean().item()
+    assert shares["mnist"] == 0 and shares["cifar10"] == pytest.approx(0.5, abs=0.05)
+
+
+# training
+
+def test_two_epochs_on_200_drawn_shapes_are_better_than_chance():
+    images, labels = draw_shapes(200, classes=10, size=32, seed="train")
+    classifier = train_classifier("cifar10", images, labels, epochs=2, batch_size=10)
+    assert not classifier.training
+    assert accuracy(classifier, *draw_shapes(100, classes=10, size=32, seed="test")) > 0.4
+
+
+def test_two_epochs_on_900_digits_read_others():
+    digits = load_images(presets.get("mnist", "improved", "demo"), "train")
+    classifier = train_classifier("mnist", digits.images[::5], digits.labels[::5], epochs=2, batch_size=32)
+    assert accuracy(classifier, digits.images[1::9], digits.labels[1::9]) > 0.8
+
+
+def test_training_repeats_itself_and_follows_its_seed():
+    images, labels = noise(24, 1, 28, 28), torch.arange(24) % 10
+    first, same, other = (train_classifier("mnist", images, labels, epochs=1, batch_size=8, seed=seed).state_dict()
+                          for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+# on disk
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where the digits' classifier is looked for, still empty."""
+    monkeypatch.setattr(classifiers, "CHECKPOINTS", tmp_path)
+    (tmp_path / "classifier-mnist").mkdir()
+    return tmp_path / "classifier-mnist"
+
+
+def save_half(classifier, folder):
+    weights = {name: value.half() for name, value in classifier.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: None, lambda path: path.write_bytes(b"\0" * 100),
+    lambda path: save_half(ObjectClassifier(), path.parent),
+], ids=["missing", "damaged", "another network"])
+def test_a_classifier_that_cannot_be_read_is_refused_with_the_command_that_makes_it(folder, damage):
+    damage(folder / "model.safetensors")
+    with refuses(BadCheckpoint, "model.safetensors", "python -m t2i_helpers.evaluation.train_classifier mnist"):
+        load_classifier("mnist")
+
+
+def test_a_dataset_without_a_classifier_is_refused():
+    with refuses(UnknownName, "'wikiart'", "mnist", "cifar10"):
+        load_classifier("wikiart")
+
+
+def test_a_classifier_is_saved_in_half_precision_and_computes_in_float32(folder):
+    classifier = untrained("mnist")
+    save_half(classifier, folder)
+    found = load_classifier("mnist")
+    assert not found.training and all(p.dtype == torch.float32 for p in found.parameters())
+    images = noise(5, 1, 28, 28)
+    torch.testing.assert_close(read(found, images).probabilities, read(classifier, images).probabilities,
+                               atol=1e-2, rtol=0)
+
+
+def test_the_reference_is_what_the_saved_classifier_sees_in_the_test_set(folder):
+    save_half(untrained("mnist"), folder)
+    test = LabelledImages(noise(50, 1, 28, 28), torch.arange(50) % 10, [], "drawn", "0123")
+    found = write_reference("mnist", test)
+    reference, classifier = FeatureFile.load(reference_file("mnist"), 128), load_classifier("mnist")
+    assert found == accuracy(classifier, test.images, test.labels)
+    torch.testing.assert_close(reference.features, read(classifier, test.images).features, atol=1e-3, rtol=1e-3)
+    assert torch.equal(reference.labels, test.labels)
+    assert reference.facts == {"data_source": "drawn", "data_fingerprint": "0123",
+                               "classifier_sha256_16": file_hash(folder / "model.safetensors")}
+
+
+def test_the_shipped_classifier_reads_real_digits():
+    """They are part of MNIST's training set, so this is a lower bound on what it must reach."""
+    digits = load_images(presets.get("mnist", "improved", "demo"), "test")
+    assert accuracy(load_classifier("mnist"), digits.images, digits.labels) >= 0.99

@@ -1,0 +1,323 @@
+"""Networks that others trained, here with random weights in a mirror, and files of features."""
+
+import copy
+import hashlib
+import pickle
+import urllib.error
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import torch
+import torchvision
+import transformers
+from PIL import Image
+from pytorch_fid import fid_score, inception
+from safetensors.torch import load_file, save_file
+from support import refuses
+from tokenizers.pre_tokenizers import ByteLevel
+
+from t2i_helpers.errors import BadValue, SourceUnavailable
+from t2i_helpers.evaluation import features
+from t2i_helpers.evaluation.features import (
+    IMAGENET,
+    INCEPTION_FILE,
+    FeatureFile,
+    cached_features,
+    in_batches,
+    load_clip_score,
+    load_inception,
+    load_untrained_head,
+)
+from t2i_helpers.models import text
+from t2i_helpers.randomness import generator
+
+
+def some_images(n, channels, size=32):
+    return torch.randint(256, (n, channels, size, size), generator=generator("images", n)).byte()
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(tmp_path))
+    return tmp_path / "models"
+
+
+# feature files
+
+def test_a_feature_file_gives_back_what_was_saved(tmp_path):
+    values = torch.randn(7, 5, generator=generator("features"))
+    FeatureFile(values, torch.arange(7), {"data_source": "drawn"}).save(tmp_path / "a" / "file.safetensors")
+    found = FeatureFile.load(tmp_path / "a" / "file.safetensors", 5)
+    assert found.features.dtype == torch.float32 and found.labels.dtype == torch.int64
+    torch.testing.assert_close(found.features, values, rtol=1e-3, atol=1e-6)
+    assert found.labels.tolist() == list(range(7)) and found.facts == {"data_source": "drawn"}
+    found.save(tmp_path / "again.safetensors")
+    assert torch.equal(FeatureFile.load(tmp_path / "again.safetensors", 5).features, found.features)
+
+
+def test_a_feature_file_from_elsewhere_need_not_tell_labels_or_facts(tmp_path):
+    save_file({"features": torch.ones(3, 5)}, tmp_path / "file.safetensors")
+    found = FeatureFile.load(tmp_path / "file.safetensors", 5)
+    assert found.labels is None and found.facts == {}
+
+
+@pytest.mark.parametrize("tensors, words", [
+    ({"features": torch.ones(3, 4)}, ["(3, 4)", "not 5 wide"]), ({"features": torch.ones(5)}, ["(5,)", "not 5 wide"]),
+    ({"images": torch.ones(3, 5)}, ["holds no features"]),
+], ids=["width", "one row", "name"])
+def test_other_tensors_are_refused(tmp_path, tensors, words):
+    save_file(tensors, tmp_path / "file.safetensors")
+    with refuses(BadValue, "file.safetensors", *words):
+        FeatureFile.load(tmp_path / "file.safetensors", 5)
+
+
+@pytest.mark.parametrize("write", [
+    lambda path: None, lambda path: path.mkdir(), lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(pickle.dumps(torch.ones(3, 5))),
+], ids=["missing", "folder", "empty", "pickle"])
+def test_what_is_no_safetensors_file_is_refused(tmp_path, write):
+    write(tmp_path / "file.npz")
+    with refuses(BadValue, "file.npz", "holds no features", "safetensors"):
+        FeatureFile.load(tmp_path / "file.npz", 5)
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """A dataset of three images that is kept in a folder of its own."""
+    monkeypatch.setattr(features, "DATA", tmp_path)
+    return SimpleNamespace(images=some_images(3, 1), labels=torch.arange(3), source="drawn", fingerprint="0123")
+
+
+def test_features_of_real_images_are_computed_once(drawn):
+    network = mock.Mock(side_effect=lambda images: images.float().mean((2, 3)))
+    first, second = (cached_features("mean", drawn, network, 1) for _ in range(2))
+    assert network.call_count == 1
+    assert torch.equal(first.features, second.features)
+    torch.testing.assert_close(first.features, drawn.images.float().mean((2, 3)), rtol=1e-3, atol=0)
+    assert first.labels.tolist() == [0, 1, 2]
+    assert first.facts == second.facts == {"data_source": "drawn", "data_fingerprint": "0123"}
+
+
+def test_features_are_computed_again_for_other_images_another_network_and_a_damaged_file(drawn, tmp_path):
+    network = mock.Mock(side_effect=lambda images: images.float().mean((2, 3)))
+    cached_features("mean", drawn, network, 1)
+    cached_features("other", drawn, network, 1)
+    drawn.fingerprint = "4567"
+    cached_features("mean", drawn, network, 1)
+    [damaged] = tmp_path.glob("*mean-4567*")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    cached_features("mean", drawn, network, 1)
+    assert network.call_count == 4
+
+
+def test_batches_are_gathered_in_order():
+    images, prompts, seen = some_images(10, 1), [str(i) for i in range(10)], []
+
+    def network(images, prompts):
+        seen.append(len(prompts))
+        return torch.tensor([float(prompt) for prompt in prompts]) + images.float().mean((1, 2, 3))
+
+    found = in_batches(network, images, prompts, batch_size=4)
+    torch.testing.assert_close(found, torch.arange(10) + images.float().mean((1, 2, 3)))
+    assert seen == [4, 4, 2] and found.is_inference()
+
+
+# Inception
+
+@pytest.fixture(scope="module")
+def inception_mirror(tmp_path_factory):
+    """A mirror with pytorch-fid's network, its weights random: (folder, SHA-256 of the file)."""
+    with (mock.patch.object(inception, "load_state_dict_from_url"),
+          mock.patch.object(torchvision.models.Inception3, "load_state_dict"), torch.random.fork_rng(devices=[])):
+        torch.manual_seed(0)
+        state = inception.fid_inception_v3().state_dict()
+    path = tmp_path_factory.mktemp("mirror") / "models" / "mseitzer" / "pytorch-fid" / INCEPTION_FILE
+    path.parent.mkdir(parents=True)
+    torch.save(state, path)
+    return path.parents[3], hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_inception_s_features_are_pytorch_fid_s_own_of_the_same_files(inception_mirror, tmp_path, monkeypatch):
+    folder, digest = inception_mirror
+    monkeypatch.setenv("T2I_MIRROR", str(folder))
+    monkeypatch.setattr(features, "INCEPTION_SHA256", digest[:8])
+    sets = {"grey": some_images(2, 1, 28), "colour": some_images(2, 3)}
+    found = {name: in_batches(load_inception(), images) for name, images in sets.items()}
+
+    [file] = folder.rglob(INCEPTION_FILE)
+    monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: torch.load(file, weights_only=True))
+    network = inception.InceptionV3([3])
+    for name, images in sets.items():
+        files = [tmp_path / f"{name}{i}.png" for i in range(len(images))]
+        for image, png in zip(images, files):
+            Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()).save(png)
+        expected = torch.from_numpy(fid_score.get_activations(files, network, num_workers=0)).float()
+        assert found[name].shape == (2, 2048) and (found[name][0] - found[name][1]).abs().max() > 0
+        torch.testing.assert_close(found[name], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_inception_is_found_by_its_path_and_in_torch_s_download_folder(inception_mirror, tmp_path, monkeypatch):
+    folder, digest = inception_mirror
+    [file] = folder.rglob(INCEPTION_FILE)
+    loaded = []
+    monkeypatch.setattr(features, "INCEPTION_SHA256", digest[:8])
+    monkeypatch.setattr(torch, "load", lambda path, **_: loaded.append(Path(path)) or {})
+    monkeypatch.setattr(inception, "InceptionV3", mock.MagicMock())
+    load_inception(file)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    downloaded = tmp_path / "hub" / "checkpoints" / INCEPTION_FILE
+    downloaded.symlink_to(file)
+    load_inception()
+    assert loaded == [file, downloaded]
+
+
+def test_inception_that_is_nowhere_is_refused_with_the_remedies(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    offline = mock.Mock(side_effect=urllib.error.URLError("no network"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with refuses(SourceUnavailable, "no network", INCEPTION_FILE, "--inception-weights", "T2I_MIRROR"):
+        load_inception()
+    assert offline.call_args.args[0] == inception.FID_WEIGHTS_URL
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()], ids=["missing", "folder"])
+def test_a_file_of_inception_that_is_not_there_is_refused(tmp_path, make):
+    make(tmp_path / "weights.pth")
+    with refuses(SourceUnavailable, "weights.pth", INCEPTION_FILE):
+        load_inception(tmp_path / "weights.pth")
+
+
+class Bomb:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+def test_another_file_than_inception_s_is_refused_and_never_unpickled(tmp_path):
+    torch.save(Bomb(tmp_path / "went off"), tmp_path / "weights.pth")
+    with refuses(BadValue, "weights.pth", INCEPTION_FILE, "6726825d", "download it again"):
+        load_inception(tmp_path / "weights.pth")
+    assert not (tmp_path / "went off").exists()
+    torch.load(tmp_path / "weights.pth", weights_only=False)
+    assert (tmp_path / "went off").exists(), "the test's bomb is a dud"
+
+
+# the untrained head
+
+@pytest.fixture(scope="module")
+def resnet():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return torchvision.models.resnet18().eval()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features(mirror, resnet, channels):
+    (mirror / IMAGENET).mkdir(parents=True)
+    save_file(resnet.state_dict(), mirror / IMAGENET / "model.safetensors")
+    images = some_images(5, channels)
+    logits = in_batches(load_untrained_head(), images)
+    torch.manual_seed(1)
+    assert torch.equal(in_batches(load_untrained_head(), images), logits)
+
+    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+    normalised = torchvision.transforms.functional.normalize(images.expand(-1, 3, -1, -1) / 255,
+                                                             weights.mean, weights.std)
+    backbone = copy.deepcopy(resnet)
+    backbone.fc = torch.nn.Identity()
+    head = torch.randn(10, 512, generator=generator("untrained head")) / 512**0.5
+    with torch.inference_mode():
+        torch.testing.assert_close(logits, backbone(normalised) @ head.T, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: None, lambda path: path.write_bytes(b""), lambda path: save_file({"fc.bias": torch.ones(10)}, path),
+], ids=["missing", "empty", "another network"])
+def test_a_mirror_without_imagenet_s_weights_is_refused(mirror, damage):
+    (mirror / IMAGENET).mkdir(parents=True)
+    damage(mirror / IMAGENET / "model.safetensors")
+    with refuses(SourceUnavailable, IMAGENET, "T2I_MIRROR", "imagenet"):
+        load_untrained_head()
+
+
+def test_without_hub_and_mirror_the_untrained_head_is_unavailable():
+    with refuses(SourceUnavailable, IMAGENET, "connect to the hub", "--also imagenet"):
+        load_untrained_head()
+
+
+# CLIP score
+
+@pytest.fixture(scope="module")
+def tiny_clip():
+    """(CLIP of one layer with random weights, its processor, whose tokens are single characters)."""
+    characters = sorted(ByteLevel.alphabet())
+    vocabulary = [*characters, *(c + "</w>" for c in characters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = transformers.CLIPTokenizer({token: i for i, token in enumerate(vocabulary)}, merges=[])
+    layers = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config = transformers.CLIPConfig(
+        text_config=layers | dict(vocab_size=len(vocabulary), bos_token_id=tokenizer.bos_token_id,
+                                  eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id),
+        vision_config=layers | dict(image_size=32, patch_size=8), projection_dim=8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.CLIPModel(config).eval()
+    images = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
+    return model, transformers.CLIPProcessor(images, tokenizer)
+
+
+@pytest.fixture
+def clip_folder(mirror, tiny_clip):
+    folder = mirror / text.ENCODERS["clip"][0]
+    for part in tiny_clip:
+        part.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@torch.inference_mode()
+def test_the_clip_score_is_100_times_the_cosine_between_image_and_prompt(clip_folder, tiny_clip, channels):
+    images, prompts = some_images(4, channels), ["A handwritten digit 5", "A photo of a cat", "", "cat"]
+    scores = in_batches(load_clip_score(), images, prompts, batch_size=3)
+    model, processor = tiny_clip
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (processor.image_processor.image_mean,
+                                                         processor.image_processor.image_std))
+    for score, image, prompt in zip(scores, images, prompts):
+        pixels = (image.expand(3, -1, -1) / 255 - mean) / std
+        tokens = processor.tokenizer(prompt, return_tensors="pt").input_ids
+        a = model.visual_projection(model.vision_model(pixels[None]).pooler_output)[0]
+        b = model.text_projection(model.text_model(tokens).pooler_output)[0]
+        assert score.item() == pytest.approx((100 * a @ b / a.norm() / b.norm()).item(), abs=1e-3)
+    assert scores.shape == (4,) and scores.abs().max() <= 100 and scores.std() > 0
+
+
+@pytest.mark.parametrize("damage", [
+    lambda weights: weights.unlink(),
+    lambda weights: weights.write_bytes(weights.read_bytes()[:-1]),
+    lambda weights: keep(weights, lambda name: name.startswith("text")),
+    lambda weights: keep(weights, lambda name: "projection" not in name),
+    lambda weights: save_file(load_file(weights) | {"visual_projection.weight": torch.ones(4, 16)}, weights,
+                              metadata={"format": "pt"}),
+    lambda weights: weights.with_name("processor_config.json").unlink(),
+    lambda weights: weights.with_name("tokenizer.json").unlink(),
+], ids=["no weights", "cut short", "text half", "no projections", "shapes", "no processor", "no tokens"])
+def test_a_mirror_without_the_whole_of_clip_is_refused(clip_folder, damage):
+    damage(clip_folder / "model.safetensors")
+    with refuses(SourceUnavailable, "CLIP", "T2I_MIRROR", "--also clip"):
+        load_clip_score()
+
+
+def keep(weights, wanted):
+    save_file({name: value for name, value in load_file(weights).items() if wanted(name)}, weights,
+              metadata={"format": "pt"})
+
+
+def test_without_hub_and_mirror_the_clip_score_is_unavailable():
+    with refuses(SourceUnavailable, "CLIP", "connect to the hub", "--also clip"):
+        load_clip_score()

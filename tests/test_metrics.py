@@ -1,0 +1,332 @@
+"""Distances between feature sets and the intervals around numbers, against other implementations and closed forms."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pytorch_fid import fid_score
+from support import refuses
+
+from t2i_helpers.errors import BadValue
+from t2i_helpers.evaluation import frechet_distance, wilson_interval
+from t2i_helpers.evaluation.features import FeatureFile
+from t2i_helpers.evaluation.metrics import (
+    DISTANCES,
+    GROUPS,
+    T_9,
+    Estimate,
+    compare,
+    confusion_matrix,
+    frechet_infinity,
+    jackknife,
+    kernel_distance,
+    mean_estimate,
+    precision,
+    proportion,
+    recall,
+)
+from t2i_helpers.randomness import generator
+
+SEEDS = st.integers(0, 10_000)
+each_distance = pytest.mark.parametrize("name", DISTANCES)
+
+
+def gaussian(n, d, *key, mean=0.0, scale=1.0):
+    return torch.randn(n, d, generator=generator("test metrics", *key)) * scale + mean
+
+
+def mixed(n, d, *key):
+    """Correlated features: independent ones under a random linear map, which depends on the key's first word alone."""
+    return gaussian(n, d, *key) @ gaussian(d, d, key[0], "map") / d**0.5 + gaussian(1, d, key[0], "mean")
+
+
+# Frechet distance
+
+class NoInception(torch.nn.Module):
+    """Takes the place of the network that pytorch-fid would download, and that .npz files do not need."""
+
+    BLOCK_INDEX_BY_DIM = fid_score.InceptionV3.BLOCK_INDEX_BY_DIM
+
+    def __init__(self, blocks):
+        super().__init__()
+
+
+def test_the_frechet_distance_of_saved_features_is_the_command_line_s_of_pytorch_fid(tmp_path, monkeypatch, capsys):
+    paths = []
+    for name in ("one", "other"):
+        FeatureFile(mixed(500, 64, name), None, {}).save(tmp_path / f"{name}.safetensors")
+        features = FeatureFile.load(tmp_path / f"{name}.safetensors", 64).features.double().numpy()
+        paths.append(str(tmp_path / f"{name}.npz"))
+        np.savez(paths[-1], mu=features.mean(0), sigma=np.cov(features, rowvar=False))
+    monkeypatch.setattr(fid_score, "InceptionV3", NoInception)
+    monkeypatch.setattr(sys, "argv", ["pytorch_fid", *paths, "--dims", "64", "--device", "cpu", "--num-workers", "0"])
+    fid_score.main()
+    printed = float(re.search(r"FID: +(\S+)", capsys.readouterr().out)[1])
+    one, other = (FeatureFile.load(tmp_path / f"{name}.safetensors", 64).features for name in ("one", "other"))
+    assert printed > 1
+    assert frechet_distance(one, other) == pytest.approx(printed, rel=1e-4, abs=1e-4)
+
+
+@given(SEEDS, st.integers(2, 8), st.integers(50, 90))
+def test_the_frechet_distance_is_heusel_s_with_scipy_s_matrix_root(seed, d, n):
+    a, b = mixed(n, d, "a", seed), mixed(70, d, "b", seed)
+    covariances = [np.cov(x.double().numpy(), rowvar=False) for x in (a, b)]
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    shift = (a.double().mean(0) - b.double().mean(0)).square().sum().item()
+    expected = shift + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_with_fewer_images_than_features_the_frechet_distance_is_that_of_singular_covariances():
+    a, b = mixed(30, 64, "a"), mixed(40, 64, "b")
+    factors = [(x - x.mean(0)).double() / (len(x) - 1) ** 0.5 for x in (a, b)]              # covariance = x^T x
+    root = torch.linalg.svdvals(factors[0] @ factors[1].T).sum()
+    spread = sum(x.square().sum() for x in factors)
+    expected = (a.double().mean(0) - b.double().mean(0)).square().sum() + spread - 2 * root
+    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_frechet_distance_of_gaussians_is_their_closed_form():
+    means, scales = torch.tensor([[0.0, 1, 2, 3], [1, 1, 1, 1]]), torch.tensor([[1.0, 2, 1, 0.5], [2, 1, 1, 3]])
+    a, b = (gaussian(20_000, 4, k, mean=mean, scale=scale) for k, (mean, scale) in enumerate(zip(means, scales)))
+    expected = (means[0] - means[1]).square().sum() + (scales[0] - scales[1]).square().sum()
+    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=0.02)
+
+
+@given(SEEDS, st.integers(2, 8))
+def test_the_frechet_distance_is_symmetric_and_zero_between_a_set_and_itself(seed, d):
+    a, b = mixed(60, d, "a", seed), mixed(50, d, "b", seed)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-5)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-4)
+
+
+# bias
+
+def test_real_against_real_the_frechet_distance_falls_with_n():
+    """It is mostly bias: near d^2 / 2n for two sets of n."""
+    means = [np.mean([frechet_distance(gaussian(n, 8, "a", seed), gaussian(n, 8, "b", seed)) for seed in range(5)])
+             for n in (50, 200, 800)]
+    assert means[0] > 3 * means[1] > 9 * means[2] > 0
+
+
+def test_real_against_real_the_extrapolated_distance_scatters_around_zero():
+    pairs = [(gaussian(200, 16, "a", seed), gaussian(200, 16, "b", seed)) for seed in range(12)]
+    at_n = np.mean([frechet_distance(*pair) for pair in pairs])
+    extrapolated = [frechet_infinity(*pair) for pair in pairs]
+    assert abs(np.mean(extrapolated)) < 0.2 * at_n
+    assert min(extrapolated) < 0 < max(extrapolated)
+
+
+def test_the_extrapolated_distance_is_nearer_to_the_closed_form():
+    closed = 16 * (0.1**2 + 0.2**2)
+    pairs = [(gaussian(200, 16, "a", seed, mean=0.1, scale=1.2), gaussian(200, 16, "b", seed)) for seed in range(8)]
+    at_n, extrapolated = (np.mean([metric(*pair) for pair in pairs]) for metric in (frechet_distance, frechet_infinity))
+    assert at_n > 1.5 * closed
+    assert abs(extrapolated - closed) < 0.3 * (at_n - closed)
+
+
+def test_extrapolation_repeats_itself_and_leaves_the_global_random_state_alone():
+    a, b = gaussian(50, 4, "a"), gaussian(90, 4, "b")
+    before = torch.get_rng_state()
+    results = [(frechet_infinity(a, b), kernel_distance(a, b)) for _ in range(2)]
+    assert results[0] == results[1] and torch.equal(before, torch.get_rng_state())
+
+
+# kernel distance
+
+def squared_mmd(a, b):
+    """Gretton et al. 2012, eq. 3, with the kernel (x.y / d + 1)^3."""
+    a, b = a.double().numpy(), b.double().numpy()
+    xx, yy, xy = ((x @ y.T / a.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
+    within = sum((k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (xx, yy))
+    return within - 2 * xy.mean()
+
+
+@given(SEEDS, st.integers(1, 8), st.integers(2, 40))
+def test_the_kernel_distance_is_the_unbiased_squared_mmd(seed, d, n):
+    a, b = mixed(n, d, "a", seed), mixed(n, d, "b", seed)
+    assert kernel_distance(a, b) == pytest.approx(squared_mmd(a, b), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("n", [10, 40, 160])
+def test_the_kernel_distance_of_one_distribution_is_zero_on_average_at_any_n(n):
+    found = [kernel_distance(gaussian(n, 4, "a", n, seed), gaussian(n, 4, "b", n, seed)) for seed in range(300)]
+    assert abs(np.mean(found)) < 3 * np.std(found) / 300**0.5
+    assert min(found) < 0 < max(found)
+
+
+def test_the_kernel_distance_of_two_distributions_does_not_depend_on_n():
+    means = [np.mean([kernel_distance(gaussian(n, 4, "a", seed, mean=0.5), gaussian(n, 4, "b", seed))
+                      for seed in range(60)]) for n in (15, 240)]
+    assert means[0] == pytest.approx(means[1], rel=0.15)
+
+
+def test_the_kernel_distance_compares_at_most_so_many_rows():
+    a, b = gaussian(100, 4, "a", mean=1.0), gaussian(100, 4, "b")
+    assert kernel_distance(a, b, most=60) != kernel_distance(a, b) == pytest.approx(squared_mmd(a, b), rel=1e-4)
+    assert kernel_distance(a, b, most=60) == pytest.approx(squared_mmd(a, b), rel=0.3)
+
+
+# precision and recall
+
+def brute_precision(features, real):
+    features, real = features.double().numpy(), real.double().numpy()
+    radius = [sorted(np.linalg.norm(real - centre, axis=1))[3] for centre in real]
+    return np.mean([any(np.linalg.norm(real - x, axis=1) <= radius) for x in features])
+
+
+@given(SEEDS, st.integers(1, 6), st.integers(4, 40), st.integers(4, 60))
+def test_precision_and_recall_are_the_brute_force_ones(seed, d, n, m):
+    a, b = gaussian(n, d, "a", seed, mean=0.3), gaussian(m, d, "b", seed)
+    assert precision(a, b) == pytest.approx(brute_precision(a, b))
+    assert recall(a, b) == pytest.approx(brute_precision(b, a))
+
+
+def test_precision_does_not_depend_on_where_the_features_lie():
+    a, b = (gaussian(200, 8, name, mean=100.0, scale=0.1) for name in "ab")
+    assert precision(a, b) == pytest.approx(brute_precision(a, b))
+
+
+@given(SEEDS, st.integers(1, 6))
+def test_identical_sets_have_precision_and_recall_1_and_far_ones_0(seed, d):
+    a = gaussian(40, d, seed)
+    assert precision(a, a) == recall(a, a) == 1
+    assert precision(a + 100, a) == recall(a + 100, a) == 0
+
+
+def test_a_set_collapsed_to_one_mode_is_precise_and_recalls_little():
+    modes = torch.eye(10).repeat(40, 1) * 20                                               # [400, 10]
+    real = modes + gaussian(400, 10, "real")
+    collapsed = modes[:1] + gaussian(400, 10, "generated")
+    assert precision(collapsed, real) > 0.8 and recall(collapsed, real) < 0.15
+
+
+# intervals
+
+def mean_difference(a, b):
+    return float(a[:, 0].mean() - b[:, 0].mean())
+
+
+def test_the_jackknife_of_a_mean_has_the_width_of_the_standard_formula():
+    halves = []
+    for seed in range(30):
+        a, b = gaussian(400, 2, "a", seed, scale=2.0), gaussian(300, 2, "b", seed)
+        found = jackknife(mean_difference, a, b)
+        assert found.value == mean_difference(a, b) == pytest.approx((found.low + found.high) / 2)
+        halves.append((found.high - found.low) / 2)
+    expected = T_9 * (4 / 400 + 1 / 300) ** 0.5
+    assert np.mean(halves) == pytest.approx(expected, rel=0.1)
+    assert np.mean(np.abs(np.array(halves) / expected - 1) < 0.4) > 0.8
+
+
+def test_the_jackknife_s_interval_holds_the_truth_19_times_in_20():
+    held = []
+    for seed in range(300):
+        found = jackknife(mean_difference, gaussian(40, 1, "a", seed, mean=1.0), gaussian(60, 1, "b", seed))
+        held.append(found.low <= 1 <= found.high)
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+@given(SEEDS, st.floats(0, 10))
+def test_a_share_s_interval_lies_within_0_to_1(seed, apart):
+    a, b = gaussian(25, 2, "a", seed, mean=apart), gaussian(20, 2, "b", seed)
+    for share in (precision, recall):
+        found = jackknife(share, a, b)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_the_jackknife_s_t_is_student_s():
+    assert pytest.approx(scipy.stats.t.ppf(0.975, GROUPS - 1), abs=1e-3) == T_9
+
+
+@given(st.integers(1, 2000), st.floats(0, 1))
+def test_wilson_s_interval_is_scipy_s(n, share):
+    successes = round(share * n)
+    expected = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
+    assert wilson_interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_a_proportion_is_a_mean_within_an_interval_within_0_to_1(values):
+    found = proportion(torch.tensor(values))
+    assert found.value == pytest.approx(np.mean(values), abs=1e-6)
+    assert 0 <= found.low <= found.value + 1e-9 and found.value - 1e-9 <= found.high <= 1
+
+
+def test_a_mean_has_1_96_standard_errors_to_either_side():
+    values = gaussian(200, 1, "values", mean=5.0, scale=3.0)[:, 0]
+    found = mean_estimate(values)
+    expected = scipy.stats.norm.interval(0.95, values.mean().item(), scipy.stats.sem(values.numpy()))
+    assert (found.low, found.high) == pytest.approx(expected, rel=1e-4)
+    assert found.as_json() == {"value": found.value, "interval": [found.low, found.high]}
+
+
+def test_all_distances_come_with_intervals():
+    a, b = mixed(60, 4, "a"), mixed(50, 4, "b")
+    found = compare(a, b)
+    assert found.keys() == DISTANCES.keys()
+    assert all(isinstance(x, Estimate) and x.low <= x.value <= x.high for x in found.values())
+    assert {name: x.value for name, x in found.items()} == {name: f(a, b) for name, f in DISTANCES.items()}
+
+
+# the confusion matrix
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=50))
+def test_the_confusion_matrix_counts_what_was_seen_for_what_was_asked(pairs):
+    labels, predicted = torch.tensor(pairs).T
+    matrix = confusion_matrix(labels, predicted, 5)
+    assert torch.equal(matrix.sum(1), labels.bincount(minlength=5))
+    assert matrix.tolist() == [[pairs.count((row, column)) for column in range(5)] for row in range(5)]
+
+
+@pytest.mark.parametrize("wrong", [-1, 5])
+@pytest.mark.parametrize("name", ["labels", "predictions"])
+def test_labels_and_predictions_outside_the_classes_are_refused(name, wrong):
+    given = dict(labels=torch.tensor([0, 4, 2]), predictions=torch.tensor([1, 1, 1]))
+    given[name][1] = wrong
+    with refuses(BadValue, name, str(wrong), "0 to 4"):
+        confusion_matrix(given["labels"], given["predictions"], 5)
+
+
+# refusals
+
+@each_distance
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("side", [0, 1])
+def test_rows_that_are_not_finite_are_counted_and_refused(name, value, side):
+    sets = [gaussian(30, 4, "a"), gaussian(30, 4, "b")]
+    sets[side][[3, 3, 17], [0, 2, 1]] = value
+    with refuses(BadValue, "2 of 30", "NaN"):
+        DISTANCES[name](*sets)
+
+
+@each_distance
+def test_sets_of_different_widths_are_refused(name):
+    with refuses(BadValue, "4", "5", "wide", "one network"):
+        DISTANCES[name](gaussian(30, 4, "a"), gaussian(30, 5, "b"))
+
+
+@each_distance
+@pytest.mark.parametrize("rows", [0, 1])
+def test_fewer_than_two_rows_are_refused(name, rows):
+    few, many = gaussian(rows, 4, "a"), gaussian(30, 4, "b")
+    for pair in ((few, many), (many, few)):
+        with refuses(BadValue, f"({rows}, 4)", "at least"):
+            DISTANCES[name](*pair)
+
+
+@each_distance
+def test_images_are_no_features(name):
+    with refuses(BadValue, "(30, 1, 2, 2)", "one row each"):
+        DISTANCES[name](torch.zeros(30, 1, 2, 2), torch.zeros(30, 1, 2, 2))
+
+
+def test_a_set_too_small_for_an_interval_is_refused():
+    with refuses(BadValue, "at least 20"):
+        jackknife(frechet_distance, gaussian(19, 4, "a"), gaussian(30, 4, "b"))

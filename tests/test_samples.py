@@ -1,0 +1,242 @@
+"""Generated images are drawn once, kept whole or not at all, and never taken for those of something else."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support import refuses, small_preset
+
+from t2i_helpers.data import captions
+from t2i_helpers.diffusion import SCHEDULERS, Samples, make_scheduler
+from t2i_helpers.errors import BadValue, UnknownName
+from t2i_helpers.evaluation import SampleStore, draw_samples, samples
+from t2i_helpers.models import WEIGHTS
+from t2i_helpers.randomness import generator
+
+
+class FakePipe:
+    """A checkpoint whose image of a seed is noise in 256 grey levels; remembers what it was asked."""
+
+    def __init__(self, folder, weights=b"weights"):
+        self.folder, self.preset, self.asked = folder, small_preset(), []
+        self.scheduler = make_scheduler(self.preset)
+        (folder / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
+        (folder / WEIGHTS).write_bytes(weights)
+
+    def __call__(self, prompts, *, seeds, **options):
+        self.asked.append(dict(prompts=prompts, seeds=list(seeds), **options))
+        return Samples(torch.stack([self.draw(seed) for seed in seeds]).float() / 255, 14)
+
+    def draw(self, seed):
+        return torch.randint(256, (1, 4, 4), generator=generator("fake", seed))
+
+    @property
+    def seeds_drawn(self):
+        return [seed for call in self.asked for seed in call["seeds"]]
+
+
+@pytest.fixture
+def pipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "DATA", tmp_path / "data")
+    monkeypatch.setattr(samples, "PART", 3)
+    return FakePipe(tmp_path / "checkpoint")
+
+
+# drawing
+
+def test_image_i_is_seed_i_s_with_the_classes_in_turn(pipe):
+    images, labels, passes = draw_samples(pipe, 2.0, 23).load()
+    assert images.dtype == torch.uint8 and images.shape == (23, 1, 4, 4) and passes == 14
+    assert torch.equal(images, torch.stack([pipe.draw(seed) for seed in range(23)])), "256 levels do not come back"
+    assert labels.tolist() == [seed % 10 for seed in range(23)]
+    prompts = [prompt for call in pipe.asked for prompt in call["prompts"]]
+    assert prompts == [captions(pipe.preset)[label] for label in labels]
+
+
+def test_a_store_tells_what_was_drawn_and_that_is_what_was_asked_for(pipe):
+    facts = draw_samples(pipe, 3.5, 4, steps=7, scheduler="dpm++", guider="cfg-original").facts()
+    told = dict(dataset="mnist", variant="improved", w=3.5, steps=7, scheduler="dpm++", guider="cfg-original",
+                first_and_last_seed=[0, 3])
+    assert facts.items() >= told.items()
+    for call in pipe.asked:
+        assert (call["steps"], call["scheduler"]) == (7, "dpm++")
+        assert call["guider"].guidance_scale == 1 + 3.5
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_store_tells_the_scheduler_s_own_timestep_spacing(pipe, name):
+    facts = draw_samples(pipe, 2.0, 4, scheduler=name).facts()
+    assert facts["timestep_spacing"] == make_scheduler(pipe.preset, name).config.timestep_spacing
+
+
+def test_a_second_call_draws_nothing(pipe):
+    first = draw_samples(pipe, 2.0, 8)
+    drawn = len(pipe.asked)
+    assert draw_samples(pipe, 2.0, 8).folder == first.folder
+    assert len(pipe.asked) == drawn == 3
+
+
+@pytest.mark.parametrize("same", [
+    dict(w=2), dict(w=torch.tensor(2.0)), dict(steps=small_preset().sample_steps), dict(scheduler="ddpm"),
+    dict(guider="cfg"),
+], ids=str)
+def test_the_same_in_other_words_draws_nothing(pipe, same):
+    draw_samples(pipe, 2.0, 4)
+    drawn = len(pipe.asked)
+    draw_samples(pipe, **dict(w=2.0, n=4) | same)
+    assert len(pipe.asked) == drawn
+
+
+@pytest.mark.parametrize("other", [
+    dict(w=2.0001), dict(n=5), dict(steps=2), dict(scheduler="ddim"), dict(guider="cfg-original"),
+], ids=str)
+def test_another_scale_number_of_images_or_sampler_makes_another_store(pipe, other):
+    first = draw_samples(pipe, 2.0, 4).folder
+    pipe.asked.clear()
+    second = draw_samples(pipe, **dict(w=2.0, n=4) | other)
+    assert second.folder != first
+    assert pipe.seeds_drawn == list(range(len(second.load()[1])))
+
+
+@pytest.mark.parametrize("change", [
+    dict(variant="thesis"), dict(caption="The number {}"), dict(text_encoder="bert"), dict(max_length=12),
+    dict(pixel_range=(0.0, 1.0)), dict(timestep_spacing="leading"), dict(beta_schedule="linear"),
+], ids=str)
+def test_another_preset_makes_another_store(pipe, change):
+    first = draw_samples(pipe, 2.0, 4).folder
+    pipe.preset = dataclasses.replace(pipe.preset, **change)
+    assert draw_samples(pipe, 2.0, 4).folder != first
+
+
+def test_other_weights_make_another_store(pipe):
+    first = draw_samples(pipe, 2.0, 4).folder
+    assert draw_samples(FakePipe(pipe.folder, b"trained on"), 2.0, 4).folder != first
+
+
+# interruption
+
+class Interrupted(Exception):
+    """Ctrl-C, as a test can raise it."""
+
+
+def interrupt(pipe, after):
+    """Let `pipe` fail once, in the call that follows `after` others."""
+    def draw(seed):
+        if len(pipe.asked) > after:
+            del pipe.draw
+            raise Interrupted
+        return type(pipe).draw(pipe, seed)
+
+    pipe.draw = draw
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(pipe, tmp_path, monkeypatch):
+    interrupt(pipe, after=1)
+    with pytest.raises(Interrupted):
+        draw_samples(pipe, 2.0, 8)
+    pipe.asked.clear()
+    resumed = draw_samples(pipe, 2.0, 8)
+    assert pipe.seeds_drawn == [3, 4, 5, 6, 7]
+    monkeypatch.setattr(samples, "DATA", tmp_path / "elsewhere")
+    whole = draw_samples(pipe, 2.0, 8)
+    assert whole.folder != resumed.folder and whole.facts() == resumed.facts()
+    for one, other in zip(resumed.load(), whole.load()):
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+
+
+def test_an_interrupted_sweep_is_no_complete_store(pipe):
+    interrupt(pipe, after=1)
+    with pytest.raises(Interrupted):
+        draw_samples(pipe, 2.0, 8)
+    [folder] = (samples.DATA / "samples").iterdir()
+    assert [path.name for path in SampleStore(folder).parts] == ["part-000000.safetensors"]
+    with refuses(BadValue, "3 of 8 images", "run the same command again"):
+        SampleStore(folder).load()
+
+
+def test_images_that_hold_nan_are_counted_and_nothing_of_their_part_is_kept(pipe):
+    pipe.draw = lambda seed: type(pipe).draw(pipe, seed) * (float("nan") if seed in (4, 5, 7) else 1.0)
+    with refuses(BadValue, "2 of 3 images", "w = 2"):
+        draw_samples(pipe, 2.0, 8)
+    assert pipe.seeds_drawn == [0, 1, 2, 3, 4, 5]
+    [folder] = (samples.DATA / "samples").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["part-000000.safetensors", "samples.json"]
+
+
+# damage
+
+@pytest.fixture
+def store(pipe):
+    return draw_samples(pipe, 2.0, 8)
+
+
+def rewrite(path, passes="14", **changes):
+    tensors = {name: value for name, value in (load_file(path) | changes).items() if value is not None}
+    save_file(tensors, path, metadata=passes and {"forward_passes": passes})
+
+
+@pytest.mark.parametrize("damage, words", [
+    (lambda part: part.write_bytes(part.read_bytes()[:-1]), ["part-000003", "damaged"]),
+    (lambda part: part.write_bytes(b""), ["part-000003", "damaged"]),
+    (lambda part: rewrite(part, labels=None), ["part-000003", "damaged", "labels"]),
+    (lambda part: rewrite(part, passes=None), ["part-000003", "damaged"]),
+    (lambda part: rewrite(part, passes="many"), ["part-000003", "damaged", "many"]),
+    (lambda part: rewrite(part, images=torch.zeros(3, 1, 5, 5).byte()), ["mixes", "(1, 4, 4)", "(1, 5, 5)"]),
+    (lambda part: part.unlink(), ["5 of 8 images"]),
+], ids=["cut short", "empty", "no labels", "no facts", "odd facts", "another size", "missing"])
+def test_a_damaged_part_is_refused_and_drawn_again_alone(pipe, store, damage, words):
+    whole = store.load()[0]
+    damage(store.parts[1])
+    with refuses(BadValue, str(store.folder), *words):
+        store.load()
+    pipe.asked.clear()
+    (store.folder / "part-000003.safetensors").unlink(missing_ok=True)
+    assert torch.equal(draw_samples(pipe, 2.0, 8).load()[0], whole)
+    assert pipe.seeds_drawn == [3, 4, 5]
+
+
+def test_an_empty_store_is_refused(tmp_path):
+    with refuses(BadValue, str(tmp_path), "empty", "draw the samples again"):
+        SampleStore(tmp_path).load()
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
+def test_a_store_that_does_not_tell_what_it_holds_is_refused_until_it_is_drawn_again(pipe, store, content):
+    facts = store.facts()
+    file = store.folder / "samples.json"
+    file.unlink() if content is None else file.write_text(content)
+    with refuses(BadValue, str(store.folder), "draw the samples again"):
+        store.load()
+    assert draw_samples(pipe, 2.0, 8).facts() == facts
+    assert len(store.load()[0]) == 8
+
+
+def test_what_a_store_tells_is_readable(store):
+    assert json.loads((store.folder / "samples.json").read_text()) == store.facts()
+    assert store.folder.name.startswith("mnist-improved-w2-")
+
+
+# refusals
+
+@pytest.mark.parametrize("n", [-3, 0, 1])
+def test_fewer_than_two_samples_are_refused(pipe, n):
+    with refuses(BadValue, f"samples = {n}", "at least 2"):
+        draw_samples(pipe, 2.0, n)
+
+
+@pytest.mark.parametrize("wrong, error, word", [
+    (dict(guider="apg"), UnknownName, "'apg'"), (dict(w=float("nan")), BadValue, "w = nan"),
+    (dict(scheduler="euler-a"), UnknownName, "'euler-a'"),
+])
+def test_what_cannot_be_drawn_is_refused_before_anything_is_written(pipe, wrong, error, word):
+    with refuses(error, word):
+        draw_samples(pipe, **dict(w=2.0, n=4) | wrong)
+    assert not pipe.asked and not samples.DATA.exists()
+
+
+def test_a_pipeline_without_a_folder_is_refused(pipe):
+    pipe.folder = None
+    with refuses(BadValue, "save and load it"):
+        draw_samples(pipe, 2.0, 4)

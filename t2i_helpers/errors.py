@@ -33,3 +33,9 @@ class BadCheckpoint(T2IError):
 
 class OutputError(T2IError):
     """A result cannot be written where it was asked for."""
+
+
+def one_line(error: BaseException, length: int = 160) -> str:
+    """The first line of another library's error, for use in one of ours."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:length]

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..errors import BadValue, SourceUnavailable, UnknownName
+from ..errors import BadValue, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
 from .captions import CLASS_NAMES, captions
 from .synthetic import procedural_cifar10
@@ -125,7 +125,7 @@ def _read_hub(dataset, folder, split):
         return _tensors(table, column)
     except Exception as error:        # the library raises a dozen unrelated types when it cannot reach or read a file
         raise SourceUnavailable(
-            f"cannot read {name} ({_one_line(error)}): connect to the hub, set T2I_MIRROR to a folder that holds "
+            f"cannot read {name} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a folder that holds "
             f"datasets/{name}, or use what needs neither (--source {OFFLINE[dataset].kind})"
         ) from error
 
@@ -160,8 +160,3 @@ def _fingerprint(images, labels) -> str:
     digest = hashlib.blake2b(images.numpy().data, digest_size=8)
     digest.update(labels.numpy().data)
     return digest.hexdigest()
-
-
-def _one_line(error) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160]

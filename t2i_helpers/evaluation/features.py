@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from ..data import from_uint8
-from ..errors import BadValue, SourceUnavailable
+from ..errors import BadValue, SourceUnavailable, one_line
 from ..paths import DATA, atomic_write, mirror
 from ..randomness import generator
 from .classifiers import classifier_folder
@@ -118,7 +118,7 @@ def load_untrained_head(device="cpu"):
         network = resnet18()
         network.load_state_dict(load_file(path))
     except Exception as error:      # the hub raises a dozen unrelated types when it cannot be reached
-        raise SourceUnavailable(f"cannot load {IMAGENET} ({str(error).splitlines()[0][:120]}): connect to the hub, set "
+        raise SourceUnavailable(f"cannot load {IMAGENET} ({one_line(error)}): connect to the hub, set "
                                 "T2I_MIRROR to a folder that holds it, or leave out --also imagenet") from error
     network.fc = torch.nn.Linear(512, 10)
     with torch.no_grad():
@@ -138,12 +138,18 @@ def load_clip_score(device="cpu"):
 
     try:
         where = encoder_location("clip")
-        model = CLIPModel.from_pretrained(where, use_safetensors=True).eval().to(device)
+        model, found = CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True)
         processor = CLIPProcessor.from_pretrained(where)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SourceUnavailable(f"cannot load CLIP ({str(error).splitlines()[0][:120]}): connect to the hub, set "
+        if found["missing_keys"]:                               # transformers draws what is missing at random
+            raise ValueError(f"{len(found['missing_keys'])} weights are missing, such as {min(found['missing_keys'])}")
+        if len(processor.tokenizer) != model.config.text_config.vocab_size:
+            raise ValueError(f"its tokenizer knows {len(processor.tokenizer)} tokens")
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise SourceUnavailable(f"cannot load CLIP ({one_line(error)}): connect to the hub, set "
                                 "T2I_MIRROR to a folder with its model.safetensors, or leave out --also clip"
                                 ) from error
+
+    model.eval().to(device)
 
     def score(images, prompts):
         inputs = processor(text=prompts, images=list(_as_rgb(images).mul(255).byte()), return_tensors="pt",

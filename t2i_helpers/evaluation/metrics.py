@@ -79,20 +79,20 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> floa
     return float(_torchmetric(FrechetInceptionDistance, features_a, features_b))
 
 
-def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, sizes: int = 5) -> float:
+def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, most_parts: int = 4) -> float:
     """The Frechet distance extrapolated to infinitely many images (Chong & Forsyth 2020, arXiv:1911.07023).
 
-    Its bias is nearly proportional to 1 / n: a line through the distances of subsets of n / 4 ... n images is followed
-    to 1 / n = 0. Both sets shrink together, so for two draws of one distribution the result scatters around 0.
+    Its bias is nearly proportional to 1 / n: a line through the mean distances of n, n / 2, ... n / 4 images is
+    followed to 1 / n = 0. Both sets shrink together, so for two draws of one distribution the result scatters around 0.
     """
-    _check(features_a, features_b, at_least=8)
+    _check(features_a, features_b, at_least=2 * most_parts)
     n = min(len(features_a), len(features_b))
-    counts = [round(1 / x) for x in torch.linspace(4 / n, 1 / n, sizes, dtype=torch.float64).tolist()]
     rng = generator("frechet infinity")
-    a, b = (x[torch.randperm(len(x), generator=rng)] for x in (features_a, features_b))
-    distances = torch.tensor([frechet_distance(a[:count], b[:count]) for count in counts], dtype=torch.float64)
-    line = torch.stack([torch.ones(sizes), 1 / torch.tensor(counts)], 1).double()            # [sizes, 2]
-    return float(torch.linalg.lstsq(line, distances[:, None]).solution[0])
+    a, b = (x[torch.randperm(len(x), generator=rng)[:n]] for x in (features_a, features_b))
+    parts = range(1, most_parts + 1)
+    means = [sum(frechet_distance(a[i::k], b[i::k]) for i in range(k)) / k for k in parts]
+    line = torch.tensor([[1.0, k / n] for k in parts], dtype=torch.float64)                  # [parts, 2]
+    return float(torch.linalg.lstsq(line, torch.tensor(means, dtype=torch.float64)[:, None]).solution[0])
 
 
 def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor, most: int = 5000) -> float:
@@ -117,6 +117,7 @@ def precision(features: torch.Tensor, real: torch.Tensor, neighbours: int = 3) -
     can be drawn.
     """
     _check(features, real, at_least=neighbours + 1)
+    features, real = features.double(), real.double()      # cdist's squares cancel in float32 far from the origin
     radius = torch.cdist(real, real).kthvalue(neighbours + 1, dim=1).values                  # [m], itself at 0
     return float((torch.cdist(features, real) <= radius).any(1).double().mean())
 
@@ -144,6 +145,8 @@ def confusion_matrix(labels: torch.Tensor, predicted: torch.Tensor, classes: int
         if len(values) and not 0 <= int(values.min()) <= int(values.max()) < classes:
             raise BadValue(f"{name}s from {int(values.min())} to {int(values.max())}: the classes are 0 to "
                            f"{classes - 1}; give one of them for every image")
+    if len(labels) != len(predicted):
+        raise BadValue(f"{len(labels)} labels and {len(predicted)} predictions: give one of each for every image")
     return multiclass_confusion_matrix(predicted, labels, num_classes=classes)
 
 

@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from ..data import captions, to_uint8
-from ..diffusion import make_guider
+from ..diffusion import make_guider, make_scheduler
 from ..errors import BadValue
 from ..models import WEIGHTS
 from ..paths import DATA, atomic_write
+from ..presets import preset_hash
 from ..provenance import file_hash, write_json
 
 PART = 250                      # images a file
@@ -37,9 +38,11 @@ class SampleStore:
     def facts(self) -> dict:
         """What was drawn, with what."""
         try:
-            return json.loads((self.folder / "samples.json").read_text())
-        except (OSError, ValueError) as error:
+            facts = json.loads((self.folder / "samples.json").read_text())
+            first, last = facts["first_and_last_seed"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
+        return facts
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
         """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
@@ -79,21 +82,23 @@ def draw_samples(
         raise BadValue(f"samples = {n}: draw at least 2 images")
     if pipe.folder is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
+    w = float(w)
     make_guider(guider, w)
+    spacing = make_scheduler(pipe.preset, scheduler).config.timestep_spacing
     facts = {
-        "dataset": pipe.preset.dataset, "variant": pipe.preset.variant,
+        "dataset": pipe.preset.dataset, "variant": pipe.preset.variant, "preset_hash": preset_hash(pipe.preset),
         "weights_sha256_16": file_hash(pipe.folder / WEIGHTS), "captions": captions(pipe.preset),
         "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
-        "timestep_spacing": pipe.scheduler.config.timestep_spacing,
+        "timestep_spacing": spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     store = SampleStore(DATA / "samples" / f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{key}")
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     missing = [first for first, path in paths.items() if not path.exists()]
+    write_json(store.folder / "samples.json", facts)
     if not missing:
         return store
-    write_json(store.folder / "samples.json", facts)
     for first in tqdm(missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         _draw_part(pipe, paths[first], range(first, min(first + PART, n)), facts)
     return store

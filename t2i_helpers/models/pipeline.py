@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from .. import presets
 from ..data import captions, to_unit
 from ..diffusion import Samples, make_guider, make_scheduler, sample
-from ..errors import BadCheckpoint, BadValue, T2IError
+from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS
 from ..provenance import best_device
 from .text import IN_WORDS, caption_table, load_text_encoder
@@ -113,8 +113,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
             if missing := pipeline.unet.state_dict().keys() - set(file.keys()):
                 raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError, T2IError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise BadCheckpoint(f"{folder} cannot be read ({reason}): train again, or restore the folder") from error
+        raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train again, or restore the folder") from error
     pipeline.unet.eval()
     pipeline.folder = folder
     return pipeline.to(device or best_device())

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName
+from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
 
 # name: (repository on the hub, or None for the package's own files; width)
@@ -85,7 +85,7 @@ def _load(name) -> TextEncoder:
         model = architecture.from_pretrained(where, use_safetensors=True)
     except (OSError, ValueError, SafetensorError) as error:
         raise SourceUnavailable(
-            f"cannot load the text encoder {name!r} ({str(error).splitlines()[0][:120]}): connect to the hub, set "
+            f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set "
             "T2I_MIRROR to a folder with its tokenizer and model.safetensors, or use the packaged one "
             "(--encoder minilm)"
         ) from error

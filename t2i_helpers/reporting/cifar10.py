@@ -54,7 +54,9 @@ def metrics_against_w(evaluations):
         real = metric(next(iter(evaluations.values()))["rows"][0])["real"]
         axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
         axis.axhspan(*real["interval"], color=GREY, alpha=0.2, linewidth=0)
-        axis.set(title=title, xlabel="guidance scale w", ylim=(0, None))
+        axis.set(title=title, xlabel="guidance scale w")
+    axes[0, 0].set_yscale("log")
+    axes[0, 1].set_ylim(0, 1.05)
     printed = PRINTED["cifar10"]["accuracy"]
     axes[0, 1].plot(printed.keys(), printed.values(), "x", color=GREY, label="printed in the thesis")
     axes[0, 1].legend()
@@ -75,8 +77,8 @@ def tradeoff(evaluations):
     row = next(iter(evaluations.values()))["rows"][0]
     axis.plot(row["classifier"]["frechet"]["real"]["value"], row["accuracy"]["real"]["value"], "*", markersize=10,
               color=GREY, label="real images")
+    axis.set(xscale="log", xlabel="Fréchet distance (better →)", ylabel="accuracy", ylim=(0, 1.08))
     axis.invert_xaxis()
-    axis.set(xlabel="Fréchet distance (better →)", ylabel="accuracy", ylim=(0, 1))
     axis.legend()
     footnote(figure, note_of(evaluations))
     return figure, facts_of(evaluations)
@@ -92,9 +94,12 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
             counts = torch.tensor(by_w(found)[w]["confusion"]).float()                # [10, 10]
             shown = axis.imshow(counts / counts.sum(1, keepdim=True), vmin=0, vmax=1, cmap="Blues")
             axis.grid(False)
-            axis.set_title(f"{variant}, w = {w:g}")
+            axis.set_title(f"{variant}, w = {w:g}", fontsize=8)
             axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6)
             axis.set_yticks(range(len(labels)), labels, fontsize=6)
+        line[0].set_ylabel("asked for")
+    for axis in axes[-1]:
+        axis.set_xlabel("seen")
     figure.colorbar(shown, ax=axes, shrink=0.6, label="share of the row")
     footnote(figure, note_of(evaluations))
     return figure, facts_of(evaluations) | {"w": list(scales)}

@@ -42,4 +42,5 @@ def image_grid(axis, images: torch.Tensor, row_labels=(), column_labels=(), titl
 
 def footnote(figure: Figure, text: str) -> None:
     """Small grey print under the figure: what was drawn, with what."""
-    figure.supxlabel(textwrap.fill(text, 120), fontsize=6.5, color="0.35")
+    letters = int(120 * figure.get_figwidth() / TEXT_WIDTH)
+    figure.supxlabel(textwrap.fill(text, letters), fontsize=6.5, color="0.35")

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..errors import BadCheckpoint, OutputError
+from ..errors import BadCheckpoint, OutputError, one_line
 from ..models import WEIGHTS, CaptionPipeline
 from ..paths import atomic_write
 from ..provenance import file_hash, write_json
@@ -103,8 +103,7 @@ class Run:
                 ema.optimization_step = int(metadata["step"])
             return int(metadata["step"]), float(metadata["seconds"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise BadCheckpoint(f"{self.state_file} is damaged ({reason}): delete the folder {self.folder} and train "
+            raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): delete the folder {self.folder} and train "
                                 "again, or choose another --out") from error
 
     def save_pipeline(self, pipeline: CaptionPipeline, kept_as: str | None = None) -> None:

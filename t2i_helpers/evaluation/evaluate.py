@@ -3,6 +3,7 @@
 import torch
 
 from ..data import captions, load_images
+from ..diffusion import make_guider, make_scheduler
 from ..errors import BadCheckpoint, BadValue, UnknownName
 from ..provenance import file_hash, record
 from ..randomness import generator
@@ -56,6 +57,9 @@ def evaluate(
             raise UnknownName("judge", name, ALSO)
     if reference is not None and "inception" not in also:
         raise BadValue("a reference holds Inception's features: ask for --also inception with it")
+    make_scheduler(pipe.preset, scheduler)
+    for w in scales:
+        make_guider(guider, w)
     judges = _judges(pipe, samples, tuple(also), inception_weights, reference)
     rows = []
     for w in scales:

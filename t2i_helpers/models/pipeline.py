@@ -113,7 +113,8 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
             if missing := pipeline.unet.state_dict().keys() - set(file.keys()):
                 raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError, T2IError) as error:
-        raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train again, or restore the folder") from error
+        raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train again, or restore the folder"
+                            ) from error
     pipeline.unet.eval()
     pipeline.folder = folder
     return pipeline.to(device or best_device())

@@ -103,7 +103,7 @@ class Run:
                 ema.optimization_step = int(metadata["step"])
             return int(metadata["step"]), float(metadata["seconds"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): delete the folder {self.folder} and train "
+            raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): delete {self.folder} and train "
                                 "again, or choose another --out") from error
 
     def save_pipeline(self, pipeline: CaptionPipeline, kept_as: str | None = None) -> None:

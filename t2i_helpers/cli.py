@@ -48,12 +48,12 @@ def train(
     """Train a model; the same command again resumes. Ctrl-C leaves a usable checkpoint.
 
     Args:
-        dataset: mnist (cifar10 and wikiart have presets, but no reader yet).
+        dataset: mnist or cifar10 (wikiart has presets, but no reader yet).
         variant: thesis or improved.
         size: full, demo or smoke.
         out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE].
         max_steps: stop after so many steps in all.
-        source: hub or embedded, instead of the size's data source.
+        source: hub, embedded (mnist) or procedural (cifar10), instead of the size's data source.
         encoder: clip, minilm, bert or a local folder, instead of the size's text encoder.
         seed: instead of the thesis's 422.
     """
@@ -180,7 +180,7 @@ def figures(size: str = "demo") -> None:
     """Draw every figure and table of the report again from the shipped checkpoints, into figures/ and report/.
 
     Args:
-        size: demo or full (50 sampling steps, digits from the hub); smoke draws into build/ instead.
+        size: demo or full (50 sampling steps, images from the hub); smoke draws into build/ instead.
     """
     presets.get("mnist", "improved", size)
     from .reporting.everything import draw_everything

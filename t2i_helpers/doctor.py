@@ -59,5 +59,5 @@ def _encoder_source(name, hub) -> str | None:
 
 
 def _full_runs(hub) -> bool:
-    images = {"mirror", "hub"} & set(_dataset_sources("mnist", hub))
-    return torch.cuda.is_available() and bool(_encoder_source("clip", hub)) and bool(images)
+    images = all({"mirror", "hub"} & set(_dataset_sources(dataset, hub)) for dataset in HUB)
+    return torch.cuda.is_available() and bool(_encoder_source("clip", hub)) and images

@@ -13,6 +13,7 @@ from t2i_helpers.diffusion import SCHEDULERS, Samples, make_scheduler
 from t2i_helpers.errors import BadValue, UnknownName
 from t2i_helpers.evaluation import SampleStore, draw_samples, samples
 from t2i_helpers.models import WEIGHTS
+from t2i_helpers.provenance import file_hash
 from t2i_helpers.randomness import generator
 
 
@@ -24,6 +25,7 @@ class FakePipe:
         self.scheduler = make_scheduler(self.preset)
         (folder / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
         (folder / WEIGHTS).write_bytes(weights)
+        self.weights_sha256_16, self.device = file_hash(folder / WEIGHTS), "cpu"
 
     def __call__(self, prompts, *, seeds, **options):
         self.asked.append(dict(prompts=prompts, seeds=list(seeds), **options))

@@ -15,6 +15,7 @@ from torch import nn
 from ..data import from_uint8
 from ..errors import BadCheckpoint, UnknownName
 from ..paths import CHECKPOINTS
+from ..provenance import file_hash
 
 
 class Classifier(nn.Module):
@@ -83,6 +84,11 @@ def classifier_folder(dataset: str) -> Path:
     if dataset not in RECIPES:
         raise UnknownName("dataset for a classifier", dataset, RECIPES)
     return CHECKPOINTS / f"classifier-{dataset}"
+
+
+def classifier_hash(dataset: str) -> str:
+    """The hash of the shipped classifier's weights, which its features and judgements are told by."""
+    return file_hash(classifier_folder(dataset) / "model.safetensors")
 
 
 def how_to_train(dataset: str) -> str:

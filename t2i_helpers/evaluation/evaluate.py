@@ -5,10 +5,10 @@ import torch
 from ..data import captions, load_images
 from ..diffusion import make_guider, make_scheduler
 from ..errors import BadCheckpoint, BadValue, UnknownName
-from ..provenance import file_hash, record
+from ..provenance import record
 from ..randomness import generator
 from ..training import describe_checkpoint
-from .classifiers import classifier_folder, how_to_train, load_classifier, read
+from .classifiers import classifier_hash, how_to_train, load_classifier, read
 from .features import (
     INCEPTION_WIDTH,
     FeatureFile,
@@ -57,6 +57,8 @@ def evaluate(
             raise UnknownName("judge", name, ALSO)
     if reference is not None and "inception" not in also:
         raise BadValue("a reference holds Inception's features: ask for --also inception with it")
+    if inception_weights is not None and "inception" not in also:
+        raise BadValue("Inception's weights are given and not used: ask for --also inception with them")
     make_scheduler(pipe.preset, scheduler)
     for w in scales:
         make_guider(guider, w)
@@ -65,14 +67,16 @@ def evaluate(
     for w in scales:
         store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider)
         images, labels, passes = store.load()
-        row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name}
+        row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name,
+               "drawn_with": store.drawn_with()}
         for judge in judges:
             row |= judge(images, labels)
         rows.append(row)
     drawn = store.facts()
     told = {name: drawn[name] for name in ("guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed")}
     judged = {name: value for judge in judges for name, value in judge.facts.items()}
-    return record(pipe.device, checkpoint=describe_checkpoint(pipe.folder), **told, judges=judged, rows=rows)
+    checkpoint = describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16}
+    return record(pipe.device, checkpoint=checkpoint, **told, judges=judged, rows=rows)
 
 
 def _judges(pipe, samples, also, inception_weights, reference):
@@ -100,14 +104,11 @@ class FeatureJudge:
     """Distances between the features of generated and of real images, with those between real and real."""
 
     def __init__(self, name, extract, real: FeatureFile, samples: int):
-        if len(real.features) < 2 * samples:
-            raise BadValue(f"samples = {samples}: real against real needs twice as many real images, and {name}'s "
-                           f"reference has {len(real.features)}: draw at most {len(real.features) // 2}")
         self.name, self.extract = name, extract
         width = real.features.shape[1]
         self.facts = {name: real.facts | {"reference_images": len(real.features), "width": width}}
-        chosen = torch.randperm(len(real.features), generator=generator("real"))
-        self.reference = real.features[chosen[:samples]]
+        reference, others = _two_draws(len(real.features), samples)
+        self.reference = real.features[reference]
         self.enough = samples >= 2 * GROUPS
         if not self.enough:
             print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * GROUPS}")
@@ -115,8 +116,8 @@ class FeatureJudge:
         self.too_few = samples <= width
         if self.too_few:
             print(f"warning: {samples} samples for {name}'s {width} features: the covariances are singular and the "
-                  "Frechet distance is mostly bias; read it beside real against real, or its extrapolation")
-        self.floor = compare(real.features[chosen[samples:2 * samples]], self.reference)
+                  "Frechet distance is mostly bias; read it beside real against real only")
+        self.floor = compare(real.features[others], self.reference)
 
     def __call__(self, images, labels) -> dict:
         return self.distances(self.extract(images))
@@ -133,13 +134,15 @@ class ClassifierJudge(FeatureJudge):
 
     def __init__(self, dataset, samples, device):
         self.classifier = load_classifier(dataset, device)
-        weights = classifier_folder(dataset) / "model.safetensors"
-        real = FeatureFile.load(reference_file(dataset), self.classifier.head.in_features)
-        if real.facts.get("classifier_sha256_16") != file_hash(weights):
-            raise BadCheckpoint(f"{reference_file(dataset)} was made with another classifier than {weights}: "
+        try:
+            real = FeatureFile.load(reference_file(dataset), self.classifier.head.in_features)
+        except BadValue as error:
+            raise BadCheckpoint(f"{error}: {how_to_train(dataset)}") from error
+        if real.facts.get("classifier_sha256_16") != classifier_hash(dataset):
+            raise BadCheckpoint(f"{reference_file(dataset)} was made with another classifier than the one beside it: "
                                 + how_to_train(dataset))
         super().__init__("classifier", None, real, samples)
-        chosen = torch.randperm(len(real.features), generator=generator("real"))[:samples]
+        chosen, _ = _two_draws(len(real.features), samples)
         with torch.inference_mode():
             probabilities = self.classifier.head(real.features.to(device)).softmax(1).cpu()
         self.real_answers = _answers(probabilities[chosen], real.labels[chosen])
@@ -159,7 +162,7 @@ class UntrainedHeadJudge:
 
     def __init__(self, network, test, samples):
         self.network = network
-        chosen = torch.randperm(len(test), generator=generator("real"))[:samples]
+        chosen, _ = _two_draws(len(test), samples)
         self.real = self.accuracy(test.images[chosen], test.labels[chosen])
         self.facts = {"imagenet": {"network": "torchvision ResNet-18, ImageNet weights, random ten-way head"}}
 
@@ -176,7 +179,7 @@ class ClipJudge:
 
     def __init__(self, score, prompts, test, samples):
         self.score, self.prompts = score, prompts
-        chosen = torch.randperm(len(test), generator=generator("real"))[:samples]
+        chosen, _ = _two_draws(len(test), samples)
         self.real = self.mean(test.images[chosen], test.labels[chosen])
         self.facts = {"clip": {"network": "CLIP ViT-B/32"}}
 
@@ -186,6 +189,16 @@ class ClipJudge:
 
     def __call__(self, images, labels) -> dict:
         return _beside(self.mean(images, labels), self.real)
+
+
+def _two_draws(count: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two disjoint draws of n of `count` real images, the same ones for every judge: what generated images are compared
+    with, and what gives the floor."""
+    if count < 2 * n:
+        raise BadValue(f"samples = {n}: real against real needs twice as many real images, and there are {count}: draw "
+                       f"at most {count // 2}")
+    chosen = torch.randperm(count, generator=generator("real"))
+    return chosen[:n], chosen[n:2 * n]
 
 
 def _answers(probabilities, labels) -> dict[str, Estimate]:

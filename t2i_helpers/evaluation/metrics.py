@@ -57,7 +57,7 @@ def jackknife(metric: Callable[..., float], a: torch.Tensor, b: torch.Tensor) ->
     is at most 1 and at least 0, and so is its interval.
 
     A random tenth of both sets is left out at a time. A bootstrap would draw images twice, which covariances take for
-    a smaller set and so for a larger distance.
+    a smaller set and so for a larger distance. For distances near their floor the interval is rather too wide.
     """
     _check(a, b, at_least=2 * GROUPS)
     value = metric(a, b)
@@ -83,7 +83,8 @@ def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, most_pa
     """The Frechet distance extrapolated to infinitely many images (Chong & Forsyth 2020, arXiv:1911.07023).
 
     Its bias is nearly proportional to 1 / n: a line through the mean distances of n, n / 2, ... n / 4 images is
-    followed to 1 / n = 0. Both sets shrink together, so for two draws of one distribution the result scatters around 0.
+    followed to 1 / n = 0. Both sets shrink together, so for two draws of one distribution the result tends to 0; it
+    needs n to be several times d, for below it the bias is no line.
     """
     _check(features_a, features_b, at_least=2 * most_parts)
     n = min(len(features_a), len(features_b))
@@ -133,8 +134,11 @@ DISTANCES = {"frechet": frechet_distance, "frechet_infinity": frechet_infinity, 
 
 
 def compare(features: torch.Tensor, real: torch.Tensor) -> dict[str, Estimate]:
-    """Every metric of DISTANCES of generated against real features, with its interval."""
-    return {name: jackknife(metric, features, real) for name, metric in DISTANCES.items()}
+    """Every metric of DISTANCES of generated against real features, with its interval; no extrapolation from fewer
+    than three images a feature."""
+    enough = min(len(features), len(real)) >= 3 * features.shape[1]
+    return {name: jackknife(metric, features, real) for name, metric in DISTANCES.items()
+            if enough or metric is not frechet_infinity}
 
 
 def confusion_matrix(labels: torch.Tensor, predicted: torch.Tensor, classes: int) -> torch.Tensor:

@@ -17,12 +17,12 @@ from tqdm.auto import tqdm
 from ..data import captions, to_uint8
 from ..diffusion import make_guider, make_scheduler
 from ..errors import BadValue
-from ..models import WEIGHTS
 from ..paths import DATA, atomic_write
 from ..presets import preset_hash
-from ..provenance import file_hash, write_json
+from ..provenance import record, write_json
 
 PART = 250                      # images a file
+DRAWN_WITH = ("git_commit", "git_dirty", "device")
 
 
 class SampleStore:
@@ -43,6 +43,16 @@ class SampleStore:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
         return facts
+
+    def drawn_with(self) -> list[dict]:
+        """The code and devices that drew the parts, each once."""
+        found = []
+        for path in self.parts:
+            with safe_open(path, "pt") as file:
+                told = {name: file.metadata().get(name) for name in DRAWN_WITH}
+            if told not in found:
+                found.append(told)
+        return found
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
         """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
@@ -80,14 +90,14 @@ def draw_samples(
     """
     if n < 2:
         raise BadValue(f"samples = {n}: draw at least 2 images")
-    if pipe.folder is None:
+    if pipe.weights_sha256_16 is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
     w = float(w)
     make_guider(guider, w)
     spacing = make_scheduler(pipe.preset, scheduler).config.timestep_spacing
     facts = {
         "dataset": pipe.preset.dataset, "variant": pipe.preset.variant, "preset_hash": preset_hash(pipe.preset),
-        "weights_sha256_16": file_hash(pipe.folder / WEIGHTS), "captions": captions(pipe.preset),
+        "weights_sha256_16": pipe.weights_sha256_16, "captions": captions(pipe.preset),
         "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
         "timestep_spacing": spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
@@ -97,9 +107,7 @@ def draw_samples(
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     missing = [first for first, path in paths.items() if not path.exists()]
     write_json(store.folder / "samples.json", facts)
-    if not missing:
-        return store
-    for first in tqdm(missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
+    for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         _draw_part(pipe, paths[first], range(first, min(first + PART, n)), facts)
     return store
 
@@ -111,6 +119,8 @@ def _draw_part(pipe, path, seeds, facts):
     if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
         raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {facts['w']:g}, nothing of them was kept: use "
                        "another checkpoint or a smaller w")
+    made = record(pipe.device)
+    told = {name: str(made[name]) for name in DRAWN_WITH}
     with atomic_write(path) as temporary:
         save_file({"images": to_uint8(drawn.images).cpu(), "labels": labels}, temporary,
-                  metadata={"forward_passes": str(drawn.forward_passes)})
+                  metadata={"forward_passes": str(drawn.forward_passes), **told})

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 
 from .. import presets
 from ..data import from_uint8, load_images
+from ..errors import T2IError
 from ..paths import atomic_write
-from ..provenance import best_device, computes_bf16, file_hash, record, write_json
+from ..provenance import best_device, computes_bf16, record, write_json
 from ..randomness import generator, seed_from
-from .classifiers import RECIPES, Classifier, classifier_folder, load_classifier, read
+from .classifiers import RECIPES, Classifier, classifier_folder, classifier_hash, load_classifier, read
 from .features import FeatureFile, reference_file
 
 
@@ -75,10 +76,13 @@ def write_reference(dataset: str, test) -> float:
     """Write the features of the real `test` set that generated ones are compared with; returns the test accuracy."""
     reading = read(load_classifier(dataset, best_device()), test.images)
     facts = {"data_source": test.source, "data_fingerprint": test.fingerprint,
-             "classifier_sha256_16": file_hash(classifier_folder(dataset) / "model.safetensors")}
+             "classifier_sha256_16": classifier_hash(dataset)}
     FeatureFile(reading.features, test.labels, facts).save(reference_file(dataset))
     return float((reading.probabilities.argmax(1) == test.labels).double().mean())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(" ".join(sys.argv[1:]))
+    except T2IError as error:
+        sys.exit(f"train_classifier: {error}")

@@ -12,7 +12,7 @@ from ..data import captions, to_unit
 from ..diffusion import Samples, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS
-from ..provenance import best_device
+from ..provenance import best_device, file_hash
 from .text import IN_WORDS, caption_table, load_text_encoder
 
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a checkpoint folder
@@ -31,6 +31,7 @@ class CaptionPipeline(DiffusionPipeline):
         self.register_to_config(preset=preset)
         self.preset = presets.from_dict(preset)
         self.folder: Path | None = None         # where it was loaded from
+        self.weights_sha256_16: str | None = None
 
     @classmethod
     def for_preset(cls, preset: presets.Preset, unet) -> "CaptionPipeline":
@@ -106,6 +107,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
         raise BadCheckpoint(f"no checkpoint in {folder}: train one with t2i train, or name a folder that holds a "
                             "model_index.json")
     try:
+        weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
         pipeline = CaptionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False,
                                                    use_safetensors=True)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
@@ -116,5 +118,5 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
         raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train again, or restore the folder"
                             ) from error
     pipeline.unet.eval()
-    pipeline.folder = folder
+    pipeline.folder, pipeline.weights_sha256_16 = folder, weights
     return pipeline.to(device or best_device())

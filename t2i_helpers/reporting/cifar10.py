@@ -107,7 +107,7 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
 
 @exhibit("cifar10_floor", "pdf")
 def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 1000, 2000, 3500, 5000)):
-    """The Fréchet distance of real images to other real images: it should be 0, and falls to it as 1 / n."""
+    """The Fréchet distance of real images to other real images: it should be 0, and falls to it about as 1 / n."""
     real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
     shuffled = real.features[torch.randperm(len(real.features), generator=generator("floor"))]
     half = len(shuffled) // 2
@@ -132,10 +132,8 @@ def _curve(axis, scales, metrics, variant):
                   capsize=2, color=COLOURS[variant], label=variant)
 
 
-def all_figures(pipes, dataset, preset, evaluations):
-    """Notebook 02's pictures and Figures 8-11, one after the other."""
-    steps = preset.sample_steps
-    yield dataset_samples(dataset, preset)
+def all_figures(pipes, steps: int, evaluations):
+    """Notebook 02's pictures of generated images and Figures 8-11, one after the other."""
     yield real_against_real()
     yield guidance_sweep(pipes, steps)
     yield class_grid(pipes, steps)

@@ -3,25 +3,29 @@
 import json
 
 from ..evaluation import evaluate
-from ..models import WEIGHTS
-from ..provenance import file_hash, write_json
+from ..evaluation.classifiers import classifier_hash
+from ..provenance import write_json
 
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0)}
 SAMPLES = 1000                  # the thesis's count
 
 
 def measured(pipe) -> dict:
-    """The evaluation.json beside `pipe`'s weights; where there is none of these weights, it is made now.
+    """The evaluation.json beside `pipe`'s weights; where there is none of these weights at SCALES, by the classifier
+    that ships, it is made now.
 
     Measuring takes minutes on a GPU and long on a CPU; the checkpoints that ship have theirs.
     """
-    file = pipe.folder / "evaluation.json"
+    dataset, file = pipe.preset.dataset, pipe.folder / "evaluation.json"
     try:
         stored = json.loads(file.read_text())
-    except (OSError, ValueError):
-        stored = {}
-    if stored.get("checkpoint", {}).get("weights_sha256_16") != file_hash(pipe.folder / WEIGHTS):
-        stored = evaluate(pipe, SCALES[pipe.preset.dataset], SAMPLES)
+        fits = (stored["checkpoint"]["weights_sha256_16"] == pipe.weights_sha256_16
+                and stored["judges"]["classifier"]["classifier_sha256_16"] == classifier_hash(dataset)
+                and [row["w"] for row in stored["rows"]] == list(SCALES[dataset]))
+    except (OSError, ValueError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        stored = evaluate(pipe, SCALES[dataset], SAMPLES)
         write_json(file, stored)
     return stored
 
@@ -44,5 +48,5 @@ def note_of(evaluations: dict) -> str:
     told = [f"{variant}: {found['checkpoint']['training_steps']:,} steps of "
             f"{found['checkpoint']['preset']['batch_size']} images, drawn with {found['scheduler'].upper()}, "
             f"{found['steps']} steps, n = {found['rows'][0]['n']:,}" for variant, found in evaluations.items()]
-    return ("; ".join(told) + "; Fréchet and kernel distances on the features of our own classifier, which stand in "
-            "for Inception's; intervals 95 %")
+    return ("; ".join(told) + "; distances, precision and recall on the features of our own classifier, which stand in "
+            "for Inception's, unless marked otherwise; intervals 95 %")

@@ -119,7 +119,7 @@ def _digits(pipes, steps, w, samples):
     return noted(figure, pipes, steps, drawn=10 * samples, w=[w])
 
 
-def all_figures(pipes, dataset, preset, evaluations):
+def all_figures(pipes, dataset, preset):
     """The README's picture, notebook 01's forward noising and Figures 1-7, one after the other."""
     steps = preset.sample_steps
     yield hero(pipes, steps)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from ..paths import atomic_write, tables_dir
 from ..presets import PRINTED, get
 from ..provenance import best_device, file_hash, of_preset, record, write_json
@@ -99,8 +101,9 @@ def comparison_table(name: str, evaluations: dict) -> Table:
     from ..models import build_unet
 
     presets = {dataset: get(dataset, "thesis", "full") for dataset in evaluations}
-    counted = {dataset: sum(p.numel() for p in build_unet(preset, text_dim=512).parameters())
-               for dataset, preset in presets.items()}
+    with torch.device("meta"):                  # shapes without numbers
+        counted = {dataset: sum(p.numel() for p in build_unet(preset, text_dim=512).parameters())
+                   for dataset, preset in presets.items()}
     lines = {
         "image size": lambda d: f"{presets[d].resolution}×{presets[d].resolution}",
         "channels": lambda d: str(presets[d].channels),
@@ -118,12 +121,15 @@ def comparison_table(name: str, evaluations: dict) -> Table:
                                                      for found in evaluations.values())])
     facts = {"presets": {dataset: of_preset(preset) for dataset, preset in presets.items()},
              **{dataset: facts_of(found) for dataset, found in evaluations.items()}}
-    note = "sizes, epochs and parameters of the full thesis configuration; best w measured on the shipped checkpoints"
+    told = [f"{dataset} {variant} {evaluation['checkpoint']['training_steps']:,}"
+            for dataset, found in evaluations.items() for variant, evaluation in found.items()]
+    note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "
+            f"training steps: {', '.join(told)}; every w whose interval overlaps the best one's")
     return Table(name, ["", *evaluations], rows, note, facts)
 
 
 def _best(evaluation, find, choose) -> str:
-    """The scales that cannot be told from the best: their intervals overlap its interval."""
+    """The best scale and those whose intervals overlap its interval."""
     rows = evaluation["rows"]
     best = find(choose(rows, key=lambda row: find(row)["value"]))["interval"]
     equal = [f"{row['w']:g}" for row in rows

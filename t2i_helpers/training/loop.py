@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from ..data import captions, from_uint8, load_images
 from ..diffusion import make_scheduler
-from ..errors import BadValue
+from ..errors import BadValue, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
 from ..provenance import computes_bf16, of_preset, record
 from ..randomness import generator, seed_from
@@ -67,6 +67,8 @@ class _Trainer:
     """What one training holds in memory: images and captions resident on the device, network, optimizer, average."""
 
     def __init__(self, preset, run, accelerator):
+        if preset.learning_rate_decay not in ("none", "cosine"):
+            raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
         self.preset, self.run, self.accelerator = preset, run, accelerator
         device = accelerator.device
         dataset = load_images(preset, "train")

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from ..errors import BadCheckpoint, OutputError, one_line
 from ..models import WEIGHTS, CaptionPipeline
 from ..paths import atomic_write
+from ..presets import from_dict, to_dict
 from ..provenance import file_hash, write_json
 
 
@@ -161,8 +162,14 @@ def read_metrics(path) -> list[dict]:
 
 
 def _identity(record) -> dict:
-    """What must not change between the parts of one run: all but how its network is sampled and how long it goes on."""
-    later = ("scheduler", "timestep_spacing", "sample_steps", "guidance_scales", "max_steps", "epochs",
-             "checkpoint_epochs")
-    preset = {name: value for name, value in record.get("preset", {}).items() if name not in later}
+    """What must not change between the parts of one run: all but how its network is sampled and how long it goes on.
+
+    A learning rate that decays depends on the number of epochs.
+    """
+    later = {"scheduler", "timestep_spacing", "sample_steps", "guidance_scales", "max_steps", "epochs",
+             "checkpoint_epochs"}
+    preset = to_dict(from_dict(record["preset"]))           # with fields that are newer than the run
+    if preset["learning_rate_decay"] != "none":
+        later.remove("epochs")
+    preset = {name: value for name, value in preset.items() if name not in later}
     return preset | {"data_fingerprint": record.get("data_fingerprint")}

@@ -239,6 +239,12 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(pipe, wrong,
 
 
 def test_a_pipeline_without_a_folder_is_refused(pipe):
-    pipe.folder = None
+    pipe.weights_sha256_16 = None
     with refuses(BadValue, "save and load it"):
         draw_samples(pipe, 2.0, 4)
+
+
+def test_parts_tell_the_code_and_device_that_drew_them(pipe):
+    (told,) = draw_samples(pipe, 2.0, 5).drawn_with()
+    assert told["device"].startswith("x86_64") or "CPU" in told["device"]
+    assert set(told) == {"git_commit", "git_dirty", "device"} and told["git_commit"]

@@ -1,6 +1,7 @@
 """A run folder: what a training was told (config.json), what it measured (metrics.jsonl), where it stands
 (state.safetensors), and the pipeline it has so far, so that the folder is itself a checkpoint."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from ..errors import BadCheckpoint, OutputError, one_line
 from ..models import WEIGHTS, CaptionPipeline
 from ..paths import atomic_write
-from ..presets import from_dict, to_dict
+from ..presets import Preset
 from ..provenance import file_hash, write_json
 
 
@@ -168,7 +169,8 @@ def _identity(record) -> dict:
     """
     later = {"scheduler", "timestep_spacing", "sample_steps", "guidance_scales", "max_steps", "epochs",
              "checkpoint_epochs"}
-    preset = to_dict(from_dict(record["preset"]))           # with fields that are newer than the run
+    newer = {field.name: field.default for field in dataclasses.fields(Preset)}       # than a run of an earlier version
+    preset = newer | record.get("preset", {})
     if preset["learning_rate_decay"] != "none":
         later.remove("epochs")
     preset = {name: value for name, value in preset.items() if name not in later}

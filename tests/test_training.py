@@ -85,13 +85,18 @@ def fed(monkeypatch):
 
 # equations
 
-@each_variant
-def test_the_loss_is_the_mean_squared_error_of_eps_or_v(variant, unet):
+def noised(variant, timesteps):
+    """(scheduler, x_0, noise, c, t, and the weights of x_0 and noise in x_t) of four images."""
     scheduler = make_scheduler(small_preset(variant))
     x_0, noise = torch.rand(2, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    c, t = torch.ones(4, 3, 16), torch.tensor([0, 30, 60, 99])
+    t = torch.tensor(timesteps)
     abar = scheduler.alphas_cumprod[t].view(4, 1, 1, 1)
-    signal, spread = abar.sqrt(), (1 - abar).sqrt()
+    return scheduler, x_0, noise, torch.ones(4, 3, 16), t, abar.sqrt(), (1 - abar).sqrt()
+
+
+@each_variant
+def test_the_loss_is_the_mean_squared_error_of_eps_or_v(variant, unet):
+    scheduler, x_0, noise, c, t, signal, spread = noised(variant, [0, 30, 60, 99])
     target = noise if variant == "thesis" else signal * noise - spread * x_0
     with torch.no_grad():
         prediction = unet(signal * x_0 + spread * noise, t, c).sample
@@ -102,17 +107,13 @@ def test_the_loss_is_the_mean_squared_error_of_eps_or_v(variant, unet):
 @each_variant
 def test_min_snr_bounds_the_weight_of_the_clean_images_error(variant, unet):
     """Either prediction, turned into x^_0, has the error min(SNR, gamma) ||x^_0 - x_0||^2."""
-    scheduler = make_scheduler(small_preset(variant))
-    x_0, noise = torch.rand(2, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    c, t = torch.ones(4, 3, 16), torch.tensor([0, 30, 60, 90])
-    abar = scheduler.alphas_cumprod[t].view(4, 1, 1, 1)
-    signal, spread = abar.sqrt(), (1 - abar).sqrt()
+    scheduler, x_0, noise, c, t, signal, spread = noised(variant, [0, 30, 60, 90])
     x_t = signal * x_0 + spread * noise
     with torch.no_grad():
         prediction = unet(x_t, t, c).sample
         loss = training_loss(unet, scheduler, x_0, c, noise, t, min_snr_gamma=5.0)
     implied = (x_t - spread * prediction) / signal if variant == "thesis" else signal * x_t - spread * prediction
-    weight = (abar / (1 - abar)).clamp(max=5.0)
+    weight = ((signal / spread) ** 2).clamp(max=5.0)
     torch.testing.assert_close(loss, (weight * (implied - x_0) ** 2).mean(), atol=1e-4, rtol=1e-3)
 
 

@@ -107,8 +107,8 @@ class FeatureJudge:
         self.name, self.extract = name, extract
         width = real.features.shape[1]
         self.facts = {name: real.facts | {"reference_images": len(real.features), "width": width}}
-        reference, others = _two_draws(len(real.features), samples)
-        self.reference = real.features[reference]
+        self.chosen, others = _two_draws(len(real.features), samples)
+        self.reference = real.features[self.chosen]
         self.enough = samples >= 2 * GROUPS
         if not self.enough:
             print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * GROUPS}")
@@ -142,10 +142,9 @@ class ClassifierJudge(FeatureJudge):
             raise BadCheckpoint(f"{reference_file(dataset)} was made with another classifier than the one beside it: "
                                 + how_to_train(dataset))
         super().__init__("classifier", None, real, samples)
-        chosen, _ = _two_draws(len(real.features), samples)
         with torch.inference_mode():
-            probabilities = self.classifier.head(real.features.to(device)).softmax(1).cpu()
-        self.real_answers = _answers(probabilities[chosen], real.labels[chosen])
+            probabilities = self.classifier.head(self.reference.to(device)).softmax(1).cpu()
+        self.real_answers = _answers(probabilities, real.labels[self.chosen])
 
     def __call__(self, images, labels) -> dict:
         reading = read(self.classifier, images)

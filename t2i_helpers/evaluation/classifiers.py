@@ -76,7 +76,7 @@ class Recipe:
     flips: bool                       # a mirrored photograph shows the same thing; a mirrored digit may not
 
 
-RECIPES = {"mnist": Recipe(DigitClassifier, 5, False), "cifar10": Recipe(ObjectClassifier, 16, True)}
+RECIPES = {"mnist": Recipe(DigitClassifier, 5, False), "cifar10": Recipe(ObjectClassifier, 24, True)}
 
 
 def classifier_folder(dataset: str) -> Path:

@@ -27,6 +27,10 @@ class SourceUnavailable(T2IError):
     """A dataset or model can be had neither from the mirror nor from the hub."""
 
 
+class BadData(T2IError):
+    """A data file is damaged, or holds something else than its name says."""
+
+
 class BadCheckpoint(T2IError):
     """A checkpoint folder is missing, incomplete, or made for something else."""
 

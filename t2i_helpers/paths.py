@@ -33,7 +33,7 @@ def mirror(kind: str, name: str) -> Path | None:
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Yield a temporary path beside `path`; rename it over `path` if all went well, else remove it.
+    """Yield a temporary path beside `path`; sync and rename it over `path` if all went well, else remove it.
 
     Raises OutputError where the folder cannot be made or the file cannot be written.
     """
@@ -44,6 +44,8 @@ def atomic_write(path):
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
         yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())         # else a crash may leave the new name with none of the content
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output path") from error

@@ -1,5 +1,6 @@
 """Random numbers that depend on names, not on history: the key of a draw is all it takes to repeat it."""
 
+import functools
 import hashlib
 
 
@@ -14,3 +15,11 @@ def generator(*key, device="cpu"):
     import torch
 
     return torch.Generator(device).manual_seed(seed_from(*key))
+
+
+@functools.lru_cache(maxsize=1)
+def epoch_order(images: int, seed, epoch: int):
+    """int64 [images]: the shuffle of one epoch, drawn once for all its batches."""
+    import torch
+
+    return torch.randperm(images, generator=generator(seed, "order", epoch))

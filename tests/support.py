@@ -2,14 +2,18 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from t2i_helpers import presets
+from t2i_helpers.data.wikiart_files import write_art_file
 
 MIRROR = Path(os.environ.get("T2I_MIRROR", "no mirror"))      # read before conftest.py takes it away
 needs_mirror = pytest.mark.skipif(not MIRROR.is_dir(), reason="T2I_MIRROR names no mirror of the hub")
@@ -57,3 +61,21 @@ def embeddings(count, seed=0):
 def as_image(c, x_t):
     """One number a caption, spread over its image: an answer that tells which embedding was used."""
     return c.mean((1, 2)).view(-1, 1, 1, 1).expand_as(x_t)
+
+
+def jpeg(pixels, **options) -> bytes:
+    """A JPEG file of uint8 `pixels` [h, w, 3], [h, w] or a PIL image."""
+    file = io.BytesIO()
+    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def write_art_files(folder, rows_per_file, seed=0):
+    """Parquet files of small random JPEGs, each picture filled with the brightness of its row id times 3."""
+    first = 0
+    for number, rows in enumerate(rows_per_file):
+        pictures = [jpeg(np.full((12, 9, 3), 3 * (first + row) % 256, np.uint8)) for row in range(rows)]
+        styles = np.random.default_rng([seed, number]).integers(0, 27, rows).tolist()
+        write_art_file(folder / f"train-{number:05d}.parquet", pictures, styles)
+        first += rows
+    return folder

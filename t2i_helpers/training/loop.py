@@ -2,7 +2,6 @@
 same data order, timesteps, noise and dropped captions as one that was never stopped, on any number of processes."""
 
 import contextlib
-import functools
 import math
 import signal
 import threading
@@ -19,7 +18,7 @@ from ..diffusion import make_scheduler
 from ..errors import BadValue, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
 from ..provenance import computes_bf16, of_preset, record
-from ..randomness import generator, seed_from
+from ..randomness import epoch_order, generator, seed_from
 from .run import Run
 
 
@@ -167,7 +166,7 @@ class _Trainer:
         """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step) alone."""
         preset, step = self.preset, self.step
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = _epoch_order(len(self.labels), preset.seed, epoch)
+        order = epoch_order(len(self.labels), preset.seed, epoch)
         chosen = order[place * preset.batch_size:(place + 1) * preset.batch_size].to(device)
         rng = generator(preset.seed, "step", step, device=device)
         x_0 = from_uint8(self.images[chosen], preset.pixel_range)                        # [n, c, h, w]
@@ -243,9 +242,3 @@ def _stop_requested():
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
-
-
-@functools.lru_cache(maxsize=1)
-def _epoch_order(images, seed, epoch) -> torch.Tensor:
-    """int64 [images]: the epoch's shuffle, drawn once an epoch and not once a step."""
-    return torch.randperm(images, generator=generator(seed, "order", epoch))

@@ -1,0 +1,176 @@
+"""Paintings decoded once: a plain memory map of pixels that any epoch order reads at random, in microseconds."""
+
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from tqdm.auto import tqdm
+
+from ..errors import BadData, BadValue, OutputError
+from ..paths import atomic_write
+from ..provenance import record, write_json
+from ..randomness import epoch_order
+from .decoding import DECODER, FILTER, Undecodable, decode
+from .wikiart_files import ArtFile, find_art_files, read_paintings
+
+
+class PixelStore:
+    """The readable paintings of a set of Parquet files, in `folder` as `build` left them.
+
+    `images` is the memory map of ``images.npy``, uint8 [n, size, size, 3]; `labels` int64 [n], indices into the 27
+    styles; `row_ids` int64 [n], the paintings' rows in the source; `manifest` tells sources, decoder and the rejected
+    rows with their reasons. Raises BadData where `folder` holds no complete store.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        try:
+            self.manifest = json.loads((self.folder / "manifest.json").read_text())
+            # copy on write: torch asks for writable memory, and nothing that is written there reaches the file
+            self.images, self.labels, self.row_ids = (
+                np.load(self.folder / f"{name}.npy", mmap_mode=mode)
+                for name, mode in (("images", "c"), ("labels", None), ("row_ids", None)))
+        except (OSError, ValueError) as error:
+            raise BadData(f"{folder} holds no complete store ({error}): run t2i data build-wikiart --source DIR "
+                          f"--out {folder}") from error
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, batch_size: int, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
+                start: int = 0):
+        """Yield (images uint8 [n, 3, size, size], labels int64 [n], row_ids int64 [n]) from batch number `start` on.
+
+        The order is a shuffle of everything that depends on (seed, epoch) alone, so to resume is to count batches.
+        Ranks take turns at it and get equally many; the ``len % world_size`` that are left out change each epoch.
+        """
+        if batch_size < 1 or start < 0 or not 0 <= rank < world_size:
+            raise BadValue(f"batches of {batch_size} from {start}, rank {rank} of {world_size}: batches hold at least "
+                           "1 image, start and rank begin at 0, and ranks end below world_size")
+        share = len(self) // world_size
+        mine = epoch_order(len(self), seed, epoch)[rank::world_size][:share].numpy()
+        for first in range(start * batch_size, share, batch_size):
+            chosen = mine[first:first + batch_size]
+            images = torch.from_numpy(self.images[chosen]).permute(0, 3, 1, 2)       # [n, s, s, 3] -> [n, 3, s, s]
+            yield images, torch.from_numpy(self.labels[chosen]), torch.from_numpy(self.row_ids[chosen])
+
+    @classmethod
+    def build(cls, files, out_dir, size: int = 128, workers: int = 2) -> "PixelStore":
+        """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again goes on.
+
+        Finished files wait in ``parts/``, each written aside, synced and renamed, so that a kill costs the files in
+        hand; at the end they become ``images.npy``, which for a moment takes their room twice. Raises OutputError
+        where `out_dir` holds another store or the disk is too small.
+        """
+        files, out = find_art_files(files), Path(out_dir)
+        if (out / "manifest.json").exists():
+            return cls(out)._expect(files, size)
+        parts = [_Part(file, size, out / "parts" / f"{number:05d}.safetensors") for number, file in enumerate(files)]
+        missing = [part for part in parts if not part.is_done()]
+        _check_room(out, parts, missing)
+        _decode_all(missing, workers)
+        return cls(_assemble(parts, out))
+
+    def _expect(self, files, size):
+        made_of = [(source["fingerprint"], source["rows"]) for source in self.manifest["sources"]]
+        if made_of != [(file.fingerprint, file.rows) for file in files] or self.manifest["size"] != size:
+            raise OutputError(f"{self.folder} is the store of other files or another size: choose another folder")
+        return self
+
+
+class _Part:
+    """One source file's share of a store, in one safetensors file."""
+
+    def __init__(self, file: ArtFile, size: int, path: Path):
+        self.file, self.size, self.path = file, size, path
+        self.told = {"source": file.fingerprint, "size": str(size), "decoder": DECODER}
+
+    def is_done(self) -> bool:
+        try:
+            with safe_open(self.path, "np") as part:
+                return self.told.items() <= part.metadata().items()
+        except (OSError, SafetensorError):
+            return False
+
+    def decode(self) -> int:
+        """Write the part; returns the number of rows it covers."""
+        images, rows, rejected = [], [], {}
+        for painting in read_paintings(self.file):
+            row = painting.row_id - self.file.first_row
+            try:
+                images.append(decode(painting.encoded, self.size).permute(1, 2, 0).numpy())   # -> [s, s, 3]
+                rows.append((row, painting.style))
+            except Undecodable as reason:
+                rejected[row] = str(reason)
+        content = {"images": np.array(images, np.uint8).reshape(-1, self.size, self.size, 3),
+                   "rows": np.array(rows, np.int64).reshape(-1, 2)}
+        with atomic_write(self.path) as temporary:
+            save_file(content, temporary, self.told | {"rejected": json.dumps(rejected)})
+        return self.file.rows
+
+    def read(self):
+        """(images uint8 [n, s, s, 3], row_ids int64 [n], styles int64 [n], {row_id: reason})."""
+        with safe_open(self.path, "np") as part:
+            images, rows = part.get_tensor("images"), part.get_tensor("rows")
+            rejected = json.loads(part.metadata()["rejected"])
+        first = self.file.first_row
+        return images, rows[:, 0] + first, rows[:, 1], {int(row) + first: why for row, why in rejected.items()}
+
+
+def _decode_all(parts, workers):
+    with tqdm(total=sum(part.file.rows for part in parts), unit="painting", disable=not parts) as bar:
+        if workers < 2:
+            for part in parts:
+                bar.update(part.decode())
+            return
+        spawn = multiprocessing.get_context("spawn")             # a fork of a process with torch's threads may hang
+        with concurrent.futures.ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
+            try:
+                for done in concurrent.futures.as_completed(pool.submit(part.decode) for part in parts):
+                    bar.update(done.result())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _assemble(parts, out) -> Path:
+    """Join the parts to a store in `out` and remove them; the manifest, written last, makes it complete."""
+    contents, digest = [part.read()[1:] for part in parts], hashlib.blake2b(digest_size=8)
+    row_ids, labels = (np.concatenate([content[i] for content in contents]) for i in (0, 1))
+    rejected = {row_id: reason for content in contents for row_id, reason in content[2].items()}
+    size, end = parts[0].size, 0
+    with atomic_write(out / "images.npy") as temporary:
+        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(row_ids), size, size, 3))
+        for part in parts:
+            pixels = part.read()[0]
+            digest.update(pixels.data)
+            images[end:(end := end + len(pixels))] = pixels
+        images.flush()
+    for name, content in (("labels", labels), ("row_ids", row_ids)):
+        digest.update(content.data)
+        with atomic_write(out / f"{name}.npy") as temporary:
+            np.save(temporary, content)
+    sources = [{"name": Path(part.file.path).name, "bytes": part.file.size, "rows": part.file.rows,
+                "fingerprint": part.file.fingerprint} for part in parts]
+    write_json(out / "manifest.json", record(
+        "cpu", images=len(row_ids), size=size, fingerprint=digest.hexdigest(), decoder=DECODER, filter=FILTER,
+        sources=sources, rejected=rejected))
+    shutil.rmtree(out / "parts")
+    return out
+
+
+def _check_room(out, parts, missing):
+    each = 3 * parts[0].size ** 2
+    needed = each * (sum(part.file.rows for part in parts) + sum(part.file.rows for part in missing))
+    exists = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(exists).free
+    if free < needed:
+        raise OutputError(f"{out} needs {needed / 1e9:.1f} GB while it is built and has {free / 1e9:.1f} GB: "
+                          "choose a folder with more room")

@@ -1,0 +1,168 @@
+"""WikiArt as a stream: every painting once an epoch, well mixed, in bounded memory, while 32 GB are read once.
+
+What is kept for mixing are decoded squares of 49 KB in a scratch file, not rows of 400 KB in memory, so a reservoir of
+20,480 spans a quarter of the data set. Whoever has 4 GB of disk builds a `PixelStore` instead and shuffles perfectly.
+"""
+
+import base64
+import sys
+import tempfile
+import zlib
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ..errors import BadValue, OutputError, one_line
+from ..randomness import seed_from
+from .decoding import Undecodable, decode
+from .wikiart_files import STYLES, find_art_files, read_paintings
+
+RESERVOIR = 20_480                       # decoded paintings a rank holds back, over all its workers
+FIRST = 256                              # paintings decoded before the first one is given out
+FILL = 4                                 # until the reservoir is full, one is given out for so many decoded
+
+
+class WikiArtStream(IterableDataset):
+    """Iterates (image uint8 [3, size, size], style int, row_id int), in an order that (seed, epoch) decides.
+
+    Each epoch shuffles the files and gives every rank the same number of rows: a contiguous run of that sequence, so
+    that two ranks share at most a file; the ``rows % world_size`` that are left out differ from epoch to epoch. The
+    workers of a DataLoader take turns at the rows of each file, whose pages they share, so that every batch mixes as
+    many files as with one worker. Rows are decoded, then mixed in a reservoir; rows that cannot be decoded are
+    skipped, counted and kept in `rejected` {row_id: reason}. `files` is what `find_art_files` takes, errors included.
+
+    Every iteration begins the epoch again, but after `load_state_dict` it goes on where the state was taken, with
+    any number of workers. What workers give out, the consumer marks as seen: ::
+
+        for images, styles, row_ids in DataLoader(stream, 16, num_workers=4):
+            ...
+            stream.mark_seen(row_ids)
+        state = stream.state_dict()
+    """
+
+    styles = STYLES
+
+    def __init__(self, files, size: int = 128, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
+                 reservoir: int = RESERVOIR):
+        if size < 1 or reservoir < 1 or not 0 <= rank < world_size:
+            raise BadValue(f"size {size}, reservoir {reservoir}, rank {rank} of {world_size}: sizes start at 1, "
+                           "ranks at 0 and end below world_size")
+        self.files = find_art_files(files)
+        self.size, self.seed, self.rank, self.world_size, self.reservoir = size, seed, rank, world_size, reservoir
+        self.rejected: dict[int, str] = {}
+        self.set_epoch(epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin another epoch, with none of its rows seen."""
+        self.epoch = epoch
+        self.row_ids = self._rows_of_rank()                              # int64, in the order in which they are read
+        self.done = np.zeros(len(self.row_ids), bool)                    # seen before this iteration
+        self.seen = self.done.copy()
+
+    def __len__(self) -> int:
+        """The rows that an iteration gives out, broken ones included."""
+        return int((~self.done).sum())
+
+    def __iter__(self):
+        worker = get_worker_info()
+        index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        self.seen = self.done.copy()
+        mine = self.row_ids[~self.done][index::workers]
+        rng = np.random.default_rng([self.seed, self.epoch, self.rank, index, workers, len(self)])
+        self.rejected = {}
+        for image, style, row_id in mix(self._decoded(mine), -(-self.reservoir // workers), self.size, rng):
+            self.mark_seen(row_id)
+            yield image, style, row_id
+        if self.rejected:
+            print(f"{len(self.rejected)} of {len(mine)} paintings cannot be decoded and were skipped, such as row "
+                  "{}: {}".format(*next(iter(self.rejected.items()))), file=sys.stderr)
+
+    def mark_seen(self, row_ids) -> None:
+        """Count rows, an int or a tensor [n] of row ids, as done: `state_dict` will not ask for them again."""
+        places = self._places[np.atleast_1d(np.asarray(row_ids))]
+        if (places < 0).any():
+            raise BadValue(f"row {row_ids} is not among rank {self.rank}'s in epoch {self.epoch}")
+        self.seen[places] = True
+
+    def state_dict(self) -> dict:
+        """What it takes to go on with exactly the rows not yet seen: a few KB of JSON."""
+        seen = base64.b85encode(zlib.compress(np.packbits(self.seen).tobytes(), 9)).decode()
+        return {**self._identity(), "seen": seen}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from `state`; BadValue if it belongs to other files, another seed or another rank."""
+        mine, theirs = self._identity(), {name: state.get(name) for name in self._identity()}
+        if mine | {"epoch": 0} != theirs | {"epoch": 0}:
+            raise BadValue(f"this state is of {theirs}, the stream of {mine}: give the same files, seed and ranks")
+        self.set_epoch(state["epoch"])
+        packed = np.frombuffer(zlib.decompress(base64.b85decode(state["seen"])), np.uint8)
+        self.done = np.unpackbits(packed, count=len(self.done)).astype(bool)
+        self.seen = self.done.copy()
+
+    def _identity(self):
+        return {"seed": self.seed, "epoch": self.epoch, "rank": self.rank, "world_size": self.world_size,
+                "files": f"{seed_from(*(file.fingerprint for file in self.files)):016x}"}
+
+    def _rows_of_rank(self):
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = np.concatenate([self.files[i].row_ids for i in rng.permutation(len(self.files))])
+        left_out = len(order) % self.world_size
+        # a place that wanders by `left_out` each epoch: no row misses two epochs in a row
+        first = np.random.default_rng(self.seed).integers(len(order)) + self.epoch * left_out
+        order = order[~np.isin(order, (first + np.arange(left_out)) % len(order))]
+        share = len(order) // self.world_size
+        run = order[self.rank * share:(self.rank + 1) * share]
+        self._places = np.full(self.files[-1].row_ids.stop, -1)          # of a row id in this rank's run
+        self._places[run] = np.arange(share)
+        return run
+
+    def _decoded(self, row_ids):
+        """The rows `row_ids`, which lie file by file, one after the other."""
+        wanted = np.zeros(self.files[-1].row_ids.stop, bool)
+        wanted[row_ids] = True
+        owner = np.searchsorted([file.first_row for file in self.files], row_ids, side="right") - 1
+        for i in dict.fromkeys(owner.tolist()):                          # distinct, in order
+            file = self.files[i]
+            for painting in read_paintings(file, wanted[file.first_row:file.row_ids.stop]):
+                try:
+                    yield decode(painting.encoded, self.size), painting.style, painting.row_id
+                except Undecodable as reason:
+                    self.rejected[painting.row_id] = str(reason)
+                    self.mark_seen(painting.row_id)
+
+
+def mix(paintings, capacity: int, size: int, rng):
+    """Yield `paintings`, (uint8 [3, size, size], style, row_id), shuffled by a reservoir of `capacity` of them.
+
+    Pixels wait in an unlinked scratch file (in $TMPDIR), which the system caches as far as it has memory to spare.
+    """
+    bytes_each = 3 * size * size
+    told = []                                                            # (style, row_id) by place in the file
+    with tempfile.TemporaryFile(buffering=0) as scratch:
+
+        def put(place, image):
+            scratch.seek(place * bytes_each)
+            try:
+                if scratch.write(image.numpy().tobytes()) < bytes_each:
+                    raise OSError("the disk is full")
+            except OSError as error:
+                raise OutputError(f"cannot keep {capacity} paintings in {tempfile.gettempdir()}: {one_line(error)}; "
+                                  "set TMPDIR to a folder with room, or give a smaller reservoir") from error
+
+        def take(place):
+            scratch.seek(place * bytes_each)
+            pixels = torch.frombuffer(bytearray(scratch.read(bytes_each)), dtype=torch.uint8)
+            return pixels.view(3, size, size), *told[place]
+
+        for i, (image, style, row_id) in enumerate(paintings):
+            if len(told) < capacity and (i % FILL or i < FIRST):
+                place = len(told)
+                told.append((style, row_id))
+            else:
+                place = int(rng.integers(len(told)))
+                yield take(place)
+                told[place] = (style, row_id)
+            put(place, image)
+        for place in rng.permutation(len(told)):
+            yield take(int(place))

@@ -1,0 +1,153 @@
+"""WikiArt's Parquet files, in the schema of huggan/wikiart: what they hold, and their rows one after the other.
+
+Such a file is one row group whose pictures sit in one compressed dictionary, so that reading any row unpacks about
+0.8 GB. Files are therefore read from front to back, one at a time, in small batches over a memory map.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import BadData, SourceUnavailable, one_line
+from ..paths import atomic_write
+from .captions import CLASS_NAMES
+
+STYLES = CLASS_NAMES["wikiart"]
+READ_AT_ONCE = 16                        # rows that are unpacked together, about 6 MB of JPEGs
+
+
+@dataclass(frozen=True)
+class ArtFile:
+    """One Parquet file of paintings; `first_row` makes its row numbers global."""
+
+    path: str                            # local, or an fsspec URL such as hf://datasets/huggan/wikiart/data/...
+    first_row: int
+    rows: int
+    size: int                            # bytes
+    fingerprint: str                     # of its size and its footer, which tells where every column chunk lies
+    style_names: tuple[str, ...]         # as the file itself names its labels
+
+    @property
+    def row_ids(self) -> range:
+        return range(self.first_row, self.first_row + self.rows)
+
+
+@dataclass(frozen=True)
+class Painting:
+    """One row as it is stored."""
+
+    row_id: int
+    style: int                           # an index into STYLES, whatever the file's own order is
+    encoded: bytes | None
+
+
+def find_art_files(source) -> list[ArtFile]:
+    """The Parquet files of `source`, in order: a folder, one file, an fsspec URL of either, or a list of files.
+
+    Raises SourceUnavailable where there are none, BadData, naming the file, for one that is cut short, lacks a
+    column or does not name its styles.
+    """
+    found, first_row = [], 0
+    for path in map(str, source if isinstance(source, (list, tuple)) else _list(str(source))):
+        found.append(_describe(path, first_row))
+        first_row += found[-1].rows
+    if not first_row:
+        raise SourceUnavailable(f"no paintings in {source}: name a folder of Parquet files like huggan/wikiart's")
+    return found
+
+
+def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[Painting]:
+    """The rows of `file` in order, or only those where the bools `wanted` [rows] are true.
+
+    Raises BadData, naming file and row, for damaged pages, a missing style or one that is none of the 27.
+    """
+    row = 0
+    try:
+        with _open(file.path) as (parquet, _):
+            for batch in parquet.iter_batches(READ_AT_ONCE, columns=["image.bytes", "style"], use_threads=False):
+                encoded, labels = batch.column("image").field("bytes"), batch.column("style").to_pylist()
+                for place, label in enumerate(labels):
+                    if wanted is None or wanted[row]:
+                        yield Painting(file.first_row + row, _style(file, row, label), encoded[place].as_py())
+                    row += 1
+    except (OSError, pa.ArrowException) as error:
+        raise BadData(f"{file.path}, after row {row}: {one_line(error)}; fetch the file again") from error
+
+
+def write_art_file(path, pictures: list[bytes], styles: list[int]) -> Path:
+    """Write encoded `pictures` of `styles`, indices into STYLES, in huggan/wikiart's schema: one row group, one
+    dictionary. They have no artist and no genre."""
+    import datasets
+
+    features = datasets.Features({
+        "image": datasets.Image(), "artist": datasets.ClassLabel(names=["Unknown Artist"]),
+        "genre": datasets.ClassLabel(names=["Unknown Genre"]),
+        "style": datasets.ClassLabel(names=[name.replace(" ", "_") for name in STYLES])})
+    rows = len(styles)
+    files = pa.array(pictures, pa.binary()), pa.nulls(rows, pa.string())
+    images, unknown = pa.StructArray.from_arrays(files, ["bytes", "path"]), pa.array(np.zeros(rows, np.int64))
+    table = pa.Table.from_arrays([images, unknown, unknown, pa.array(styles, pa.int64())], schema=features.arrow_schema)
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, row_group_size=max(1, rows))
+    return Path(path)
+
+
+def _list(source) -> list[str]:
+    filesystem, path = fsspec.core.url_to_fs(source)
+    try:
+        if filesystem.isfile(path):
+            return [source]
+        paths = sorted(filesystem.find(path))
+    except OSError as error:
+        raise SourceUnavailable(f"cannot list {source}: {one_line(error)}; connect, or name a local folder") from error
+    remote = "://" in source
+    return [filesystem.unstrip_protocol(name) if remote else name for name in paths if name.endswith(".parquet")]
+
+
+@contextlib.contextmanager
+def _open(path):
+    """(pyarrow's ParquetFile, the file's size in bytes); a local file is mapped, never read into memory whole."""
+    if "://" in path:
+        with fsspec.open(path, "rb") as file:
+            yield pq.ParquetFile(file, pre_buffer=False), file.size
+    else:
+        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as parquet:
+            yield parquet, Path(path).stat().st_size
+
+
+def _describe(path, first_row) -> ArtFile:
+    try:
+        with _open(path) as (parquet, size):
+            schema, metadata = parquet.schema_arrow, parquet.metadata
+    except (OSError, pa.ArrowException) as error:
+        raise BadData(f"{path}: {one_line(error)}; fetch the file again") from error
+    image = schema.field("image").type if "image" in schema.names else None
+    if not (image and pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
+        raise BadData(f"{path} has no column 'image' with a field 'bytes': name files like huggan/wikiart's")
+    if "style" not in schema.names or not pa.types.is_integer(schema.field("style").type):
+        raise BadData(f"{path} has no integer column 'style': name files like huggan/wikiart's")
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        names = tuple(name.replace("_", " ") for name in features["style"]["names"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library") from error
+    footer = hashlib.blake2b(f"{size} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
+    return ArtFile(path, first_row, metadata.num_rows, size, footer, names)
+
+
+def _style(file, row, label) -> int:
+    where = f"{file.path}, row {row}"
+    if label is None or not 0 <= label < len(file.style_names):
+        raise BadData(f"{where}: style label {label} is none of 0 to {len(file.style_names) - 1}; mend or drop the row")
+    name = file.style_names[label]
+    if name not in STYLES:
+        raise BadData(f"{where}: {name!r} is none of WikiArt's 27 styles; mend or drop the row")
+    return STYLES.index(name)

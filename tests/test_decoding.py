@@ -1,0 +1,101 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from support import jpeg
+
+from t2i_helpers.data.decoding import Undecodable, decode
+
+
+def picture(height=90, width=70, seed=0):
+    """uint8 [height, width, 3]: smooth colours with some grain."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    waves = [128 + 90 * np.sin(7 * x + channel + 5 * y * y) for channel in range(3)]
+    return (np.stack(waves, -1) + rng.normal(0, 12, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+
+def saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def by_pillow(encoded, size):
+    """The thesis's path: full decode and resize."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)).astype(int)
+
+
+def levels(encoded, size=32):
+    return decode(encoded, size).permute(1, 2, 0).numpy().astype(int)
+
+
+@given(st.integers(33, 400), st.integers(33, 400), st.integers(60, 98), st.sampled_from([0, 1, 2]), st.booleans())
+def test_jpegs_are_within_one_level_of_pillow_s_on_average_and_two_at_most(height, width, quality, chroma, progressive):
+    encoded = jpeg(picture(height, width), quality=quality, subsampling=chroma, progressive=progressive)
+    difference = np.abs(levels(encoded) - by_pillow(encoded, 32))
+    assert difference.mean() <= 1 and difference.max() <= 2
+
+
+def test_grey_and_cmyk_jpegs_become_rgb():
+    rgb = Image.fromarray(picture())
+    grey, cmyk = jpeg(rgb.convert("L")), jpeg(rgb.convert("CMYK"))
+    assert np.ptp(levels(grey), axis=-1).max() == 0
+    for encoded in (grey, cmyk):
+        assert np.abs(levels(encoded) - by_pillow(encoded, 32)).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_other_formats_are_read(kind):
+    encoded = saved(Image.fromarray(picture()), kind)
+    assert np.abs(levels(encoded) - by_pillow(encoded, 32)).max() <= 2
+
+
+def test_a_palette_keeps_its_colours():
+    reduced = Image.fromarray(picture()).quantize(16)
+    encoded = saved(reduced, "PNG")
+    assert np.abs(levels(encoded) - by_pillow(saved(reduced.convert("RGB"), "PNG"), 32)).max() <= 1
+
+
+def test_sixteen_bits_of_grey_keep_their_brightness():
+    grey = np.repeat(np.linspace(0, 65535, 64).astype(np.uint16)[None], 64, 0)
+    found = levels(saved(Image.fromarray(grey), "PNG"), 64)
+    assert np.abs(found[0, :, 0] - grey[0] / 257).max() <= 1
+
+
+def test_what_is_transparent_is_white():
+    clear = np.zeros((20, 20, 4), np.uint8)
+    clear[:10] = (200, 0, 0, 255)
+    found = levels(saved(Image.fromarray(clear), "PNG"), 20)
+    assert (found[2] == (200, 0, 0)).all() and (found[17] == 255).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_camera_s_picture_stands_upright(orientation):
+    upright = Image.fromarray(picture(64, 64))
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}            # EXIF's number to the transposition it undoes
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = levels(jpeg(stored, quality=98, subsampling=0, exif=exif))
+    assert np.abs(found - levels(jpeg(upright, quality=98, subsampling=0))).mean() < 2
+
+
+def huge_png():
+    """A PNG of one grey level and 400 million pixels, in few bytes."""
+    return saved(Image.new("1", (20_000, 20_000)), "PNG")
+
+
+@pytest.mark.parametrize("encoded, reason", [
+    (None, "no bytes"), (b"", "no bytes"), (b"<svg></svg>", "cannot identify"), (jpeg(picture())[:700], "truncated"),
+    (jpeg(picture())[:200], "Truncated"), (saved(Image.fromarray(picture()), "PNG")[:900], "truncated"),
+    (huge_png(), "decompression bomb"),
+])
+def test_what_cannot_be_decoded_says_why(encoded, reason):
+    with pytest.raises(Undecodable) as caught:
+        decode(encoded, 32)
+    assert reason in str(caught.value) and "\n" not in str(caught.value)

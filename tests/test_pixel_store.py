@@ -1,0 +1,211 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support import jpeg, refuses, write_art_files
+
+from t2i_helpers.data import from_uint8, pixel_store
+from t2i_helpers.data.decoding import decode
+from t2i_helpers.data.pixel_store import PixelStore
+from t2i_helpers.data.wikiart import WikiArtStream
+from t2i_helpers.data.wikiart_files import find_art_files, read_paintings, write_art_file
+from t2i_helpers.errors import BadData, BadValue, OutputError
+
+ROWS = (7, 13, 5, 11)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_art_files(tmp_path_factory.mktemp("art"), ROWS)
+
+
+@pytest.fixture(scope="module")
+def store(folder, tmp_path_factory):
+    return PixelStore.build(folder, tmp_path_factory.mktemp("store"), size=8, workers=2)
+
+
+def test_a_store_holds_every_painting_as_the_decoder_gives_it(folder, store):
+    stored = [painting for file in find_art_files(folder) for painting in read_paintings(file)]
+    assert len(store) == sum(ROWS) and store.images.shape == (36, 8, 8, 3) and store.images.dtype == np.uint8
+    assert store.row_ids.tolist() == list(range(36))
+    for place, painting in enumerate(stored):
+        assert torch.equal(torch.from_numpy(store.images[place]).permute(2, 0, 1), decode(painting.encoded, 8))
+        assert store.labels[place] == painting.style
+
+
+def test_stream_and_store_agree(folder, store):
+    streamed = {row_id: (image, style) for image, style, row_id in WikiArtStream(folder, size=8)}
+    for images, labels, row_ids in store.batches(5):
+        for image, label, row_id in zip(images, labels, row_ids):
+            assert torch.equal(image, streamed[int(row_id)][0]) and int(label) == streamed[int(row_id)][1]
+
+
+def test_one_worker_and_two_build_the_same_bytes(folder, store, tmp_path):
+    alone = PixelStore.build(folder, tmp_path, size=8, workers=1)
+    for name in ("images.npy", "labels.npy", "row_ids.npy"):
+        assert (alone.folder / name).read_bytes() == (store.folder / name).read_bytes()
+    assert alone.manifest["fingerprint"] == store.manifest["fingerprint"]
+
+
+def test_the_manifest_tells_sources_and_decoder(folder, store):
+    assert [source["rows"] for source in store.manifest["sources"]] == list(ROWS)
+    for source, file in zip(store.manifest["sources"], sorted(folder.iterdir())):
+        assert source["name"] == file.name and source["bytes"] == file.stat().st_size
+    assert "torchvision" in store.manifest["decoder"] and "bilinear" in store.manifest["filter"]
+    assert store.manifest["rejected"] == {} and not (store.folder / "parts").exists()
+
+
+def rows_of(store, **options):
+    return [row for _, _, rows in store.batches(**dict(batch_size=4) | options) for row in rows.tolist()]
+
+
+@given(world_size=st.integers(1, 36), epoch=st.integers(0, 99), batch_size=st.integers(1, 40), start=st.integers(0, 9))
+def test_batches_give_every_row_once_and_resume_by_counting(store, world_size, epoch, batch_size, start):
+    shares = [rows_of(store, epoch=epoch, rank=rank, world_size=world_size) for rank in range(world_size)]
+    assert len({len(share) for share in shares}) == 1
+    given_out = sum(shares, [])
+    assert len(given_out) == len(set(given_out)) == 36 - 36 % world_size
+    options = dict(epoch=epoch, rank=world_size - 1, world_size=world_size, batch_size=batch_size)
+    assert rows_of(store, start=start, **options) == rows_of(store, **options)[start * batch_size:]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(store):
+    assert rows_of(store) == rows_of(store) != rows_of(store, epoch=1) != rows_of(store, seed=1)
+
+
+def test_batches_are_what_a_network_takes(store):
+    images, labels, row_ids = next(store.batches(16))
+    assert images.shape == (16, 3, 8, 8) and images.dtype == torch.uint8
+    assert labels.dtype == row_ids.dtype == torch.int64
+    assert from_uint8(images, (-1, 1)).min() >= -1
+
+
+def test_writing_into_a_batch_or_the_map_does_not_reach_the_file(store):
+    next(store.batches(36))[0].zero_()
+    store.images[0] = 7
+    assert PixelStore(store.folder).images[1:].max() > 0
+    assert PixelStore(store.folder).images[0].max() != 7
+
+
+@pytest.mark.parametrize("options", [dict(batch_size=0), dict(start=-1), dict(rank=1), dict(rank=-1)])
+def test_values_out_of_range_are_refused(store, options):
+    with refuses(BadValue, "rank"):
+        rows_of(store, **options)
+
+
+def test_broken_rows_are_listed_with_their_reasons_and_leave_no_hole(tmp_path):
+    good = [jpeg(np.full((9, 9, 3), level, np.uint8)) for level in range(5)]
+    write_art_file(tmp_path / "in/a.parquet", good[:2], [0, 1])
+    write_art_file(tmp_path / "in/b.parquet", [b"", good[2], good[3][:90], good[4]], [2, 3, 4, 5])
+    store = PixelStore.build(tmp_path / "in", tmp_path / "out", size=4, workers=1)
+    assert store.row_ids.tolist() == [0, 1, 3, 5] and store.labels.tolist() == [0, 1, 3, 5]
+    assert store.images[:, 0, 0, 0].tolist() == [0, 1, 2, 4]
+    assert store.manifest["rejected"].keys() == {"2", "4"} and store.manifest["rejected"]["2"] == "no bytes"
+
+
+def test_files_without_a_readable_painting_give_an_empty_store(tmp_path):
+    write_art_file(tmp_path / "in/a.parquet", [b"x", b"y"], [0, 1])
+    store = PixelStore.build(tmp_path / "in", tmp_path / "out", size=4, workers=1)
+    assert len(store) == 0 and rows_of(store) == []
+
+
+def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_path, monkeypatch):
+    calls, decode_part = [], pixel_store._Part.decode
+
+    def dies_at_the_third(part):
+        calls.append(part.file.path)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return decode_part(part)
+
+    monkeypatch.setattr(pixel_store._Part, "decode", dies_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        PixelStore.build(folder, tmp_path, size=8, workers=1)
+    with refuses(BadData, "no complete store", "build-wikiart"):
+        PixelStore(tmp_path)
+    finished = PixelStore.build(folder, tmp_path, size=8, workers=1)
+    assert len(calls) == 5 and calls[2] == calls[3]                       # the file in hand, and the one after it
+    assert finished.manifest["fingerprint"] == store.manifest["fingerprint"]
+    PixelStore.build(folder, tmp_path, size=8, workers=1)
+    assert len(calls) == 5
+
+
+def test_a_killed_build_leaves_whole_parts_and_goes_on(tmp_path, store):
+    folder, out = write_art_files(tmp_path / "in", ROWS), tmp_path / "out"
+    slow = ("import time; from t2i_helpers.data import pixel_store as p; d = p.decode\n"
+            "p.decode = lambda *a: (time.sleep(0.05), d(*a))[1]\n"
+            f"p.PixelStore.build({str(folder)!r}, {str(out)!r}, size=8, workers=1)")
+    building = subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.DEVNULL)
+    while not (out / "parts/00001.safetensors").exists():
+        assert building.poll() is None
+        time.sleep(0.01)
+    building.send_signal(signal.SIGKILL)
+    building.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("[0-9]*")}
+    kept = []
+    rmtree = shutil.rmtree
+    pixel_store.shutil.rmtree = lambda path: kept.extend((p.name, p.stat().st_mtime_ns) for p in path.glob("[0-9]*"))
+    try:
+        again = PixelStore.build(folder, out, size=8, workers=1)
+    finally:
+        pixel_store.shutil.rmtree = rmtree
+    assert before.items() <= dict(kept).items()                          # finished parts were not written again
+    assert again.manifest["fingerprint"] == store.manifest["fingerprint"]
+
+
+def test_a_part_of_another_version_of_its_file_is_made_again(folder, tmp_path):
+    changed = shutil.copytree(folder, tmp_path / "in")
+    parts = tmp_path / "out/parts"
+    files = find_art_files(changed)
+    stale = pixel_store._Part(files[0], 8, parts / "00000.safetensors")
+    stale.decode()
+    os.truncate(parts / "00000.safetensors", 300)
+    assert not stale.is_done()
+    stale.decode()
+    assert stale.is_done()
+    write_art_files(changed, (8,))
+    assert not pixel_store._Part(find_art_files(changed)[0], 8, stale.path).is_done()
+    assert not pixel_store._Part(files[0], 16, stale.path).is_done()
+
+
+def test_another_store_s_folder_is_refused(folder, store):
+    for files, size in ((folder, 16), (sorted(folder.iterdir())[:2], 8)):
+        with refuses(OutputError, str(store.folder), "other files or another size"):
+            PixelStore.build(files, store.folder, size=size)
+
+
+def test_a_full_disk_is_said_before_the_work_begins(folder, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    monkeypatch.setattr(pixel_store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with refuses(OutputError, "needs", "more room"):
+        PixelStore.build(folder, tmp_path / "out", size=8)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_store_is_refused(store, tmp_path):
+    copy = shutil.copytree(store.folder, tmp_path / "copy")
+    os.truncate(copy / "images.npy", 500)
+    with refuses(BadData, str(copy)):
+        PixelStore(copy)
+    (copy / "manifest.json").write_text(json.dumps({})[:1])
+    with refuses(BadData, str(copy)):
+        PixelStore(copy)
+
+
+def test_the_stream_runs_while_the_store_is_built(folder, tmp_path):
+    slow = ("import time; from t2i_helpers.data import pixel_store as p; d = p.decode\n"
+            "p.decode = lambda *a: (time.sleep(0.02), d(*a))[1]\n"
+            f"p.PixelStore.build({str(folder)!r}, {str(tmp_path)!r}, size=8, workers=1)")
+    building = subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.DEVNULL)
+    assert len(list(WikiArtStream(folder, size=8))) == 36
+    assert building.wait() == 0 and len(PixelStore(tmp_path)) == 36

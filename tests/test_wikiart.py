@@ -1,0 +1,275 @@
+import itertools
+import json
+import warnings
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import jpeg, refuses, write_art_files
+from torch.utils.data import DataLoader
+
+from t2i_helpers.data import wikiart
+from t2i_helpers.data.wikiart import WikiArtStream, mix
+from t2i_helpers.data.wikiart_files import STYLES, ArtFile, find_art_files, read_paintings, write_art_file
+from t2i_helpers.errors import BadData, BadValue, OutputError, SourceUnavailable
+
+ROWS = (7, 13, 5, 11)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_art_files(tmp_path_factory.mktemp("art"), ROWS)
+
+
+def stream_of(folder, **options):
+    return WikiArtStream(folder, **dict(size=8) | options)
+
+
+def row_ids(items):
+    return [row_id for _, _, row_id in items]
+
+
+def through_loader(stream, workers, batches=None):
+    """Row ids as the first `batches` of a DataLoader bring them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)                   # more workers than cores
+        loader = DataLoader(stream, 4, num_workers=workers)
+        return [row_ids.tolist() for _, _, row_ids in itertools.islice(loader, batches)]
+
+
+def test_images_styles_and_row_ids_belong_together(folder):
+    stored = {painting.row_id: painting for file in find_art_files(folder) for painting in read_paintings(file)}
+    for image, style, row_id in stream_of(folder):
+        assert image.shape == (3, 8, 8) and image.dtype == torch.uint8
+        assert abs(int(image.float().mean()) - 3 * row_id % 256) <= 2
+        assert style == stored[row_id].style
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 5])                      # five are more than there are files
+def test_every_row_comes_exactly_once_with_any_number_of_workers(folder, workers):
+    seen = sum(through_loader(stream_of(folder, epoch=3), workers), [])
+    assert sorted(seen) == list(range(sum(ROWS)))
+
+
+@given(world_size=st.integers(1, 9), epoch=st.integers(0, 50), seed=st.integers(0, 9))
+def test_ranks_share_an_epoch_evenly_and_leave_out_other_rows_each_time(folder, world_size, epoch, seed):
+    def left_out(epoch):
+        shares = [stream_of(folder, seed=seed, epoch=epoch, rank=rank, world_size=world_size).row_ids.tolist()
+                  for rank in range(world_size)]
+        assert len({len(share) for share in shares}) == 1
+        given_out = sum(shares, [])
+        assert len(given_out) == len(set(given_out))
+        return set(range(sum(ROWS))) - set(given_out)
+
+    now, then = left_out(epoch), left_out(epoch + 1)
+    assert len(now) == sum(ROWS) % world_size
+    if 2 * len(now) <= sum(ROWS):
+        assert not now & then
+
+
+def test_ranks_with_workers_share_no_row(folder):
+    given_out = sum((sum(through_loader(stream_of(folder, rank=rank, world_size=3), 2), []) for rank in range(3)), [])
+    assert sorted(given_out) == list(range(36))
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(folder):
+    orders = [row_ids(stream_of(folder, seed=seed, epoch=epoch)) for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 0)]]
+    assert orders[0] == orders[3]
+    assert orders[0] != orders[1] and orders[0] != orders[2] and orders[1] != orders[2]
+    assert through_loader(stream_of(folder), 2) == through_loader(stream_of(folder), 2)
+
+
+@settings(max_examples=6)
+@given(stops=st.lists(st.integers(0, 5), max_size=3), workers=st.lists(st.sampled_from([0, 1, 2, 3]), min_size=4))
+def test_a_stopped_epoch_goes_on_with_exactly_the_rows_not_seen(folder, stops, workers):
+    done, stream = [], stream_of(folder, epoch=2)
+    for batches, count in zip([*stops, None], workers):
+        for batch in through_loader(stream, count, batches):
+            stream.mark_seen(torch.tensor(batch))
+            done += batch
+        state = json.loads(json.dumps(stream.state_dict()))
+        stream = stream_of(folder)
+        stream.load_state_dict(state)
+        assert stream.epoch == 2 and len(stream) == sum(ROWS) - len(done)
+    assert sorted(done) == list(range(sum(ROWS)))
+
+
+def test_without_workers_what_was_given_out_counts_as_seen(folder):
+    stream = stream_of(folder)
+    first = [row_id for _, _, row_id in itertools.islice(stream, 10)]
+    stream.load_state_dict(stream.state_dict())
+    assert len(stream) == sum(ROWS) - 10
+    assert sorted(first + row_ids(stream)) == list(range(sum(ROWS)))
+    stream.load_state_dict(stream.state_dict())
+    assert len(stream) == 0 and row_ids(stream) == []
+
+
+def test_an_iteration_begins_the_epoch_again_unless_a_state_was_loaded(folder):
+    stream = stream_of(folder)
+    whole = row_ids(stream)
+    assert row_ids(itertools.islice(stream, 5)) == whole[:5]
+    assert row_ids(stream) == whole and len(stream) == len(whole)
+
+
+def test_states_of_other_files_seeds_and_ranks_are_refused(folder, tmp_path):
+    state = stream_of(folder).state_dict()
+    others = [stream_of(folder, seed=1), stream_of(folder, rank=1, world_size=2),
+              stream_of(write_art_files(tmp_path, (7, 13, 5, 10)))]
+    for other in others:
+        with refuses(BadValue, "same files"):
+            other.load_state_dict(state)
+    with refuses(BadValue, "row 99"):
+        stream_of(write_art_files(tmp_path, (100,)), rank=0, world_size=100).mark_seen(99)
+
+
+# WikiArt's paintings by style, in the order of STYLES, as public listings of huggan/wikiart count them
+COUNTS = (2782, 98, 110, 4334, 4240, 1615, 481, 2235, 1391, 6736, 934, 1343, 13060, 1279, 1337, 2405, 314, 2552, 513,
+          1483, 6450, 10733, 2089, 7019, 4528, 216, 1167)
+
+
+@pytest.fixture
+def wikiart_in_size(monkeypatch):
+    """A stream over 72 files that exist only as numbers, sorted by style; its row ids as they would come."""
+    total = sum(COUNTS)
+    ends = np.linspace(0, total, 73).astype(int)
+    files = [ArtFile("", int(a), int(b - a), 0, f"{a}", STYLES) for a, b in zip(ends, ends[1:])]
+    monkeypatch.setattr(wikiart, "find_art_files", lambda _: files)
+    styles = np.repeat(np.arange(27), COUNTS)
+    pixel = torch.zeros(3, 1, 1, dtype=torch.uint8)
+    monkeypatch.setattr(WikiArtStream, "_decoded", lambda _, rows: ((pixel, styles[row], int(row)) for row in rows))
+    return WikiArtStream("", size=1)
+
+
+def entropy(styles) -> float:
+    """Mean entropy of the styles of batches of 16, in bits."""
+    shares = [np.bincount(batch, minlength=27) / 16 for batch in styles[:len(styles) // 16 * 16].reshape(-1, 16)]
+    return float(np.mean([-(p[p > 0] * np.log2(p[p > 0])).sum() for p in shares]))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_batches_of_style_sorted_files_are_nearly_as_mixed_as_a_perfect_shuffle(wikiart_in_size, monkeypatch, workers):
+    from types import SimpleNamespace
+
+    styles = np.repeat(np.arange(27), COUNTS)
+    perfect = entropy(np.random.default_rng(0).permutation(styles))
+    assert perfect == pytest.approx(3.10, abs=0.01)
+    found = []
+    for worker in range(workers):
+        told = SimpleNamespace(id=worker, num_workers=workers)
+        monkeypatch.setattr(wikiart, "get_worker_info", lambda told=told: told)
+        found.append(entropy(np.array([style for _, style, _ in wikiart_in_size])))
+    assert min(found) >= 2.9
+
+
+def test_an_epoch_s_state_is_a_few_kilobytes(wikiart_in_size):
+    for _ in itertools.islice(wikiart_in_size, 40_000):
+        pass
+    assert len(json.dumps(wikiart_in_size.state_dict())) < 10_000
+
+
+def test_mixing_says_when_its_scratch_file_does_not_fit(monkeypatch):
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        seek = write = lambda self, _: 0
+
+    monkeypatch.setattr(wikiart.tempfile, "TemporaryFile", lambda **_: Full())
+    with refuses(OutputError, "TMPDIR"):
+        list(mix([(torch.zeros(3, 2, 2, dtype=torch.uint8), 0, 0)], 4, 2, np.random.default_rng(0)))
+
+
+def test_broken_rows_are_skipped_counted_and_named(tmp_path, capsys):
+    good = jpeg(np.zeros((9, 9, 3), np.uint8))
+    write_art_file(tmp_path / "a.parquet", [good, good], [0, 1])
+    write_art_file(tmp_path / "b.parquet", [good, good[:80], None, b"no picture", good], [0, 1, 2, 3, 4])
+    stream = stream_of(tmp_path)
+    assert sorted(row_ids(stream)) == [0, 1, 2, 6]
+    assert sorted(stream.rejected) == [3, 4, 5] and stream.rejected[4] == "no bytes"
+    assert "3 of 7 paintings" in capsys.readouterr().err
+
+
+def test_files_are_read_over_fsspec_as_from_disk(folder):
+    memory = fsspec.filesystem("memory")
+    for file in folder.iterdir():
+        memory.pipe(f"/art/{file.name}", file.read_bytes())
+    try:
+        remote = stream_of("memory://art")
+        assert row_ids(remote) == row_ids(stream_of(folder))
+        assert row_ids(stream_of(f"file://{folder}")) == row_ids(remote)
+    finally:
+        memory.rm("/art", recursive=True)
+
+
+def test_files_can_be_listed_one_by_one_and_in_another_order(folder):
+    files = sorted(folder.iterdir())
+    assert [file.first_row for file in find_art_files([files[1], files[0]])] == [0, 13]
+    assert [file.rows for file in find_art_files(files[2])] == [5]
+
+
+@pytest.mark.parametrize("source", ["/nowhere", "memory://nowhere"])
+def test_no_files_is_said(source, tmp_path):
+    with refuses(SourceUnavailable, source):
+        find_art_files(source)
+
+
+def rewritten(folder, change):
+    """The path of a Parquet file whose table `change` has mended or broken."""
+    path = write_art_files(folder, (6,)) / "train-00000.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    return path
+
+
+def with_styles(table, labels):
+    return table.set_column(3, table.schema.field("style"), pa.array(labels, pa.int64()))
+
+
+def with_names(table, names):
+    told = json.loads(table.schema.metadata[b"huggingface"])
+    told["info"]["features"]["style"]["names"] = names
+    return table.replace_schema_metadata({"huggingface": json.dumps(told)})
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda table: table.drop_columns("image"), ("column 'image'",)),
+    (lambda table: table.drop_columns("style"), ("column 'style'",)),
+    (lambda table: table.replace_schema_metadata({}), ("labels mean",)),
+    (lambda table: with_styles(table, [0, 1, 2, 27, 4, 5]), ("row 3", "27")),
+    (lambda table: with_styles(table, [0, 1, 2, 3, -1, 5]), ("row 4", "-1")),
+    (lambda table: with_styles(table, [0, None, 2, 3, 4, 5]), ("row 1", "None")),
+    (lambda table: with_styles(with_names(table, ["Cubism", "Vorticism"]), [0, 0, 1, 0, 0, 0]), ("row 2", "Vorticism")),
+])
+def test_files_of_another_schema_are_refused_by_name_and_row(tmp_path, change, words):
+    path = rewritten(tmp_path, change)
+    with refuses(BadData, str(path), *words):
+        list(stream_of(path))
+
+
+def test_labels_follow_the_file_s_own_names(tmp_path):
+    path = rewritten(tmp_path, lambda table: with_styles(with_names(table, ["Ukiyo_e", "Cubism"]), [0, 1, 0, 1, 0, 1]))
+    assert {STYLES[style] for _, style, _ in stream_of(path)} == {"Ukiyo e", "Cubism"}
+
+
+def test_a_file_cut_short_and_a_damaged_page_are_named(folder, tmp_path):
+    whole = (folder / "train-00001.parquet").read_bytes()
+    path = tmp_path / "cut.parquet"
+    path.write_bytes(whole[:-400])
+    with refuses(BadData, str(path), "fetch the file again"):
+        find_art_files(path)
+    path.write_bytes(whole[:8] + bytes(2000) + whole[2008:])
+    with refuses(BadData, str(path), "after row 0"):
+        list(stream_of(path))
+
+
+@pytest.mark.parametrize("options", [dict(size=0), dict(reservoir=0), dict(rank=2, world_size=2), dict(rank=-1)])
+def test_values_out_of_range_are_refused(folder, options):
+    with refuses(BadValue, "ranks"):
+        stream_of(folder, **options)

@@ -1,4 +1,4 @@
-# Two commands do everything:
+# Two commands do everything (make install does the first step of both):
 #   make report    install, run the notebooks, export their figures
 #   make test      install, unit tests, then the notebooks again at smoke size
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -6,7 +6,9 @@ BIN := .venv/bin
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: report test figures clean
+.PHONY: install report test figures clean
+
+install: .venv/installed
 
 report: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace --timeout=-1 $(NOTEBOOKS)

@@ -230,8 +230,8 @@ export(mnist.denoising(pipes, steps), SIZE)
 #
 # > **Count:** how many of these would you read as the digit above them?
 #
-# Be fair to the thesis here. At `demo` and `smoke` size both checkpoints saw 96,000 digits, one and a half epochs on two
-# CPU cores; the thesis trained for twenty. The empty and grey squares are an $\epsilon$-prediction that has not learnt the
+# Be fair to the thesis here. At `demo` and `smoke` size both checkpoints saw 96,000 digits, one and a half epochs on one
+# or two CPU cores; the thesis trained for twenty. The empty and grey squares are an $\epsilon$-prediction that has not learnt the
 # brightness yet (1.5), and drawing them with the thesis's 50 steps does not mend that. The `full` run is the comparison
 # with the thesis's own figures; this one shows what the same small effort buys with each recipe.
 
@@ -258,8 +258,9 @@ export(mnist.guided_digits(pipes, steps), SIZE)
 #
 # The thesis's Figure 5 asks for ∅ *with* $w=5$. But then $\epsilon_c=\epsilon_\varnothing$, the difference is zero and
 # $w$ has no effect at all: this is simply what each model believes about ∅. `improved` saw ∅ in a tenth of its
-# training and draws digits of any kind. `thesis` never saw it; what you see is what a network does with an input it
-# was never trained on.
+# training and draws digits of any kind, mixed with strokes that are no digit: there is no caption to settle which one.
+# `thesis` never saw it, so this is what a network does with an input it was never trained on. (Its grey and black
+# squares are no part of that: they are the untrained brightness of 1.7.)
 
 # %%
 export(mnist.empty_prompts(pipes, steps), SIZE)
@@ -294,6 +295,14 @@ export(mnist.guidance_sweep(pipes, steps), SIZE)
 # classifier's features how far the images are, as a set, from real digits (smaller is better; notebook 02 says what
 # that distance is worth). It was measured by `t2i evaluate mnist` and is read from the checkpoints' folders. The last
 # row is what real digits score.
+#
+# > **Read the `thesis` columns from top to bottom.** Guidance *helps* it, although it pushes away from an ∅ that was never
+# > trained. Is that a contradiction of reason 1?
+#
+# No: the difference $\epsilon_c-\epsilon_\varnothing$ still points from "some input" to "this caption", so a larger $w$
+# makes the caption count for more, and much of the wrong brightness is common to both and stays. What the untrained ∅
+# costs is seen beside `improved`, which needs only $w=2$ to be right nearly always. Mind the intervals, too: with as few
+# images as stand under the table, distances are rough, and far ones are roughest.
 
 # %%
 from t2i_helpers.reporting.evaluations import measured

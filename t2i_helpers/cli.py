@@ -1,196 +1,15 @@
-"""The front door: `t2i COMMAND`. It reads arguments and prints; the work is done in the rooms.
-
-Heavy libraries are imported inside the commands, so that `t2i --help` answers at once.
-"""
+"""The front door: `t2i COMMAND`. It parses arguments and turns errors into one line; see commands.py."""
 
 import contextlib
-import dataclasses
 import functools
 import io
-import json as json_module
 import re
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import tyro
 
-from . import presets
-from .errors import BadCheckpoint, BadValue, OutputError, T2IError, UnknownName
-from .paths import RUNS, check_writable
-
-Dataset = Annotated[str, tyro.conf.Positional]
-
-
-def doctor(json: bool = False) -> None:
-    """Say what is here: device, versions, data and model sources, and what would run.
-
-    Args:
-        json: print JSON.
-    """
-    from .doctor import report
-
-    found = report()
-    print(json_module.dumps(found, indent=2) if json else _as_lines(found))
-
-
-def train(
-    dataset: Dataset,
-    /,
-    variant: str = "improved",
-    size: str = "demo",
-    out: Path | None = None,
-    max_steps: int | None = None,
-    source: str | None = None,
-    encoder: str | None = None,
-    seed: int | None = None,
-) -> None:
-    """Train a model; the same command again resumes. Ctrl-C leaves a usable checkpoint.
-
-    Args:
-        dataset: mnist or cifar10 (wikiart has presets, but no reader yet).
-        variant: thesis or improved.
-        size: full, demo or smoke.
-        out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE].
-        max_steps: stop after so many steps in all.
-        source: hub, embedded (mnist) or procedural (cifar10), instead of the size's data source.
-        encoder: clip, minilm, bert or a local folder, instead of the size's text encoder.
-        seed: instead of the thesis's 422.
-    """
-    preset = presets.get(dataset, variant, size)
-    changes = {"data_source": source, "text_encoder": encoder, "seed": seed}
-    preset = dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
-    from .training import train as run_training
-
-    run = run_training(preset, out or RUNS / f"{dataset}-{variant}-{size}", max_steps=max_steps)
-    print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
-
-
-def sample(
-    dataset: Dataset,
-    /,
-    prompt: tuple[str, ...] = (),
-    out: Path | None = None,
-    checkpoint: Path | None = None,
-    w: tuple[float, ...] = (2.0,),
-    steps: int | None = None,
-    scheduler: str | None = None,
-    seed: int | None = None,
-) -> None:
-    """Draw a picture of prompts (rows) against guidance scales (columns); a row starts from one noise image.
-
-    Args:
-        dataset: mnist, cifar10 or wikiart.
-        prompt: one or more texts, such as "A handwritten digit 5".
-        out: the PNG to write.
-        checkpoint: a checkpoint folder [the shipped `improved` one].
-        w: guidance scales of eps_null + w (eps_cond - eps_null).
-        steps: sampling steps, 1 to 1000.
-        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
-        seed: of the first prompt's noise; the next prompts count on from it.
-    """
-    if out is None or out.suffix.lower() != ".png":
-        raise OutputError(f"--out {out}: name a file that ends in .png")
-    if not prompt:
-        raise BadValue('no prompt: give --prompt with at least one text, such as "A handwritten digit 5"')
-    if not w:
-        raise BadValue("no guidance scale: give --w with at least one number")
-    pipe = _pipeline(dataset, checkpoint)
-    check_writable(out)
-    import torch
-    from torchvision.utils import make_grid, save_image
-
-    from .paths import atomic_write
-
-    first = pipe.preset.seed if seed is None else seed
-    seeds = range(first, first + len(prompt))
-    columns = [pipe(list(prompt), w=scale, steps=steps, scheduler=scheduler, seeds=seeds).images for scale in w]
-    grid = make_grid(torch.stack(columns, 1).flatten(0, 1).cpu(), nrow=len(w), padding=2, pad_value=1.0)
-    with atomic_write(out) as temporary:
-        save_image(grid, temporary)
-    print(f"{len(prompt) * len(w)} images in {out}; text: {pipe.encoder_in_words}")
-
-
-def evaluate(
-    dataset: Dataset,
-    /,
-    checkpoint: Path | None = None,
-    w: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0),
-    samples: int = 200,
-    steps: int | None = None,
-    scheduler: str | None = None,
-    also: tuple[str, ...] = (),
-    inception_weights: Path | None = None,
-    reference: Path | None = None,
-    json: Path | None = None,
-) -> None:
-    """Measure quality and adherence to prompts at each guidance scale, beside real images at the same count.
-
-    The images are kept under data/samples: the same command again measures them without drawing, and an interrupted
-    one goes on where it stopped.
-
-    Args:
-        dataset: mnist or cifar10.
-        checkpoint: a checkpoint folder [the shipped `improved` one].
-        w: guidance scales.
-        samples: images a scale.
-        steps: sampling steps, 1 to 1000.
-        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
-        also: judges whose weights must be fetched, any of inception (FID), imagenet (the thesis's ResNet-18), clip.
-        inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.
-        reference: a safetensors file of real images' Inception features, instead of the test set.
-        json: also write the table to this file.
-    """
-    pipe = _pipeline(dataset, checkpoint)
-    if json is not None:
-        check_writable(json)
-    from .evaluation import evaluate as run_evaluation
-    from .provenance import write_json
-
-    found = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, also=also,
-                           inception_weights=inception_weights, reference=reference)
-    for row in found["rows"]:
-        print("\n".join(_row_lines(row)))
-    if json is not None:
-        write_json(json, found)
-
-
-def bench(what: Dataset = "sample", /, json: Path | None = None) -> None:
-    """Measure the speed of this machine.
-
-    Args:
-        what: sample, the U-Net's forward pass at several batch sizes.
-        json: also write the rows to this file.
-    """
-    from .evaluation.bench import BENCHES
-    from .provenance import best_device, record, write_json
-
-    if what not in BENCHES:
-        raise UnknownName("benchmark", what, BENCHES)
-    if json is not None:
-        check_writable(json)
-    rows = BENCHES[what]()
-    for row in rows:
-        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-    if json is not None:
-        write_json(json, record(best_device(), rows=rows))
-
-
-def figures(size: str = "demo") -> None:
-    """Draw every figure and table of the report again from the shipped checkpoints, into figures/ and report/.
-
-    Args:
-        size: demo or full (50 sampling steps, images from the hub); smoke draws into build/ instead.
-    """
-    presets.get("mnist", "improved", size)
-    from .reporting.everything import draw_everything
-
-    for shown in draw_everything(size):
-        print(shown)
-
-
-COMMANDS = {command.__name__: command for command in (doctor, train, sample, evaluate, bench, figures)}
-
+from .commands import COMMANDS
+from .errors import BadValue, T2IError
 
 ABOUT = "Text-to-image diffusion with classifier-free guidance: train, sample, measure, draw the figures."
 
@@ -209,49 +28,31 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parse(arguments):
     """The command with its arguments, still to be called; tyro's boxes are brought down to one line."""
-    later = {name: functools.wraps(command)(functools.partial(functools.partial, command))
-             for name, command in COMMANDS.items()}
+    later = {name: _later(command) for name, command in COMMANDS.items()}
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(later, prog="t2i", args=arguments, description=ABOUT)
     except SystemExit as stop:
         if stop.code:
-            words = " ".join(re.sub(r"[─━│╭╮╰╯]+", " ", said.getvalue()).split())
-            raise BadValue(re.split(r" Argument helptext| For full helptext", words)[0] + "; see t2i --help") from None
+            raise BadValue(_in_one_line(said.getvalue())) from None
         raise
 
 
-def _pipeline(dataset, checkpoint):
-    """The pipeline of `checkpoint`, which must draw `dataset`."""
-    presets.get(dataset)
-    from .models import load_pipeline
-
-    pipe = load_pipeline(str(checkpoint or dataset))
-    if pipe.preset.dataset != dataset:
-        raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not on {dataset}: name another "
-                            f"--checkpoint, or sample {pipe.preset.dataset}")
-    return pipe
+def _in_one_line(box: str) -> str:
+    """The first thing that tyro says in a box of complaints, and where help is."""
+    _, *lines = [line.strip("─━│╭╮╰╯ ") for line in box.splitlines()]                # the first is the box's title
+    words = re.split(r" Argument helptext| For full helptext", " ".join(" ".join(lines).split()))[0]
+    words = re.sub(r"(Perhaps you meant: --[\w-]+).*", r"\1", words)
+    command = re.search(r"\bin (t2i \w+) --help|For full helptext, run (t2i \w+) --help", box)
+    return f"{words.rstrip('.')}; see {next(filter(None, command.groups())) if command else 't2i'} --help"
 
 
-def _row_lines(row):
-    """A table row as text: each metric with its interval, and that of real images beside it."""
-    yield f"w = {row['w']:g}, n = {row['n']}"
-    metrics = row | {f"{judge} {name}": metric for judge, found in row.items() if isinstance(found, dict)
-                     for name, metric in found.items()}
-    for name, metric in metrics.items():
-        if isinstance(metric, dict) and isinstance(metric.get("real"), dict):
-            mine, real = (f"{m['value']:9.4f}  [{m['interval'][0]:.4f}, {m['interval'][1]:.4f}]"
-                          for m in (metric, metric["real"]))
-            yield f"  {name.replace('_', ' '):28} {mine:34} real {real}"
+def _later(command):
+    """`command` with its signature and help, that gives back the call in place of making it."""
 
+    @functools.wraps(command)
+    def bound(*arguments, **options):
+        return functools.partial(command, *arguments, **options)
 
-def _as_lines(found, indent="") -> str:
-    lines = []
-    for name, value in found.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{name}:", _as_lines(value, indent + "  ")]
-        else:
-            shown = ", ".join(value) if isinstance(value, list) else value
-            lines.append(f"{indent}{name}: {'not found' if shown in ('', None) else shown}")
-    return "\n".join(lines)
+    return bound

@@ -4,9 +4,9 @@ import os
 import shutil
 
 import torch
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import try_to_load_from_cache
 
-from . import presets
+from . import hub, presets
 from .data.images import HUB, OFFLINE
 from .models.text import ENCODERS, encoder_location
 from .paths import CHECKPOINTS, mirror
@@ -15,39 +15,30 @@ from .provenance import best_device, device_name, git_state, versions
 
 def report() -> dict:
     """The state of this machine as JSON."""
-    hub = _hub_reachable()
+    hub_there = hub.reachable()
     return {
         **git_state(),
         "device": device_name(best_device()),
         "versions": versions(),
-        "hub": "reachable" if hub else "not reachable",
+        "hub": "reachable" if hub_there else "not reachable",
         "mirror": "T2I_MIRROR is set" if os.environ.get("T2I_MIRROR") else "T2I_MIRROR is not set",
-        "data": {dataset: _dataset_sources(dataset, hub) for dataset in presets.DATASETS},
-        "text_encoders": {name: _encoder_source(name, hub) for name in ENCODERS},
+        "data": {dataset: _dataset_sources(dataset, hub_there) for dataset in presets.DATASETS},
+        "text_encoders": {name: _encoder_source(name, hub_there) for name in ENCODERS},
         "checkpoints": sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_index.json")),
+        "classifiers": sorted(path.name for path in CHECKPOINTS.glob("classifier-*")),
         "latex": bool(shutil.which("latexmk")),
-        "sizes_that_run": ["smoke", "demo", *(["full"] if _full_runs(hub) else [])],
+        "sizes_that_run": ["smoke", "demo", *(["full"] if _full_runs(hub_there) else [])],
     }
 
 
-def _hub_reachable() -> bool:
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        get_hf_file_metadata(hf_hub_url("openai/clip-vit-base-patch32", "config.json"), timeout=3)
-    except Exception:        # offline shows as any of a dozen types, and all of them mean no
-        return False
-    return True
-
-
-def _dataset_sources(dataset, hub) -> list[str]:
+def _dataset_sources(dataset, hub_there) -> list[str]:
     if dataset not in HUB:
         return []
     name = HUB[dataset].name
-    return [*(["mirror"] if mirror("datasets", name) else []), *(["hub"] if hub else []), OFFLINE[dataset].kind]
+    return [*(["mirror"] if mirror("datasets", name) else []), *(["hub"] if hub_there else []), OFFLINE[dataset].kind]
 
 
-def _encoder_source(name, hub) -> str | None:
+def _encoder_source(name, hub_there) -> str | None:
     repository = ENCODERS[name][0]
     if repository is None:
         return "packaged"
@@ -55,9 +46,9 @@ def _encoder_source(name, hub) -> str | None:
         return "mirror"
     if try_to_load_from_cache(repository, "model.safetensors"):
         return "cache"
-    return "hub" if hub else None
+    return "hub" if hub_there else None
 
 
-def _full_runs(hub) -> bool:
-    images = all({"mirror", "hub"} & set(_dataset_sources(dataset, hub)) for dataset in HUB)
-    return torch.cuda.is_available() and bool(_encoder_source("clip", hub)) and images
+def _full_runs(hub_there) -> bool:
+    images = all({"mirror", "hub"} & set(_dataset_sources(dataset, hub_there)) for dataset in HUB)
+    return torch.cuda.is_available() and bool(_encoder_source("clip", hub_there)) and images

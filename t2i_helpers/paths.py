@@ -40,9 +40,12 @@ def atomic_write(path):
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")   # keeps the suffix: writers choose by it
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            raise OSError(f"{path.parent} is a file, not a folder")
         if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
+            raise OSError(f"{path} is a folder")
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())         # else a crash may leave the new name with none of the content

@@ -5,9 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from support import write_art_files
 
 from t2i_helpers import presets
 from t2i_helpers.cli import main
+from t2i_helpers.data import PixelStore
+from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.models import CaptionPipeline
 from t2i_helpers.training import train
 
@@ -37,7 +40,7 @@ def test_sample_writes_prompts_by_scales(capsys, checkpoint, tmp_path):
     status, printed, _ = run(capsys, "sample", "mnist", "--checkpoint", checkpoint, "--prompt", DIGIT, "seven",
                              "--w", 0, 1, 2, "--steps", 2, "--seed", 3, "--out", out)
     assert status == 0
-    assert Image.open(out).size == (3 * 30 + 2, 2 * 30 + 2)       # 28 pixels and a margin of 2 each
+    assert Image.open(out).size == (3 * 116 + 4, 2 * 116 + 4)     # 4 x 28 pixels and a margin of 4 each
     assert "6 images" in printed and "MiniLM" in printed
 
 
@@ -103,6 +106,14 @@ MISTAKES = {
     "more steps than T": (("sample", "mnist", "--steps", "1001"), ("1001", "1000")),
     "w is not finite": (("sample", "mnist", "--w", "nan"), ("nan", "finite")),
     "w is infinite": (("sample", "mnist", "--w", "1", "inf"), ("inf", "finite")),
+    "w is beyond all use": (("sample", "mnist", "--w", "1e30"), ("1e+30", "1000")),
+    "w is no number": (("sample", "mnist", "--w", "two"), ("--w", "two", "--help")),
+    "misspelt option": (("sample", "mnist", "--stepz", "2"), ("--stepz", "meant: --steps;", "t2i sample --help")),
+    "no kind of data": (("data", "wikiart"), ("wikiart", "build-wikiart")),
+    "no source": (("data", "build-wikiart", "--out", "x"), ("--source",)),
+    "no paintings": (("data", "build-wikiart", "--source", "nowhere", "--out", "x"), ("nowhere", "Parquet")),
+    "no place for a mirror": (("data", "mirror"), ("--to",)),
+    "no hub to copy": (("data", "mirror", "--to", "x"), ("hub", "internet")),
     "prompt too long": (("sample", "mnist", "--prompt", "a very long sentence about one digit"), ("digit", "tokens")),
     "checkpoint missing": (("sample", "mnist", "--checkpoint", "nowhere"), ("nowhere", "train")),
     "other dataset": (("sample", "cifar10"), ("mnist", "cifar10")),
@@ -207,3 +218,20 @@ def test_help_and_import_load_no_heavy_library():
     code = ("import sys, t2i_helpers, t2i_helpers.cli; "
             "print([m for m in ('torch', 'diffusers', 'transformers', 'matplotlib') if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_help_tells_what_each_command_does(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert not stop.value.code and "Draw a picture of prompts" in said and "partial" not in said
+
+
+def test_build_wikiart_makes_a_store_and_tells_what_it_rejected(capsys, tmp_path):
+    write_art_files(tmp_path / "in", (3,))
+    write_art_file(tmp_path / "in/z.parquet", [b"no picture"], [0])
+    arguments = ("data", "build-wikiart", "--source", tmp_path / "in", "--out", tmp_path / "out", "--workers", 1)
+    for _ in range(2):
+        status, said, _ = run(capsys, *arguments, "--size", 8)
+        assert status == 0 and "3 paintings" in said and "1 rejected, such as row 3: cannot identify" in said
+    assert len(PixelStore(tmp_path / "out")) == 3

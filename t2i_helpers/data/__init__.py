@@ -2,6 +2,9 @@
 
 from .captions import CLASS_NAMES, captions
 from .images import LabelledImages, load_images
+from .pixel_store import PixelStore
 from .pixels import from_uint8, to_uint8, to_unit
+from .wikiart import WikiArtStream
 
-__all__ = ["CLASS_NAMES", "LabelledImages", "captions", "from_uint8", "load_images", "to_uint8", "to_unit"]
+__all__ = ["CLASS_NAMES", "LabelledImages", "PixelStore", "WikiArtStream", "captions", "from_uint8", "load_images",
+           "to_uint8", "to_unit"]

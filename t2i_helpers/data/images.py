@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .. import hub
 from ..errors import BadValue, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
 from .captions import CLASS_NAMES, captions
@@ -114,6 +115,8 @@ def _read_hub(dataset, folder, split):
     import datasets
 
     name, column = HUB[dataset]
+    if not folder:
+        hub.give_up_at_once_if_unreachable()
     try:
         if folder:
             files = sorted(str(file) for file in folder.rglob(f"{split}-*.parquet"))

@@ -4,7 +4,6 @@ Everywhere in this package w is the scale in  eps~ = eps_null + w (eps_cond - ep
 w = 1 conditional. Ho & Salimans (2022, arXiv:2207.12598) write (1 + w') eps_cond - w' eps_null, so w = 1 + w'.
 """
 
-import math
 
 from diffusers.guiders import ClassifierFreeGuidance
 from diffusers.utils import logging
@@ -40,18 +39,19 @@ def _cfg_original(w: float) -> CFG:
     return CFG(guidance_scale=1 + w)
 
 
+LARGEST_W = 1000          # far beyond the thesis's 100, and far below what overflows
 GUIDERS = {"cfg": _cfg, "cfg-original": _cfg_original}
 
 
 def make_guider(name: str, w: float, **parameters):
     """The guider `name` (one of GUIDERS) with scale `w` and its own `parameters`.
 
-    Raises UnknownName for another name, BadValue where `w` is not finite or a parameter does not exist.
+    Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W or a parameter does not exist.
     """
     if name not in GUIDERS:
         raise UnknownName("guider", name, GUIDERS)
-    if not math.isfinite(w):
-        raise BadValue(f"w = {w}: the guidance scale must be a finite number, such as 2")
+    if not abs(w) <= LARGEST_W:
+        raise BadValue(f"w = {w}: the guidance scale must be a finite number within ±{LARGEST_W}, such as 2")
     try:
         return GUIDERS[name](w, **parameters)
     except TypeError as error:

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from .. import hub
 from ..data import from_uint8
 from ..errors import BadValue, SourceUnavailable, one_line
 from ..paths import DATA, atomic_write, mirror
@@ -114,6 +115,8 @@ def load_untrained_head(device="cpu"):
 
     try:
         folder = mirror("models", IMAGENET)
+        if not folder:
+            hub.give_up_at_once_if_unreachable()
         path = folder / "model.safetensors" if folder else hf_hub_download(IMAGENET, "model.safetensors")
         network = resnet18()
         network.load_state_dict(load_file(path))
@@ -134,10 +137,12 @@ def load_clip_score(device="cpu"):
     2021). Raises SourceUnavailable where CLIP's whole weights are neither in the mirror nor on the hub."""
     from transformers import CLIPModel, CLIPProcessor
 
-    from ..models.text import encoder_location
+    from ..models.text import ENCODERS, encoder_location
 
     try:
         where = encoder_location("clip")
+        if where == ENCODERS["clip"][0]:
+            hub.give_up_at_once_if_unreachable()
         model, found = CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True)
         processor = CLIPProcessor.from_pretrained(where)
         if found["missing_keys"]:                               # transformers draws what is missing at random

@@ -22,7 +22,6 @@ from ..presets import preset_hash
 from ..provenance import record, write_json
 
 PART = 250                      # images a file
-DRAWN_WITH = ("git_commit", "git_dirty", "device")
 
 
 class SampleStore:
@@ -39,7 +38,8 @@ class SampleStore:
         """What was drawn, with what."""
         try:
             facts = json.loads((self.folder / "samples.json").read_text())
-            first, last = facts["first_and_last_seed"]
+            if len(facts["first_and_last_seed"]) != 2:
+                raise ValueError("it does not tell its seeds")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
         return facts
@@ -49,7 +49,7 @@ class SampleStore:
         found = []
         for path in self.parts:
             with safe_open(path, "pt") as file:
-                told = {name: file.metadata().get(name) for name in DRAWN_WITH}
+                told = json.loads(file.metadata()["drawn_with"])
             if told not in found:
                 found.append(told)
         return found
@@ -107,20 +107,20 @@ def draw_samples(
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     missing = [first for first, path in paths.items() if not path.exists()]
     write_json(store.folder / "samples.json", facts)
+    made = record(pipe.device)
+    drawn_with = json.dumps({name: made[name] for name in ("git_commit", "git_dirty", "device")})
     for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
-        _draw_part(pipe, paths[first], range(first, min(first + PART, n)), facts)
+        _draw_part(pipe, paths[first], range(first, min(first + PART, n)), facts, drawn_with)
     return store
 
 
-def _draw_part(pipe, path, seeds, facts):
+def _draw_part(pipe, path, seeds, facts, drawn_with):
     labels = torch.tensor(list(seeds)) % len(facts["captions"])
     drawn = pipe([facts["captions"][label] for label in labels], seeds=seeds, steps=facts["steps"],
                  scheduler=facts["scheduler"], guider=make_guider(facts["guider"], facts["w"]))
     if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
         raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {facts['w']:g}, nothing of them was kept: use "
                        "another checkpoint or a smaller w")
-    made = record(pipe.device)
-    told = {name: str(made[name]) for name in DRAWN_WITH}
     with atomic_write(path) as temporary:
         save_file({"images": to_uint8(drawn.images).cpu(), "labels": labels}, temporary,
-                  metadata={"forward_passes": str(drawn.forward_passes), **told})
+                  metadata={"forward_passes": str(drawn.forward_passes), "drawn_with": drawn_with})

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .. import hub
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
 
@@ -59,6 +61,7 @@ class TextEncoder:
         tokens = self.tokenizer(prompt).input_ids
         if len(tokens) > max_length:
             lost = self.tokenizer.decode(tokens[max_length - 1:-1])     # the end token takes the last place
+            prompt, lost = (textwrap.shorten(text, 60, placeholder=" ...") for text in (prompt, lost))
             raise PromptTooLong(f"{prompt!r} needs {len(tokens)} tokens and {max_length} fit: {lost!r} would be lost; "
                                 "shorten it, or train with a larger max_length")
 
@@ -78,6 +81,8 @@ def _load(name) -> TextEncoder:
 
     transformers.utils.logging.disable_progress_bar()
     where = encoder_location(name)
+    if where == ENCODERS.get(name, (None,))[0]:
+        hub.give_up_at_once_if_unreachable()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where)
         config = transformers.AutoConfig.from_pretrained(where)

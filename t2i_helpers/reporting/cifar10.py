@@ -72,8 +72,9 @@ def tradeoff(evaluations):
     for variant, found in evaluations.items():
         points = [(row["classifier"]["frechet"]["value"], row["accuracy"]["value"], row["w"]) for row in found["rows"]]
         axis.plot(*list(zip(*points))[:2], "o-", markersize=4, color=COLOURS[variant], label=variant)
+        above = variant == "improved"                      # its curve lies over the other's
         for x, y, w in points:
-            axis.annotate(f"w = {w:g}", (x, y), textcoords="offset points", xytext=(5, 4), fontsize=7)
+            axis.annotate(f"w = {w:g}", (x, y), textcoords="offset points", xytext=(4, 4 if above else -9), fontsize=7)
     row = next(iter(evaluations.values()))["rows"][0]
     axis.plot(row["classifier"]["frechet"]["real"]["value"], row["accuracy"]["real"]["value"], "*", markersize=10,
               color=GREY, label="real images")
@@ -97,11 +98,12 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
             axis.set_title(f"{variant}, w = {w:g}", fontsize=8)
             axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6)
             axis.set_yticks(range(len(labels)), labels, fontsize=6)
+            axis.tick_params(length=0)
         line[0].set_ylabel("asked for")
     for axis in axes[-1]:
         axis.set_xlabel("seen")
     figure.colorbar(shown, ax=axes, shrink=0.6, label="share of the row")
-    footnote(figure, note_of(evaluations))
+    footnote(figure, note_of(evaluations, distances=False))
     return figure, facts_of(evaluations) | {"w": list(scales)}
 
 

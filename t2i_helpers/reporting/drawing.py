@@ -13,7 +13,7 @@ STYLE = {
     "figure.dpi": 90, "savefig.dpi": 220, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "legend.frameon": False, "pdf.fonttype": 42, "image.interpolation": "nearest",
-    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.07,
 }
 plt.rcParams.update(STYLE)              # matplotlib reads it at every call that adds text, so it holds from here on
 
@@ -38,6 +38,17 @@ def image_grid(axis, images: torch.Tensor, row_labels=(), column_labels=(), titl
     axis.set_yticks([pad + height / 2 + i * (height + pad) for i in range(len(row_labels))], row_labels)
     if title:
         axis.set_title(title)
+
+
+def fit_height(figure: Figure) -> None:
+    """Take away the height that pictures, whose aspect is fixed, leave empty."""
+    figure.draw_without_rendering()
+    slack = {}                                            # by row of axes, as a share of the height
+    for axis in figure.axes:
+        row = axis.get_subplotspec().rowspan.start
+        empty = axis.get_position(original=True).height - axis.get_position().height
+        slack[row] = min(slack.get(row, 1.0), empty)
+    figure.set_figheight(figure.get_figheight() * (1 - sum(slack.values())))
 
 
 def footnote(figure: Figure, text: str) -> None:

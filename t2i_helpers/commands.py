@@ -181,10 +181,12 @@ def bench(
         found = {"rows": bench_sample()}
     else:
         from .evaluation.bench_loader import bench_loader
+        from .reporting.tables import export_table
         from .reporting.wikiart import loader_table
 
         found = bench_loader(files, rows, seconds)
-        print(loader_table(found).write())
+        table = export_table(loader_table(found), "demo")
+        print(f"written: {table.name}.tex and .json in report/generated")
     for row in found["rows"]:
         print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value
                         for name, value in row.items()))

@@ -159,8 +159,8 @@ def test_a_classifier_that_cannot_be_read_is_refused_with_the_command_that_makes
 
 
 def test_a_dataset_without_a_classifier_is_refused():
-    with refuses(UnknownName, "'wikiart'", "mnist", "cifar10"):
-        load_classifier("wikiart")
+    with refuses(UnknownName, "'imagenet'", "mnist", "cifar10"):
+        load_classifier("imagenet")
 
 
 def test_a_classifier_is_saved_in_half_precision_and_computes_in_float32(folder):

@@ -73,7 +73,7 @@ def test_images_are_decoded_once(empty_data_folder, monkeypatch):
     (dict(data_source="disk"), "train", UnknownName, ("disk", "hub, embedded")),
     (dict(dataset="cifar10"), "train", UnknownName, ("embedded", "hub, procedural")),
     (dict(resolution=32), "train", BadValue, ("(1, 28, 28)", "(1, 32, 32)")),
-    (dict(dataset="wikiart", data_source="hub"), "train", SourceUnavailable, ("wikiart", "mnist")),
+    (dict(dataset="wikiart", data_source="hub"), "train", SourceUnavailable, ("huggan/wikiart", "--source procedural")),
 ])
 def test_what_is_not_there_is_refused(changes, split, error, words):
     with refuses(error, *words):

@@ -110,38 +110,42 @@ OFFLINE = {
 }
 
 
-def _load_wikiart(preset, split):
-    """From a store of decoded paintings, built when it is first asked for; the images stay on disk, mapped."""
-    name = HUB["wikiart"].name
+def wikiart_source(preset, split: str = "train"):
+    """Where WikiArt's Parquet files lie, as `find_art_files` takes it; procedural ones are painted if they are missing.
+
+    The hub has one split. Raises SourceUnavailable where there is neither hub nor mirror.
+    """
     if preset.data_source == "procedural":
         painted = PAINTED[preset.size]
-        key, source = f"wikiart-procedural-{painted}-{split}", OFFLINE["wikiart"].in_words
-        store = _store(lambda: procedural_wikiart(DATA / key, split, painted), key, preset.resolution)
-        return *store[:2], source, store[2]
+        return procedural_wikiart(DATA / f"wikiart-procedural-{painted}-{split}", split, painted)
+    name = HUB["wikiart"].name
     folder = mirror("datasets", name)
-    key = f"wikiart-mirror-{_listing_hash(folder)}" if folder else "wikiart-hub"
-    images, labels, fingerprint = _store(lambda: folder or _hub_files(name), key, preset.resolution)
-    source = f"{'a mirror of ' if folder else ''}{name} on the Hugging Face hub"
-    if split == "test":
+    if not folder and not hub.reachable():
+        raise SourceUnavailable(f"cannot read {name}: {_remedy('wikiart')}")
+    return folder or f"hf://datasets/{name}/data"
+
+
+def _load_wikiart(preset, split):
+    """From a store of decoded paintings, built when it is first asked for; the images stay on disk, mapped."""
+    name, folder = HUB["wikiart"].name, mirror("datasets", HUB["wikiart"].name)
+    if preset.data_source == "procedural":
+        key, source = f"wikiart-procedural-{PAINTED[preset.size]}-{split}", OFFLINE["wikiart"].in_words
+    elif folder:
+        key, source = f"wikiart-mirror-{_listing_hash(folder)}", f"a mirror of {name} on the Hugging Face hub"
+    else:
+        key, source = "wikiart-hub", f"{name} on the Hugging Face hub"
+    built = DATA / f"{key}-{preset.resolution}"
+    if (built / "manifest.json").exists():
+        store = PixelStore(built)
+    else:                                                            # a process unpacks 0.8 GB: not one for every core
+        source_files = wikiart_source(preset, split)
+        store = PixelStore.build(source_files, built, preset.resolution, workers=min(8, os.cpu_count() or 1))
+    images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s]
+    labels, fingerprint = torch.from_numpy(store.labels), store.manifest["fingerprint"]
+    if split == "test" and preset.data_source == "hub":
         source = f"{source}, every {TEST_EVERY}th of its training images"
         return images[::TEST_EVERY], labels[::TEST_EVERY], source, f"{fingerprint}/{TEST_EVERY}"
     return images, labels, source, fingerprint
-
-
-def _store(find_files, key, size):
-    folder = DATA / f"{key}-{size}"
-    if (folder / "manifest.json").exists():
-        store = PixelStore(folder)
-    else:                                                            # a process unpacks 0.8 GB: not one for every core
-        store = PixelStore.build(find_files(), folder, size, workers=min(8, os.cpu_count() or 1))
-    images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s]
-    return images, torch.from_numpy(store.labels), store.manifest["fingerprint"]
-
-
-def _hub_files(name):
-    if not hub.reachable():
-        raise SourceUnavailable(f"cannot read {name}: {_remedy('wikiart')}")
-    return f"hf://datasets/{name}/data"
 
 
 def _load_hub(dataset, split):

@@ -33,9 +33,10 @@ BATCH, SIZE = 16, 128
 FULL_FILES = 72
 
 
-def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> list[dict]:
-    """A row for each way: batch time (median and 99th percentile, ms), samples/s, seconds to the first batch, peak
-    anonymous memory over the imports (MB), bytes read an epoch (GB), and its mixing at full size.
+def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> dict:
+    """{"files", "rows_per_file", "bytes", "rows"}, a row for each way: batch time (median and 99th percentile, ms),
+    samples/s, seconds to the first batch, peak anonymous memory over the imports (MB), bytes read an epoch (GB), and
+    its mixing at full size.
 
     Each way runs for an epoch of `files` files of `rows` rows, or at least four batches and then until `seconds` are
     over.
@@ -51,7 +52,8 @@ def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder
         if done.returncode:
             raise T2IError(f"{name} failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
         found.append({"way": name, **json.loads(done.stdout.splitlines()[-1]), **mixing_at_full_size(name)})
-    return found
+    return {"files": files, "rows_per_file": rows, "bytes": sum(file.size for file in find_art_files(folder)),
+            "rows": found}
 
 
 def write_bench_files(folder: Path, files: int, rows: int) -> None:

@@ -54,10 +54,9 @@ def augment(images: torch.Tensor, flips: bool, rng, most: int = 2) -> torch.Tens
 
 
 def main(dataset: str) -> None:
-    """Train on all images of the hub's dataset (or its mirror), measure on its test set; write weights, the test
-    set's features and a sidecar."""
+    """Train on the dataset's images, measure on its test set; write weights, the test set's features and a sidecar."""
     folder = classifier_folder(dataset)
-    preset = presets.get(dataset, "improved", "full")
+    preset = presets.get(dataset, "improved", RECIPES[dataset].size)
     train, test = (load_images(preset, split) for split in ("train", "test"))
     began = time.monotonic()
     classifier = train_classifier(dataset, train.images, train.labels)

@@ -6,7 +6,8 @@ from ..evaluation import evaluate
 from ..evaluation.classifiers import classifier_hash
 from ..provenance import write_json
 
-SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0)}
+SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0),
+          "wikiart": (0.0, 1.0, 2.0, 5.0)}
 SAMPLES = 1000                  # the thesis's count
 
 

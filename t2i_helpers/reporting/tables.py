@@ -1,11 +1,13 @@
 """Tables with their provenance: Markdown in a notebook, LaTeX for the report, never typed by hand."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 
+from ..data import CLASS_NAMES
 from ..paths import atomic_write, tables_dir
-from ..presets import PRINTED, get
+from ..presets import DATASETS, PRINTED, PRINTED_COMPARISON, TRAINING_IMAGES, get
 from ..provenance import best_device, file_hash, of_preset, record, write_json
 from .evaluations import by_w, facts_of, note_of
 
@@ -98,12 +100,8 @@ METRICS = [
 
 def comparison_table(name: str, evaluations: dict) -> Table:
     """Table 2: MNIST against CIFAR-10, `evaluations` {dataset: {variant: ..}}; configurations are `full`'s."""
-    from ..models import build_unet
-
     presets = {dataset: get(dataset, "thesis", "full") for dataset in evaluations}
-    with torch.device("meta"):                  # shapes without numbers
-        counted = {dataset: sum(p.numel() for p in build_unet(preset, text_dim=512).parameters())
-                   for dataset, preset in presets.items()}
+    counted = _count_parameters(presets)
     lines = {
         "image size": lambda d: f"{presets[d].resolution}×{presets[d].resolution}",
         "channels": lambda d: str(presets[d].channels),
@@ -126,6 +124,51 @@ def comparison_table(name: str, evaluations: dict) -> Table:
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "
             f"training steps: {', '.join(told)}; every w whose interval overlaps the best one's")
     return Table(name, ["", *evaluations], rows, note, facts)
+
+
+def configuration_table(name: str) -> Table:
+    """Table 4: what the thesis prints of each experiment beside what its own text says; ≠ where they disagree."""
+    configured = {dataset: get(dataset, "thesis", "full") for dataset in DATASETS}
+    counted = _count_parameters(configured)
+    said = {
+        "resolution": lambda p: f"{p.resolution}×{p.resolution}",
+        "channels": lambda p: str(p.channels),
+        "classes": lambda p: str(len(CLASS_NAMES[p.dataset])),
+        "training samples": lambda p: f"{TRAINING_IMAGES[p.dataset]:,}",
+        "U-Net blocks": lambda p: str(len(p.block_channels)),
+        "parameters": lambda p: f"{counted[p.dataset]:,}",
+        "batch size": lambda p: str(p.batch_size),
+        "learning rate": lambda p: f"{p.learning_rate:.0e}".replace("e-0", "e-"),
+        "epochs": lambda p: str(p.epochs),
+    }
+    rows = [[title, *itertools.chain.from_iterable(
+        _beside(printed, tell(preset)) for printed, preset in zip(PRINTED_COMPARISON[title], configured.values()))]
+        for title, tell in said.items()]
+    header = ["", *itertools.chain.from_iterable((f"{dataset}: printed", "its text") for dataset in configured)]
+    note = ("printed: Table 4 of the thesis; its text: sections 3.2 to 3.4 and the network that they describe, built "
+            "and counted, images as the hub has them; ≠ marks what disagrees")
+    return Table(name, header, rows, note, {"presets": {dataset: of_preset(p) for dataset, p in configured.items()}})
+
+
+def _beside(printed, said):
+    """(printed, said), the latter marked where they are not the same number, at the printed one's precision."""
+    rounded = printed.startswith("~")
+    number = printed.strip("~M").replace(",", "")
+    if rounded and said.replace(",", "").isdigit():
+        exact = float(said.replace(",", "")) / (1e6 if printed.endswith("M") else 1)
+        same = abs(exact - float(number)) < 0.02 * float(number)
+    else:
+        same = number == said.replace(",", "")
+    return printed, said if same else f"≠ {said}"
+
+
+def _count_parameters(configured) -> dict[str, int]:
+    """The parameters of each preset's U-Net, {dataset: preset}, with CLIP's text width."""
+    from ..models import build_unet
+
+    with torch.device("meta"):                  # shapes without numbers
+        return {dataset: sum(p.numel() for p in build_unet(preset, text_dim=512).parameters())
+                for dataset, preset in configured.items()}
 
 
 def _best(evaluation, find, choose) -> str:
@@ -153,6 +196,6 @@ def _printed(key, value) -> str:
 
 def _escaped(text) -> str:
     for plain, tex in (("%", r"\%"), ("_", r"\_"), ("~", r"$\sim$"), ("±", r"$\pm$"), ("×", r"$\times$"),
-                       ("→", r"$\to$"), ("∞", r"$\infty$"), ("–", "--")):
+                       ("→", r"$\to$"), ("∞", r"$\infty$"), ("–", "--"), ("≠", r"$\ne$")):
         text = text.replace(plain, tex)
     return text

@@ -1,0 +1,153 @@
+"""Section 3.4 of the thesis: the paintings, how they are loaded (Figure 12, Table 3), and what is drawn from them."""
+
+import itertools
+import json
+
+import numpy as np
+import torch
+
+from ..data import CLASS_NAMES, WikiArtStream, captions, from_uint8
+from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files
+from ..errors import BadData
+from ..paths import TABLES
+from ..presets import PRINTED_LOADING
+from ..randomness import epoch_order
+from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
+from .export import exhibit
+from .pictures import noted, of_data
+from .tables import Table
+
+BATCH = 16
+LOADING = "table03_loading"
+SHORT = {"Mannerism Late Renaissance": "Mannerism", "Abstract Expressionism": "Abstract Expr.",
+         "Color Field Painting": "Color Field", "Contemporary Realism": "Contemp. Realism",
+         "Naive Art Primitivism": "Naive Art", "Northern Renaissance": "Northern Ren.",
+         "Post Impressionism": "Post Impr.", "Early Renaissance": "Early Ren.", "High Renaissance": "High Ren."}
+
+
+def short_names() -> list[str]:
+    """The 27 styles, short enough to stand over a small picture."""
+    return [SHORT.get(name, name) for name in CLASS_NAMES["wikiart"]]
+
+
+@exhibit("wikiart_dataset", "png")
+def dataset_samples(dataset, preset):
+    """One painting of each style, three rows of nine."""
+    first = torch.stack([torch.nonzero(dataset.labels == style)[0, 0] for style in range(len(STYLES))])
+    figure = _named_pictures({"": from_uint8(dataset.images[first], (0, 1))})
+    footnote(figure, f"the first of each style among {len(dataset):,} images; {dataset.source}")
+    return figure, of_data(dataset, preset) | {"images": len(first)}
+
+
+@exhibit("wikiart_imbalance", "pdf")
+def imbalance():
+    """How many paintings huggan/wikiart has of each style."""
+    order = np.argsort(PAINTINGS)[::-1]
+    figure, axes = new_figure(1, 1, 2.7)
+    axis = axes[0, 0]
+    axis.bar(range(len(order)), np.array(PAINTINGS)[order], color=COLOURS["improved"], width=0.75)
+    axis.axhline(np.mean(PAINTINGS), color="0.45", linestyle="--", label="were they equally many")
+    axis.set_xticks(range(len(order)), [short_names()[style] for style in order], rotation=60, ha="right", fontsize=6.5)
+    axis.set(yscale="log", ylabel="paintings")
+    axis.grid(axis="x", visible=False)
+    axis.legend()
+    footnote(figure, f"labels of the {sum(PAINTINGS):,} rows of huggan/wikiart")
+    return figure, {"paintings": dict(zip(STYLES, PAINTINGS))}
+
+
+def read_traces(folder, epoch: int = 0) -> dict[str, np.ndarray]:
+    """{way: the file that each image of an epoch came from, int [rows]}, as three loaders really give them out."""
+    files = find_art_files(str(folder))
+    ends = np.array([file.row_ids.stop for file in files])
+
+    def file_of(row_ids):
+        return np.searchsorted(ends, list(row_ids), side="right")
+
+    rng = np.random.default_rng(epoch)
+    sequential = itertools.chain.from_iterable(
+        rng.permutation(np.array(files[number].row_ids)) for number in rng.permutation(len(files)))
+    stream = WikiArtStream(str(folder), size=8, epoch=epoch, reservoir=ends[-1] // 4)
+    return {"file-sequential (thesis)": file_of(sequential),
+            "our stream": file_of(row_id for _, _, row_id in stream),
+            "our store": file_of(epoch_order(int(ends[-1]), 0, epoch))}
+
+
+@exhibit("fig12_loading", "pdf")
+def loading(traces, dataset):
+    """Figure 12, from traces: which file each image of an epoch came from, batch by batch."""
+    figure, axes = new_figure(1, len(traces), 2.5, sharey=True)
+    for axis, (way, files) in zip(axes[0], traces.items()):
+        batches = np.arange(len(files)) // BATCH
+        distinct = np.mean([len(set(files[batches == batch])) for batch in range(len(files) // BATCH)])
+        axis.scatter(batches, files, s=1.0, color=COLOURS["thesis" if "thesis" in way else "improved"], linewidths=0,
+                     rasterized=True)
+        axis.set(title=f"{way}\n{distinct:.1f} files in a batch", xlabel="batch of the epoch")
+    axes[0, 0].set_ylabel("file")
+    rows, count = len(files), max(files) + 1
+    footnote(figure, f"{rows:,} rows in {count} files sorted by style, batches of {BATCH}; the stream's reservoir "
+                     f"holds a quarter of the rows, as with WikiArt; {dataset.source}")
+    return figure, {"rows": rows, "files": int(count), "data_source": dataset.source}
+
+
+@exhibit("wikiart_styles", "png")
+def style_grid(pipes, steps: int, w: float = 2.0):
+    """Every style once, drawn with guidance."""
+    drawn = {variant: pipe(captions(pipe.preset), w=w, steps=steps).images for variant, pipe in pipes.items()}
+    figure = _named_pictures({f"{variant}, w = {w:g}": images for variant, images in drawn.items()})
+    return noted(figure, pipes, steps, drawn=len(STYLES), w=[w])
+
+
+@exhibit("wikiart_sweep", "png")
+def guidance_sweep(pipes, steps: int, styles=(2, 3, 5, 7, 14, 18, 20, 24, 26), scales=(0, 1, 2, 5)):
+    """Some styles (columns) against guidance scales (rows), every column from one noise image."""
+    figure, axes = new_figure(len(pipes), 1, 0.4 + 3.0 * len(pipes))
+    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
+        prompts = [captions(pipe.preset)[style] for style in styles]
+        rows = torch.stack([pipe(prompts, w=w, steps=steps).images for w in scales])     # [scales, styles, 3, h, w]
+        image_grid(axis, rows, [f"w = {w:g}" for w in scales], [short_names()[style] for style in styles], variant)
+        axis.tick_params(axis="x", labelsize=5.5)
+    return noted(figure, pipes, steps, drawn=len(styles), w=list(scales), styles=[STYLES[style] for style in styles])
+
+
+def _named_pictures(pictures):
+    """A figure of 27 images [27, 3, h, w] a title, three rows of nine with the style over each."""
+    figure, axes = new_figure(3 * len(pictures), 1, 3.4 * len(pictures))
+    for (title, images), block in zip(pictures.items(), axes[:, 0].reshape(-1, 3)):
+        for row, axis in enumerate(block):
+            shown = slice(9 * row, 9 * row + 9)
+            image_grid(axis, images[None, shown], column_labels=short_names()[shown], title=title if not row else "")
+            axis.tick_params(axis="x", labelsize=5.5, pad=0)
+    fit_height(figure)
+    return figure
+
+
+def stored_loader_table() -> Table:
+    """Table 3 from the last `t2i bench loader`; BadData where there was none."""
+    file = TABLES / f"{LOADING}.json"
+    try:
+        return loader_table(json.loads(file.read_text())["bench"])
+    except (OSError, ValueError, KeyError) as error:
+        raise BadData(f"{file} holds no measurement ({error}): run t2i bench loader") from error
+
+
+def loader_table(found: dict) -> Table:
+    """Table 3: `found` is what `t2i bench loader` measured; the thesis's own numbers stand beside it."""
+    header = ["loading strategy", "printed: batch", "printed: memory", "p50 (ms)", "p99 (ms)", "samples/s",
+              "first batch (s)", "memory (MB)", "read an epoch", "style entropy (bits)", "files a batch"]
+    rows = []
+    for row in found["rows"]:
+        printed = PRINTED_LOADING.get(row["way"], ("–", "–"))
+        rows.append([row["way"], *printed, _three(row["p50_ms"]), _three(row["p99_ms"]),
+                     _three(row["samples_per_second"]), _three(row["first_batch_s"]), f"{row['peak_memory_mb']:.0f}",
+                     f"{row['times_the_files']:.2g} × the files", f"{row['style_entropy_bits']:.2f}",
+                     f"{row['files_per_batch']:.1f}"])
+    note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {found['files']} synthetic files of "
+            f"{found['rows_per_file']:,} rows and one row group, {found['bytes'] / 1e9:.1f} GB of JPEGs as large as "
+            "WikiArt's; memory: peak of anonymous memory over the imports, one process; entropy and files a batch: the "
+            "same order at WikiArt's size, 81,444 rows in 72 files sorted by style")
+    return Table(LOADING, header, rows, note, {"bench": found})
+
+
+def _three(value) -> str:
+    """Three significant digits, without an exponent."""
+    return f"{value:.{max(0, 2 - int(np.floor(np.log10(max(value, 1e-9)))))}f}"

@@ -101,8 +101,8 @@ for size, text_dim in (("full", 512), ("demo", 384)):             # CLIP's and M
 # ## 2.3 The models
 #
 # At `full` size the next cell trains both variants for the thesis's 50 epochs (interrupt it and run it again: it goes
-# on). Otherwise it loads what ships. Those were trained on all 50,000 images, but only for what CPU cores do in an hour
-# or two; the line under every figure says how many steps. Expect colours, backgrounds and rough shapes, not
+# on). Otherwise it loads what ships. Those were trained on all 50,000 images, but only for what a CPU core does in two
+# hours; the line under every figure says how many steps. Expect colours, backgrounds and rough shapes, not
 # photographs.
 
 # %%
@@ -119,6 +119,11 @@ export(cifar10.guidance_sweep(pipes, steps), SIZE)
 
 # %% [markdown]
 # Every row starts from one noise image; from left to right only $w$ grows.
+#
+# Both networks saw the same number of images, so what differs is the recipe, at this small effort. An
+# $\epsilon$-prediction learns the colour of the whole picture last (notebook 1, 1.5): at the noisiest step the image is
+# what is left when the predicted noise has been taken away, and a small error there tints everything. Long training
+# mends that, as the thesis's own figures show.
 #
 # > **Look at one row:** at $w=0$ the caption is not even read. What does the model draw there, and how does
 # > it drift towards the class? What happens to colours at $w=10$?

@@ -59,7 +59,7 @@ def metrics_against_w(evaluations):
     axes[0, 1].set_ylim(0, 1.05)
     printed = PRINTED["cifar10"]["accuracy"]
     axes[0, 1].plot(printed.keys(), printed.values(), "x", color=GREY, label="printed in the thesis")
-    axes[0, 1].legend()
+    axes[0, 0].legend(*axes[0, 1].get_legend_handles_labels(), loc="center", bbox_to_anchor=(0.5, 0.36), fontsize=7.5)
     footnote(figure, note_of(evaluations))
     return figure, facts_of(evaluations)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import presets
 from ..models import WEIGHTS, load_pipeline
-from ..provenance import file_hash, write_json
+from ..provenance import file_hash, of_preset, write_json
 from .run import Run
 
 
@@ -23,9 +23,10 @@ def ship(run_folder, out) -> Path:
     pipeline.save_pretrained(out)
     for file in (out / "model_index.json", out / "unet" / "config.json"):       # forget the folder it came from
         write_json(file, {k: v for k, v in json.loads(file.read_text()).items() if k != "_name_or_path"})
-    for file in (run.config_file, run.metrics_file):
-        shutil.copyfile(file, out / file.name)
     preset = presets.from_dict(record["preset"])
+    record |= of_preset(preset)                              # the run may have begun when presets had fewer fields
+    write_json(out / run.config_file.name, record)
+    shutil.copyfile(run.metrics_file, out / run.metrics_file.name)
     losses = [row["loss"] for row in rows[-100:]]
     return write_json(out / "provenance.json", record | {
         "steps": rows[-1]["step"],

@@ -7,6 +7,11 @@ The command line prints the message and exits 2; in Python they are ordinary exc
 class T2IError(Exception):
     """Base of every error this package raises on purpose."""
 
+    def __init__(self, message: str):
+        # a DataLoader hands on a worker's error as the text of its traceback, which ends with the message
+        last = message.strip().splitlines()[-1]
+        super().__init__(last.removeprefix(f"{type(self).__module__}.{type(self).__name__}: "))
+
 
 class UnknownName(T2IError):
     """A dataset, variant, size, scheduler, guider or encoder that does not exist."""

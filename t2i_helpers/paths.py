@@ -4,6 +4,8 @@ import contextlib
 import os
 from pathlib import Path
 
+import filelock
+
 from .errors import OutputError, SourceUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +57,21 @@ def atomic_write(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder):
+    """Processes that would make `folder` wait here for the first of them, and then find it made.
+
+    Raises OutputError where its parent cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
+            yield
+    except PermissionError as error:
+        raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
 
 
 def check_writable(path) -> None:

@@ -202,6 +202,19 @@ def test_a_full_disk_is_said_before_the_work_begins(folder, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
+def test_two_builders_of_one_store_take_turns(folder, store, tmp_path):
+    call = f"PixelStore.build({str(folder)!r}, {str(tmp_path)!r}, 8, 1)"
+    build = f"from t2i_helpers.data import PixelStore; print(len({call}))"
+    both = [subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate()[0].strip() for process in both] == [b"36", b"36"]
+    assert PixelStore(tmp_path).manifest["fingerprint"] == store.manifest["fingerprint"]
+
+
+def test_a_size_below_one_is_refused(folder, tmp_path):
+    with refuses(BadValue, "size 0"):
+        PixelStore.build(folder, tmp_path / "out", size=0)
+
+
 def test_a_damaged_store_is_refused(store, tmp_path):
     copy = shutil.copytree(store.folder, tmp_path / "copy")
     os.truncate(copy / "images.npy", 500)

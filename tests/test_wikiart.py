@@ -14,7 +14,7 @@ from support import jpeg, refuses, write_art_files
 from torch.utils.data import DataLoader
 
 from t2i_helpers.data import wikiart
-from t2i_helpers.data.wikiart import WikiArtStream, mix
+from t2i_helpers.data.wikiart import WikiArtStream, reservoir_shuffle
 from t2i_helpers.data.wikiart_files import PAINTINGS, STYLES, ArtFile, find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadData, BadValue, OutputError, SourceUnavailable
 
@@ -123,7 +123,7 @@ def test_states_of_other_files_seeds_and_ranks_are_refused(folder, tmp_path):
     for other in others:
         with refuses(BadValue, "same files"):
             other.load_state_dict(state)
-    with refuses(BadValue, "row 99"):
+    with refuses(BadValue, "rows [99]"):
         stream_of(write_art_files(tmp_path, (100,)), rank=0, world_size=100).mark_seen(99)
 
 
@@ -179,7 +179,7 @@ def test_mixing_says_when_its_scratch_file_does_not_fit(monkeypatch):
 
     monkeypatch.setattr(wikiart.tempfile, "TemporaryFile", lambda **_: Full())
     with refuses(OutputError, "TMPDIR"):
-        list(mix([(torch.zeros(3, 2, 2, dtype=torch.uint8), 0, 0)], 4, 2, np.random.default_rng(0)))
+        list(reservoir_shuffle([(torch.zeros(3, 2, 2, dtype=torch.uint8), 0, 0)], 4, 2, np.random.default_rng(0)))
 
 
 def test_broken_rows_are_skipped_counted_and_named(tmp_path, capsys):
@@ -190,6 +190,42 @@ def test_broken_rows_are_skipped_counted_and_named(tmp_path, capsys):
     assert sorted(row_ids(stream)) == [0, 1, 2, 6]
     assert sorted(stream.rejected) == [3, 4, 5] and stream.rejected[4] == "no bytes"
     assert "3 of 7 paintings" in capsys.readouterr().err
+    later = stream_of(tmp_path)
+    later.load_state_dict(stream.state_dict())
+    assert len(later) == 0                                               # a broken row is not asked for again
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_workers_reject_is_told_by_the_stream(tmp_path, workers):
+    good = jpeg(np.zeros((9, 9, 3), np.uint8))
+    write_art_file(tmp_path / "a.parquet", [good, good[:80], good, b"no picture", good], [0, 1, 2, 3, 4])
+    stream = stream_of(tmp_path)
+    assert sorted(sum(through_loader(stream, workers), [])) == [0, 2, 4]
+    assert sorted(stream.rejected) == [1, 3] and stream.rejected[3] == "no picture of a known format"
+
+
+def test_workers_that_live_longer_than_an_epoch_follow_its_number(folder):
+    stream = stream_of(folder)
+    loader = DataLoader(stream, 4, num_workers=2, persistent_workers=True)
+    orders = []
+    for epoch in (0, 1):
+        stream.set_epoch(epoch)
+        orders.append([row_id for *_, row_ids in loader for row_id in row_ids.tolist()])
+    assert sorted(orders[0]) == sorted(orders[1]) and orders[0] != orders[1]
+    assert orders[1] == sum(through_loader(stream_of(folder, epoch=1), 2), [])
+
+
+def test_a_damaged_page_is_one_line_also_from_a_worker(folder, tmp_path):
+    whole = (folder / "train-00001.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(whole[:8] + bytes(2000) + whole[2008:])
+    with refuses(BadData, "a.parquet, after row 0"):
+        through_loader(stream_of(tmp_path), 2)
+
+
+def test_a_file_that_is_being_written_is_not_read(folder, tmp_path):
+    for name in ("train-0.parquet", ".train-1.123.parquet"):
+        (tmp_path / name).write_bytes((folder / "train-00000.parquet").read_bytes())
+    assert [file.rows for file in find_art_files(tmp_path)] == [7]
 
 
 def test_files_are_read_over_fsspec_as_from_disk(folder):
@@ -210,7 +246,7 @@ def test_files_can_be_listed_one_by_one_and_in_another_order(folder):
     assert [file.rows for file in find_art_files(files[2])] == [5]
 
 
-@pytest.mark.parametrize("source", ["/nowhere", "memory://nowhere"])
+@pytest.mark.parametrize("source", ["/nowhere", "memory://nowhere", "foo://x"])
 def test_no_files_is_said(source, tmp_path):
     with refuses(SourceUnavailable, source):
         find_art_files(source)
@@ -262,6 +298,11 @@ def test_a_file_cut_short_and_a_damaged_page_are_named(folder, tmp_path):
     path.write_bytes(whole[:8] + bytes(2000) + whole[2008:])
     with refuses(BadData, str(path), "after row 0"):
         list(stream_of(path))
+
+
+def test_a_damaged_state_is_refused(folder):
+    with refuses(BadValue, "damaged"):
+        stream_of(folder).load_state_dict(stream_of(folder).state_dict() | {"seen": "c-p"})
 
 
 @pytest.mark.parametrize("options", [dict(size=0), dict(reservoir=0), dict(rank=2, world_size=2), dict(rank=-1)])

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from ..errors import one_line
@@ -32,13 +32,15 @@ def decode(encoded: bytes | None, size: int) -> torch.Tensor:
         raise Undecodable("no bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)      # only the error above twice its limit
+            warnings.simplefilter("ignore")                  # of large pictures and odd EXIF; errors stay errors
             image = Image.open(io.BytesIO(encoded), formats=FORMATS)             # reads the header alone
             if _is_plain_jpeg(image):
                 pixels = _decode_jpeg(encoded)
                 if pixels is not None:
                     return F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=True)[0]
             return _decode_carefully(image, size)
+    except UnidentifiedImageError as error:                  # whose own words hold an address in memory
+        raise Undecodable("no picture of a known format") from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise Undecodable(one_line(error)) from error
 

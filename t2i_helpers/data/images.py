@@ -19,6 +19,7 @@ from .. import hub
 from ..errors import BadValue, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
 from .captions import CLASS_NAMES, captions
+from .paintings import PAINTERS_VERSION
 from .pixel_store import PixelStore
 from .synthetic import procedural_cifar10, procedural_wikiart
 
@@ -110,42 +111,43 @@ OFFLINE = {
 }
 
 
-def wikiart_source(preset, split: str = "train"):
-    """Where WikiArt's Parquet files lie, as `find_art_files` takes it; procedural ones are painted if they are missing.
+class Paintings(NamedTuple):
+    """Where WikiArt's Parquet files come from."""
 
-    The hub has one split. Raises SourceUnavailable where there is neither hub nor mirror.
-    """
+    key: str                  # of their decoded store under data/
+    files: object             # what `find_art_files` takes
+    source: str               # in words
+
+
+def find_paintings(preset, split: str = "train") -> Paintings:
+    """The files of ``preset.data_source``; procedural ones are painted if they are missing."""
     if preset.data_source == "procedural":
         painted = PAINTED[preset.size]
-        return procedural_wikiart(DATA / f"wikiart-procedural-{painted}-{split}", split, painted)
+        key = f"wikiart-procedural-v{PAINTERS_VERSION}-{painted}-{split}"
+        return Paintings(key, procedural_wikiart(DATA / key, split, painted), OFFLINE["wikiart"].in_words)
     name = HUB["wikiart"].name
-    folder = mirror("datasets", name)
-    if not folder and not hub.reachable():
-        raise SourceUnavailable(f"cannot read {name}: {_remedy('wikiart')}")
-    return folder or f"hf://datasets/{name}/data"
+    source = f"{name} on the Hugging Face hub"
+    if folder := mirror("datasets", name):
+        return Paintings(f"wikiart-mirror-{_listing_hash(folder)}", folder, f"a mirror of {source}")
+    return Paintings("wikiart-hub", f"hf://datasets/{name}/data", source)
 
 
 def _load_wikiart(preset, split):
     """From a store of decoded paintings, built when it is first asked for; the images stay on disk, mapped."""
-    name, folder = HUB["wikiart"].name, mirror("datasets", HUB["wikiart"].name)
-    if preset.data_source == "procedural":
-        key, source = f"wikiart-procedural-{PAINTED[preset.size]}-{split}", OFFLINE["wikiart"].in_words
-    elif folder:
-        key, source = f"wikiart-mirror-{_listing_hash(folder)}", f"a mirror of {name} on the Hugging Face hub"
-    else:
-        key, source = "wikiart-hub", f"{name} on the Hugging Face hub"
-    built = DATA / f"{key}-{preset.resolution}"
-    if (built / "manifest.json").exists():
-        store = PixelStore(built)
-    else:                                                            # a process unpacks 0.8 GB: not one for every core
-        source_files = wikiart_source(preset, split)
-        store = PixelStore.build(source_files, built, preset.resolution, workers=min(8, os.cpu_count() or 1))
+    found = find_paintings(preset, split)
+    built = DATA / f"{found.key}-{preset.resolution}"
+    if not (built / "manifest.json").exists():
+        if "://" in str(found.files) and not hub.reachable():
+            raise SourceUnavailable(f"cannot read {HUB['wikiart'].name}: {_remedy('wikiart')}")
+        workers = min(8, os.cpu_count() or 1)                        # each unpacks 0.8 GB: not one for every core
+        PixelStore.build(found.files, built, preset.resolution, workers)
+    store = PixelStore(built)
     images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s]
     labels, fingerprint = torch.from_numpy(store.labels), store.manifest["fingerprint"]
-    if split == "test" and preset.data_source == "hub":
-        source = f"{source}, every {TEST_EVERY}th of its training images"
+    if split == "test" and preset.data_source == "hub":              # which has one split
+        source = f"{found.source}, every {TEST_EVERY}th of its training images"
         return images[::TEST_EVERY], labels[::TEST_EVERY], source, f"{fingerprint}/{TEST_EVERY}"
-    return images, labels, source, fingerprint
+    return images, labels, found.source, fingerprint
 
 
 def _load_hub(dataset, split):

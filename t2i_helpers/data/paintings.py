@@ -15,6 +15,7 @@ from . import paintings_old as old
 from .brushes import Canvas
 from .captions import CLASS_NAMES
 
+PAINTERS_VERSION = 1                                         # to be counted on when a painter changes
 PAINTERS: dict[str, Callable] = {                            # in the order of CLASS_NAMES["wikiart"]
     "Abstract Expressionism": modern.abstract_expressionism,
     "Action painting": modern.action_painting,

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..errors import BadData, BadValue, OutputError, T2IError
-from ..paths import atomic_write
+from ..errors import BadData, BadValue, OutputError, one_line
+from ..paths import atomic_write, one_at_a_time
 from ..provenance import record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
@@ -36,7 +36,8 @@ class PixelStore:
             self.images, self.labels, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode=mode)
                 for name, mode in (("images", "c"), ("labels", None), ("row_ids", None)))
-        except (OSError, ValueError) as error:
+            self.manifest["rejected"], self.manifest["sources"]
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise BadData(f"{folder} holds no complete store ({error}): run t2i data build-wikiart --source DIR "
                           f"--out {folder}") from error
 
@@ -68,14 +69,18 @@ class PixelStore:
         hand; at the end they become ``images.npy``, which for a moment takes their room twice. Raises OutputError
         where `out_dir` holds another store or the disk is too small.
         """
+        if size < 1:
+            raise BadValue(f"size {size}: paintings have at least 1 pixel a side")
         files, out = find_art_files(files), Path(out_dir)
-        if (out / "manifest.json").exists():
-            return cls(out)._expect(files, size)
-        parts = [_Part(file, size, out / "parts" / f"{number:05d}.safetensors") for number, file in enumerate(files)]
-        missing = [part for part in parts if not part.is_done()]
-        _check_room(out, parts, missing)
-        _decode_all(missing, workers)
-        return cls(_assemble(parts, out))
+        with one_at_a_time(out):
+            if (out / "manifest.json").exists():
+                shutil.rmtree(out / "parts", ignore_errors=True)         # a kill may have left them
+                return cls(out)._expect(files, size)
+            parts = [_Part(file, size, out / "parts" / f"{i:05d}.safetensors") for i, file in enumerate(files)]
+            missing = [part for part in parts if not part.is_done()]
+            _check_room(out, parts, missing)
+            _decode_all(missing, workers)
+            return cls(_assemble(parts, out))
 
     def _expect(self, files, size):
         made_of = [(source["fingerprint"], source["rows"]) for source in self.manifest["sources"]]
@@ -110,50 +115,47 @@ class _Part:
                 rejected[row] = str(reason)
         content = {"images": np.array(images, np.uint8).reshape(-1, self.size, self.size, 3),
                    "rows": np.array(rows, np.int64).reshape(-1, 2)}
-        with atomic_write(self.path) as temporary:
-            save_file(content, temporary, self.told | {"rejected": json.dumps(rejected)})
+        try:
+            with atomic_write(self.path) as temporary:
+                save_file(content, temporary, self.told | {"rejected": json.dumps(rejected)})
+        except SafetensorError as error:
+            raise OutputError(f"cannot write {self.path}: {one_line(error)}; choose a folder with room") from error
         return self.file.rows
 
-    def read(self):
-        """(images uint8 [n, s, s, 3], row_ids int64 [n], styles int64 [n], {row_id: reason})."""
+    def images(self) -> np.ndarray:
+        """uint8 [n, size, size, 3]."""
         with safe_open(self.path, "np") as part:
-            images, rows = part.get_tensor("images"), part.get_tensor("rows")
-            rejected = json.loads(part.metadata()["rejected"])
+            return part.get_tensor("images")
+
+    def rows(self):
+        """(row_ids int64 [n], styles int64 [n], {row_id: reason})."""
+        with safe_open(self.path, "np") as part:
+            rows, rejected = part.get_tensor("rows"), json.loads(part.metadata()["rejected"])
         first = self.file.first_row
-        return images, rows[:, 0] + first, rows[:, 1], {int(row) + first: why for row, why in rejected.items()}
+        return rows[:, 0] + first, rows[:, 1], {int(row) + first: why for row, why in rejected.items()}
 
 
 def _decode_all(parts, workers):
     """Decode parts, one a process; a DataLoader starts processes as the platform wants it and stops them with us."""
-    loader = DataLoader(parts, batch_size=None, num_workers=workers if workers > 1 else 0, collate_fn=_decode_or_tell)
+    loader = DataLoader(parts, batch_size=None, num_workers=workers if workers > 1 else 0, collate_fn=_Part.decode)
     with tqdm(total=sum(part.file.rows for part in parts), unit="painting", disable=not parts) as bar:
         for rows in loader:
-            if isinstance(rows, T2IError):
-                raise rows
             bar.update(rows)
-
-
-def _decode_or_tell(part):
-    """An error of ours travels as a value: a DataLoader would wrap it in a page of text."""
-    try:
-        return part.decode()
-    except T2IError as error:
-        return error
 
 
 def _assemble(parts, out) -> Path:
     """Join the parts to a store in `out` and remove them; the manifest, written last, makes it complete."""
-    contents, digest = [part.read()[1:] for part in parts], hashlib.blake2b(digest_size=8)
+    contents, digest = [part.rows() for part in parts], hashlib.blake2b(digest_size=8)
     row_ids, labels = (np.concatenate([content[i] for content in contents]) for i in (0, 1))
     rejected = {row_id: reason for content in contents for row_id, reason in content[2].items()}
-    size, end = parts[0].size, 0
-    with atomic_write(out / "images.npy") as temporary:
-        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(row_ids), size, size, 3))
+    size = parts[0].size
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(row_ids), size, size, 3)}
+    with atomic_write(out / "images.npy") as temporary, open(temporary, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            pixels = part.read()[0]
+            pixels = part.images()
             digest.update(pixels.data)
-            images[end:(end := end + len(pixels))] = pixels
-        images.flush()
+            file.write(pixels.data)
     for name, content in (("labels", labels), ("row_ids", row_ids)):
         digest.update(content.data)
         with atomic_write(out / f"{name}.npy") as temporary:

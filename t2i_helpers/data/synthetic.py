@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from ..paths import one_at_a_time
 from ..randomness import generator
 from .captions import CLASS_NAMES
 from .paintings import paint
@@ -37,6 +38,12 @@ def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:
 
     A file holds one style or two, as the real ones nearly do. Files that are there are kept.
     """
+    with one_at_a_time(folder):
+        _paint_files(folder, split, paintings)
+    return folder
+
+
+def _paint_files(folder, split, paintings):
     styles = [style for style in range(len(CLASS_NAMES["wikiart"])) for _ in range(paintings)]
     rows = -(-len(styles) // ART_FILES)
     for number in tqdm(range(ART_FILES), desc=f"painting {split}", unit="file", disable=None):
@@ -44,7 +51,6 @@ def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:
         if not path.exists():
             chosen = range(number * rows, min((number + 1) * rows, len(styles)))
             write_art_file(path, [_jpeg(paint(styles[i], f"{split}/{i}")) for i in chosen], [styles[i] for i in chosen])
-    return folder
 
 
 def _jpeg(image) -> bytes:

@@ -18,8 +18,9 @@ from ..randomness import seed_from
 from .decoding import Undecodable, decode
 from .wikiart_files import STYLES, find_art_files, read_paintings
 
+REASON = 80                              # bytes of a reason that are kept
 RESERVOIR = 20_480                       # decoded paintings a rank holds back, over all its workers
-FIRST = 256                              # paintings decoded before the first one is given out
+FIRST = 1024                             # paintings decoded before the first one is given out
 FILL = 4                                 # until the reservoir is full, one is given out for so many decoded
 
 
@@ -30,11 +31,13 @@ class WikiArtStream(IterableDataset):
     that two ranks share at most a file; the ``rows % world_size`` that are left out differ from epoch to epoch. The
     workers of a DataLoader take turns at the rows of each file, whose pages they share, so that every batch mixes as
     many files as with one worker. Rows are decoded, then mixed in a reservoir; rows that cannot be decoded are
-    skipped, counted and kept in `rejected` {row_id: reason}. `files` is what `find_art_files` takes, errors included.
+    skipped and told by `rejected`; they shorten their rank's epoch, which only a store can know beforehand. `files` is
+    what `find_art_files` takes, errors included. Over a network every worker fetches every file: use one worker there.
 
     Every iteration begins the epoch again, but after `load_state_dict` it goes on where the state was taken, with
     any number of workers. What workers give out, the consumer marks as seen: ::
 
+        stream.set_epoch(epoch)
         for images, styles, row_ids in DataLoader(stream, 16, num_workers=4):
             ...
             stream.mark_seen(row_ids)
@@ -50,12 +53,15 @@ class WikiArtStream(IterableDataset):
                            "ranks at 0 and end below world_size")
         self.files = find_art_files(files)
         self.size, self.seed, self.rank, self.world_size, self.reservoir = size, seed, rank, world_size, reservoir
-        self.rejected: dict[int, str] = {}
+        # in shared memory, for workers that live longer than an epoch, and for what they reject
+        self._shared_epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._reasons = torch.zeros(self.files[-1].row_ids.stop, REASON, dtype=torch.uint8).share_memory_()
         self.set_epoch(epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin another epoch, with none of its rows seen."""
+        """Begin an epoch, with none of its rows seen."""
         self.epoch = epoch
+        self._shared_epoch.fill_(epoch)
         self.row_ids = self._rows_of_rank()                              # int64, in the order in which they are read
         self.done = np.zeros(len(self.row_ids), bool)                    # seen before this iteration
         self.seen = self.done.copy()
@@ -64,30 +70,42 @@ class WikiArtStream(IterableDataset):
         """The rows that an iteration gives out, broken ones included."""
         return int((~self.done).sum())
 
+    @property
+    def rejected(self) -> dict[int, str]:
+        """{row_id: reason} of the rows that could not be decoded so far, whichever worker met them."""
+        rows = torch.nonzero(self._reasons[:, 0])[:, 0].tolist()
+        return {row: bytes(self._reasons[row].tolist()).rstrip(b"\0").decode(errors="replace") for row in rows}
+
     def __iter__(self):
         worker = get_worker_info()
         index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        if self.epoch != int(self._shared_epoch):
+            self.set_epoch(int(self._shared_epoch))
         self.seen = self.done.copy()
         mine = self.row_ids[~self.done][index::workers]
-        rng = np.random.default_rng([self.seed, self.epoch, self.rank, index, workers, len(self)])
-        self.rejected = {}
-        for image, style, row_id in mix(self._decoded(mine), -(-self.reservoir // workers), self.size, rng):
+        rng = np.random.default_rng(seed_from(self.seed, self.epoch, self.rank, index, workers, len(self)))
+        capacity = -(-self.reservoir // workers)
+        for image, style, row_id in reservoir_shuffle(self._decoded(mine), capacity, self.size, rng):
             self.mark_seen(row_id)
             yield image, style, row_id
-        if self.rejected:
-            print(f"{len(self.rejected)} of {len(mine)} paintings cannot be decoded and were skipped, such as row "
-                  "{}: {}".format(*next(iter(self.rejected.items()))), file=sys.stderr)
+        rejected = {row_id: self.rejected[row_id] for row_id in self.rejected.keys() & set(mine.tolist())}
+        if rejected:
+            print(f"{len(rejected)} of {len(mine)} paintings cannot be decoded and were skipped, such as row "
+                  "{}: {}".format(*min(rejected.items())), file=sys.stderr)
 
     def mark_seen(self, row_ids) -> None:
         """Count rows, an int or a tensor [n] of row ids, as done: `state_dict` will not ask for them again."""
-        places = self._places[np.atleast_1d(np.asarray(row_ids))]
+        row_ids = np.atleast_1d(np.asarray(row_ids))
+        known = ((row_ids >= 0) & (row_ids < len(self._places))).all()
+        places = self._places[row_ids] if known else np.array([-1])
         if (places < 0).any():
-            raise BadValue(f"row {row_ids} is not among rank {self.rank}'s in epoch {self.epoch}")
+            raise BadValue(f"rows {row_ids.tolist()} are not all among rank {self.rank}'s in epoch {self.epoch}")
         self.seen[places] = True
 
     def state_dict(self) -> dict:
         """What it takes to go on with exactly the rows not yet seen: a few KB of JSON."""
-        seen = base64.b85encode(zlib.compress(np.packbits(self.seen).tobytes(), 9)).decode()
+        seen = self.seen | self._reasons[torch.from_numpy(self.row_ids), 0].bool().numpy()
+        seen = base64.b85encode(zlib.compress(np.packbits(seen).tobytes(), 9)).decode()
         return {**self._identity(), "seen": seen}
 
     def load_state_dict(self, state: dict) -> None:
@@ -95,8 +113,11 @@ class WikiArtStream(IterableDataset):
         mine, theirs = self._identity(), {name: state.get(name) for name in self._identity()}
         if mine | {"epoch": 0} != theirs | {"epoch": 0}:
             raise BadValue(f"this state is of {theirs}, the stream of {mine}: give the same files, seed and ranks")
+        try:
+            packed = np.frombuffer(zlib.decompress(base64.b85decode(state["seen"])), np.uint8)
+        except (ValueError, KeyError, zlib.error) as error:
+            raise BadValue(f"this state is damaged ({error}): begin the epoch again") from error
         self.set_epoch(state["epoch"])
-        packed = np.frombuffer(zlib.decompress(base64.b85decode(state["seen"])), np.uint8)
         self.done = np.unpackbits(packed, count=len(self.done)).astype(bool)
         self.seen = self.done.copy()
 
@@ -105,12 +126,12 @@ class WikiArtStream(IterableDataset):
                 "files": f"{seed_from(*(file.fingerprint for file in self.files)):016x}"}
 
     def _rows_of_rank(self):
-        rng = np.random.default_rng([self.seed, self.epoch])
+        rng = np.random.default_rng(seed_from(self.seed, self.epoch))
         order = np.concatenate([self.files[i].row_ids for i in rng.permutation(len(self.files))])
         left_out = len(order) % self.world_size
         # a place that wanders by `left_out` each epoch: no row misses two epochs in a row
-        first = np.random.default_rng(self.seed).integers(len(order)) + self.epoch * left_out
-        order = order[~np.isin(order, (first + np.arange(left_out)) % len(order))]
+        first = seed_from(self.seed, "left out") + self.epoch * left_out
+        order = order[~np.isin(order, [(first + i) % len(order) for i in range(left_out)])]
         share = len(order) // self.world_size
         run = order[self.rank * share:(self.rank + 1) * share]
         self._places = np.full(self.files[-1].row_ids.stop, -1)          # of a row id in this rank's run
@@ -128,14 +149,15 @@ class WikiArtStream(IterableDataset):
                 try:
                     yield decode(painting.encoded, self.size), painting.style, painting.row_id
                 except Undecodable as reason:
-                    self.rejected[painting.row_id] = str(reason)
-                    self.mark_seen(painting.row_id)
+                    told = str(reason).encode()[:REASON]
+                    self._reasons[painting.row_id, :len(told)] = torch.tensor(list(told), dtype=torch.uint8)
 
 
-def mix(paintings, capacity: int, size: int, rng):
+def reservoir_shuffle(paintings, capacity: int, size: int, rng):
     """Yield `paintings`, (uint8 [3, size, size], style, row_id), shuffled by a reservoir of `capacity` of them.
 
-    Pixels wait in an unlinked scratch file (in $TMPDIR), which the system caches as far as it has memory to spare.
+    Pixels wait in an unlinked scratch file in $TMPDIR, which the system caches as far as it has memory to spare. (If
+    that folder lies in memory itself, as a tmpfs does, so do they: 1 GB at the default capacity.)
     """
     bytes_each = 3 * size * size
     told = []                                                            # (style, row_id) by place in the file

@@ -82,7 +82,7 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
                         yield Painting(file.first_row + row, _style(file, row, label), encoded[place].as_py())
                     row += 1
     except (OSError, pa.ArrowException) as error:
-        raise BadData(f"{file.path}, after row {row}: {one_line(error)}; fetch the file again") from error
+        raise BadData(f"{file.path}, after row {row}: {one_line(error)}; {_remedy(file.path)}") from error
 
 
 def write_art_file(path, pictures: list[bytes], styles: list[int]) -> Path:
@@ -104,15 +104,16 @@ def write_art_file(path, pictures: list[bytes], styles: list[int]) -> Path:
 
 
 def _list(source) -> list[str]:
-    filesystem, path = fsspec.core.url_to_fs(source)
     try:
+        filesystem, path = fsspec.core.url_to_fs(source)
         if filesystem.isfile(path):
             return [source]
         paths = sorted(filesystem.find(path))
-    except OSError as error:
+    except (OSError, ValueError, ImportError) as error:            # unreachable, unknown protocol, protocol's library
         raise SourceUnavailable(f"cannot list {source}: {one_line(error)}; connect, or name a local folder") from error
     remote = "://" in source
-    return [filesystem.unstrip_protocol(name) if remote else name for name in paths if name.endswith(".parquet")]
+    return [filesystem.unstrip_protocol(name) if remote else name for name in paths
+            if name.endswith(".parquet") and not Path(name).name.startswith(".")]       # a dot: being written
 
 
 @contextlib.contextmanager
@@ -126,12 +127,16 @@ def _open(path):
             yield parquet, Path(path).stat().st_size
 
 
+def _remedy(path) -> str:
+    return "connect and repeat" if "://" in str(path) else "fetch the file again"
+
+
 def _describe(path, first_row) -> ArtFile:
     try:
         with _open(path) as (parquet, size):
             schema, metadata = parquet.schema_arrow, parquet.metadata
     except (OSError, pa.ArrowException) as error:
-        raise BadData(f"{path}: {one_line(error)}; fetch the file again") from error
+        raise BadData(f"{path}: {one_line(error)}; {_remedy(path)}") from error
     image = schema.field("image").type if "image" in schema.names else None
     if not (image and pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
         raise BadData(f"{path} has no column 'image' with a field 'bytes': name files like huggan/wikiart's")

@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..data import PixelStore, WikiArtStream, from_uint8
-from ..data.wikiart import RESERVOIR, mix
+from ..data.wikiart import RESERVOIR, reservoir_shuffle
 from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings, write_art_file
 from ..errors import BadValue, T2IError
 from ..paths import DATA, atomic_write
@@ -273,7 +273,7 @@ def our_stream_order(file_of) -> np.ndarray:
     """The rows through the stream's own reservoir, with pictures of one pixel."""
     rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
     rows = itertools.chain.from_iterable(np.flatnonzero(file_of == file) for file in rng.permutation(FULL_FILES))
-    return np.array([row for _, _, row in mix(((pixel, 0, row) for row in rows), RESERVOIR, 1, rng)])
+    return np.array([row for _, _, row in reservoir_shuffle(((pixel, 0, row) for row in rows), RESERVOIR, 1, rng)])
 
 
 ORDERS = {"file-sequential (thesis)": file_sequential_order, "datasets streaming": buffered_order,

@@ -50,13 +50,26 @@ def test_a_picture_is_as_large_as_wikiart_s():
 
 
 @pytest.mark.parametrize("way", [way for way in bench_loader.WAYS if way != "WebDataset"])
-def test_every_way_gives_every_painting_once(bench_files, way):
+def test_every_way_is_measured_over_an_epoch(bench_files, way):
     found = bench_loader.measure(way, bench_files, seconds=60.0)
     assert found["samples"] == 40
     assert 0 < found["p50_ms"] <= found["p99_ms"] and found["first_batch_s"] > 0 and found["peak_memory_mb"] >= 0
-    reads = {"random access": 40 / 2, "our stream": 1, "file-sequential (thesis)": 1}    # a file for every sample
-    if way in reads:
-        assert found["times_the_files"] == pytest.approx(reads[way], rel=0.5)
+    if way == "random access":                                           # half of them, a file, for every sample
+        assert found["times_the_files"] == pytest.approx(40 / 2, rel=0.5)
+
+
+@pytest.mark.parametrize("way", ["random access", "file-sequential (thesis)", "datasets streaming", "our stream"])
+def test_every_way_gives_every_painting_once(bench_files, way):
+    files = find_art_files(bench_files)
+    stored = sorted(painting.style for file in files for painting in read_paintings(file))
+    seen = [(image.float().mean().item(), style) for image, style in bench_loader.WAYS[way](files)]
+    assert sorted(style for _, style in seen) == stored
+
+
+def test_our_decoder_is_compared_with_the_thesis_s(bench_files):
+    found = bench_loader.compare_decoders(find_art_files(bench_files)[0], 10)
+    assert found["mean_difference"] <= 1 and found["largest_difference"] <= 2
+    assert found["ratio"] == pytest.approx(found["pillow_ms"] / found["ours_ms"])
 
 
 def test_mixing_is_told_at_wikiart_s_size():

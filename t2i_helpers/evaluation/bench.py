@@ -35,5 +35,3 @@ def _images_per_second(forward, batch_size, seconds, device):
         calls += 1
     return calls * batch_size / elapsed
 
-
-BENCHES = {"sample": bench_sample}

@@ -6,7 +6,7 @@ import torch
 from support import refuses, write_art_files
 
 from t2i_helpers import presets
-from t2i_helpers.data import load_images
+from t2i_helpers.data import PixelStore, load_images
 from t2i_helpers.errors import BadData
 from t2i_helpers.reporting import wikiart
 from t2i_helpers.reporting.tables import configuration_table
@@ -16,7 +16,9 @@ ROWS = (40, 40, 40)
 
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory):
-    return wikiart.read_traces(write_art_files(tmp_path_factory.mktemp("art"), ROWS))
+    folder = write_art_files(tmp_path_factory.mktemp("art"), ROWS)
+    store = PixelStore.build(folder, tmp_path_factory.mktemp("store"), size=8, workers=1)
+    return wikiart.read_traces(folder, store)
 
 
 def test_traces_hold_every_row_of_every_file(traces):

@@ -110,12 +110,18 @@ def lru_cache(files):
 
 
 def file_sequential(files):
-    """The thesis's: files in random order, each read whole and shuffled in itself."""
-    rng = np.random.default_rng(0)
+    """The thesis's loader."""
+    for encoded, style, _ in file_by_file(files):
+        yield _by_pillow(encoded), style
+
+
+def file_by_file(files, epoch: int = 0):
+    """(encoded, style, row_id) in the thesis's order: files at random, each read whole and shuffled in itself."""
+    rng = np.random.default_rng(epoch)
     for number in rng.permutation(len(files)):
         frame = _frame(files[number].path)
         for row in rng.permutation(len(frame)):
-            yield _by_pillow(frame["image"][row]["bytes"]), int(frame["style"][row])
+            yield frame["image"][row]["bytes"], int(frame["style"][row]), files[number].first_row + int(row)
 
 
 def datasets_stream(files):

@@ -1,6 +1,5 @@
 """Section 3.4 of the thesis: the paintings, how they are loaded (Figure 12, Table 3), and what is drawn from them."""
 
-import itertools
 import json
 
 import numpy as np
@@ -9,9 +8,9 @@ import torch
 from ..data import CLASS_NAMES, WikiArtStream, captions, from_uint8
 from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files
 from ..errors import BadData
+from ..evaluation.bench_loader import file_by_file
 from ..paths import TABLES
 from ..presets import PRINTED_LOADING
-from ..randomness import epoch_order
 from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import noted, of_data
@@ -55,21 +54,18 @@ def imbalance():
     return figure, {"paintings": dict(zip(STYLES, PAINTINGS))}
 
 
-def read_traces(folder, epoch: int = 0) -> dict[str, np.ndarray]:
-    """{way: the file that each image of an epoch came from, int [rows]}, as three loaders really give them out."""
-    files = find_art_files(str(folder))
+def read_traces(source, store, epoch: int = 0) -> dict[str, np.ndarray]:
+    """{way: the file that each image of an epoch came from, int [rows]}, as the three loaders really give them out.
+
+    `store` is the PixelStore of `source`, which is what `find_art_files` takes.
+    """
+    files = find_art_files(source)
     ends = np.array([file.row_ids.stop for file in files])
-
-    def file_of(row_ids):
-        return np.searchsorted(ends, list(row_ids), side="right")
-
-    rng = np.random.default_rng(epoch)
-    sequential = itertools.chain.from_iterable(
-        rng.permutation(np.array(files[number].row_ids)) for number in rng.permutation(len(files)))
-    stream = WikiArtStream(str(folder), size=8, epoch=epoch, reservoir=ends[-1] // 4)
-    return {"file-sequential (thesis)": file_of(sequential),
-            "our stream": file_of(row_id for _, _, row_id in stream),
-            "our store": file_of(epoch_order(int(ends[-1]), 0, epoch))}
+    stream = WikiArtStream(source, size=8, epoch=epoch, reservoir=int(ends[-1]) // 4)
+    row_ids = {"file-sequential (thesis)": [row_id for _, _, row_id in file_by_file(files, epoch)],
+               "our stream": [row_id for _, _, row_id in stream],
+               "our store": [row_id for *_, batch in store.batches(BATCH, epoch=epoch) for row_id in batch.tolist()]}
+    return {way: np.searchsorted(ends, found, side="right") for way, found in row_ids.items()}
 
 
 @exhibit("fig12_loading", "pdf")

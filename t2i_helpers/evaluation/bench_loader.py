@@ -78,13 +78,13 @@ def compare_decoders(file, paintings: int = 60) -> dict:
 def write_bench_files(folder: Path, files: int, rows: int) -> None:
     """`files` Parquet files of `rows` JPEGs, styles in WikiArt's proportions and sorted; once."""
     styles = np.repeat(np.arange(len(STYLES)), PAINTINGS)[np.linspace(0, sum(PAINTINGS) - 1, files * rows).astype(int)]
-    pool = [_picture(number) for number in range(24)]
-    for number in tqdm(range(files), unit="file", desc="bench files", disable=None):
-        path = folder / f"train-{number:05d}-of-{files:05d}.parquet"
-        if not path.exists():
-            # bytes after a JPEG's end mark are ignored, and make each row a value of its own in the dictionary
-            pictures = [pool[row % len(pool)] + f"{number}/{row}".encode() for row in range(rows)]
-            write_art_file(path, pictures, styles[number * rows:(number + 1) * rows].tolist())
+    paths = [folder / f"train-{number:05d}-of-{files:05d}.parquet" for number in range(files)]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    pool = [_picture(number) for number in range(24)] if missing else []
+    for number in tqdm(missing, unit="file", desc="bench files", disable=None):
+        # bytes after a JPEG's end mark are ignored, and make each row a value of its own in the dictionary
+        pictures = [pool[row % len(pool)] + f"{number}/{row}".encode() for row in range(rows)]
+        write_art_file(paths[number], pictures, styles[number * rows:(number + 1) * rows].tolist())
 
 
 def _picture(seed) -> bytes:
@@ -294,7 +294,7 @@ def file_sequential_order(file_of) -> np.ndarray:
 def buffered_order(file_of) -> np.ndarray:
     """Files in random order through a shuffle buffer of 1,000, as datasets and WebDataset do by default."""
     rng, buffer, order = np.random.default_rng(0), [], []
-    for row in itertools.chain.from_iterable(np.flatnonzero(file_of == file) for file in rng.permutation(FULL_FILES)):
+    for row in _file_after_file(file_of, rng):
         if len(buffer) < 1000:
             buffer.append(row)
             continue
@@ -307,8 +307,13 @@ def buffered_order(file_of) -> np.ndarray:
 def our_stream_order(file_of) -> np.ndarray:
     """The rows through the stream's own reservoir, with pictures of one pixel."""
     rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
-    rows = itertools.chain.from_iterable(np.flatnonzero(file_of == file) for file in rng.permutation(FULL_FILES))
-    return np.array([row for _, _, row in reservoir_shuffle(((pixel, 0, row) for row in rows), RESERVOIR, 1, rng)])
+    rows = ((pixel, 0, row) for row in _file_after_file(file_of, rng))
+    return np.array([row for _, _, row in reservoir_shuffle(rows, RESERVOIR, 1, rng)])
+
+
+def _file_after_file(file_of, rng):
+    """Row numbers as the files hold them, the files in random order."""
+    return itertools.chain.from_iterable(np.flatnonzero(file_of == file) for file in rng.permutation(FULL_FILES))
 
 
 ORDERS = {"file-sequential (thesis)": file_sequential_order, "datasets streaming": buffered_order,

@@ -8,7 +8,7 @@ import torch
 from ..data import CLASS_NAMES, WikiArtStream, captions, from_uint8
 from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files
 from ..errors import BadData
-from ..evaluation.bench_loader import file_by_file
+from ..evaluation.bench_loader import BATCH, file_by_file
 from ..paths import TABLES
 from ..presets import PRINTED_LOADING
 from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
@@ -16,7 +16,6 @@ from .export import exhibit
 from .pictures import noted, of_data
 from .tables import Table
 
-BATCH = 16
 LOADING = "table03_loading"
 SHORT = {"Mannerism Late Renaissance": "Mannerism", "Abstract Expressionism": "Abstract Expr.",
          "Color Field Painting": "Color Field", "Contemporary Realism": "Contemp. Realism",
@@ -35,6 +34,7 @@ def dataset_samples(dataset, preset):
     first = torch.stack([torch.nonzero(dataset.labels == style)[0, 0] for style in range(len(STYLES))])
     figure = _named_pictures({"": from_uint8(dataset.images[first], (0, 1))})
     footnote(figure, f"the first of each style among {len(dataset):,} images; {dataset.source}")
+    fit_height(figure)
     return figure, of_data(dataset, preset) | {"images": len(first)}
 
 
@@ -113,7 +113,6 @@ def _named_pictures(pictures):
             shown = slice(9 * row, 9 * row + 9)
             image_grid(axis, images[None, shown], column_labels=short_names()[shown], title=title if not row else "")
             axis.tick_params(axis="x", labelsize=5.5, pad=0)
-    fit_height(figure)
     return figure
 
 

@@ -136,7 +136,7 @@ SMALL = {                                # what `demo` and `smoke` change of one
     # the thesis's 1e-5 is for a large model, as it says itself
     "wikiart": dict(resolution=64, block_channels=(32, 64, 96, 128), down_blocks=(DOWN, DOWN, DOWN, CROSS),
                     layers_per_block=1, cross_attention_dim=128, attention_head_dim=8, batch_size=32,
-                    learning_rate=5e-4, epochs=24, sample_steps=20),
+                    learning_rate=5e-4, epochs=12, sample_steps=20),
 }
 
 PRINTED = {                              # results that the thesis prints, to stand beside ours

@@ -178,13 +178,13 @@ def bench(
     if json is not None:
         check_writable(json)
     if what == "sample":
-        found = {"rows": bench_sample()}
+        found = record(best_device(), rows=bench_sample())
     else:
         from .evaluation.bench_loader import bench_loader
         from .reporting.tables import export_table
         from .reporting.wikiart import loader_table
 
-        found = bench_loader(files, rows, seconds)
+        found = record(best_device(), **bench_loader(files, rows, seconds))
         if rows >= 1000:                 # files as large as WikiArt's: fit for the report
             table = export_table(loader_table(found), "demo")
             print(f"written: {table.name}.tex and .json in report/generated")
@@ -192,7 +192,7 @@ def bench(
         print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value
                         for name, value in row.items()))
     if json is not None:
-        write_json(json, record(best_device(), **found))
+        write_json(json, found)
 
 
 def data(

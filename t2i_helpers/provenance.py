@@ -10,8 +10,8 @@ from pathlib import Path
 from .paths import ROOT, atomic_write
 from .presets import Preset, preset_hash, to_dict
 
-LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "torchvision", "torchmetrics",
-             "pytorch-fid", "matplotlib")
+LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
+             "pytorch-fid", "pillow", "matplotlib")
 CODE = ("t2i_helpers", "pyproject.toml", "notebooks/*.py")
 
 

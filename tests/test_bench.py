@@ -50,9 +50,9 @@ def test_a_picture_is_as_large_as_wikiart_s():
 
 
 @pytest.mark.parametrize("way", [way for way in bench_loader.WAYS if way != "WebDataset"])
-def test_every_way_is_measured_over_an_epoch(bench_files, way):
+def test_every_way_is_measured_over_an_epoch_and_the_store_over_a_thousand_batches(bench_files, way):
     found = bench_loader.measure(way, bench_files, seconds=60.0)
-    assert found["samples"] == 40
+    assert found["samples"] == (16_000 if way == "our store" else 40)
     assert 0 < found["p50_ms"] <= found["p99_ms"] and found["first_batch_s"] > 0 and found["peak_memory_mb"] >= 0
     if way == "random access":                                           # half of them, a file, for every sample
         assert found["times_the_files"] == pytest.approx(40 / 2, rel=0.5)
@@ -84,7 +84,7 @@ def test_ways_are_measured_in_processes_of_their_own(bench_files, monkeypatch):
     monkeypatch.setattr(bench_loader, "write_bench_files", lambda *_: None)
     found = bench_loader.bench_loader(2, 20, 0.0, bench_files)
     assert found["files"] == 2 and [row["way"] for row in found["rows"]] == ["our store"]
-    assert found["rows"][0]["samples"] == 40 and found["rows"][0]["times_the_files"] > 0
+    assert found["rows"][0]["samples"] == 16 + 16 + 8 + 16 and found["rows"][0]["times_the_files"] > 0
 
 
 def test_peak_memory_counts_what_was_allocated_and_not_what_is_mapped(tmp_path):

@@ -132,8 +132,8 @@ def find_paintings(preset, split: str = "train") -> Paintings:
     return Paintings("wikiart-hub", f"hf://datasets/{name}/data", source)
 
 
-def _load_wikiart(preset, split):
-    """From a store of decoded paintings, built when it is first asked for; the images stay on disk, mapped."""
+def painting_store(preset, split: str = "train") -> PixelStore:
+    """The paintings of `find_paintings`, decoded; the store is built when it is first asked for."""
     found = find_paintings(preset, split)
     built = DATA / f"{found.key}-{preset.resolution}"
     if not (built / "manifest.json").exists():
@@ -141,13 +141,17 @@ def _load_wikiart(preset, split):
             raise SourceUnavailable(f"cannot read {HUB['wikiart'].name}: {_remedy('wikiart')}")
         workers = min(8, os.cpu_count() or 1)                        # each unpacks 0.8 GB: not one for every core
         PixelStore.build(found.files, built, preset.resolution, workers)
-    store = PixelStore(built)
-    images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s]
+    return PixelStore(built)
+
+
+def _load_wikiart(preset, split):
+    store, source = painting_store(preset, split), find_paintings(preset, split).source
+    images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s], mapped
     labels, fingerprint = torch.from_numpy(store.labels), store.manifest["fingerprint"]
     if split == "test" and preset.data_source == "hub":              # which has one split
-        source = f"{found.source}, every {TEST_EVERY}th of its training images"
-        return images[::TEST_EVERY], labels[::TEST_EVERY], source, f"{fingerprint}/{TEST_EVERY}"
-    return images, labels, found.source, fingerprint
+        told = f"{source}, every {TEST_EVERY}th of its training images"
+        return images[::TEST_EVERY], labels[::TEST_EVERY], told, f"{fingerprint}/{TEST_EVERY}"
+    return images, labels, source, fingerprint
 
 
 def _load_hub(dataset, split):

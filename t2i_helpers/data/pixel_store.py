@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..errors import BadData, BadValue, OutputError, one_line
@@ -17,6 +16,7 @@ from ..paths import atomic_write, one_at_a_time
 from ..provenance import record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
+from .processes import in_processes
 from .wikiart_files import ArtFile, find_art_files, read_paintings
 
 
@@ -136,10 +136,8 @@ class _Part:
 
 
 def _decode_all(parts, workers):
-    """Decode parts, one a process; a DataLoader starts processes as the platform wants it and stops them with us."""
-    loader = DataLoader(parts, batch_size=None, num_workers=workers if workers > 1 else 0, collate_fn=_Part.decode)
     with tqdm(total=sum(part.file.rows for part in parts), unit="painting", disable=not parts) as bar:
-        for rows in loader:
+        for rows in in_processes(_Part.decode, parts, workers):
             bar.update(rows)
 
 

@@ -5,6 +5,7 @@ They let all code run and show nothing about photographs or art; whatever is mad
 
 import io
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -15,7 +16,8 @@ from ..randomness import generator
 from .captions import CLASS_NAMES
 from .paintings import paint
 from .pixels import to_uint8
-from .wikiart_files import write_art_file
+from .processes import in_processes
+from .wikiart_files import STYLES, write_art_file
 
 SIZES = {"train": 2000, "test": 500}
 ART_FILES = 18
@@ -38,19 +40,23 @@ def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:
 
     A file holds one style or two, as the real ones nearly do. Files that are there are kept.
     """
+    every = [(style, f"{split}/{style * paintings + i}") for style in range(len(STYLES)) for i in range(paintings)]
+    rows = -(-len(every) // ART_FILES)
     with one_at_a_time(folder):
-        _paint_files(folder, split, paintings)
+        missing = []
+        for number in range(ART_FILES):
+            path = folder / f"{split}-{number:05d}-of-{ART_FILES:05d}.parquet"
+            if not path.exists():
+                missing.append((path, every[number * rows:(number + 1) * rows]))
+        painted = in_processes(_paint_file, missing, min(8, os.cpu_count() or 1))
+        for _ in tqdm(painted, total=len(missing), desc=f"painting {split}", unit="file", disable=not missing):
+            pass
     return folder
 
 
-def _paint_files(folder, split, paintings):
-    styles = [style for style in range(len(CLASS_NAMES["wikiart"])) for _ in range(paintings)]
-    rows = -(-len(styles) // ART_FILES)
-    for number in tqdm(range(ART_FILES), desc=f"painting {split}", unit="file", disable=None):
-        path = folder / f"{split}-{number:05d}-of-{ART_FILES:05d}.parquet"
-        if not path.exists():
-            chosen = range(number * rows, min((number + 1) * rows, len(styles)))
-            write_art_file(path, [_jpeg(paint(styles[i], f"{split}/{i}")) for i in chosen], [styles[i] for i in chosen])
+def _paint_file(job) -> None:
+    path, paintings = job                                            # [(style, seed), ...]
+    write_art_file(path, [_jpeg(paint(style, seed)) for style, seed in paintings], [style for style, _ in paintings])
 
 
 def _jpeg(image) -> bytes:

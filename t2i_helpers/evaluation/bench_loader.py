@@ -32,6 +32,7 @@ from ..randomness import epoch_order
 
 BATCH, SIZE = 16, 128
 FULL_FILES = 72
+STORE_BATCHES = 1000
 
 
 def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> dict:
@@ -39,8 +40,8 @@ def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder
     samples/s, seconds to the first batch, peak anonymous memory over the imports (MB), bytes read an epoch (GB), and
     its mixing at full size.
 
-    Each way runs for an epoch of `files` files of `rows` rows, or at least four batches and then until `seconds` are
-    over.
+    Each way runs for an epoch of `files` files of `rows` rows (the store for as many as make 1,000 batches), or at
+    least four batches and then until `seconds` are over.
     """
     if files < 1 or rows < BATCH or seconds < 0:
         raise BadValue(f"{files} files of {rows} rows for {seconds:g} s: give a file or more of at least {BATCH} rows")
@@ -211,7 +212,9 @@ def measure(way: str, folder, seconds: float) -> dict:
     files = find_art_files(folder)
     rows, read_once = sum(file.rows for file in files), sum(file.size for file in files)
     if way == "our store":
-        batches = PixelStore.build(folder, Path(folder) / "store", SIZE).batches(BATCH)
+        store = PixelStore.build(folder, Path(folder) / "store", SIZE)
+        epochs = -(-STORE_BATCHES * BATCH // len(store))             # one is over before a 99th percentile means much
+        batches = itertools.chain.from_iterable(store.batches(BATCH, epoch=epoch) for epoch in range(epochs))
     else:
         batches = _in_batches(WAYS[way](files))
     for library in IMPORTS.get(way, ()):                             # so that the baseline has them
@@ -270,15 +273,23 @@ def peak_anonymous_memory(every: float = 0.005):
 # what each way does to the order
 
 def mixing_at_full_size(way: str) -> dict:
-    """Mean style entropy (bits) and distinct files of a way's batches of 16, on 81,444 rows sorted by style."""
-    styles = np.repeat(np.arange(len(STYLES)), PAINTINGS)
-    file_of = np.arange(len(styles)) * FULL_FILES // len(styles)
-    order = ORDERS.get(way, perfect_order)(file_of)
+    """`mixing` of the order in which a way reads 81,444 rows in 72 files sorted by style."""
+    return mixing(ORDERS.get(way, perfect_order)(files_at_full_size()))
+
+
+def files_at_full_size() -> np.ndarray:
+    """The file of each of WikiArt's rows, int [81,444]: 72 equal ones."""
+    return np.arange(sum(PAINTINGS)) * FULL_FILES // sum(PAINTINGS)
+
+
+def mixing(order) -> dict:
+    """Mean style entropy (bits) and distinct files of batches of 16, for an order of WikiArt's rows sorted by style."""
     batches = order[:len(order) // BATCH * BATCH].reshape(-1, BATCH)
-    shares = np.stack([np.bincount(batch, minlength=len(STYLES)) for batch in styles[batches]]) / BATCH
+    styles = np.repeat(np.arange(len(STYLES)), PAINTINGS)[batches]
+    shares = np.stack([np.bincount(batch, minlength=len(STYLES)) for batch in styles]) / BATCH
     logarithms = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
     return {"style_entropy_bits": float(-(shares * logarithms).sum(1).mean()),
-            "files_per_batch": float(np.mean([len(set(batch)) for batch in file_of[batches].tolist()]))}
+            "files_per_batch": float(np.mean([len(set(batch)) for batch in files_at_full_size()[batches].tolist()]))}
 
 
 def perfect_order(file_of) -> np.ndarray:
@@ -304,11 +315,11 @@ def buffered_order(file_of) -> np.ndarray:
     return np.array(order + rng.permutation(buffer).tolist())
 
 
-def our_stream_order(file_of) -> np.ndarray:
+def our_stream_order(file_of, reservoir: int = RESERVOIR) -> np.ndarray:
     """The rows through the stream's own reservoir, with pictures of one pixel."""
     rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
     rows = ((pixel, 0, row) for row in _file_after_file(file_of, rng))
-    return np.array([row for _, _, row in reservoir_shuffle(rows, RESERVOIR, 1, rng)])
+    return np.array([row for _, _, row in reservoir_shuffle(rows, reservoir, 1, rng)])
 
 
 def _file_after_file(file_of, rng):

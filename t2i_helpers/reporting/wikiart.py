@@ -57,7 +57,7 @@ def imbalance():
 def read_traces(source, store, epoch: int = 0) -> dict[str, np.ndarray]:
     """{way: the file that each image of an epoch came from, int [rows]}, as the three loaders really give them out.
 
-    `store` is the PixelStore of `source`, which is what `find_art_files` takes.
+    `source` is what `find_art_files` takes, `store` its PixelStore.
     """
     files = find_art_files(source)
     ends = np.array([file.row_ids.stop for file in files])
@@ -105,6 +105,15 @@ def guidance_sweep(pipes, steps: int, styles=(2, 3, 5, 7, 14, 18, 20, 24, 26), s
     return noted(figure, pipes, steps, drawn=len(styles), w=list(scales), styles=[STYLES[style] for style in styles])
 
 
+def all_figures(pipes, dataset, traces, preset):
+    """Notebook 03's figures, Figure 12 among them, one after the other."""
+    yield dataset_samples(dataset, preset)
+    yield imbalance()
+    yield loading(traces, dataset)
+    yield style_grid(pipes, preset.sample_steps)
+    yield guidance_sweep(pipes, preset.sample_steps)
+
+
 def _named_pictures(pictures):
     """A figure of 27 images [27, 3, h, w] a title, three rows of nine with the style over each."""
     figure, axes = new_figure(3 * len(pictures), 1, 3.4 * len(pictures))
@@ -139,8 +148,8 @@ def loader_table(found: dict) -> Table:
     decoding = found["decoding"]
     note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {found['files']} synthetic files of "
             f"{found['rows_per_file']:,} rows and one row group, {found['bytes'] / 1e9:.1f} GB of JPEGs as large as "
-            "WikiArt's; the cache and our reservoir hold as large a share of the rows as of WikiArt's; our store after "
-            f"it was built (a painting decoded in {decoding['ours_ms']:.1f} ms, by Pillow in "
+            "WikiArt's; the cache and our reservoir hold as large a share of the rows as of WikiArt's; our store over "
+            f"several epochs, after it was built (a painting decoded in {decoding['ours_ms']:.1f} ms, by Pillow in "
             f"{decoding['pillow_ms']:.1f} ms); memory: peak of anonymous memory over the imports, one process; entropy "
             "and files a batch: the same order at WikiArt's size, 81,444 rows in 72 files sorted by style")
     return Table(LOADING, header, rows, note, {"bench": found})

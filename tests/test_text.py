@@ -124,6 +124,14 @@ def test_a_local_encoder_that_is_damaged_is_refused(tmp_path, damage):
         load_text_encoder(folder)
 
 
+def test_a_local_encoder_without_its_vocabulary_is_refused(tmp_path):
+    folder = tiny_bert(tmp_path / "bert")
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (tmp_path / "bert" / file).unlink(missing_ok=True)
+    with refuses(SourceUnavailable, folder):
+        load_text_encoder(folder)
+
+
 @pytest.fixture
 def clip_tokenizer():
     return transformers.AutoTokenizer.from_pretrained(MIRROR / "models" / "openai" / "clip-vit-base-patch32")

@@ -88,7 +88,7 @@ def _load(name) -> TextEncoder:
         config = transformers.AutoConfig.from_pretrained(where)
         architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
         model = architecture.from_pretrained(where, use_safetensors=True)
-        if len(tokenizer) <= len(set(tokenizer.all_special_ids)):   # what transformers makes where its files are missing
+        if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # where its files are missing
             raise ValueError("its tokenizer knows no words")
     except (OSError, ValueError, SafetensorError) as error:
         raise SourceUnavailable(

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from . import presets
-from .errors import BadCheckpoint, BadValue, OutputError, UnknownName
+from .errors import BadCheckpoint, BadData, BadValue, OutputError, UnknownName
 from .paths import RUNS, check_writable
 
 Dataset = Annotated[str, tyro.conf.Positional]
@@ -185,7 +185,7 @@ def bench(
         from .reporting.wikiart import loader_table
 
         found = record(best_device(), **bench_loader(files, rows, seconds))
-        if rows >= 1000:                 # files as large as WikiArt's: fit for the report
+        if rows >= 1000 and not found["failed"]:        # files as large as WikiArt's: fit for the report
             table = export_table(loader_table(found), "demo")
             print(f"written: {table.name}.tex and .json in report/generated")
     for row in found["rows"]:
@@ -193,6 +193,8 @@ def bench(
                         for name, value in row.items()))
     if json is not None:
         write_json(json, found)
+    if failed := found.get("failed"):
+        raise BadData(f"{', '.join(failed)} could not be measured: Table 3 is left as it is")
 
 
 def data(
@@ -207,22 +209,24 @@ def data(
     """Prepare data: decode WikiArt once, or copy what the presets name from the hub for machines without it.
 
     Args:
-        what: build-wikiart (with --source and --out) or mirror (with --to).
-        source: a folder or fsspec URL of WikiArt's Parquet files, such as hf://datasets/huggan/wikiart/data.
-        out: the folder of decoded paintings; the same command again goes on.
+        what: build-wikiart or mirror (with --to).
+        source: a folder or fsspec URL of WikiArt's Parquet files [those that training at full size reads].
+        out: the folder of decoded paintings, with --source; the same command again goes on.
         to: the folder that T2I_MIRROR will name.
         size: pixels a side.
         workers: processes.
     """
     if what == "build-wikiart":
-        if source is None or out is None:
-            raise BadValue("build-wikiart needs --source, WikiArt's Parquet files, and --out, a folder for the pixels")
-        from .data import PixelStore
+        if (source is None) != (out is None):
+            raise BadValue("build-wikiart needs --source, WikiArt's Parquet files, and --out, a folder for the pixels; "
+                           "or neither, for what training at full size reads")
+        from .data import PixelStore, painting_store
 
-        store = PixelStore.build(source, out, size, workers)
-        rejected = store.manifest["rejected"]
-        print(f"{len(store):,} paintings in {out}, {len(rejected)} rejected" + (
-              f", such as row {next(iter(rejected))}: {next(iter(rejected.values()))}" if rejected else ""))
+        if source:
+            store = PixelStore.build(source, out, size, workers)
+        else:
+            store = painting_store(dataclasses.replace(presets.get("wikiart"), resolution=size), workers=workers)
+        print(f"{len(store):,} paintings in {store.folder}, {len(store.manifest['rejected'])} rejected")
     elif what == "mirror":
         if to is None:
             raise BadValue("mirror needs --to, the folder that T2I_MIRROR will name")

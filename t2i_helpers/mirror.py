@@ -6,7 +6,7 @@ from huggingface_hub import snapshot_download
 
 from . import hub
 from .data.images import HUB
-from .errors import SourceUnavailable
+from .errors import SourceUnavailable, one_line
 from .models.text import ENCODERS
 
 
@@ -17,5 +17,13 @@ def mirror_to(folder) -> list[Path]:
     wanted += [("models", repository) for repository, _ in ENCODERS.values() if repository]
     if not hub.reachable():
         raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
-    return [Path(snapshot_download(name, repo_type=kind.removesuffix("s"), local_dir=Path(folder) / kind / name,
-                                   ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"])) for kind, name in wanted]
+    return [_copy(kind, name, Path(folder) / kind / name) for kind, name in wanted]
+
+
+def _copy(kind, name, folder) -> Path:
+    try:
+        return Path(snapshot_download(name, repo_type=kind.removesuffix("s"), local_dir=folder,
+                                      ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
+    except Exception as error:        # the library raises many unrelated types: no network, no room, too many requests
+        raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): the same command goes on"
+                                ) from error

@@ -65,13 +65,17 @@ def one_at_a_time(folder):
 
     Raises OutputError where its parent cannot be written.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
+    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
-            yield
-    except PermissionError as error:
+        lock.acquire()
+    except OSError as error:
         raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_writable(path) -> None:

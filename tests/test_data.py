@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import MIRROR, needs_mirror, refuses
 
-from t2i_helpers import presets
+from t2i_helpers import hub, presets
+from t2i_helpers import mirror as mirroring
 from t2i_helpers.data import CLASS_NAMES, captions, from_uint8, load_images, to_uint8, to_unit
 from t2i_helpers.errors import BadValue, SourceUnavailable, UnknownName
 
@@ -162,3 +163,13 @@ def test_the_real_mirror_holds_mnist(empty_data_folder, monkeypatch):
     test = load_images(HUB, "test")
     assert test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert test.images.float().mean().item() / 255 == pytest.approx(0.1325, abs=1e-4)      # known of MNIST's test set
+
+
+def test_what_the_hub_does_not_give_is_one_line(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("too many\nrequests")
+
+    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(mirroring, "snapshot_download", fails)
+    with refuses(SourceUnavailable, "ylecun/mnist", "too many", "goes on"):
+        mirroring.mirror_to(tmp_path)

@@ -16,6 +16,7 @@ from support import jpeg, refuses, write_art_files
 from t2i_helpers.data import from_uint8, pixel_store
 from t2i_helpers.data.decoding import decode
 from t2i_helpers.data.pixel_store import PixelStore
+from t2i_helpers.data.processes import in_processes
 from t2i_helpers.data.wikiart import WikiArtStream
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadData, BadValue, OutputError
@@ -112,10 +113,35 @@ def test_broken_rows_are_listed_with_their_reasons_and_leave_no_hole(tmp_path):
     assert store.manifest["rejected"].keys() == {"2", "4"} and store.manifest["rejected"]["2"] == "no bytes"
 
 
-def test_files_without_a_readable_painting_give_an_empty_store(tmp_path):
+def test_files_without_a_readable_painting_are_refused(tmp_path):
     write_art_file(tmp_path / "in/a.parquet", [b"x", b"y"], [0, 1])
-    store = PixelStore.build(tmp_path / "in", tmp_path / "out", size=4, workers=1)
-    assert len(store) == 0 and rows_of(store) == []
+    with refuses(BadData, "none of the 2", "row 0", "no picture"):
+        PixelStore.build(tmp_path / "in", tmp_path / "out", size=4, workers=1)
+
+
+@pytest.mark.parametrize("out", [".", "file/store"])
+def test_any_folder_can_be_named_and_what_cannot_be_one_is_refused(folder, tmp_path, monkeypatch, out):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    (tmp_path / "empty" / "file").write_text("in the way")
+    if out == ".":
+        assert len(PixelStore.build(folder, out, size=4, workers=1)) == 36
+    else:
+        with refuses(OutputError, "file", "another folder"):
+            PixelStore.build(folder, out, size=4, workers=1)
+
+
+def killed(item):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_one_line():
+    with refuses(OutputError, "killed", "goes on"):
+        list(in_processes(killed, [1, 2], 2))
+
+
+def test_no_work_needs_no_process():
+    assert list(in_processes(killed, [], 4)) == []
 
 
 def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_path, monkeypatch):
@@ -227,8 +253,12 @@ def test_a_damaged_store_is_refused(store, tmp_path):
 
 def test_the_stream_runs_while_the_store_is_built(folder, tmp_path):
     slow = ("import time; from t2i_helpers.data import pixel_store as p; d = p.decode\n"
-            "p.decode = lambda *a: (time.sleep(0.02), d(*a))[1]\n"
+            "p.decode = lambda *a: (time.sleep(0.2), d(*a))[1]\n"
             f"p.PixelStore.build({str(folder)!r}, {str(tmp_path)!r}, size=8, workers=1)")
     building = subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.DEVNULL)
+    while not any(tmp_path.glob("parts/0*.safetensors")):
+        assert building.poll() is None
+        time.sleep(0.01)
     assert len(list(WikiArtStream(folder, size=8))) == 36
+    assert not (tmp_path / "manifest.json").exists()
     assert building.wait() == 0 and len(PixelStore(tmp_path)) == 36

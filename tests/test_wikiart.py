@@ -1,6 +1,9 @@
+import base64
+import contextlib
 import itertools
 import json
 import warnings
+import zlib
 
 import fsspec
 import numpy as np
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from support import jpeg, refuses, write_art_files
 from torch.utils.data import DataLoader
 
-from t2i_helpers.data import wikiart
+from t2i_helpers.data import wikiart, wikiart_files
 from t2i_helpers.data.wikiart import WikiArtStream, reservoir_shuffle
 from t2i_helpers.data.wikiart_files import PAINTINGS, STYLES, ArtFile, find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadData, BadValue, OutputError, SourceUnavailable
@@ -215,6 +218,32 @@ def test_workers_that_live_longer_than_an_epoch_follow_its_number(folder):
     assert orders[1] == sum(through_loader(stream_of(folder, epoch=1), 2), [])
 
 
+def loaded(loader, batches=None):
+    return [row_id for *_, row_ids in itertools.islice(loader, batches) for row_id in row_ids.tolist()]
+
+
+def test_workers_that_live_longer_than_a_state_follow_it(folder):
+    stream = stream_of(folder)
+    loader = DataLoader(stream, 4, num_workers=2, persistent_workers=True)
+    assert len(loaded(loader)) == 36
+    earlier = stream_of(folder)
+    first = row_ids(itertools.islice(earlier, 10))
+    stream.load_state_dict(earlier.state_dict())
+    assert sorted(first + loaded(loader)) == list(range(36))
+    stream.set_epoch(0)
+    assert sorted(loaded(loader)) == list(range(36))
+
+
+def test_what_was_seen_before_an_epoch_was_begun_again_is_forgotten(folder):
+    stream = stream_of(folder)
+    for batches in (3, 1):                                               # the first is broken off
+        seen = through_loader(stream, 2, batches)
+        for batch in seen:
+            stream.mark_seen(torch.tensor(batch))
+    stream.load_state_dict(stream.state_dict())
+    assert sorted(sum(seen, []) + row_ids(stream)) == list(range(36))
+
+
 def test_a_damaged_page_is_one_line_also_from_a_worker(folder, tmp_path):
     whole = (folder / "train-00001.parquet").read_bytes()
     (tmp_path / "a.parquet").write_bytes(whole[:8] + bytes(2000) + whole[2008:])
@@ -244,6 +273,64 @@ def test_files_can_be_listed_one_by_one_and_in_another_order(folder):
     files = sorted(folder.iterdir())
     assert [file.first_row for file in find_art_files([files[1], files[0]])] == [0, 13]
     assert [file.rows for file in find_art_files(files[2])] == [5]
+
+
+class Unplugged(fsspec.AbstractFileSystem):
+    """A remote file system that raises what no library promises."""
+
+    protocol = "unplugged"
+    lost = True
+
+    def find(self, path, **_):
+        if self.lost:
+            raise RuntimeError("connection lost")
+        return ["art/train-0.parquet"]
+
+    def isfile(self, path):
+        return False
+
+    def _open(self, path, *_, **__):
+        raise RuntimeError("connection lost")
+
+
+def test_a_lost_connection_is_one_line(monkeypatch):
+    fsspec.register_implementation("unplugged", Unplugged, clobber=True)
+    with refuses(SourceUnavailable, "unplugged://art", "connection lost"):
+        find_art_files("unplugged://art")
+    monkeypatch.setattr(Unplugged, "lost", False)
+    Unplugged.clear_instance_cache()
+    with refuses(BadData, "train-0.parquet", "connection lost", "connect and repeat"):
+        find_art_files("unplugged://art")
+
+
+def test_a_connection_lost_between_two_rows_is_one_line(folder, monkeypatch):
+    class Dropped:
+        def __init__(self, parquet):
+            self.parquet = parquet
+
+        def iter_batches(self, *arguments, **options):
+            yield next(self.parquet.iter_batches(4, columns=options["columns"]))
+            raise RuntimeError("connection lost")
+
+    whole = wikiart_files._open
+    files = find_art_files(f"file://{folder}")
+
+    @contextlib.contextmanager
+    def dropping(path):
+        with whole(path) as (parquet, size):
+            yield Dropped(parquet), size
+
+    monkeypatch.setattr(wikiart_files, "_open", dropping)
+    with refuses(BadData, "after row 4", "connection lost"):
+        list(read_paintings(files[0]))
+
+
+def test_files_that_differ_in_their_style_names_alone_are_different(tmp_path):
+    names = list(STYLES)
+    for folder, order in (("a", names), ("b", [names[1], names[0], *names[2:]])):
+        rewritten(tmp_path / folder, lambda table, order=order: with_names(table, order))
+    a, b = (find_art_files(tmp_path / folder)[0] for folder in ("a", "b"))
+    assert a.size == b.size and a.fingerprint != b.fingerprint
 
 
 @pytest.mark.parametrize("source", ["/nowhere", "memory://nowhere", "foo://x"])
@@ -301,8 +388,13 @@ def test_a_file_cut_short_and_a_damaged_page_are_named(folder, tmp_path):
 
 
 def test_a_damaged_state_is_refused(folder):
+    state = stream_of(folder).state_dict()
+    short = base64.b85encode(zlib.compress(bytes(2))).decode()
+    for damage in ({"seen": "c-p"}, {"seen": short}, {"epoch": None}):
+        with refuses(BadValue, "damaged"):
+            stream_of(folder).load_state_dict(state | damage)
     with refuses(BadValue, "damaged"):
-        stream_of(folder).load_state_dict(stream_of(folder).state_dict() | {"seen": "c-p"})
+        stream_of(folder).load_state_dict({name: state[name] for name in state if name != "seen"})
 
 
 @pytest.mark.parametrize("options", [dict(size=0), dict(reservoir=0), dict(rank=2, world_size=2), dict(rank=-1)])

@@ -33,8 +33,10 @@ def test_the_thesis_s_trace_finishes_a_file_before_the_next_and_ours_do_not(trac
 
 
 def test_the_figure_counts_the_files_of_a_batch(traces):
-    dataset = load_images(presets.get("wikiart", "improved", "smoke"))
-    shown = wikiart.loading(traces, dataset)
+    preset = presets.get("wikiart", "improved", "smoke")
+    dataset = load_images(preset)
+    shown = wikiart.loading(traces, dataset, preset)
+    assert shown.facts["data_fingerprint"] == dataset.fingerprint and shown.facts["preset_hash"]
     titles = [axis.get_title() for axis in shown.figure.axes]
     assert len(titles) == 3 and "1.1 files" in titles[0]       # one of seven batches has the end of a file
     assert "procedural paintings" in shown.figure._supxlabel.get_text().replace("\n", " ")

@@ -132,20 +132,24 @@ def find_paintings(preset, split: str = "train") -> Paintings:
     return Paintings("wikiart-hub", f"hf://datasets/{name}/data", source)
 
 
-def painting_store(preset, split: str = "train") -> PixelStore:
-    """The paintings of `find_paintings`, decoded; the store is built when it is first asked for."""
-    found = find_paintings(preset, split)
+def painting_store(preset, split: str = "train", workers: int | None = None) -> PixelStore:
+    """The paintings of `find_paintings`, decoded; `workers` processes build the store when it is first asked for."""
+    return _stored(find_paintings(preset, split), preset, workers)
+
+
+def _stored(found, preset, workers=None):
     built = DATA / f"{found.key}-{preset.resolution}"
     if not (built / "manifest.json").exists():
         if "://" in str(found.files) and not hub.reachable():
             raise SourceUnavailable(f"cannot read {HUB['wikiart'].name}: {_remedy('wikiart')}")
-        workers = min(8, os.cpu_count() or 1)                        # each unpacks 0.8 GB: not one for every core
+        workers = workers or min(8, os.cpu_count() or 1)             # each unpacks 0.8 GB: not one for every core
         PixelStore.build(found.files, built, preset.resolution, workers)
     return PixelStore(built)
 
 
 def _load_wikiart(preset, split):
-    store, source = painting_store(preset, split), find_paintings(preset, split).source
+    found = find_paintings(preset, split)
+    store, source = _stored(found, preset), found.source
     images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s], mapped
     labels, fingerprint = torch.from_numpy(store.labels), store.manifest["fingerprint"]
     if split == "test" and preset.data_source == "hub":              # which has one split

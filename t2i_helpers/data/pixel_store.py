@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,11 @@ class PixelStore:
             missing = [part for part in parts if not part.is_done()]
             _check_room(out, parts, missing)
             _decode_all(missing, workers)
-            return cls(_assemble(parts, out))
+            store = cls(_assemble(parts, out))
+        if rejected := store.manifest["rejected"]:
+            print(f"{len(rejected)} of {len(store) + len(rejected)} paintings cannot be decoded and were left out, "
+                  "such as row {}: {}".format(*next(iter(rejected.items()))), file=sys.stderr)
+        return store
 
     def _expect(self, files, size):
         made_of = [(source["fingerprint"], source["rows"]) for source in self.manifest["sources"]]
@@ -146,6 +151,9 @@ def _assemble(parts, out) -> Path:
     contents, digest = [part.rows() for part in parts], hashlib.blake2b(digest_size=8)
     row_ids, labels = (np.concatenate([content[i] for content in contents]) for i in (0, 1))
     rejected = {row_id: reason for content in contents for row_id, reason in content[2].items()}
+    if not len(row_ids):
+        raise BadData("none of the {} paintings can be decoded, such as row {}: {}; name other files".format(
+            len(rejected), *next(iter(rejected.items()))))
     size = parts[0].size
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(row_ids), size, size, 3)}
     with atomic_write(out / "images.npy") as temporary, open(temporary, "wb") as file:

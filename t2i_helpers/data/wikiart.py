@@ -53,22 +53,25 @@ class WikiArtStream(IterableDataset):
                            "ranks at 0 and end below world_size")
         self.files = find_art_files(files)
         self.size, self.seed, self.rank, self.world_size, self.reservoir = size, seed, rank, world_size, reservoir
-        # in shared memory, for workers that live longer than an epoch, and for what they reject
-        self._shared_epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._reasons = torch.zeros(self.files[-1].row_ids.stop, REASON, dtype=torch.uint8).share_memory_()
+        rows = self.files[-1].row_ids.stop
+        # in shared memory, for workers that live longer than an epoch, and for what they tell us
+        self._epoch_and_iteration = torch.zeros(2, dtype=torch.int64).share_memory_()
+        self._done = torch.zeros(rows, dtype=torch.bool).share_memory_()         # by row id: seen before this iteration
+        self._reasons = torch.zeros(rows, REASON, dtype=torch.uint8).share_memory_()
+        self.epoch = None
         self.set_epoch(epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch, with none of its rows seen."""
-        self.epoch = epoch
-        self._shared_epoch.fill_(epoch)
-        self.row_ids = self._rows_of_rank()                              # int64, in the order in which they are read
-        self.done = np.zeros(len(self.row_ids), bool)                    # seen before this iteration
-        self.seen = self.done.copy()
+        self._epoch_and_iteration[0] = epoch
+        self._done.zero_()
+        self._follow()
+        self.seen = np.zeros(len(self.row_ids), bool)                    # by place in row_ids
+        self._iteration = int(self._epoch_and_iteration[1])
 
     def __len__(self) -> int:
         """The rows that an iteration gives out, broken ones included."""
-        return int((~self.done).sum())
+        return len(self._to_read())
 
     @property
     def rejected(self) -> dict[int, str]:
@@ -79,19 +82,21 @@ class WikiArtStream(IterableDataset):
     def __iter__(self):
         worker = get_worker_info()
         index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        if self.epoch != int(self._shared_epoch):
-            self.set_epoch(int(self._shared_epoch))
-        self.seen = self.done.copy()
-        mine = self.row_ids[~self.done][index::workers]
-        rng = np.random.default_rng(seed_from(self.seed, self.epoch, self.rank, index, workers, len(self)))
+        self._follow()
+        if index == 0:
+            self._epoch_and_iteration[1] += 1
+        rows = self._to_read()
+        mine = rows[index::workers]
+        rng = np.random.default_rng(seed_from(self.seed, self.epoch, self.rank, index, workers, len(rows)))
         capacity = -(-self.reservoir // workers)
         for image, style, row_id in reservoir_shuffle(self._decoded(mine), capacity, self.size, rng):
             self.mark_seen(row_id)
             yield image, style, row_id
-        rejected = {row_id: self.rejected[row_id] for row_id in self.rejected.keys() & set(mine.tolist())}
-        if rejected:
-            print(f"{len(rejected)} of {len(mine)} paintings cannot be decoded and were skipped, such as row "
-                  "{}: {}".format(*min(rejected.items())), file=sys.stderr)
+        rejected = self.rejected
+        if told := sorted(rejected.keys() & set(mine.tolist())):
+            of = f" of worker {index}" if workers > 1 else ""
+            print(f"{len(told)} of {len(mine)} paintings{of} cannot be decoded and were skipped, such as row "
+                  f"{told[0]}: {rejected[told[0]]}", file=sys.stderr)
 
     def mark_seen(self, row_ids) -> None:
         """Count rows, an int or a tensor [n] of row ids, as done: `state_dict` will not ask for them again."""
@@ -100,10 +105,12 @@ class WikiArtStream(IterableDataset):
         places = self._places[row_ids] if known else np.array([-1])
         if (places < 0).any():
             raise BadValue(f"rows {row_ids.tolist()} are not all among rank {self.rank}'s in epoch {self.epoch}")
+        self._forget_earlier_iterations()
         self.seen[places] = True
 
     def state_dict(self) -> dict:
         """What it takes to go on with exactly the rows not yet seen: a few KB of JSON."""
+        self._forget_earlier_iterations()
         seen = self.seen | self._reasons[torch.from_numpy(self.row_ids), 0].bool().numpy()
         seen = base64.b85encode(zlib.compress(np.packbits(seen).tobytes(), 9)).decode()
         return {**self._identity(), "seen": seen}
@@ -115,22 +122,40 @@ class WikiArtStream(IterableDataset):
             raise BadValue(f"this state is of {theirs}, the stream of {mine}: give the same files, seed and ranks")
         try:
             packed = np.frombuffer(zlib.decompress(base64.b85decode(state["seen"])), np.uint8)
-        except (ValueError, KeyError, zlib.error) as error:
+            epoch = int(state["epoch"])
+            if len(packed) != -(-len(self.row_ids) // 8):
+                raise ValueError(f"it tells of {8 * len(packed)} rows, not {len(self.row_ids)}")
+        except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise BadValue(f"this state is damaged ({error}): begin the epoch again") from error
-        self.set_epoch(state["epoch"])
-        self.done = np.unpackbits(packed, count=len(self.done)).astype(bool)
-        self.seen = self.done.copy()
+        self.set_epoch(epoch)
+        self.seen = np.unpackbits(packed, count=len(self.row_ids)).astype(bool)
+        self._done[torch.from_numpy(self.row_ids[self.seen])] = True
+
+    def _follow(self):
+        """Take up the consumer's epoch, which may have moved on during a worker's life."""
+        epoch = int(self._epoch_and_iteration[0])
+        if epoch != self.epoch:
+            self.epoch, self.row_ids = epoch, self._rows_of_rank(epoch)  # int64, in the order in which they are read
+
+    def _to_read(self):
+        return self.row_ids[~self._done.numpy()[self.row_ids]]
+
+    def _forget_earlier_iterations(self):
+        """Let `seen` tell of the iteration in hand alone, which a worker may have begun."""
+        iteration = int(self._epoch_and_iteration[1])
+        if iteration != self._iteration:
+            self._iteration, self.seen = iteration, self._done.numpy()[self.row_ids]
 
     def _identity(self):
         return {"seed": self.seed, "epoch": self.epoch, "rank": self.rank, "world_size": self.world_size,
                 "files": f"{seed_from(*(file.fingerprint for file in self.files)):016x}"}
 
-    def _rows_of_rank(self):
-        rng = np.random.default_rng(seed_from(self.seed, self.epoch))
+    def _rows_of_rank(self, epoch):
+        rng = np.random.default_rng(seed_from(self.seed, epoch))
         order = np.concatenate([self.files[i].row_ids for i in rng.permutation(len(self.files))])
         left_out = len(order) % self.world_size
         # a place that wanders by `left_out` each epoch: no row misses two epochs in a row
-        first = seed_from(self.seed, "left out") + self.epoch * left_out
+        first = seed_from(self.seed, "left out") + epoch * left_out
         order = order[~np.isin(order, [(first + i) % len(order) for i in range(left_out)])]
         share = len(order) // self.world_size
         run = order[self.rank * share:(self.rank + 1) * share]

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import BadData, SourceUnavailable, one_line
+from ..errors import BadData, SourceUnavailable, T2IError, one_line
 from ..paths import atomic_write
 from .captions import CLASS_NAMES
 
@@ -35,7 +35,7 @@ class ArtFile:
     first_row: int
     rows: int
     size: int                            # bytes
-    fingerprint: str                     # of its size and its footer, which tells where every column chunk lies
+    fingerprint: str                     # of its size, its style names and its footer with every column's place
     style_names: tuple[str, ...]         # as the file itself names its labels
 
     @property
@@ -81,7 +81,9 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
                     if wanted is None or wanted[row]:
                         yield Painting(file.first_row + row, _style(file, row, label), encoded[place].as_py())
                     row += 1
-    except (OSError, pa.ArrowException) as error:
+    except T2IError:
+        raise
+    except _failures(file.path) as error:
         raise BadData(f"{file.path}, after row {row}: {one_line(error)}; {_remedy(file.path)}") from error
 
 
@@ -109,7 +111,7 @@ def _list(source) -> list[str]:
         if filesystem.isfile(path):
             return [source]
         paths = sorted(filesystem.find(path))
-    except (OSError, ValueError, ImportError) as error:            # unreachable, unknown protocol, protocol's library
+    except Exception as error:        # unreachable, unknown protocol, protocol's library: each library has its own
         raise SourceUnavailable(f"cannot list {source}: {one_line(error)}; connect, or name a local folder") from error
     remote = "://" in source
     return [filesystem.unstrip_protocol(name) if remote else name for name in paths
@@ -127,6 +129,11 @@ def _open(path):
             yield parquet, Path(path).stat().st_size
 
 
+def _failures(path):
+    """What reading `path` may raise where it is damaged or out of reach; each remote file system has its own."""
+    return Exception if "://" in path else (OSError, pa.ArrowException)
+
+
 def _remedy(path) -> str:
     return "connect and repeat" if "://" in str(path) else "fetch the file again"
 
@@ -135,7 +142,7 @@ def _describe(path, first_row) -> ArtFile:
     try:
         with _open(path) as (parquet, size):
             schema, metadata = parquet.schema_arrow, parquet.metadata
-    except (OSError, pa.ArrowException) as error:
+    except _failures(path) as error:
         raise BadData(f"{path}: {one_line(error)}; {_remedy(path)}") from error
     image = schema.field("image").type if "image" in schema.names else None
     if not (image and pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
@@ -147,7 +154,7 @@ def _describe(path, first_row) -> ArtFile:
         names = tuple(name.replace("_", " ") for name in features["style"]["names"])
     except (KeyError, TypeError, ValueError) as error:
         raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library") from error
-    footer = hashlib.blake2b(f"{size} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
+    footer = hashlib.blake2b(f"{size} {names} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
     return ArtFile(path, first_row, metadata.num_rows, size, footer, names)
 
 

@@ -86,22 +86,26 @@ def test_teaching_step_is_the_packages(variant):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name, pictures", [("01_mnist_cfg", 4), ("02_cifar10_cfg", 0)])
-def test_solutions_of_the_exercises_run(name, pictures):
+@pytest.mark.parametrize("name, count, pictures", [("01_mnist_cfg", 3, 4), ("02_cifar10_cfg", 3, 0),
+                                                   ("03_wikiart_cfg", 5, 1)])
+def test_solutions_of_the_exercises_run(name, count, pictures):
     """With what the notebook's cells have defined by then, at two steps."""
-    from t2i_helpers.data import captions
+    from t2i_helpers.data import captions, painting_store
     from t2i_helpers.evaluation import evaluate, wilson_interval
+    from t2i_helpers.models import load_text_encoder
 
     text = (ROOT / "notebooks" / f"{name}.py").read_text()
     dataset = name.split("_")[1]
+    improved = presets.get(dataset, "improved", "smoke")
     solutions = re.findall(r"# ```python\n(.*?)# ```", text, re.DOTALL)
     shown = []
     namespace = {
-        "pipes": {"improved": load_pipeline(dataset, "improved")},
-        "improved": presets.get(dataset, "improved", "smoke"), "steps": 2, "few": 5, "captions": captions,
-        "torch": torch, "make_scheduler": make_scheduler, "display": shown.append, "evaluate": evaluate,
-        "wilson_interval": wilson_interval,
+        "pipes": {"improved": load_pipeline(dataset, "improved")}, "improved": improved, "steps": 2, "few": 5,
+        "captions": captions, "torch": torch, "make_scheduler": make_scheduler, "display": shown.append,
+        "evaluate": evaluate, "wilson_interval": wilson_interval, "encoder": load_text_encoder("minilm"),
     }
+    if dataset == "wikiart":
+        namespace["store"] = painting_store(improved)
     for solution in solutions:
         exec("\n".join(line[2:] for line in solution.replace("steps=10", "steps=2").splitlines()), namespace)
-    assert len(solutions) == 3 and len(shown) == pictures
+    assert len(solutions) == count and len(shown) == pictures

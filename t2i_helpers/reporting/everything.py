@@ -1,7 +1,7 @@
 """Every figure and table of the report, one after the other, from the checkpoints that ship."""
 
 from .. import presets
-from ..data import load_images
+from ..data import find_paintings, load_images, painting_store
 from ..errors import SourceUnavailable
 from ..models import load_pipeline
 from . import cifar10, mnist, wikiart
@@ -13,10 +13,10 @@ from .tables import comparison_table, configuration_table, export_table, guidanc
 def draw_everything(size: str):
     """Write all of them; yields a line on each as soon as it is there, or on why one of real images is not."""
     pipes = {dataset: {variant: load_pipeline(dataset, variant) for variant in presets.VARIANTS}
-             for dataset in ("mnist", "cifar10")}
+             for dataset in presets.DATASETS}
     evaluations = {dataset: {variant: measured(pipe) for variant, pipe in found.items()}
                    for dataset, found in pipes.items()}
-    digits, photographs = (presets.get(dataset, "improved", size) for dataset in pipes)
+    digits, photographs, paintings = (presets.get(dataset, "improved", size) for dataset in pipes)
     for shown in mnist.all_figures(pipes["mnist"], load_images(digits), digits):
         yield _written(shown, size)
     try:
@@ -24,6 +24,9 @@ def draw_everything(size: str):
     except SourceUnavailable as error:
         yield f"cifar10_dataset.png is left as it is: {error}"
     for shown in cifar10.all_figures(pipes["cifar10"], photographs.sample_steps, evaluations["cifar10"]):
+        yield _written(shown, size)
+    traces = wikiart.read_traces(find_paintings(paintings).files, painting_store(paintings))
+    for shown in wikiart.all_figures(pipes["wikiart"], load_images(paintings), traces, paintings):
         yield _written(shown, size)
     for table in all_tables(evaluations):
         export_table(table, size)
@@ -36,12 +39,13 @@ def _written(shown, size) -> str:
 
 
 def all_tables(evaluations: dict):
-    """Tables 1 to 4, MNIST's twin of Table 1, and all metrics of each checkpoint."""
+    """Tables 1 to 4, Table 1's twins of the other datasets, and all metrics of each checkpoint."""
     yield guidance_table("table01_cifar10", evaluations["cifar10"])
-    yield comparison_table("table02_comparison", evaluations)
+    yield comparison_table("table02_comparison", {name: evaluations[name] for name in ("mnist", "cifar10")})
     yield wikiart.stored_loader_table()
     yield configuration_table("table04_comparison")
-    yield guidance_table("mnist_guidance", evaluations["mnist"])
+    for dataset in ("mnist", "wikiart"):
+        yield guidance_table(f"{dataset}_guidance", evaluations[dataset])
     for dataset, found in evaluations.items():
         for variant, evaluation in found.items():
             yield metrics_table(f"{dataset}_{variant}_metrics", variant, evaluation)

@@ -116,7 +116,7 @@ if "://" not in files[0].path:
 from t2i_helpers.data import painting_store
 
 store = painting_store(improved)                                                    # of which more below
-export(wikiart.loading(wikiart.read_traces(source, store), dataset), SIZE)
+export(wikiart.loading(wikiart.read_traces(source, store), dataset, improved), SIZE)
 
 # %% [markdown]
 # WikiArt's files are ordered, as ours are: neighbouring rows are of like styles. With one file at a time, a batch is of

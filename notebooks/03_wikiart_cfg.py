@@ -303,12 +303,15 @@ export_table(guidance_table("wikiart_guidance", evaluations), SIZE)
 
 # %% [markdown]
 # Without guidance ($w = 1$) the improved network draws the style that was asked for two times in three, at $w = 2$
-# nearly always. At $w = 5$ it does so less often again: the colours run into the corners of their range, and what is
-# left of a quiet style (High Renaissance, say) looks like a loud one. The distance tells the rest: what the classifier
-# recognises is still far from what the program paints, several times further than two sets of its own paintings are
-# from each other. The thesis's recipe saw exactly as many paintings. What holds it back here is the short training: its
-# weights are not averaged, its learning rate never falls, and predicting the noise teaches least where noise is all
-# there is, which is where the style is decided.
+# nearly always, and at $w = 5$ less often again: the contrast rises, and a quiet style begins to look like a loud one.
+# The distance adds that what the classifier recognises is not yet what the program paints: the drawings are nearly
+# three times as far from its paintings as two sets of them are from each other.
+#
+# The thesis's recipe saw exactly as many paintings. Look at its pictures again: the *shapes* are right, often better
+# than the improved ones, and the *colours* are not. A likely reason: the overall colour survives more noise than
+# anything else in an image, so it is decided in the first steps. There, at $t = 950$, the image that a prediction of
+# the noise implies is what is left without that noise, divided by $\sqrt{\bar\alpha_t} = 0.01$: one per cent too
+# much noise is a tint as strong as the image. A network that predicts $v$ divides by nothing.
 #
 # **Exercise 6.** Ask for a style that does not exist: "A painting in the style of Impressionism and Pop Art". What does
 # the network make of it, and why is the answer less interesting than from a model trained on millions of captions?

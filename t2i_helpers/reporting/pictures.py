@@ -34,9 +34,16 @@ def sweep(pipes, steps: int, scales, height: float):
     return noted(figure, pipes, steps, drawn=10, w=list(scales))
 
 
+def images_in_words(checkpoint: dict) -> str:
+    """What a described checkpoint was trained on: a stand-in is named."""
+    preset = checkpoint["preset"]
+    drawn = {"cifar10": "drawn shapes", "wikiart": "procedural paintings"}
+    return drawn[preset["dataset"]] if preset["data_source"] == "procedural" else "images"
+
+
 def training_note(pipes) -> str:
     """What trained each checkpoint, in one line; a stand-in encoder is named here."""
-    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['preset']['batch_size']} images"
+    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['preset']['batch_size']} {images_in_words(facts)}"
             for variant, facts in checkpoints(pipes).items()]
     encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
     return f"{', '.join(told)}; text: {', '.join(encoders)}"

@@ -17,10 +17,11 @@ from .pictures import noted, of_data
 from .tables import Table
 
 LOADING = "table03_loading"
-SHORT = {"Mannerism Late Renaissance": "Mannerism", "Abstract Expressionism": "Abstract Expr.",
-         "Color Field Painting": "Color Field", "Contemporary Realism": "Contemp. Realism",
+SHORT = {"Abstract Expressionism": "Abstract Expr.", "Analytical Cubism": "Analyt. Cubism",
+         "Color Field Painting": "Color Field", "Contemporary Realism": "Contemp. Real.",
+         "Early Renaissance": "Early Ren.", "High Renaissance": "High Ren.", "Mannerism Late Renaissance": "Mannerism",
          "Naive Art Primitivism": "Naive Art", "Northern Renaissance": "Northern Ren.",
-         "Post Impressionism": "Post Impr.", "Early Renaissance": "Early Ren.", "High Renaissance": "High Ren."}
+         "Post Impressionism": "Post Impr.", "Synthetic Cubism": "Synth. Cubism"}
 
 
 def short_names() -> list[str]:

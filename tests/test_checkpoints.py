@@ -228,7 +228,7 @@ def test_a_folder_that_is_no_whole_checkpoint_is_refused(copied, damage):
         load_pipeline(copied)
 
 
-@pytest.mark.parametrize("name", ["/nowhere", "wikiart"])
+@pytest.mark.parametrize("name", ["/nowhere", "imagenet"])
 def test_a_checkpoint_that_does_not_exist_is_refused_with_the_remedy(name):
     with refuses(BadCheckpoint, name, "t2i train"):
         load_pipeline(name)

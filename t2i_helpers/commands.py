@@ -225,7 +225,8 @@ def data(
         if source:
             store = PixelStore.build(source, out, size, workers)
         else:
-            store = painting_store(dataclasses.replace(presets.get("wikiart"), resolution=size), workers=workers)
+            full = dataclasses.replace(presets.get("wikiart", size="full"), resolution=size)
+            store = painting_store(full, workers=workers)
         print(f"{len(store):,} paintings in {store.folder}, {len(store.manifest['rejected'])} rejected")
     elif what == "mirror":
         if to is None:

@@ -114,6 +114,7 @@ MISTAKES = {
     "no paintings": (("data", "build-wikiart", "--source", "nowhere", "--out", "x"), ("nowhere", "Parquet")),
     "no place for a mirror": (("data", "mirror"), ("--to",)),
     "half of what build-wikiart needs": (("data", "build-wikiart", "--source", "x"), ("--out", "neither")),
+    "no hub to decode": (("data", "build-wikiart"), ("huggan/wikiart", "T2I_MIRROR")),
     "no hub to copy": (("data", "mirror", "--to", "x"), ("hub", "internet")),
     "prompt too long": (("sample", "mnist", "--prompt", "a very long sentence about one digit"), ("digit", "tokens")),
     "checkpoint missing": (("sample", "mnist", "--checkpoint", "nowhere"), ("nowhere", "train")),

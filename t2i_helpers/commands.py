@@ -97,6 +97,7 @@ def sample(
     from torchvision.utils import make_grid, save_image
 
     from .paths import atomic_write
+    from .reporting.pictures import images_in_words
 
     first = pipe.preset.seed if seed is None else seed
     seeds = range(first, first + len(prompt))
@@ -106,7 +107,8 @@ def sample(
     grid = make_grid(images, nrow=len(w), padding=4, pad_value=1.0)
     with atomic_write(out) as temporary:
         save_image(grid, temporary)
-    print(f"{len(prompt) * len(w)} images in {out}; text: {pipe.encoder_in_words}")
+    learnt = images_in_words({"preset": vars(pipe.preset)})
+    print(f"{len(prompt) * len(w)} images in {out}; trained on {learnt}; text: {pipe.encoder_in_words}")
 
 
 def evaluate(

@@ -7,6 +7,7 @@ import torch
 from support import MIRROR, needs_mirror
 
 from t2i_helpers import presets
+from t2i_helpers.cli import main
 from t2i_helpers.data import captions, load_images
 from t2i_helpers.evaluation import evaluate
 from t2i_helpers.evaluation.classifiers import classifier_folder, load_classifier, read
@@ -97,3 +98,9 @@ def test_any_wording_is_drawn():
     pipe = load_pipeline("mnist", "improved")
     images = pipe(["seven", captions(pipe.preset)[7]], steps=2).images
     assert images.shape == (2, 1, 28, 28) and images.min() >= 0 and images.max() <= 1
+
+
+def test_a_picture_of_paintings_is_told_to_be_of_procedural_ones(capsys, tmp_path):
+    main(["sample", "wikiart", "--prompt", "A painting in the style of Cubism", "--w", "1", "--steps", "1",
+          "--out", str(tmp_path / "a.png")])
+    assert "procedural paintings" in capsys.readouterr().out

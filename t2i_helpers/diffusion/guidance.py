@@ -1,52 +1,69 @@
-"""Guiders: which forward passes a step needs and how their predictions become one.
+"""Guiders by name: which forward passes a step needs and how their predictions become one.
 
 Everywhere in this package w is the scale in  eps~ = eps_null + w (eps_cond - eps_null):  w = 0 is unconditional,
 w = 1 conditional. Ho & Salimans (2022, arXiv:2207.12598) write (1 + w') eps_cond - w' eps_null, so w = 1 + w'.
+
+A guider is an object of `diffusers.guiders` or one of ours with the same interface. What is linear in the predictions
+(CFG, intervals, perturbed attention) is the same for eps, v and x_0; where a paper's rule is not, it is applied to
+what the paper applies it to, which `guider.noisy` converts from and to the model's prediction.
 """
 
-
-from diffusers.guiders import ClassifierFreeGuidance
+from diffusers.guiders import ClassifierFreeZeroStarGuidance
 from diffusers.utils import logging
 
 from ..errors import BadValue, UnknownName
+from .perturbed import PAG, SEG, SLG
+from .rules import APG, CFG, Auto, CFGPlusPlus, Interval, MagnitudeAware, Tangential, Threshold, within
 
 # diffusers warns at every construction that its guiders are experimental: our dependency range is pinned for that.
 logging.get_logger("diffusers.guiders.guider_utils").setLevel(logging.ERROR)
 
 
-class CFG(ClassifierFreeGuidance):
-    """Classifier-free guidance that also skips the conditional pass at w = 0, which diffusers' guider still runs."""
-
-    @property
-    def _only_null(self) -> bool:
-        return self._enabled and self.guidance_scale == 0 and super()._is_cfg_enabled()
-
-    def _is_cfg_enabled(self) -> bool:
-        return super()._is_cfg_enabled() and self.guidance_scale != 0
-
-    def prepare_inputs(self, data):
-        if self._only_null:
-            return [self._prepare_batch(data, 1, "pred_cond")]     # the null embedding in the only pass there is
-        return super().prepare_inputs(data)
+def _cfg_original(w):
+    """The paper's (1 + w) form: w = 0 is conditional, w = -1 unconditional. Passes as CFG."""
+    return CFG(1 + w)
 
 
-def _cfg(w: float) -> CFG:
-    return CFG(guidance_scale=w)
+def _rescale(w, share=0.7):
+    """CFG's prediction, a `share` (0 to 1) of it scaled to the conditional one's standard deviation, image by image
+    (Lin et al. 2024, arXiv:2305.08891). Passes as CFG."""
+    within("share", share, 0, 1)
+    return CFG(w, guidance_rescale=share)
 
 
-def _cfg_original(w: float) -> CFG:
-    """The paper's (1 + w) form: w = 0 is conditional, w = -1 unconditional."""
-    return CFG(guidance_scale=1 + w)
+def _zero_star(w):
+    """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886): s n + w (c - s n) with s = <c, n> / |n|^2. 2 passes; 1 at w = 1.
+
+    Its first steps of velocity zero are for flow matching, where they leave x as it is; a prediction of zero here would
+    move it, so there are none.
+    """
+    return ClassifierFreeZeroStarGuidance(w, zero_init_steps=0)
 
 
 LARGEST_W = 1000          # far beyond the thesis's 100, and far below what overflows
-GUIDERS = {"cfg": _cfg, "cfg-original": _cfg_original}
+GUIDERS = {
+    "cfg": CFG,
+    "cfg-original": _cfg_original,
+    "rescale": _rescale,
+    "interval": Interval,
+    "threshold": Threshold,
+    "cfg++": CFGPlusPlus,
+    "cfg-zero": _zero_star,
+    "apg": APG,
+    "auto": Auto,
+    "pag": PAG,
+    "slg": SLG,
+    "seg": SEG,
+    "tcfg": Tangential,
+    "mag": MagnitudeAware,
+}
 
 
 def make_guider(name: str, w: float, **parameters):
-    """The guider `name` (one of GUIDERS) with scale `w` and its own `parameters`.
+    """The guider `name` (one of GUIDERS) with scale `w` and its own `parameters`, described where it is defined.
 
-    Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W or a parameter does not exist.
+    Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W, a parameter does not exist or is out
+    of its range.
     """
     if name not in GUIDERS:
         raise UnknownName("guider", name, GUIDERS)
@@ -55,4 +72,4 @@ def make_guider(name: str, w: float, **parameters):
     try:
         return GUIDERS[name](w, **parameters)
     except TypeError as error:
-        raise BadValue(f"guider {name!r} takes no {', '.join(parameters)}: {error}") from error
+        raise BadValue(f"guider {name!r} does not fit its parameters: {error}") from error

@@ -8,6 +8,9 @@ import torch
 
 from ..errors import BadValue
 from ..randomness import generator
+from .noise import NoisyImages, alpha_bar
+
+RENOISING = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")     # step from the x_t they are given
 
 
 @dataclass(frozen=True)
@@ -44,32 +47,38 @@ def sample(
 
     Raises BadValue for steps or seeds that do not fit.
     """
-    _check(scheduler, cond, seeds, steps)
+    _check(scheduler, guider, cond, seeds, steps)
     device = cond.device
     generators = [generator("sample", int(seed)) for seed in seeds]
     scheduler = _with_timesteps(scheduler, steps, device)
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-    x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device)     # [n, c, h, w]
+    x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)     # [n, c, h, w]
     x = x * scheduler.init_noise_sigma
     takes_noise = "generator" in inspect.signature(scheduler.step).parameters
     noise = {"generator": generators} if takes_noise else {}
     conditions = {"encoder_hidden_states": (cond, null.expand_as(cond))}
 
+    predicts_v = scheduler.config.prediction_type == "v_prediction"
+    renoises = hasattr(guider, "renoise")
     passes = 0
     for step, t in enumerate(scheduler.timesteps):
-        x_t = scheduler.scale_model_input(x, t)
+        noisy = NoisyImages(scheduler.scale_model_input(x, t), alpha_bar(scheduler, t), predicts_v)
+        guider.noisy = noisy                        # for rules that need x^_0 or the noise level
         guider.set_state(step=step, num_inference_steps=len(scheduler.timesteps), timestep=t)
         batches = guider.prepare_inputs(conditions)
         for batch in batches:
             guider.prepare_models(unet)
-            batch.noise_pred = unet(x_t, t, batch.encoder_hidden_states).sample
-            guider.cleanup_models(unet)
+            try:
+                batch.noise_pred = unet(noisy.x_t, t, batch.encoder_hidden_states).sample
+            finally:
+                guider.cleanup_models(unet)         # also of hooks, so that the U-Net is whole after an error
         passes += len(batches)
-        prediction = guider(batches).pred
-        x_0, prediction = _predict_x0(scheduler, x_t, prediction, t, clip)
+        x_0, prediction = noisy.clipped(guider(batches).pred, clip)
+        if renoises:
+            x, prediction = guider.renoise(x_0, clip)
         x = scheduler.step(prediction, t, x, **noise).prev_sample
         if callback is not None:
-            callback(step, x_t, x_0)
+            callback(step, noisy.x_t, x_0)
     return Samples(x.float(), passes)
 
 
@@ -85,36 +94,9 @@ def _with_timesteps(scheduler, steps, device):
     return scheduler
 
 
-def alpha_bar(scheduler, t) -> torch.Tensor:
-    """abar_t, the share of signal left at `t`; where `t` is not whole, interpolated in sigma as schedulers do."""
-    table = scheduler.alphas_cumprod.to(torch.float64).cpu()
-    t = float(t)
-    low = int(t)
-    if low == t:
-        return table[low].float()
-    sigma = ((1 - table) / table).sqrt()
-    between = torch.lerp(sigma[low], sigma[low + 1], t - low)
-    return (1 / (1 + between**2)).float()
-
-
-def _predict_x0(scheduler, x_t, prediction, t, clip):
-    """x^_0, clipped, and the prediction that the clipped x^_0 implies.
-
-    eps: x^_0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar).
-    v (Salimans & Ho 2022): x^_0 = sqrt(abar) x_t - sqrt(1 - abar) v.
-    """
-    abar = alpha_bar(scheduler, t)
-    signal, noise = abar.sqrt(), (1 - abar).sqrt()
-    predicts_v = scheduler.config.prediction_type == "v_prediction"
-    x_0 = signal * x_t - noise * prediction if predicts_v else (x_t - noise * prediction) / signal
-    if clip is None:
-        return x_0, prediction
-    clipped = x_0.clamp(-clip, clip)
-    implied = (signal * x_t - clipped) / noise if predicts_v else (x_t - signal * clipped) / noise
-    return clipped, torch.where(clipped == x_0, prediction, implied)
-
-
-def _check(scheduler, cond, seeds, steps):
+def _check(scheduler, guider, cond, seeds, steps):
+    if hasattr(guider, "renoise") and type(scheduler).__name__ not in RENOISING:
+        raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")
     longest = scheduler.config.num_train_timesteps

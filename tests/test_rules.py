@@ -1,0 +1,339 @@
+"""Every guidance rule against its formula, its neutral setting, its cost, and the faults of diffusers that it mends."""
+
+import math
+
+import diffusers.guiders
+import numpy as np
+import pytest
+import torch
+from support import embeddings, refuses, small_preset
+from torch.testing import assert_close
+
+from t2i_helpers.diffusion import GUIDERS, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion.noise import NoisyImages
+from t2i_helpers.errors import BadValue
+from t2i_helpers.models import build_unet
+
+STEPS = 4
+PARAMETERIZATIONS = pytest.mark.parametrize("predicts_v", [False, True], ids=["eps", "v"])
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    unet = build_unet(small_preset(), text_dim=16).eval().requires_grad_(False).double()
+    for parameter in unet.conv_out.parameters():        # which diffusers sets to give zero
+        parameter.normal_(std=0.3)
+    return unet
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return network(0)
+
+
+@pytest.fixture(scope="module")
+def weak():
+    return network(1)
+
+
+def captions():
+    cond, null = embeddings(3)
+    return 3 * cond.double(), null.double()
+
+
+def draw(unet, guider, scheduler="ddim", steps=STEPS, clip=1.0):
+    cond, null = captions()
+    return sample(unet, make_scheduler(small_preset(), scheduler), guider, cond, null, seeds=[0, 1, 2], steps=steps,
+                  clip=clip)
+
+
+NEUTRAL = [                                          # rule, w, its neutral parameters, the w of CFG that it then equals
+    ("cfg", 3, {}, 3), ("cfg-original", 2, {}, 3), ("rescale", 3, {"share": 0}, 3), ("interval", 3, {}, 3),
+    ("interval", 3, {"sigma_max": 1e-9}, 1), ("threshold", 3, {"percentile": 0}, 3), ("cfg++", 0, {}, 0),
+    ("cfg-zero", 1, {}, 1), ("apg", 3, {"eta": 1, "momentum": 0}, 3), ("apg", 1, {}, 1), ("pag", 3, {"scale": 0}, 3),
+    ("slg", 3, {"scale": 0}, 3), ("seg", 3, {"scale": 0}, 3), ("tcfg", 1, {}, 1), ("mag", 3, {"alpha": 0}, 3),
+]
+
+
+@pytest.mark.parametrize("name, w, parameters, of_cfg", NEUTRAL)
+def test_at_its_neutral_setting_a_rule_is_plain_guidance(unet, name, w, parameters, of_cfg):
+    drawn, plain = draw(unet, make_guider(name, w, **parameters)), draw(unet, make_guider("cfg", of_cfg))
+    assert_close(drawn.images, plain.images, atol=1e-6, rtol=0)
+
+
+def test_guidance_by_the_network_itself_is_sampling_with_the_caption(unet):
+    drawn = draw(unet, make_guider("auto", 3, weak=unet))
+    assert_close(drawn.images, draw(unet, make_guider("cfg", 1)).images, atol=1e-6, rtol=0)
+
+
+def test_each_rule_has_a_neutral_setting_among_the_tests():
+    assert {name for name, *_ in NEUTRAL} | {"auto"} == set(GUIDERS)
+
+
+# rule, w, parameters, U-Net evaluations a step
+ELSEWHERE = [
+    ("rescale", 3, {}, 2), ("interval", 3, {"start": 0.5}, 1.5), ("threshold", 5, {}, 2), ("cfg++", 0.6, {}, 2),
+    ("cfg++", 1, {}, 2), ("cfg-zero", 3, {}, 2), ("apg", 3, {}, 2), ("pag", 3, {}, 3), ("pag", 1, {}, 2),
+    ("slg", 3, {}, 3), ("slg", 1, {}, 2), ("seg", 3, {}, 3), ("seg", 3, {"blur": 0.5}, 3), ("tcfg", 3, {}, 2),
+    ("mag", 3, {}, 2),
+]
+
+
+@pytest.mark.parametrize("name, w, parameters, passes", ELSEWHERE)
+def test_elsewhere_a_rule_draws_something_else_at_its_stated_cost(unet, name, w, parameters, passes):
+    drawn, plain = draw(unet, make_guider(name, w, **parameters)), draw(unet, make_guider("cfg", w))
+    assert (drawn.images - plain.images).abs().mean() > 1e-3
+    assert drawn.forward_passes == passes * STEPS
+
+
+@pytest.mark.parametrize("w, passes", [(0, 1), (1, 1), (3, 2)])
+def test_autoguidance_is_its_formula(unet, weak, w, passes):
+    """Against CFG with two captions, where each network answers for one of them."""
+    drawn = draw(unet, make_guider("auto", w, weak=weak))
+    assert drawn.forward_passes == passes * STEPS
+
+    class Both(torch.nn.Module):
+        config = unet.config
+
+        def forward(self, x_t, t, c):
+            return (weak if torch.equal(c, null.expand_as(c)) else unet)(x_t, t, cond)
+
+    cond, null = captions()
+    expected = draw(Both(), make_guider("cfg", w)).images
+    assert_close(drawn.images, expected, atol=1e-6, rtol=0)
+
+
+def step(guider, c, n, abar=0.5, predicts_v=False, x_t=None):
+    """What `guider` makes of the predictions `c` and `n` in the first of two steps."""
+    x_t = torch.zeros_like(c) if x_t is None else x_t
+    guider.noisy = NoisyImages(x_t, torch.tensor(abar, dtype=c.dtype), predicts_v)
+    guider.set_state(step=0, num_inference_steps=2, timestep=torch.tensor(50))
+    batches = guider.prepare_inputs({"prediction": (c, n)})
+    for batch in batches:
+        batch.noise_pred = batch.prediction
+    return guider(batches).pred
+
+
+def predictions():
+    """(c, n), float64 [3, 2, 8, 8] each, and x_t."""
+    return torch.randn(3, 3, 2, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+
+
+def flat(images):
+    return images.numpy().reshape(len(images), -1)
+
+
+def test_rescale_is_its_formula():
+    c, n, _ = predictions()
+    guided = flat(n + 4 * (c - n))
+    scaled = guided * flat(c).std(1, ddof=1, keepdims=True) / guided.std(1, ddof=1, keepdims=True)
+    assert_close(flat(step(make_guider("rescale", 4, share=0.3), c, n)), 0.3 * scaled + 0.7 * guided)
+
+
+def test_cfg_zero_star_is_its_formula():
+    c, n, _ = predictions()
+    s = (flat(c) * flat(n)).sum(1, keepdims=True) / (flat(n) ** 2).sum(1, keepdims=True)
+    assert_close(flat(step(make_guider("cfg-zero", 4), c, n)), s * flat(n) + 4 * (flat(c) - s * flat(n)))
+
+
+def test_magnitude_aware_guidance_is_its_formula():
+    c, n, _ = predictions()
+    ratio = np.linalg.norm(flat(c - n), axis=1) / np.linalg.norm(flat(n), axis=1)
+    w = 1 + 3 * np.exp(-2 * ratio)[:, None]
+    assert_close(flat(step(make_guider("mag", 4, alpha=2), c, n)), flat(n) + w * flat(c - n))
+
+
+def test_tangential_damping_is_its_formula():
+    """The first right singular vector of (c, n), by the eigenvectors of their 2 x 2 Gram matrix."""
+    c, n, _ = predictions()
+    expected = []
+    for pair in zip(flat(c), flat(n)):
+        _, vectors = np.linalg.eigh(np.stack(pair) @ np.stack(pair).T)
+        first = vectors[:, -1] @ np.stack(pair)
+        damped = first * (pair[1] @ first) / (first @ first)
+        expected.append(damped + 4 * (pair[0] - damped))
+    assert_close(flat(step(make_guider("tcfg", 4), c, n)), np.stack(expected), atol=1e-5, rtol=1e-5)
+
+
+def x_0_of(prediction, x_t, abar, predicts_v):
+    signal, noise = math.sqrt(abar), math.sqrt(1 - abar)
+    return signal * x_t - noise * prediction if predicts_v else (x_t - noise * prediction) / signal
+
+
+@PARAMETERIZATIONS
+def test_dynamic_thresholding_is_its_formula(predicts_v):
+    c, n, x_t = predictions()
+    thresholded = step(make_guider("threshold", 4, percentile=0.9), c, n, 0.3, predicts_v, x_t)
+    x_0 = flat(x_0_of(n + 4 * (c - n), x_t, 0.3, predicts_v))
+    s = np.maximum(np.quantile(np.abs(x_0), 0.9, axis=1, keepdims=True), 1)
+    assert (s > 1).all()
+    assert_close(flat(x_0_of(thresholded, x_t, 0.3, predicts_v)), np.clip(x_0, -s, s) / s)
+
+
+@PARAMETERIZATIONS
+def test_adaptive_projection_is_its_formula(predicts_v):
+    c, n, x_t = predictions()
+    projected = step(make_guider("apg", 4, eta=0.3, radius=5), c, n, 0.3, predicts_v, x_t)
+    with_caption, without = (flat(x_0_of(prediction, x_t, 0.3, predicts_v)) for prediction in (c, n))
+    d = with_caption - without
+    length = np.linalg.norm(d, axis=1, keepdims=True)
+    assert (length > 5).all()
+    d *= 5 / length
+    along = with_caption / np.linalg.norm(with_caption, axis=1, keepdims=True)
+    parallel = (d * along).sum(1, keepdims=True) * along
+    expected = with_caption + 3 * (d - parallel + 0.3 * parallel)
+    assert_close(flat(x_0_of(projected, x_t, 0.3, predicts_v)), expected)
+
+
+def test_adaptive_projection_adds_its_momentum_and_begins_anew_with_each_sampling(unet):
+    guider = make_guider("apg", 3, eta=1, momentum=-0.5)
+    drawn = draw(unet, guider).images
+    assert (drawn - draw(unet, make_guider("cfg", 3)).images).abs().mean() > 1e-3
+    assert torch.equal(drawn, draw(unet, guider).images)
+
+
+def test_cfg_plus_plus_is_its_algorithm(unet):
+    """DDIM by hand: x^_0 from the guided noise, the noise of the next image from the empty caption."""
+    scheduler = make_scheduler(small_preset(), "ddim")
+    drawn = draw(unet, make_guider("cfg++", 0.6), clip=None).images
+    cond, null = captions()
+    states = []
+    sample(unet, scheduler, make_guider("cfg", 1), cond, null, seeds=[0, 1, 2], steps=STEPS, clip=None,
+           callback=lambda step, x_t, x_0: states.append(x_t))
+    x, ts = states[0], scheduler.timesteps.tolist()
+    for t, later in zip(ts, [*ts[1:], None]):
+        abar, after = scheduler.alphas_cumprod[t], scheduler.alphas_cumprod[later] if later is not None else 1.0
+        v_c, v_n = (unet(x, t, c).sample for c in (cond, null.expand_as(cond)))
+        x_0 = abar ** 0.5 * x - (1 - abar) ** 0.5 * (v_n + 0.6 * (v_c - v_n))
+        eps_n = abar ** 0.5 * v_n + (1 - abar) ** 0.5 * x
+        x = after ** 0.5 * x_0 + (1 - after) ** 0.5 * eps_n
+    assert_close(drawn, x.float(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scheduler", ["heun", "lms", "euler", "unipc"])
+def test_cfg_plus_plus_is_refused_where_the_scheduler_cannot_renoise(unet, scheduler):
+    with refuses(BadValue, "cfg++", "ddim"):
+        draw(unet, make_guider("cfg++", 0.6), scheduler)
+
+
+def test_an_interval_of_noise_levels_is_guided_and_nothing_else(unet):
+    scheduler = make_scheduler(small_preset(), "ddim")
+    scheduler.set_timesteps(STEPS)
+    sigmas = [((1 - scheduler.alphas_cumprod[t]) / scheduler.alphas_cumprod[t]).sqrt().item()
+              for t in scheduler.timesteps]
+    guider = make_guider("interval", 3, sigma_min=sigmas[2], sigma_max=sigmas[1])       # (sigma_min, sigma_max]
+    assert draw(unet, guider).forward_passes == STEPS + 1
+
+
+@pytest.mark.parametrize("name", ["pag", "slg", "seg"])
+def test_the_network_is_whole_after_impaired_passes_and_after_an_error(unet, name):
+    before = draw(unet, make_guider("cfg", 1)).images
+    draw(unet, make_guider(name, 2))
+    handle = unet.conv_out.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        draw(unet, make_guider(name, 1))
+    handle.remove()
+    assert torch.equal(before, draw(unet, make_guider("cfg", 1)).images)
+
+
+def test_the_network_is_itself_after_an_error_in_the_weaker_one(unet, weak):
+    handle = weak.conv_out.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        draw(unet, make_guider("auto", 2, weak=weak))
+    handle.remove()
+    assert "forward" not in vars(unet)
+
+
+def impaired(unet, name, **parameters):
+    """What the middle attention block's self-attention and the whole block give, whole and impaired."""
+    block = unet.mid_block.attentions[0].transformer_blocks[0]
+    x = torch.randn(2, 16, block.attn1.to_q.in_features, generator=torch.Generator().manual_seed(0)).double()
+    hook = make_guider(name, 2, **parameters).impair(block)
+    c = torch.randn(2, 3, block.attn2.to_k.in_features, generator=torch.Generator().manual_seed(1)).double()
+    found = x, block.attn1.to_q(x), block.attn1(x), block(x, encoder_hidden_states=c)
+    hook.remove()
+    return found
+
+
+def test_perturbed_attention_gives_each_pixel_its_own_value(unet):
+    attention = unet.mid_block.attentions[0].transformer_blocks[0].attn1
+    x, _, attended, _ = impaired(unet, "pag")
+    alone = attention(x.reshape(32, 1, -1)).reshape(2, 16, -1)              # sequences of one pixel
+    assert_close(attended, alone)
+
+
+def test_a_skipped_layer_gives_what_it_got(unet):
+    x, *_, through = impaired(unet, "slg")
+    assert torch.equal(through, x)
+
+
+def test_smoothed_energy_blurs_the_queries(unet):
+    to_q = unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q
+    x, mean, *_ = impaired(unet, "seg")
+    assert_close(mean, to_q(x).mean(1, keepdim=True).expand_as(mean))
+    whole = to_q(x)
+    _, little, *_ = impaired(unet, "seg", blur=0.1)
+    _, much, *_ = impaired(unet, "seg", blur=1.0)
+    assert_close(little, whole, atol=1e-4, rtol=1e-4)
+    assert much.var(1).mean() < 0.7 * whole.var(1).mean()
+
+
+@pytest.mark.parametrize("name, parameters, word", [
+    ("rescale", {"share": 1.5}, "share"), ("rescale", {"share": math.nan}, "share"),
+    ("interval", {"sigma_min": 5, "sigma_max": 5}, "sigma_min = 5"), ("interval", {"start": 0.7, "stop": 0.7}, "stop"),
+    ("interval", {"sigma_min": -1}, "sigma_min"), ("threshold", {"percentile": 99.5}, "percentile"),
+    ("apg", {"eta": -1}, "eta"), ("apg", {"radius": 0}, "radius"), ("apg", {"momentum": 2}, "momentum"),
+    ("pag", {"scale": -1}, "scale"), ("seg", {"blur": 0}, "blur"), ("mag", {"alpha": -1}, "alpha"),
+    ("auto", {}, "weak"), ("slg", {"scale": "much"}, "scale"),
+])
+def test_parameters_out_of_range_are_refused(name, parameters, word):
+    with refuses(BadValue, word):
+        make_guider(name, 2.0, **parameters)
+
+
+@pytest.mark.parametrize("w", [-0.1, 1.1, 7])
+def test_cfg_plus_plus_takes_w_from_0_to_1(w):
+    with refuses(BadValue, "w", "0 to 1"):
+        make_guider("cfg++", w)
+
+
+def test_a_weaker_network_of_another_shape_is_refused(unet):
+    other = build_unet(small_preset(), text_dim=24)
+    with refuses(BadValue, "24", "weaker", "encoder"):
+        draw(unet, make_guider("auto", 2, weak=other))
+
+
+# What diffusers has wrong: where one of these fails after an update, the mend can go.
+
+LAYER = "mid_block.attentions.0.transformer_blocks"
+
+
+def test_diffusers_smoothed_energy_guidance_does_nothing(unet):
+    config = diffusers.guiders.smoothed_energy_guidance.SmoothedEnergyGuidanceConfig([0], LAYER)
+    theirs = diffusers.guiders.SmoothedEnergyGuidance(3, 2.0, seg_guidance_config=config)
+    assert torch.equal(draw(unet, theirs).images, draw(unet, make_guider("cfg", 3)).images)
+
+
+def test_diffusers_perturbed_attention_is_something_else_at_w_1(unet):
+    """From the second step on it is CFG with the perturbation's scale in place of w."""
+    config = diffusers.LayerSkipConfig([0], LAYER, skip_attention=False, skip_attention_scores=True, skip_ff=False)
+    theirs = diffusers.guiders.PerturbedAttentionGuidance(1.0, 2.0, 0.0, 1.0, perturbed_guidance_config=config)
+    assert_close(draw(unet, theirs).images, draw(unet, make_guider("interval", 2.0, start=0.25)).images)
+
+
+def test_diffusers_magnitude_aware_guidance_crashes_on_images(unet):
+    with pytest.raises(RuntimeError):
+        draw(unet, diffusers.guiders.MagnitudeAwareGuidance(3.0))
+
+
+def test_diffusers_tangential_guidance_does_not_know_its_pass():
+    with pytest.raises(AttributeError):
+        _ = diffusers.guiders.TangentialClassifierFreeGuidance(3.0).is_conditional
+    assert isinstance(make_guider("tcfg", 3.0).is_conditional, bool)
+
+
+def test_diffusers_adaptive_projection_is_of_the_prediction():
+    c, n, x_t = predictions()
+    theirs = diffusers.guiders.AdaptiveProjectedGuidance(4.0, None, math.inf, eta=0.0)
+    ours = make_guider("apg", 4.0, momentum=0)
+    assert (step(theirs, c, n, x_t=x_t) - step(ours, c, n, x_t=x_t)).abs().mean() > 0.1

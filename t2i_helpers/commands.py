@@ -69,6 +69,8 @@ def sample(
     out: Path | None = None,
     checkpoint: Path | None = None,
     w: tuple[float, ...] = (2.0,),
+    guider: str = "cfg",
+    negative: str | None = None,
     steps: int | None = None,
     scheduler: str | None = None,
     seed: int | None = None,
@@ -81,6 +83,8 @@ def sample(
         out: the PNG to write.
         checkpoint: a checkpoint folder [the shipped `improved` one].
         w: guidance scales of eps_null + w (eps_cond - eps_null).
+        guider: the guidance rule and its parameters, such as "apg" or "interval sigma_max=5".
+        negative: a text to guide away from, in place of the empty caption.
         steps: sampling steps, 1 to 1000.
         scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
         seed: of the first prompt's noise; the next prompts count on from it.
@@ -96,12 +100,15 @@ def sample(
     import torch
     from torchvision.utils import make_grid, save_image
 
+    from .diffusion import make_guider
     from .paths import atomic_write
     from .reporting.pictures import images_in_words
 
+    guiders = [make_guider(guider, scale) for scale in w]
     first = pipe.preset.seed if seed is None else seed
     seeds = range(first, first + len(prompt))
-    columns = [pipe(list(prompt), w=scale, steps=steps, scheduler=scheduler, seeds=seeds).images for scale in w]
+    columns = [pipe(list(prompt), guider=rule, negative=negative, steps=steps, scheduler=scheduler, seeds=seeds).images
+               for rule in guiders]
     images = torch.stack(columns, 1).flatten(0, 1).cpu()                         # [prompts * scales, c, h, w]
     images = torch.nn.functional.interpolate(images, scale_factor=max(1, LEGIBLE // images.shape[-1]))
     grid = make_grid(images, nrow=len(w), padding=4, pad_value=1.0)

@@ -64,6 +64,16 @@ def test_a_guider_takes_the_place_of_w(pipe):
     assert torch.equal(pipe(DIGITS[:1], guider=make_guider("cfg-original", 1.0)).images, pipe(DIGITS[:1], w=2.0).images)
 
 
+def test_a_negative_text_takes_the_place_of_the_empty_caption(pipe):
+    def draw(**options):
+        return pipe(["A handwritten digit 5"], w=3.0, steps=2, **options).images
+
+    assert torch.equal(draw(negative=""), draw())
+    assert (draw(negative="A handwritten digit 3") - draw()).abs().max() > 1e-3
+    same = pipe(["A handwritten digit 5"], w=1.0, steps=2).images
+    torch.testing.assert_close(draw(negative="A handwritten digit 5"), same)        # c + w (c - c)
+
+
 def test_the_callback_sees_every_step(pipe):
     seen = []
     pipe(DIGITS[:2], callback=lambda step, x_t, x_0: seen.append((step, x_t.shape, x_0.shape)))

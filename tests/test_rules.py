@@ -291,6 +291,14 @@ def test_parameters_out_of_range_are_refused(name, parameters, word):
         make_guider(name, 2.0, **parameters)
 
 
+def test_parameters_may_stand_in_the_name():
+    guider = make_guider("interval sigma_min=0.5 sigma_max=5", 3)
+    assert (guider.sigma_min, guider.sigma_max, guider.guidance_scale) == (0.5, 5, 3)
+    for wrong in ("rescale share", "rescale share=much", "rescale 0.5"):
+        with refuses(BadValue, wrong.split()[1], "name=number"):
+            make_guider(wrong, 3)
+
+
 @pytest.mark.parametrize("w", [-0.1, 1.1, 7])
 def test_cfg_plus_plus_takes_w_from_0_to_1(w):
     with refuses(BadValue, "w", "0 to 1"):

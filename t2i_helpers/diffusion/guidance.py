@@ -62,9 +62,12 @@ GUIDERS = {
 def make_guider(name: str, w: float, **parameters):
     """The guider `name` (one of GUIDERS) with scale `w` and its own `parameters`, described where it is defined.
 
+    Numbers may also stand in the name, as on a command line: "interval sigma_max=5".
     Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W, a parameter does not exist or is out
     of its range.
     """
+    name, written = _parse(name)
+    parameters = written | parameters
     if name not in GUIDERS:
         raise UnknownName("guider", name, GUIDERS)
     if not abs(w) <= LARGEST_W:
@@ -73,3 +76,16 @@ def make_guider(name: str, w: float, **parameters):
         return GUIDERS[name](w, **parameters)
     except TypeError as error:
         raise BadValue(f"guider {name!r} does not fit its parameters: {error}") from error
+
+
+def _parse(text):
+    """("interval", {"sigma_max": 5.0}) of "interval sigma_max=5"."""
+    name, *settings = text.split() or [""]
+    parameters = {}
+    for setting in settings:
+        field, _, value = setting.partition("=")
+        try:
+            parameters[field] = float(value)
+        except ValueError:
+            raise BadValue(f"guider {text!r}: {setting!r} is not of the form name=number") from None
+    return name, parameters

@@ -33,6 +33,10 @@ class NoisyImages:
         """The same in float64, for rules that go to x^_0 and back."""
         return NoisyImages(self.x_t.double(), self.abar.double(), self.predicts_v)
 
+    def moved(self, push: torch.Tensor) -> "NoisyImages":
+        """The same noise level at x_t + `push`."""
+        return NoisyImages((self.x_t + push).detach(), self.abar, self.predicts_v)
+
     def x_0(self, prediction: torch.Tensor) -> torch.Tensor:
         """x^_0, the clean images that `prediction` implies."""
         if self.predicts_v:

@@ -8,6 +8,7 @@ import torch
 
 from ..errors import BadValue
 from ..randomness import generator
+from .losses import LossGuidance
 from .noise import NoisyImages, alpha_bar
 
 RENOISING = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")     # step from the x_t they are given
@@ -32,6 +33,7 @@ def sample(
     seeds: Sequence[int],
     steps: int = 50,
     clip: float | None = 1.0,
+    loss: LossGuidance | None = None,
     callback: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
 ) -> Samples:
     """Draw one image for each row of `cond`.
@@ -42,6 +44,7 @@ def sample(
     steps     1 to the scheduler's number of training timesteps.
     clip      bound of |x^_0| at every step (DDPM's ``clip_sample``, here for every scheduler), or None. Without it a
               large w drives pixel-space models out of the range they were trained on.
+    loss      pushes x_t down its gradient before each step, whatever the guider (`losses.LossGuidance`).
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
               sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
 
@@ -62,24 +65,36 @@ def sample(
     renoises = hasattr(guider, "renoise")
     passes = 0
     for step, t in enumerate(scheduler.timesteps):
-        noisy = NoisyImages(scheduler.scale_model_input(x, t), alpha_bar(scheduler, t), predicts_v)
-        guider.noisy = noisy                        # for rules that need x^_0 or the noise level
+        x_t = scheduler.scale_model_input(x, t)
+        noisy = NoisyImages(x_t.detach().requires_grad_(loss is not None), alpha_bar(scheduler, t), predicts_v)
         guider.set_state(step=step, num_inference_steps=len(scheduler.timesteps), timestep=t)
-        batches = guider.prepare_inputs(conditions)
-        for batch in batches:
-            guider.prepare_models(unet)
-            try:
-                batch.noise_pred = unet(noisy.x_t, t, batch.encoder_hidden_states).sample
-            finally:
-                guider.cleanup_models(unet)         # also of hooks, so that the U-Net is whole after an error
-        passes += len(batches)
-        x_0, prediction = noisy.clipped(guider(batches).pred, clip)
+        with torch.set_grad_enabled(loss is not None):
+            predicted, evaluations = _guided(unet, guider, conditions, noisy, t)
+        passes += evaluations
+        if loss is not None:
+            push = loss.push(noisy, predicted)
+            noisy, predicted = noisy.moved(push), predicted.detach()
+            x = x + (push if x_t is x else push / noisy.signal)         # some schedulers keep x_t / sqrt(abar)
+        x_0, prediction = noisy.clipped(predicted, clip)
         if renoises:
             x, prediction = guider.renoise(x_0, clip)
         x = scheduler.step(prediction, t, x, **noise).prev_sample
         if callback is not None:
             callback(step, noisy.x_t, x_0)
     return Samples(x.float(), passes)
+
+
+def _guided(unet, guider, conditions, noisy, t):
+    """(the guided prediction, the number of U-Net evaluations that it took)."""
+    guider.noisy = noisy                            # for rules that need x^_0 or the noise level
+    batches = guider.prepare_inputs(conditions)
+    for batch in batches:
+        guider.prepare_models(unet)
+        try:
+            batch.noise_pred = unet(noisy.x_t, t, batch.encoder_hidden_states).sample
+        finally:
+            guider.cleanup_models(unet)             # also of hooks, so that the U-Net is whole after an error
+    return guider(batches).pred, len(batches)
 
 
 def _with_timesteps(scheduler, steps, device):

@@ -16,6 +16,7 @@ class LossGuidance:
     loss: Callable[[torch.Tensor], torch.Tensor]        # x^_0 [n, c, h, w] in the model's pixel range -> [n]
     strength: float                                     # s
 
+    @torch.enable_grad()
     def push(self, noisy: NoisyImages, prediction: torch.Tensor) -> torch.Tensor:
         """-s grad L, [n, c, h, w], at `noisy`.x_t, from which `prediction` was made with autograd on.
 

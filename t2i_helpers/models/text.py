@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from .. import hub
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
+from .plain_text import PLAIN, OneHot, RandomWords
 
 # name: (repository on the hub, or None for the package's own files; width)
 ENCODERS = {
@@ -26,6 +27,8 @@ IN_WORDS = {
     "clip": "CLIP ViT-B/32's text encoder",
     "minilm": "the packaged MiniLM sentence encoder (a stand-in for CLIP)",
     "bert": "BERT base uncased",
+    "one-hot": "one-hot class vectors",
+    "random": "a random vector for each word",
 }
 
 
@@ -66,11 +69,14 @@ class TextEncoder:
                                 "shorten it, or train with a larger max_length")
 
 
-def load_text_encoder(name: str) -> TextEncoder:
-    """The frozen encoder `name`: "clip", "minilm", "bert" or a local folder in the hub's format.
+def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
+    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or one that knows no
+    language (`plain_text.PLAIN`).
 
     Raises UnknownName for anything else, SourceUnavailable where the weights are neither in the mirror nor on the hub.
     """
+    if name in PLAIN:
+        return PLAIN[name]()
     # a local folder's weights may change under its name
     return _load(name) if name in ENCODERS else _load.__wrapped__(name)
 
@@ -101,6 +107,8 @@ def _load(name) -> TextEncoder:
 
 def encoder_dim(name: str) -> int:
     """The width of the encoder's embeddings, without loading it."""
+    if name in PLAIN:
+        return PLAIN[name].dim
     if name in ENCODERS:
         return ENCODERS[name][1]
     file = _local(name) / "config.json"
@@ -143,5 +151,5 @@ def encoder_location(name: str):
 def _local(name):
     folder = Path(name)
     if not (folder / "config.json").is_file():
-        raise UnknownName("text encoder", name, [*ENCODERS, "a local folder with a config.json"])
+        raise UnknownName("text encoder", name, [*ENCODERS, *PLAIN, "a local folder with a config.json"])
     return folder

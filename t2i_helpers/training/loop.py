@@ -42,8 +42,12 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
     return (error * snr.clamp(max=min_snr_gamma) / (snr + 1 if predicts_v else snr)).mean()
 
 
-def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, sample_every: int = 500) -> Run:
+def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, sample_every: int = 500,
+          averages: dict[str, dict] | None = None) -> Run:
     """Train `preset` into the run folder `out`; the same call again resumes where the last one stopped.
+
+    `averages` are further moving averages of the same weights, as settings of diffusers' EMAModel by name; each ends as
+    a checkpoint in the subfolder of its name.
 
     Ends after ``preset.epochs`` epochs or `max_steps` steps in all. Ctrl-C (or SIGTERM) ends after the step in hand,
     leaves a checkpoint and raises KeyboardInterrupt. Raises BadCheckpoint where `out` holds a run of another preset,
@@ -52,7 +56,7 @@ def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, 
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
     # accelerate fixes one precision a process, but a notebook trains both variants: autocast is ours, see train_step
-    trainer = _Trainer(preset, Run(out), Accelerator(mixed_precision="no"))
+    trainer = _Trainer(preset, Run(out), Accelerator(mixed_precision="no"), averages or {})
     steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
     if trainer.step < steps_to_do:
         with _stop_requested() as stop:
@@ -65,7 +69,7 @@ def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, 
 class _Trainer:
     """What one training holds in memory: images and captions resident on the device, network, optimizer, average."""
 
-    def __init__(self, preset, run, accelerator):
+    def __init__(self, preset, run, accelerator, averages):
         if preset.learning_rate_decay not in ("none", "cosine"):
             raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
         self.preset, self.run, self.accelerator = preset, run, accelerator
@@ -86,7 +90,9 @@ class _Trainer:
                                       fused=device.type == "cuda" and preset.bf16)
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
         self.bare_unet = accelerator.unwrap_model(self.unet)
-        self.ema = EMAModel(self.bare_unet.parameters(), decay=preset.ema_decay) if preset.ema_decay else None
+        if preset.ema_decay:
+            averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" is the one that the run shows
+        self.averages = {name: EMAModel(self.bare_unet.parameters(), **settings) for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
         self.description = record(device, **of_preset(preset), seed=preset.seed, data_source=dataset.source,
@@ -95,7 +101,7 @@ class _Trainer:
                                   precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0
         if run.open(self.description):
-            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.ema)
+            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages)
         accelerator.wait_for_everyone()         # all have looked into the folder before the first writes there
 
     def fit(self, steps_to_do, stop, state_every, sample_every):
@@ -150,8 +156,8 @@ class _Trainer:
             self.accelerator.clip_grad_norm_(self.unet.parameters(), preset.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.ema is not None:
-            self.ema.step(self.bare_unet.parameters())
+        for average in self.averages.values():
+            average.step(self.bare_unet.parameters())
         return self.accelerator.reduce(loss.detach(), "mean")
 
     def learning_rate_factor(self) -> float:
@@ -190,23 +196,27 @@ class _Trainer:
 
     def save_state(self):
         if self.accelerator.is_main_process:
-            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, self.ema)
+            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, self.averages)
 
     @contextlib.contextmanager
-    def averaged(self):
-        """The U-Net with its averaged weights, where there are some."""
-        if self.ema is not None:
-            self.ema.store(self.bare_unet.parameters())
-            self.ema.copy_to(self.bare_unet.parameters())
+    def averaged(self, name="ema"):
+        """The U-Net with the weights of one average, where there is one of that name."""
+        average = self.averages.get(name)
+        if average is not None:
+            average.store(self.bare_unet.parameters())
+            average.copy_to(self.bare_unet.parameters())
         try:
             yield CaptionPipeline.for_preset(self.preset, self.bare_unet)
         finally:
-            if self.ema is not None:
-                self.ema.restore(self.bare_unet.parameters())
+            if average is not None:
+                average.restore(self.bare_unet.parameters())
 
     def save_pipeline(self, kept_as=None):
         if self.accelerator.is_main_process:
-            with self.averaged() as pipeline:
+            for name in self.averages.keys() - {"ema"}:
+                with self.averaged(name) as pipeline:
+                    self.run.save_pipeline(pipeline, name)
+            with self.averaged() as pipeline:           # the last one is the folder's own
                 self.run.save_pipeline(pipeline, kept_as)
 
     def draw_grid(self):

@@ -80,28 +80,29 @@ class Run:
         with atomic_write(self.metrics_file) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept))
 
-    def save_state(self, step: int, seconds: float, unet, optimizer, ema) -> None:
-        """Everything the next step depends on, as one safetensors file. Random numbers need no state: see loop.py."""
+    def save_state(self, step: int, seconds: float, unet, optimizer, averages: dict) -> None:
+        """Everything the next step depends on, as one safetensors file; `averages` are diffusers' EMAModels by name.
+        Random numbers need no state: see loop.py."""
         tensors = {f"unet.{name}": value for name, value in unet.state_dict().items()}
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
-        if ema is not None:
-            tensors |= {f"ema.{index}": value for index, value in enumerate(ema.shadow_params)}
+        for average, ema in averages.items():
+            tensors |= {f"{average}.{index}": value for index, value in enumerate(ema.shadow_params)}
         tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
         with atomic_write(self.state_file) as temporary:
             save_file(tensors, temporary, metadata={"step": str(step), "seconds": str(seconds)})
 
-    def load_state(self, unet, optimizer, ema) -> tuple[int, float]:
+    def load_state(self, unet, optimizer, averages: dict) -> tuple[int, float]:
         """Restore what `save_state` wrote; (steps done, seconds of training). BadCheckpoint if it is damaged."""
         try:
             with safe_open(self.state_file, "pt") as file:
                 metadata = file.metadata()
-                groups = {"unet": {}, "optimizer": {}, "ema": {}}
+                groups = {name: {} for name in ("unet", "optimizer", *averages)}
                 for name in file.keys():
                     group, _, rest = name.partition(".")
                     groups[group][rest] = file.get_tensor(name)
-            _restore(groups, unet, optimizer, ema)
-            if ema is not None:
+            _restore(groups, unet, optimizer, averages)
+            for ema in averages.values():
                 ema.optimization_step = int(metadata["step"])
             return int(metadata["step"]), float(metadata["seconds"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -124,16 +125,17 @@ class Run:
                     shutil.copyfile(file, target / file.name)
 
 
-def _restore(groups, unet, optimizer, ema) -> None:
-    """Copy saved tensors, {"unet": .., "optimizer": .., "ema": ..}, into the objects they came from."""
+def _restore(groups, unet, optimizer, averages) -> None:
+    """Copy saved tensors, {"unet": .., "optimizer": .., and each average: ..}, into the objects they came from."""
     unet.load_state_dict(groups["unet"])
     slots = {}
     for name, value in groups["optimizer"].items():
         index, slot = name.split(".")
         slots.setdefault(int(index), {})[slot] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
-    for index, parameter in enumerate(ema.shadow_params if ema is not None else []):
-        parameter.copy_(groups["ema"][str(index)])
+    for average, ema in averages.items():
+        for index, parameter in enumerate(ema.shadow_params):
+            parameter.copy_(groups[average][str(index)])
 
 
 def describe_checkpoint(folder) -> dict:

@@ -83,7 +83,7 @@ def sample(
         out: the PNG to write.
         checkpoint: a checkpoint folder [the shipped `improved` one].
         w: guidance scales of eps_null + w (eps_cond - eps_null).
-        guider: the guidance rule and its parameters, such as "apg" or "interval sigma_max=5".
+        guider: the guidance rule and its parameters, such as "apg", "interval sigma_max=5" or "auto weak=FOLDER".
         negative: a text to guide away from, in place of the empty caption.
         steps: sampling steps, 1 to 1000.
         scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
@@ -100,11 +100,10 @@ def sample(
     import torch
     from torchvision.utils import make_grid, save_image
 
-    from .diffusion import make_guider
     from .paths import atomic_write
     from .reporting.pictures import images_in_words
 
-    guiders = [make_guider(guider, scale) for scale in w]
+    guiders = [pipe.make_guider(guider, scale) for scale in w]
     first = pipe.preset.seed if seed is None else seed
     seeds = range(first, first + len(prompt))
     columns = [pipe(list(prompt), guider=rule, negative=negative, steps=steps, scheduler=scheduler, seeds=seeds).images

@@ -52,10 +52,10 @@ class Cell:
 
 def _rules(dataset, n):
     guided = ("rescale", "interval sigma_min=0.2 sigma_max=5", "interval start=0.2 stop=0.8", "threshold", "cfg-zero",
-              "apg", "auto", "tcfg", "mag", "fdg")
+              "apg", "tcfg", "mag", "fdg")
     scales = {"cfg": (0, 1, 2, 3, 5, 10), "cfg++": (0.25, 0.5, 1), **{rule: (2, 5, 10) for rule in guided},
-              **{rule: (1, 2, 5) for rule in ("pag", "slg", "seg")}}
-    return [Cell(checkpoint=dataset, guider=rule, w=w, n=n) for rule in scales for w in scales[rule]]
+              "auto": (1.25, 1.5, 2), **{rule: (1, 2, 5) for rule in ("pag", "slg", "seg")}}
+    return [Cell(checkpoint=dataset, guider=rule, w=float(w), n=n) for rule in scales for w in scales[rule]]
 
 
 def _samplers():
@@ -72,7 +72,7 @@ PARTS = {
     "rules-mnist": _rules("mnist", 200),
     "rules-cifar10": _rules("cifar10", 300),            # more than the 256 features that are compared
     "samplers": _samplers(),
-    "averages": [Cell(checkpoint=f"ablation-minilm{average}", w=w, n=300)
+    "averages": [Cell(checkpoint=f"ablation-minilm{average}", w=float(w), n=300)
                  for average in ("", *(f"/{name}" for name in AVERAGES)) for w in (1, 2, 5)],
     "encoders": [Cell(checkpoint=f"ablation-{encoder}", wording=wording, n=200)
                  for encoder in ("minilm", "random", "one-hot") for wording in WORDINGS

@@ -95,12 +95,28 @@ def rule_strips(pipe, rules, steps: int = 10):
     figure, axes = new_figure(1, 1, 0.5 * len(rules) + 0.6)
     labels = [f"{rule}, w = {w:g}" for rule, w in rules]
     image_grid(axes[0, 0], torch.stack(strips), labels, names(pipe.preset))
+    return _told_live(figure, pipe, steps, prompts=prompts, rules=labels)
+
+
+def _told_live(figure, pipe, steps, **more):
+    """The figure with its footnote, and the facts of ten images a row drawn by DPM++ from the preset's seed on."""
     shown = {pipe.preset.variant: pipe}
     footnote(figure, f"{training_note(shown)}; DPM++, {steps} steps")
     fit_height(figure)
-    seeds = [pipe.preset.seed, pipe.preset.seed + len(prompts) - 1]
-    return figure, {"checkpoints": checkpoints(shown), "rules": labels, "scheduler": "dpm++", "steps": steps,
-                    "first_and_last_seed": seeds}
+    return figure, {"checkpoints": checkpoints(shown), "scheduler": "dpm++", "steps": steps, **more,
+                    "first_and_last_seed": [pipe.preset.seed, pipe.preset.seed + 9]}
+
+
+@exhibit("study_negative", "png")
+def negative_prompts(pipe, steps: int, caption: str = "A handwritten digit 4", w: float = 3.0):
+    """One caption from ten noises, away from the empty caption and from two others (rows); drawn live."""
+    negatives = [None, "A handwritten digit 9", "A handwritten digit 1"]
+    rows = [pipe([caption] * 10, w=w, steps=steps, scheduler="dpm++", negative=negative).images
+            for negative in negatives]
+    figure, axes = new_figure(1, 1, 2.2)
+    labels = ["away from ∅", *(f"away from {negative.split()[-1]}" for negative in negatives[1:])]
+    image_grid(axes[0, 0], torch.stack(rows), labels, title=f"“{caption}”, w = {w:g}")
+    return _told_live(figure, pipe, steps, prompts=[caption], negatives=negatives, w=w)
 
 
 def rules_table(part: str) -> Table:

@@ -1,17 +1,19 @@
 """The one sampler: any U-Net, any diffusers scheduler, any guider, and a seed for each image."""
 
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from ..errors import BadValue
 from ..randomness import generator
 from .losses import LossGuidance
 from .noise import NoisyImages, alpha_bar
 
-RENOISING = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")     # step from the x_t they are given
+RENOISING = (DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler)     # step from the x_t they are given
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,19 @@ def _guided(unet, guider, conditions, noisy, t):
 def _with_timesteps(scheduler, steps, device):
     """The scheduler, set to `steps`; two faults of diffusers 0.42 are mended here."""
     if steps == scheduler.config.num_train_timesteps:       # "leading" divides by zero in some schedulers
-        scheduler = scheduler.from_config(scheduler.config, timestep_spacing="trailing")
+        scheduler = copy.copy(scheduler)
+        scheduler.register_to_config(timestep_spacing="trailing")
     scheduler.set_timesteps(steps, device=device)
-    if scheduler.timesteps[-1] < 0:                         # "trailing" rounds one timestep too many, t = -1
-        scheduler.timesteps = scheduler.timesteps[:-1]
+    excess = int((scheduler.timesteps < 0).sum())           # "trailing" rounds one too many, t = -1; Heun has it twice
+    if excess:
+        scheduler.timesteps = scheduler.timesteps[:-excess]
         if hasattr(scheduler, "sigmas"):
-            scheduler.sigmas = torch.cat([scheduler.sigmas[:-2], scheduler.sigmas[-1:]])
+            scheduler.sigmas = torch.cat([scheduler.sigmas[:-1 - excess], scheduler.sigmas[-1:]])
     return scheduler
 
 
 def _check(scheduler, guider, cond, seeds, steps):
-    if hasattr(guider, "renoise") and type(scheduler).__name__ not in RENOISING:
+    if hasattr(guider, "renoise") and not isinstance(scheduler, RENOISING):
         raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")

@@ -8,7 +8,7 @@ from support import FakeUNet, as_image, embeddings, refuses, small_preset
 from t2i_helpers import presets
 from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.sampling import alpha_bar
-from t2i_helpers.diffusion.schedulers import SPACINGS
+from t2i_helpers.diffusion.schedulers import SPACINGS, ddim_step
 from t2i_helpers.errors import BadValue, UnknownName
 from t2i_helpers.randomness import generator
 
@@ -123,11 +123,12 @@ def test_ddim_with_all_noise_is_ddpm_and_with_none_is_deterministic(unet, varian
     torch.testing.assert_close(draw(unet, "ddim eta=1", variant=variant), draw(unet, "ddpm", variant=variant),
                                atol=1e-4, rtol=0)
     assert torch.equal(draw(unet, "ddim eta=0", variant=variant), draw(unet, "ddim", variant=variant))
+    generators = [generator("sample", seed) for seed in (0, 1, 2)]
+    unused = [g.get_state() for g in generators]
     scheduler = make_scheduler(PRESETS[variant], "ddim")
     scheduler.set_timesteps(7)
-    x = torch.ones(1, 1, 8, 8)
-    first, second = (scheduler.step(x, scheduler.timesteps[0], x).prev_sample for _ in range(2))
-    assert torch.equal(first, second)
+    ddim_step(scheduler, torch.ones(3, 1, 8, 8), scheduler.timesteps[0], torch.ones(3, 1, 8, 8), generators)
+    assert all(torch.equal(g.get_state(), state) for g, state in zip(generators, unused))
 
 
 @pytest.mark.parametrize("name", ["ddim eta=1", *SPACED])

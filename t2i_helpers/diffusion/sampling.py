@@ -1,19 +1,21 @@
 """The one sampler: any U-Net, any diffusers scheduler, any guider, and a seed for each image."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDIMScheduler
 
 from ..errors import BadValue
 from ..randomness import generator
 from .losses import LossGuidance
 from .noise import NoisyImages, alpha_bar
+from .schedulers import ddim_step
 
-RENOISING = (DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler)     # step from the x_t they are given
+RENOISING = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")     # step from the x_t they are given
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def sample(
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)     # [n, c, h, w]
     x = x * scheduler.init_noise_sigma
-    takes_noise = "generator" in inspect.signature(scheduler.step).parameters
+    take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
+    takes_noise = "generator" in inspect.signature(take_step).parameters
     noise = {"generator": generators} if takes_noise else {}
     conditions = {"encoder_hidden_states": (cond, null.expand_as(cond))}
 
@@ -80,7 +83,7 @@ def sample(
         x_0, prediction = noisy.clipped(predicted, clip)
         if renoises:
             x, prediction = guider.renoise(x_0, clip)
-        x = scheduler.step(prediction, t, x, **noise).prev_sample
+        x = take_step(prediction, t, x, **noise).prev_sample
         if callback is not None:
             callback(step, noisy.x_t, x_0)
     return Samples(x.float(), passes)
@@ -114,7 +117,7 @@ def _with_timesteps(scheduler, steps, device):
 
 
 def _check(scheduler, guider, cond, seeds, steps):
-    if hasattr(guider, "renoise") and not isinstance(scheduler, RENOISING):
+    if hasattr(guider, "renoise") and type(scheduler).__name__ not in RENOISING:
         raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")

@@ -10,30 +10,10 @@ from .noise import NoisyImages
 
 SPACINGS = ("leading", "linspace", "trailing")      # of the timesteps, in the words of Lin et al. 2024
 
-
-class DDIM(diffusers.DDIMScheduler):
-    """DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12) with `eta` times the noise of eq. 16: at 0 none, at 1 DDPM's.
-
-    diffusers' takes t - T // steps for the next timestep, which only that of "leading" steps is; and at eta = 1 the
-    root of what rounding made negative, where x_t is almost pure noise.
-    """
-
-    def step(self, prediction, t, x_t, generator=None):
-        noisy = NoisyImages(x_t, self.alphas_cumprod[t], self.config.prediction_type == "v_prediction")
-        later = self.timesteps[self.timesteps < t]
-        after = self.alphas_cumprod[later[0]] if len(later) else self.final_alpha_cumprod
-        variance = self.config.eta**2 * (1 - after) / (1 - noisy.abar) * (1 - noisy.abar / after)
-        kept = (1 - after - variance).clamp(min=0)
-        x = after.sqrt() * noisy.x_0(prediction) + kept.sqrt() * noisy.eps(prediction)
-        if self.config.eta > 0:
-            x = x + variance.sqrt() * randn_tensor(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return SchedulerOutput(prev_sample=x)
-
-
 # name: (class, what it needs beyond the preset's betas)
 SCHEDULERS = {
     "ddpm": (diffusers.DDPMScheduler, {"clip_sample": False}),      # the sampler clips, for all of them alike
-    "ddim": (DDIM, {"set_alpha_to_one": True, "clip_sample": False}),
+    "ddim": (diffusers.DDIMScheduler, {"set_alpha_to_one": True, "clip_sample": False}),
     "dpm++": (diffusers.DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     "unipc": (diffusers.UniPCMultistepScheduler, {}),
     # These three step in sigma, and with the cosine schedule sigma falls from 20,000 in one step at t = T.
@@ -69,13 +49,30 @@ def make_scheduler(preset, name: str | None = None):
     if "spacing" in settings:
         fields["timestep_spacing"] = _known_spacing(settings.pop("spacing"))
     scheduler = kind(**fields)
-    if kind is DDIM:
-        eta = settings.pop("eta", 0.0)
-        within("eta", eta, 0, 1)
-        scheduler.register_to_config(eta=eta)
+    if name == "ddim" and "eta" in settings:
+        within("eta", settings["eta"], 0, 1)
+        scheduler.register_to_config(eta=settings.pop("eta"))
     if settings:
         raise BadValue(f"scheduler {name!r} has no setting {', '.join(settings)}: eta is ddim's, spacing everyone's")
     return scheduler
+
+
+def ddim_step(scheduler, prediction, t, x_t, generator=None):
+    """A step of DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12) with eta times the noise of eq. 16: DDPM's at 1.
+
+    `scheduler` a DDIMScheduler, whose own step takes t - T // steps for the next timestep, as only "leading" ones are,
+    and at eta = 1 may take the root of what rounding made negative, where x_t is almost pure noise.
+    """
+    eta = scheduler.config.get("eta", 0.0)
+    noisy = NoisyImages(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type == "v_prediction")
+    later = scheduler.timesteps[scheduler.timesteps < t]
+    after = scheduler.alphas_cumprod[later[0]] if len(later) else scheduler.final_alpha_cumprod
+    variance = eta**2 * (1 - after) / (1 - noisy.abar) * (1 - noisy.abar / after)
+    kept = (1 - after - variance).clamp(min=0)
+    x = after.sqrt() * noisy.x_0(prediction) + kept.sqrt() * noisy.eps(prediction)
+    if eta > 0:
+        x = x + variance.sqrt() * randn_tensor(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return SchedulerOutput(prev_sample=x)
 
 
 def _known_spacing(spacing):

@@ -72,8 +72,8 @@ def convention_table(name: str = "guidance_conventions") -> Table:
     rows = [[found.where, found.written, found.meaning(0), found.meaning(1), found.conversion] for found in CONVENTIONS]
     note = ("c and n: the predictions with the caption and with the empty one; w: of n + w (c - n). With "
             "autoguidance n is that of a weaker network with the caption. CFG++ (Chung et al. 2024, "
-            "arXiv:2406.08070) has no row: its scale from 0 to 1 takes x_0 from n + s (c - n) but the noise of the next "
-            "image from n, which is CFG at no w but 0; here it is the guider cfg++ with w = s")
+            "arXiv:2406.08070) has no row: its scale from 0 to 1 takes x_0 from n + s (c - n) but the noise of the "
+            "next image from n, which is CFG at no w but 0; here it is the guider cfg++ with w = s")
     return Table(name, header, rows, note, {"conversions": {found.where: found.conversion for found in CONVENTIONS}})
 
 
@@ -82,7 +82,7 @@ def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
     """The two forms side by side, from the same noise: with one numeral w two images, and after w' = w - 1 the same."""
     panels = (("cfg", 0, r"$\epsilon_\varnothing + w\,(\epsilon_c - \epsilon_\varnothing)$", "w"),
               ("cfg-original", 0, r"$(1 + w)\,\epsilon_c - w\,\epsilon_\varnothing$", "w"),
-              ("cfg-original", -1, r"$(1 + w')\,\epsilon_c - w'\epsilon_\varnothing$ at $w' = w - 1$", "w'"))
+              ("cfg-original", -1, r"$(1 + w')\,\epsilon_c - w'\epsilon_\varnothing$, $w' = w - 1$", "w'"))
     prompts = [captions(pipe.preset)[digit] for digit in digits]
     figure, axes = new_figure(2, len(panels), 3.7, height_ratios=(1.2, 2.4))
     drawn = []

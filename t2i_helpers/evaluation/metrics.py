@@ -132,18 +132,18 @@ def diversity(features: torch.Tensor, labels: torch.Tensor) -> Estimate:
     """The mean distance of two images of one class, in features [n, d]; `labels` int64 [n].
 
     A U-statistic of order two, whose variance is about four times that of an image's mean distance to the others of
-    its class, over n (Hoeffding 1948). Raises BadValue where a class has a single image.
+    its class, over n (Hoeffding 1948). A class of a single image does not count; BadValue where none has two.
     """
-    means, within = [], []
+    means = []
     for label in labels.unique():
         chosen = features[labels == label].double()
-        if len(chosen) < 2:
-            raise BadValue(f"class {int(label)} has one image: diversity needs two of each class")
-        distances = torch.cdist(chosen, chosen).sum(1) / (len(chosen) - 1)                       # [n of the class]
-        means.append(distances)
-        within.append(distances - distances.mean())
+        if len(chosen) > 1:
+            means.append(torch.cdist(chosen, chosen).sum(1) / (len(chosen) - 1))                 # [n of the class]
+    if not means:
+        raise BadValue("no class has two images: diversity is of images of one class")
     value = float(torch.cat(means).mean())
-    half = 1.96 * 2 * float(torch.cat(within).square().mean().sqrt()) / math.sqrt(len(labels))
+    spread = torch.cat([distances - distances.mean() for distances in means]).square().mean().sqrt()
+    half = 1.96 * 2 * float(spread) / math.sqrt(sum(map(len, means)))
     return Estimate(value, max(0.0, value - half), value + half)
 
 

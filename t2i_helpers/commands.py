@@ -86,7 +86,8 @@ def sample(
         guider: the guidance rule and its parameters, such as "apg", "interval sigma_max=5" or "auto weak=FOLDER".
         negative: a text to guide away from, in place of the empty caption.
         steps: sampling steps, 1 to 1000.
-        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
+        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler, and its settings, such as "ddim eta=0.5" or
+            "dpm++ spacing=trailing".
         seed: of the first prompt's noise; the next prompts count on from it.
     """
     if out is None or out.suffix.lower() != ".png":
@@ -142,7 +143,8 @@ def evaluate(
         w: guidance scales.
         samples: images a scale.
         steps: sampling steps, 1 to 1000.
-        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
+        scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler, and its settings, such as "ddim eta=0.5" or
+            "dpm++ spacing=trailing".
         guider: the guidance rule and its parameters, such as "apg", "interval sigma_max=5" or "auto weak=FOLDER".
         also: judges whose weights must be fetched, any of inception (FID), imagenet (the thesis's ResNet-18), clip.
         inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.

@@ -102,6 +102,8 @@ MISTAKES = {
     "unknown encoder": (("train", "mnist", "--encoder", "elmo"), ("elmo", "minilm")),
     "no training steps": (("train", "mnist", "--max-steps", "0"), ("max_steps",)),
     "unknown scheduler": (("sample", "mnist", "--scheduler", "magic"), ("magic", "dpm++")),
+    "a scheduler's setting out of range": (("sample", "mnist", "--scheduler", "ddim eta=2"), ("eta = 2", "0 to 1")),
+    "a scheduler's unknown spacing": (("sample", "mnist", "--scheduler", "ddim spacing=even"), ("even", "trailing")),
     "unknown guider": (("sample", "mnist", "--guider", "magic"), ("magic", "apg")),
     "a guider's parameter out of range": (("sample", "mnist", "--guider", "rescale share=2"), ("share = 2", "0 to 1")),
     "a guider's parameter without a number": (("sample", "mnist", "--guider", "pag scale"), ("scale", "name=number")),

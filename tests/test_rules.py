@@ -231,8 +231,7 @@ def test_cfg_plus_plus_is_refused_where_the_scheduler_cannot_renoise(unet, sched
 def test_an_interval_of_noise_levels_is_guided_and_nothing_else(unet):
     scheduler = make_scheduler(small_preset(), "ddim")
     scheduler.set_timesteps(STEPS)
-    sigmas = [((1 - scheduler.alphas_cumprod[t]) / scheduler.alphas_cumprod[t]).sqrt().item()
-              for t in scheduler.timesteps]
+    sigmas = [((1 - abar).sqrt() / abar.sqrt()).item() for abar in scheduler.alphas_cumprod[scheduler.timesteps]]
     guider = make_guider("interval", 3, sigma_min=sigmas[2], sigma_max=sigmas[1])       # (sigma_min, sigma_max]
     assert draw(unet, guider).forward_passes == STEPS + 1
 

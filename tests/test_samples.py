@@ -70,7 +70,7 @@ def test_a_store_tells_what_was_drawn_and_that_is_what_was_asked_for(pipe):
         assert call["guider"].guidance_scale == 1 + 3.5
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", [*SCHEDULERS, "dpm++ spacing=linspace"])
 def test_a_store_tells_the_scheduler_s_own_timestep_spacing(pipe, name):
     facts = draw_samples(pipe, 2.0, 4, scheduler=name).facts()
     assert facts["timestep_spacing"] == make_scheduler(pipe.preset, name).config.timestep_spacing
@@ -95,7 +95,8 @@ def test_the_same_in_other_words_draws_nothing(pipe, same):
 
 
 @pytest.mark.parametrize("other", [
-    dict(w=2.0001), dict(n=5), dict(steps=2), dict(scheduler="ddim"), dict(guider="cfg-original"),
+    dict(w=2.0001), dict(n=5), dict(steps=2), dict(scheduler="ddim"), dict(scheduler="ddpm spacing=leading"),
+    dict(guider="cfg-original"),
 ], ids=str)
 def test_another_scale_number_of_images_or_sampler_makes_another_store(pipe, other):
     first = draw_samples(pipe, 2.0, 4).folder

@@ -12,19 +12,9 @@ from diffusers.guiders import ClassifierFreeZeroStarGuidance
 from diffusers.utils import logging
 
 from ..errors import BadValue, UnknownName
+from .names import parse, within
 from .perturbed import PAG, SEG, SLG
-from .rules import (
-    APG,
-    CFG,
-    Auto,
-    CFGPlusPlus,
-    FrequencyDecoupled,
-    Interval,
-    MagnitudeAware,
-    Tangential,
-    Threshold,
-    within,
-)
+from .rules import APG, CFG, Auto, CFGPlusPlus, FrequencyDecoupled, Interval, MagnitudeAware, Tangential, Threshold
 
 # diffusers warns at every construction that its guiders are experimental: our dependency range is pinned for that.
 logging.get_logger("diffusers.guiders.guider_utils").setLevel(logging.ERROR)
@@ -78,7 +68,7 @@ def make_guider(name: str, w: float, **parameters):
     Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W, a parameter does not exist or is out
     of its range.
     """
-    name, written = _parse(name)
+    name, written = parse("guider", name)
     parameters = written | parameters
     if name not in GUIDERS:
         raise UnknownName("guider", name, GUIDERS)
@@ -88,16 +78,3 @@ def make_guider(name: str, w: float, **parameters):
         return GUIDERS[name](w, **parameters)
     except TypeError as error:
         raise BadValue(f"guider {name!r} does not fit its parameters: {error}") from error
-
-
-def _parse(text):
-    """("interval", {"sigma_max": 5.0}) of "interval sigma_max=5"."""
-    name, *settings = text.split() or [""]
-    parameters = {}
-    for setting in settings:
-        field, _, value = setting.partition("=")
-        try:
-            parameters[field] = float(value)
-        except ValueError:
-            raise BadValue(f"guider {text!r}: {setting!r} is not of the form name=number") from None
-    return name, parameters

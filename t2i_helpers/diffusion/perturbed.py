@@ -7,7 +7,7 @@ from diffusers.guiders import ClassifierFreeGuidance
 from torchvision.transforms.functional import gaussian_blur
 
 from ..errors import BadValue
-from .rules import within
+from .names import within
 
 
 class Perturbed(ClassifierFreeGuidance):

@@ -17,6 +17,7 @@ from diffusers.guiders.guider_utils import GuiderOutput
 from torchvision.transforms.functional import gaussian_blur
 
 from ..errors import BadValue
+from .names import within
 from .noise import NoisyImages
 
 
@@ -226,8 +227,3 @@ def _check_same_shape(denoiser, weak):
 
 def _norm(images):
     return torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True)
-
-
-def within(name, value, low, high):
-    if not isinstance(value, (int, float)) or not low <= value <= high:
-        raise BadValue(f"{name} = {value}: choose a number from {low} to {high}")

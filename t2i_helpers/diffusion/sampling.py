@@ -1,15 +1,19 @@
 """The one sampler: any U-Net, any diffusers scheduler, any guider, and a seed for each image."""
 
+import copy
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from diffusers import DDIMScheduler
 
 from ..errors import BadValue
 from ..randomness import generator
 from .losses import LossGuidance
 from .noise import NoisyImages, alpha_bar
+from .schedulers import ddim_step
 
 RENOISING = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")     # step from the x_t they are given
 
@@ -57,7 +61,8 @@ def sample(
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)     # [n, c, h, w]
     x = x * scheduler.init_noise_sigma
-    takes_noise = "generator" in inspect.signature(scheduler.step).parameters
+    take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
+    takes_noise = "generator" in inspect.signature(take_step).parameters
     noise = {"generator": generators} if takes_noise else {}
     conditions = {"encoder_hidden_states": (cond, null.expand_as(cond))}
 
@@ -78,7 +83,7 @@ def sample(
         x_0, prediction = noisy.clipped(predicted, clip)
         if renoises:
             x, prediction = guider.renoise(x_0, clip)
-        x = scheduler.step(prediction, t, x, **noise).prev_sample
+        x = take_step(prediction, t, x, **noise).prev_sample
         if callback is not None:
             callback(step, noisy.x_t, x_0)
     return Samples(x.float(), passes)
@@ -100,12 +105,14 @@ def _guided(unet, guider, conditions, noisy, t):
 def _with_timesteps(scheduler, steps, device):
     """The scheduler, set to `steps`; two faults of diffusers 0.42 are mended here."""
     if steps == scheduler.config.num_train_timesteps:       # "leading" divides by zero in some schedulers
-        scheduler = scheduler.from_config(scheduler.config, timestep_spacing="trailing")
+        scheduler = copy.copy(scheduler)
+        scheduler.register_to_config(timestep_spacing="trailing")
     scheduler.set_timesteps(steps, device=device)
-    if scheduler.timesteps[-1] < 0:                         # "trailing" rounds one timestep too many, t = -1
-        scheduler.timesteps = scheduler.timesteps[:-1]
+    excess = int((scheduler.timesteps < 0).sum())           # "trailing" rounds one too many, t = -1; Heun has it twice
+    if excess:
+        scheduler.timesteps = scheduler.timesteps[:-excess]
         if hasattr(scheduler, "sigmas"):
-            scheduler.sigmas = torch.cat([scheduler.sigmas[:-2], scheduler.sigmas[-1:]])
+            scheduler.sigmas = torch.cat([scheduler.sigmas[:-1 - excess], scheduler.sigmas[-1:]])
     return scheduler
 
 

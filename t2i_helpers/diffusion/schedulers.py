@@ -1,40 +1,81 @@
 """The noise schedule of a preset, as any of diffusers' schedulers by name."""
 
 import diffusers
+from diffusers.schedulers.scheduling_utils import SchedulerOutput
+from diffusers.utils.torch_utils import randn_tensor
 
-from ..errors import UnknownName
+from ..errors import BadValue, UnknownName
+from .names import parse, within
+from .noise import NoisyImages
+
+SPACINGS = ("leading", "linspace", "trailing")      # of the timesteps, in the words of Lin et al. 2024
 
 # name: (class, what it needs beyond the preset's betas)
 SCHEDULERS = {
-    "ddpm": ("DDPMScheduler", {"clip_sample": False}),      # the sampler clips, for all of them alike
-    # diffusers' DDIM finds the next timestep as t - T // steps, which only "leading" steps are
-    "ddim": ("DDIMScheduler", {"set_alpha_to_one": True, "clip_sample": False, "timestep_spacing": "leading"}),
-    "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
-    "unipc": ("UniPCMultistepScheduler", {}),
+    "ddpm": (diffusers.DDPMScheduler, {"clip_sample": False}),      # the sampler clips, for all of them alike
+    "ddim": (diffusers.DDIMScheduler, {"set_alpha_to_one": True, "clip_sample": False}),
+    "dpm++": (diffusers.DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "unipc": (diffusers.UniPCMultistepScheduler, {}),
     # These three step in sigma, and with the cosine schedule sigma falls from 20,000 in one step at t = T.
-    "heun": ("HeunDiscreteScheduler", {"timestep_spacing": "leading"}),
-    "lms": ("LMSDiscreteScheduler", {"timestep_spacing": "leading"}),
-    "euler": ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}),
+    "heun": (diffusers.HeunDiscreteScheduler, {"timestep_spacing": "leading"}),
+    "lms": (diffusers.LMSDiscreteScheduler, {"timestep_spacing": "leading"}),
+    "euler": (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
 }
 
 
 def make_scheduler(preset, name: str | None = None):
     """The diffusers scheduler `name` (one of SCHEDULERS, by default the preset's) over the preset's betas.
 
+    Settings stand in the name: "ddim eta=0.5", from 0 (deterministic) to 1 (with DDPM's variance); and for each
+    scheduler "spacing=trailing", one of SPACINGS, in place of its own or the preset's. Raises UnknownName for another
+    name, BadValue for a setting that does not exist or is out of its range.
+
     With "leading" timesteps, diffusers' default and so the thesis's, 50 steps of 1000 start at t = 980, where x_t
     still holds a little of the image's brightness: pure noise there is taken for a brighter image. "trailing" starts
-    at t = 999 (Lin et al. 2024, arXiv:2305.08891).
+    at t = 999 and ends above 0, "linspace" takes in both ends (Lin et al. 2024, arXiv:2305.08891).
     """
-    name = preset.scheduler if name is None else name
+    name, settings = parse("scheduler", preset.scheduler if name is None else name, words=("spacing",))
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, SCHEDULERS)
-    class_name, extra = SCHEDULERS[name]
-    settings = {
+    kind, extra = SCHEDULERS[name]
+    fields = {
         "num_train_timesteps": preset.train_timesteps,
         "beta_schedule": preset.beta_schedule,
         "beta_start": preset.beta_start,
         "beta_end": preset.beta_end,
         "prediction_type": preset.prediction,
         "timestep_spacing": preset.timestep_spacing,
-    }
-    return getattr(diffusers, class_name)(**settings | extra)
+    } | extra
+    if "spacing" in settings:
+        fields["timestep_spacing"] = _known_spacing(settings.pop("spacing"))
+    scheduler = kind(**fields)
+    if name == "ddim" and "eta" in settings:
+        within("eta", settings["eta"], 0, 1)
+        scheduler.register_to_config(eta=settings.pop("eta"))
+    if settings:
+        raise BadValue(f"scheduler {name!r} has no setting {', '.join(settings)}: eta is ddim's, spacing everyone's")
+    return scheduler
+
+
+def ddim_step(scheduler, prediction, t, x_t, generator=None):
+    """A step of DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12) with eta times the noise of eq. 16: DDPM's at 1.
+
+    `scheduler` a DDIMScheduler, whose own step takes t - T // steps for the next timestep, as only "leading" ones are,
+    and at eta = 1 may take the root of what rounding made negative, where x_t is almost pure noise.
+    """
+    eta = scheduler.config.get("eta", 0.0)
+    noisy = NoisyImages(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type == "v_prediction")
+    later = scheduler.timesteps[scheduler.timesteps < t]
+    after = scheduler.alphas_cumprod[later[0]] if len(later) else scheduler.final_alpha_cumprod
+    variance = eta**2 * (1 - after) / (1 - noisy.abar) * (1 - noisy.abar / after)
+    kept = (1 - after - variance).clamp(min=0)
+    x = after.sqrt() * noisy.x_0(prediction) + kept.sqrt() * noisy.eps(prediction)
+    if eta > 0:
+        x = x + variance.sqrt() * randn_tensor(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return SchedulerOutput(prev_sample=x)
+
+
+def _known_spacing(spacing):
+    if spacing not in SPACINGS:
+        raise UnknownName("timestep spacing", spacing, SPACINGS)
+    return spacing

@@ -1,0 +1,110 @@
+"""How samplers go from noise to an image: what they see on the way, at which noise levels, and what it costs."""
+
+import torch
+
+from ..data import captions, to_unit
+from ..diffusion import make_scheduler
+from ..diffusion.noise import NoisyImages, alpha_bar
+from ..diffusion.schedulers import SPACINGS
+from ..provenance import of_preset
+from .drawing import PALETTE, fit_height, footnote, image_grid, new_figure
+from .export import exhibit
+from .pictures import checkpoints, training_note
+
+GREY = "0.45"
+STRIP = ("ddpm", "ddim", "dpm++")
+SIGMAS = ("ddpm", "dpm++", "lms")           # one each of those that step in t, in log sigma, and in sigma
+
+
+@exhibit("denoising_strip", "png")
+def denoising_strip(pipe, steps: int, digit: int = 4, w: float = 2.0, schedulers=STRIP, columns: int = 9):
+    """x_t and the clean image it implies, from the same noise by several samplers."""
+    prompt = captions(pipe.preset)[digit]
+    figure, axes = new_figure(len(schedulers), 1, 0.3 + 1.85 * len(schedulers))
+    for axis, name in zip(axes[:, 0], schedulers):
+        trace = []
+        pipe([prompt], w=w, steps=steps, scheduler=name, seeds=[pipe.preset.seed],
+             callback=lambda step, x_t, x_0: trace.append(torch.stack([x_t[0], x_0[0]])))
+        shown = torch.linspace(0, len(trace) - 1, columns).round().long().tolist()
+        strip = torch.stack([trace[i] for i in shown], 1)                         # [2, columns, c, h, w]
+        labels = [f"step {i + 1}" for i in shown]
+        image_grid(axis, to_unit(strip, pipe.preset.pixel_range), ["$x_t$", r"$\hat{x}_0$"], labels, name)
+    pipes = {pipe.preset.variant: pipe}
+    footnote(figure, f"“{prompt}”, w = {w:g}, {steps} steps, one noise image for all; {training_note(pipes)}")
+    fit_height(figure)
+    return figure, {"checkpoints": checkpoints(pipes), "schedulers": list(schedulers), "steps": steps, "w": [w],
+                    "seeds": [pipe.preset.seed]}
+
+
+@exhibit("sigma_schedules", "pdf")
+def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
+    """The noise level sigma = sqrt((1 - abar) / abar) that each step works at, by scheduler and timestep spacing."""
+    figure, axes = new_figure(1, len(schedulers), 2.6, sharey=True)
+    found = {}
+    for axis, name in zip(axes[0], schedulers):
+        usual = make_scheduler(preset, name).config.timestep_spacing
+        for spacing, colour in zip(SPACINGS, PALETTE):
+            sigmas = noise_levels(make_scheduler(preset, f"{name} spacing={spacing}"), steps)
+            found[f"{name} spacing={spacing}"] = sigmas
+            axis.plot(range(1, steps + 1), sigmas, "o-", markersize=2.5, linewidth=1, color=colour,
+                      label=spacing + " (used)" * (spacing == usual))
+        axis.set(yscale="log", title=name, xlabel="step")
+        axis.legend(fontsize=7)
+    axes[0, 0].set_ylabel(r"$\sigma$ that the step starts from")
+    footnote(figure, f"{steps} of {preset.train_timesteps} timesteps, {preset.beta_schedule} schedule; (used): what a "
+                     f"scheduler takes by its bare name with the {preset.variant} preset")
+    return figure, of_preset(preset) | {"steps": steps, "sigmas": found}
+
+
+def noise_levels(scheduler, steps: int) -> list[float]:
+    """sigma at each of the `steps` timesteps of `scheduler`, from the largest down."""
+    scheduler.set_timesteps(steps)
+    timesteps = scheduler.timesteps.unique().flip(0)                              # Heun's stand twice
+    return [NoisyImages(torch.empty(0), alpha_bar(scheduler, t), False).sigma for t in timesteps if t >= 0]
+
+
+@exhibit("quality_against_passes", "pdf")
+def quality_against_passes(rows, facts: dict, note: str):
+    """Adherence and quality against U-Net evaluations an image, one line a sampler, with 95 % intervals.
+
+    `rows` are an evaluation's rows, each with its "scheduler" and "steps", of one w; `facts` what they were measured
+    from, for the sidecar, and `note` the same in words.
+    """
+    panels = (("accuracy ↑", lambda row: row["accuracy"]),
+              ("Fréchet distance ↓", lambda row: row["classifier"]["frechet"]))
+    figure, axes = new_figure(1, 2, 3.1)
+    by_sampler = {}
+    for row in sorted(rows, key=lambda row: row["forward_passes"]):
+        by_sampler.setdefault(row["scheduler"], []).append(row)
+    for axis, (title, metric) in zip(axes[0], panels):
+        for place, (name, line) in enumerate(by_sampler.items()):
+            _line(axis, [row["forward_passes"] for row in line], [metric(row) for row in line], place, name)
+        real = metric(rows[0])["real"]
+        axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
+        axis.axhspan(*real["interval"], color=GREY, alpha=0.2, linewidth=0)
+        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log")
+        passes = sorted({row["forward_passes"] for row in rows})
+        axis.set_xticks(_readable(passes), _readable(passes))
+        axis.minorticks_off()
+    axes[0, 0].set_ylim(0, 1.05)
+    axes[0, 1].set_yscale("log")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=7.5)
+    footnote(figure, f"w = {rows[0]['w']:g}, n = {rows[0]['n']:,}; {note}")
+    told = [{name: row[name] for name in ("scheduler", "steps", "w", "n", "forward_passes")} for row in rows]
+    return figure, facts | {"rows": told}
+
+
+def _line(axis, passes, metrics, place, name):
+    colour, marker = PALETTE[place % len(PALETTE)], "os^Dv"[place % 5]
+    low, high = ([metric["interval"][end] for metric in metrics] for end in (0, 1))
+    axis.plot(passes, [metric["value"] for metric in metrics], marker=marker, markersize=4, color=colour, label=name)
+    axis.fill_between(passes, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _readable(passes):
+    """Of `passes`, in order, those at least 1.5 times the one before: labels that do not run into one another."""
+    kept = []
+    for number in passes:
+        if not kept or number >= 1.5 * kept[-1]:
+            kept.append(number)
+    return kept

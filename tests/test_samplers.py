@@ -1,0 +1,123 @@
+"""Figures of samplers and of guidance's conventions: what they tell is what is drawn."""
+
+import diffusers
+import pytest
+import torch
+from support import small_preset
+
+from t2i_helpers import presets
+from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler
+from t2i_helpers.models import load_pipeline
+from t2i_helpers.reporting.conventions import CONVENTIONS, convention_table, conventions
+from t2i_helpers.reporting.samplers import denoising_strip, noise_levels, quality_against_passes, sigma_schedules
+
+PRESET = presets.get("mnist", "improved", "smoke")
+SCALES = (-1.0, 0.0, 0.5, 1.0, 2.0, 7.5)
+LIBRARY = {                                         # rows of the table that diffusers itself can be asked about
+    "diffusers.guiders, ClassifierFreeGuidance": {},
+    "diffusers.guiders, use_original_formulation=True": {"use_original_formulation": True},
+}
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return load_pipeline("mnist", device="cpu")
+
+
+def guided(guider, c, n):
+    """One step of a guider's loop by hand, with known predictions for its passes."""
+    guider.set_state(step=0, num_inference_steps=1, timestep=torch.tensor(50))
+    batches = guider.prepare_inputs({"eps": (c, n)})
+    for batch in batches:
+        batch.noise_pred = batch.eps
+    return guider(batches).pred
+
+
+def predictions():
+    return torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+
+
+# conventions
+
+@pytest.mark.parametrize("s", SCALES)
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda convention: convention.where)
+def test_every_row_s_conversion_gives_the_same_prediction(convention, s):
+    c, n = predictions()
+    torch.testing.assert_close(guided(make_guider("cfg", convention.to_w(s)), c, n), convention.formula(c, n, s))
+
+
+@pytest.mark.parametrize("s", SCALES)
+@pytest.mark.parametrize("where", LIBRARY)
+def test_the_library_s_guiders_are_what_their_rows_say(where, s):
+    c, n = predictions()
+    (convention,) = [found for found in CONVENTIONS if found.where == where]
+    theirs = diffusers.guiders.ClassifierFreeGuidance(s, **LIBRARY[where])
+    torch.testing.assert_close(guided(theirs, c, n), convention.formula(c, n, s))
+
+
+@pytest.mark.parametrize("s, guides", [(0.0, False), (1.0, False), (1.1, True)])
+def test_stable_diffusion_s_pipeline_is_off_up_to_1(s, guides):
+    unet = type("UNet", (), {"config": type("Config", (), {"time_cond_proj_dim": None})})
+    pipe = type("Pipe", (), {"_guidance_scale": s, "unet": unet})
+    assert diffusers.StableDiffusionPipeline.do_classifier_free_guidance.fget(pipe) is guides
+
+
+def test_the_table_tells_what_0_and_1_mean():
+    table = convention_table()
+    told = {row[0].split(" (")[0]: row[2:] for row in table.rows}
+    assert told["Ho & Salimans 2022"] == ["with the caption", "guided, w = 2", "w = s + 1"]
+    assert told["Imagen"] == ["without the caption", "with the caption", "w = s"]
+    assert told["diffusers, guidance_scale of Stable Diffusion"][:2] == ["with the caption"] * 2
+    assert table.latex().count(r"\\") == 1 + len(CONVENTIONS)
+
+
+def test_both_forms_draw_the_same_images_after_conversion(pipe):
+    facts = conventions(pipe, steps=2, digits=(5,), scales=(0, 2)).facts
+    in_the_middle, on_the_right = facts["largest_difference"]
+    assert in_the_middle > 0.1 and on_the_right <= 1e-6
+    assert facts["w"] == [0, 2] and facts["checkpoints"]["improved"]["weights_sha256_16"]
+
+
+# samplers
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_noise_levels_are_one_a_step_and_fall(name):
+    for spacing in ("leading", "linspace", "trailing"):
+        sigmas = noise_levels(make_scheduler(small_preset(), f"{name} spacing={spacing}"), 29)
+        assert len(sigmas) == 29 and sigmas == sorted(sigmas, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["lms", "euler"])
+def test_noise_levels_are_the_scheduler_s_own_sigmas(name):
+    scheduler = make_scheduler(presets.get("mnist"), f"{name} spacing=linspace")
+    levels = noise_levels(scheduler, 10)
+    assert levels == pytest.approx(scheduler.sigmas[:-1].tolist(), rel=1e-3)
+
+
+def test_sigma_schedules_tells_the_numbers_that_it_draws():
+    shown = sigma_schedules(PRESET, steps=10, schedulers=("ddpm", "lms"))
+    (line, *_) = shown.figure.axes[0].lines
+    assert shown.facts["sigmas"]["ddpm spacing=leading"] == list(line.get_ydata())
+    assert "trailing (used)" in [text.get_text() for text in shown.figure.axes[0].get_legend().get_texts()]
+
+
+def test_the_strip_has_a_row_of_pictures_a_sampler(pipe):
+    shown = denoising_strip(pipe, steps=2, schedulers=("ddim eta=1", "dpm++"), columns=2)
+    assert [axis.get_title() for axis in shown.figure.axes] == ["ddim eta=1", "dpm++"] == shown.facts["schedulers"]
+    assert "stand-in for CLIP" in shown.figure._supxlabel.get_text().replace("\n", " ")
+
+
+def invented_row(scheduler, steps, passes, value):
+    metric = {"value": value, "interval": [value - 0.1, value + 0.1], "real": {"value": 0.9, "interval": [0.8, 1.0]}}
+    return {"scheduler": scheduler, "steps": steps, "w": 2.0, "n": 200, "forward_passes": passes, "accuracy": metric,
+            "classifier": {"frechet": metric}}
+
+
+def test_quality_is_one_line_a_sampler_from_few_passes_to_many():
+    rows = [invented_row("heun", 10, 38, 0.7), invented_row("ddim eta=0.5", 20, 40, 0.8),
+            invented_row("ddim eta=0.5", 5, 10, 0.5), invented_row("heun", 5, 18, 0.6)]
+    shown = quality_against_passes(rows, {"git_commit": "0"}, "invented")
+    axis = shown.figure.axes[0]
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+    assert lines["heun"] == [[18, 0.6], [38, 0.7]] and lines["ddim eta=0.5"] == [[10, 0.5], [40, 0.8]]
+    assert axis.get_xscale() == "log" and shown.facts["git_commit"] == "0" and len(shown.facts["rows"]) == 4

@@ -48,7 +48,7 @@ def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
             found[f"{name} spacing={spacing}"] = sigmas
             axis.plot(range(1, steps + 1), sigmas, "o-", markersize=2.5, linewidth=1, color=colour,
                       label=spacing + " (used)" * (spacing == usual))
-        axis.set(yscale="log", title=name, xlabel="step")
+        axis.set(yscale="log", title=name, xlabel="step", xticks=range(1, steps + 1, max(1, steps // 5)))
         axis.legend(fontsize=7)
     axes[0, 0].set_ylabel(r"$\sigma$ that the step starts from")
     footnote(figure, f"{steps} of {preset.train_timesteps} timesteps, {preset.beta_schedule} schedule; (used): what a "

@@ -13,13 +13,13 @@ from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance
 from ..evaluation.study import PARTS, STUDY, WORDINGS, read_part
 from ..randomness import generator
-from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
+from .drawing import COLOURS, PALETTE, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import checkpoints, names, training_note
+from .samplers import quality_against_passes
 from .tables import Table, with_interval
 
 GREY = "0.45"
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]       # Okabe & Ito
 AVERAGES_IN_WORDS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "0.9999", "": "rising"}
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 
@@ -169,6 +169,22 @@ def _named_best(rows, find, choose) -> str:
     equal = {row["cell"]["guider"] for row in rows
              if find(row)["interval"][0] <= high and low <= find(row)["interval"][1]} - {best["cell"]["guider"]}
     return f"{_name(best)} ({best['forward_passes']} passes), and {len(equal)} others alike"
+
+
+def samplers_figure():
+    """Accuracy and Frechet distance against forward passes, a line a sampler, each with its usual timesteps."""
+    rows = [row for row in rows_of("samplers") if "spacing" not in row["cell"]["scheduler"]]
+    told = [row | {name: row["cell"][name] for name in ("scheduler", "steps")} for row in rows]
+    return quality_against_passes(told, facts_of_rows(rows), note_of_rows(rows))
+
+
+def spacing_table() -> Table:
+    """What the spacing of few timesteps does: accuracy and Frechet distance by scheduler, spacing and steps."""
+    rows = [row for row in rows_of("samplers") if "spacing" in row["cell"]["scheduler"]]
+    lines = [[row["cell"]["scheduler"].replace("spacing=", ""), str(row["cell"]["steps"]),
+              with_interval(ACCURACY(row), True), with_interval(FRECHET(row))] for row in rows]
+    header = ["scheduler and spacing", "steps", "accuracy", "Fréchet"]
+    return Table("study_spacing", header, lines, note_of_rows(rows), facts_of_rows(rows))
 
 
 @exhibit("study_averages", "png")

@@ -35,19 +35,19 @@ def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: 
         pipe.device, checkpoint=describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16},
         classifier_sha256_16=classifier_hash(pipe.preset.dataset), w=w, n=n, steps=times - 1,
         scheduler=scheduler or pipe.preset.scheduler, first_and_last_seed=[0, n - 1],
-        progress=torch.linspace(0, 1, times).tolist(),
+        progress=[step / (times - 1) for step in range(times)],
         accuracy={kind: [proportion(at.double()).as_json() for at in right[kind]] for kind in KINDS},
         recognised_for_good={kind: _quartiles(for_good(right[kind])) for kind in KINDS},
     )
 
 
 def for_good(right: torch.Tensor) -> torch.Tensor:
-    """float32 [n]: the progress, 0 to 1, from which on an image is right; NaN where it is wrong at the end.
+    """float64 [n]: the progress, 0 to 1, from which on an image is right; NaN where it is wrong at the end.
 
     right     bool [times, n], at `times` progresses evenly from 0 to 1.
     """
     last_wrong = torch.where(right, -1, torch.arange(len(right))[:, None]).amax(0)              # [n]
-    first = (last_wrong + 1) / (len(right) - 1)
+    first = (last_wrong + 1).double() / (len(right) - 1)
     return torch.where(right[-1], first, torch.nan)
 
 
@@ -72,5 +72,5 @@ def _right(pipe, classifier, seeds, w, steps, scheduler):
 
 def _quartiles(progress):
     recognised = progress[~progress.isnan()]
-    quartiles = recognised.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist() if len(recognised) else None
+    quartiles = recognised.quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist() if len(recognised) else None
     return {"quartiles": quartiles, "images": len(recognised)}

@@ -17,11 +17,15 @@ from .evaluations import note_of
 from .export import exhibit
 from .pictures import names, noted
 
-SCALES = {"mnist": (1.0, 2.0, 5.0), "cifar10": (1.0, 5.0)}
+SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
 SAMPLES = 100
 SHADES = {1.0: "#009E73", 2.0: "#0072B2", 5.0: "#D55E00"}           # of w: Okabe & Ito
-TAUS = (0, 0.2, 0.4, 0.6, 0.8, 1)
+TAUS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 1)
 STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
+SKETCHES = {                        # drawings, each with the number of the caption that it is painted over with
+    "mnist": (("seven", 9), ("three", 8)),
+    "cifar10": (("ship", 8), ("horse", 7)),
+}
 
 
 def recognised(pipe) -> list[dict]:
@@ -96,7 +100,7 @@ def attention_over_steps(pipe, steps: int, which: int = 5, w: float = 2.0, colum
     labels = [r"$\hat{x}_0$", *(f"{token}  {share:.0%}" for token, share in zip(tokens, shares))]
     figure, axes = new_figure(1, 1, 0.4 + 0.62 * len(images))
     image_grid(axes[0, 0], images, labels, [f"step {i + 1}" for i in shown.tolist()],
-               f"“{prompt}”, w = {w:g}: each token’s share of the attention, on a scale of its own")
+               f"“{prompt}”, w = {w:g} (every token on a scale of its own)")
     return noted(figure, {preset.variant: pipe}, steps, drawn=1, w=[w], shares=dict(enumerate(shares.tolist())))
 
 
@@ -119,21 +123,19 @@ def prompt_swap(pipe, steps: int, pairs=((3, 8), (7, 1)), w: float = 2.0, taus=T
                      guider=PromptToPrompt(guider, taus))
         rows.append(drawn.images[1:])
     row_labels = [f"{labels[a]} → {labels[b]}\n{way}" for a, b in pairs for way in ("swap", "P2P")]
-    figure, axes = new_figure(1, 1, 0.6 + 0.95 * len(rows))
-    image_grid(axes[0, 0], torch.stack(rows), row_labels, [f"τ = {tau:g}" for tau in taus])
+    figure, axes = new_figure(1, 1, 0.6 + 0.9 * len(rows))
+    image_grid(axes[0, 0], torch.stack(rows), row_labels, [f"τ = {tau:g}" for tau in taus], f"w = {w:g}")
     return noted(figure, {pipe.preset.variant: pipe}, steps, drawn=len(pairs), w=[w], pairs=pairs, taus=taus)
 
 
 @exhibit("inside_strokes", "png")
-def painted_strokes(pipes, drawings, steps: int, w: float = 2.0, strengths=STRENGTHS):
-    """Strokes painted over (SDEdit): the drawing at the left, and what comes of it from little noise to nothing but.
-
-    drawings  for each of `pipes` a list of (name of a drawing, number of the caption).
-    """
-    rows = [len(drawings[name]) for name in pipes]
+def painted_strokes(pipes, steps: int, w: float = 2.0, strengths=STRENGTHS):
+    """SKETCHES painted over (SDEdit): the drawing at the left, and what comes of it from little noise to all."""
+    sketches = {name: SKETCHES[pipe.preset.dataset] for name, pipe in pipes.items()}
+    rows = [len(found) for found in sketches.values()]
     figure, axes = new_figure(len(pipes), 1, 0.6 + 0.95 * sum(rows), height_ratios=rows)
     for axis, (name, pipe) in zip(axes[:, 0], pipes.items()):
-        drawn, asked = zip(*drawings[name])
+        drawn, asked = zip(*sketches[name])
         size = pipe.preset.resolution
         start = torch.stack([stroke_drawing(DRAWINGS[drawing], size) for drawing in drawn]).to(pipe.device)
         prompts = [captions(pipe.preset)[which] for which in asked]
@@ -141,4 +143,13 @@ def painted_strokes(pipes, drawings, steps: int, w: float = 2.0, strengths=STREN
         labels = [names(pipe.preset)[which] for which in asked]
         above = ["drawing", *(f"s = {s:g}" for s in strengths)]
         image_grid(axis, torch.stack([start, *columns], 1), labels, above, f"{name}, w = {w:g}")
-    return noted(figure, pipes, steps, drawn=max(rows), w=[w], drawings=drawings, strengths=strengths)
+    return noted(figure, pipes, steps, drawn=max(rows), w=[w], drawings=sketches, strengths=strengths)
+
+
+def all_figures(digits, photographs, steps: int):
+    """The four figures, one after the other, of a pipeline of MNIST and one of CIFAR-10."""
+    both = {"MNIST": digits, "CIFAR-10": photographs}
+    yield recognition_curves({name: recognised(pipe) for name, pipe in both.items()})
+    yield attention_over_steps(digits, steps)
+    yield prompt_swap(digits, steps)
+    yield painted_strokes(both, steps)

@@ -21,7 +21,8 @@ def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: 
     {"quartiles" [3], "images"}}}. x_t at progress p is the image after that share of the steps, x_0 the clean image
     that the network then predicts; at 1 both are the finished image. An image is recognised for good from the first
     progress from which on it always is; the quartiles are those of the images whose end is recognised, as many as
-    "images", and None where there is none.
+    "images", and None where there is none. The classifier has learnt clean images only: an eye may find a digit in x_t
+    before it does.
 
     Raises BadValue for no images, UnknownName for a dataset without a classifier.
     """

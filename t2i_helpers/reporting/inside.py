@@ -67,8 +67,9 @@ def recognition_curves(found):
         for axis in (curves, ranges):
             axis.axvspan(0.5, 0.7, color="0.5", alpha=0.15, linewidth=0, label="50–70 % of the steps")
         curves.set(title=name, ylim=(0, 1.02), xlim=(-0.02, 1.02))
-        curves.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(0.22, 0.6))
-        ranges.set(xlabel="share of the steps that are done", yticks=[], ylim=(-0.7, len(places) - 0.3))
+        curves.legend(fontsize=6.5)
+        ranges.set(xlabel="share of the steps that are done", yticks=[])
+        ranges.margins(y=0.25)
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("recognised\nfor good")
     rows = {name: rows[0] for name, rows in found.items()}

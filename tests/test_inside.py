@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from t2i_helpers import presets
 from t2i_helpers.data import DRAWINGS, from_unit, stroke_drawing, to_unit
+from t2i_helpers.data.strokes import Stroke
 from t2i_helpers.diffusion import AttentionMaps, PromptToPrompt, Start, Swap, make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.attention import cross_attention
 from t2i_helpers.diffusion.noise import alpha_bar
@@ -258,7 +259,7 @@ def drawing(count=3):
 
 @each_midway
 @each_variant
-@pytest.mark.parametrize("strength, done", [(1e-6, 1), (0.3, 3), (0.7, 7), (1, 10)])
+@pytest.mark.parametrize("strength, done", [(1e-6, 1), (0.29, 3), (0.7, 7), (1, 10)])
 def test_a_start_is_noised_to_its_step(scheduler, variant, strength, done):
     unet, steps = FakeUNet(half), []
     draw(unet, cfg(1.0), scheduler=scheduler, variant=variant, steps=10, start=Start(drawing(), strength),
@@ -343,7 +344,7 @@ def tiny_pipe(tiny):
 
 def test_a_pipeline_takes_its_start_in_0_to_1_and_in_batches(tiny_pipe):
     prompts = [f"A handwritten digit {digit}" for digit in (3, 7, 8)]
-    start = stroke_drawing(DRAWINGS["three"], 28).expand(3, -1, -1, -1)
+    start = torch.stack([stroke_drawing(DRAWINGS["three"], 28).roll(shift) for shift in (0, 28, 56)])
     cond, null = tiny_pipe.embed(prompts)
     preset = tiny_pipe.preset
     expected = sample(tiny_pipe.unet, tiny_pipe.scheduler, cfg(), cond, null, seeds=[0, 1, 2], steps=4,
@@ -363,6 +364,13 @@ def test_drawings_are_images(name, channels, size=32):
     large = stroke_drawing(DRAWINGS[name], 4 * size)
     pooled = torch.nn.functional.avg_pool2d(large, 4)
     assert (image - pooled).abs().mean() < 0.01                     # the same at any size
+
+
+def test_a_stroke_ends_at_its_last_point_in_a_half_circle():
+    image = stroke_drawing([Stroke(((0.25, 0.5), (0.75, 0.5)), 0.2)], 40)[0]
+    assert image.mean().item() == pytest.approx(0.5 * 0.2 + math.pi * 0.1**2, abs=0.001)
+    assert image[:16].max() == image[24:].max() == image[:, :6].max() == image[:, 34:].max() == 0
+    assert image[17:23, 10:30].min() == 1
 
 
 # when a drawing is recognised

@@ -13,9 +13,8 @@ from ..evaluation.classifiers import classifier_hash
 from ..models import load_text_encoder
 from ..provenance import write_json
 from .drawing import footnote, image_grid, new_figure
-from .evaluations import note_of
 from .export import exhibit
-from .pictures import names, noted
+from .pictures import names, noted, training_note
 
 SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
 SAMPLES = 100
@@ -46,24 +45,20 @@ def recognised(pipe) -> list[dict]:
 
 
 @exhibit("inside_recognition", "pdf")
-def recognition_curves(found):
+def recognition_curves(pipes):
     """The share of images in which the classifier sees what was asked for, with 95 % bands, against the share of the
     steps that are done, and under it the quartiles of where an image is recognised for good.
-
-    found     a name for each panel, and the rows of `recognised`.
     """
+    found = {name: recognised(pipe) for name, pipe in pipes.items()}
     figure, axes = new_figure(2, len(found), 4.2, height_ratios=(3, 1), sharex=True, sharey="row")
     for (curves, ranges), (name, rows) in zip(axes.T, found.items()):
-        places = []
-        for row in rows:
-            for kind, line, label in (("x_0", "-", r"$\hat{x}_0$"), ("x_t", ":", "$x_t$")):
-                style = {"color": SHADES[row["w"]], "linestyle": line}
-                _band(curves, row["progress"], row["accuracy"][kind], style, f"{label}, w = {row['w']:g}")
-                places.append((row["recognised_for_good"][kind]["quartiles"], style))
-        for height, (quartiles, style) in enumerate(reversed(places)):
-            if quartiles:
-                ranges.plot(quartiles[::2], [height] * 2, linewidth=2, **style)
-                ranges.plot(quartiles[1], height, marker="o", markersize=4, **style)
+        shown = [(row, *kind) for row in rows for kind in (("x_0", "-", r"$\hat{x}_0$"), ("x_t", ":", "$x_t$"))]
+        for place, (row, kind, line, label) in enumerate(shown):
+            style = {"color": SHADES[row["w"]], "linestyle": line}
+            _band(curves, row["progress"], row["accuracy"][kind], style, f"{label}, w = {row['w']:g}")
+            if quartiles := row["recognised_for_good"][kind]["quartiles"]:
+                ranges.plot(quartiles[::2], [-place] * 2, linewidth=2, **style)
+                ranges.plot(quartiles[1], -place, marker="o", markersize=4, **style)
         for axis in (curves, ranges):
             axis.axvspan(0.5, 0.7, color="0.5", alpha=0.15, linewidth=0, label="50–70 % of the steps")
         curves.set(title=name, ylim=(0, 1.02), xlim=(-0.02, 1.02))
@@ -72,9 +67,10 @@ def recognition_curves(found):
         ranges.margins(y=0.25)
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("recognised\nfor good")
-    rows = {name: rows[0] for name, rows in found.items()}
-    footnote(figure, note_of({name: row | {"rows": [row]} for name, row in rows.items()}, distances=False)
-             + "; bands 95 %; bars: quartiles of the images recognised at the end")
+    told = next(iter(found.values()))[0]
+    footnote(figure, f"{training_note(pipes)}; {told['scheduler'].upper()}, {told['steps']} steps, n = {told['n']} at "
+                     "each w; judged by our own classifiers; bands 95 %; bars: quartiles of the images recognised at "
+                     "the end")
     return figure, {"recognition": found}
 
 
@@ -150,7 +146,7 @@ def painted_strokes(pipes, steps: int, w: float = 2.0, strengths=STRENGTHS):
 def all_figures(digits, photographs, steps: int):
     """The four figures, one after the other, of a pipeline of MNIST and one of CIFAR-10."""
     both = {"MNIST": digits, "CIFAR-10": photographs}
-    yield recognition_curves({name: recognised(pipe) for name, pipe in both.items()})
+    yield recognition_curves(both)
     yield attention_over_steps(digits, steps)
     yield prompt_swap(digits, steps)
     yield painted_strokes(both, steps)

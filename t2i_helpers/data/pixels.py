@@ -16,6 +16,12 @@ def to_unit(images: torch.Tensor, pixel_range: tuple[float, float]) -> torch.Ten
     return ((images - low) / (high - low)).clamp(0, 1)
 
 
+def from_unit(unit_images: torch.Tensor, pixel_range: tuple[float, float]) -> torch.Tensor:
+    """Floats in [0, 1] to `pixel_range`; any shape."""
+    low, high = pixel_range
+    return low + (high - low) * unit_images
+
+
 def to_uint8(unit_images: torch.Tensor) -> torch.Tensor:
     """Floats in [0, 1] to uint8 0..255, rounded to nearest; any shape."""
     return (unit_images * 255).round().to(torch.uint8)

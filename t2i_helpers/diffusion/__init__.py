@@ -1,8 +1,13 @@
 """The mathematics of guided sampling, over any U-Net: it sees tensors, never datasets or files."""
 
+from .attention import AttentionMaps
+from .editing import PromptToPrompt, Start, Swap
 from .guidance import GUIDERS, make_guider
 from .losses import LossGuidance, colour_loss
 from .sampling import Samples, sample
 from .schedulers import SCHEDULERS, make_scheduler
 
-__all__ = ["GUIDERS", "SCHEDULERS", "LossGuidance", "Samples", "colour_loss", "make_guider", "make_scheduler", "sample"]
+__all__ = [
+    "GUIDERS", "SCHEDULERS", "AttentionMaps", "LossGuidance", "PromptToPrompt", "Samples", "Start", "Swap",
+    "colour_loss", "make_guider", "make_scheduler", "sample",
+]

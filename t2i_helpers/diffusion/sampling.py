@@ -11,11 +11,10 @@ from diffusers import DDIMScheduler
 
 from ..errors import BadValue
 from ..randomness import generator
+from .editing import MIDWAY, Start
 from .losses import LossGuidance
 from .noise import NoisyImages, alpha_bar
 from .schedulers import ddim_step
-
-RENOISING = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")     # step from the x_t they are given
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ def sample(
     steps: int = 50,
     clip: float | None = 1.0,
     loss: LossGuidance | None = None,
+    start: Start | None = None,
     callback: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
 ) -> Samples:
     """Draw one image for each row of `cond`.
@@ -49,18 +49,21 @@ def sample(
     clip      bound of |x^_0| at every step (DDPM's ``clip_sample``, here for every scheduler), or None. Without it a
               large w drives pixel-space models out of the range they were trained on.
     loss      pushes x_t down its gradient before each step, whatever the guider (`losses.LossGuidance`).
+    start     images to begin from in place of pure noise, some way into the steps (`editing.Start`).
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
               sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
 
-    Raises BadValue for steps or seeds that do not fit.
+    Raises BadValue for steps, seeds or a start that do not fit.
     """
     _check(scheduler, guider, cond, seeds, steps)
+    shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+    if start is not None:
+        start.check(scheduler, (len(cond), *shape), clip)
     device = cond.device
     generators = [generator("sample", int(seed)) for seed in seeds]
     scheduler = _with_timesteps(scheduler, steps, device)
-    shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)     # [n, c, h, w]
-    x = x * scheduler.init_noise_sigma
+    first, x = start.enter(scheduler, x) if start is not None else (0, x * scheduler.init_noise_sigma)
     take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
     takes_noise = "generator" in inspect.signature(take_step).parameters
     noise = {"generator": generators} if takes_noise else {}
@@ -69,7 +72,7 @@ def sample(
     predicts_v = scheduler.config.prediction_type == "v_prediction"
     renoises = hasattr(guider, "renoise")
     passes = 0
-    for step, t in enumerate(scheduler.timesteps):
+    for step, t in enumerate(scheduler.timesteps[first:], first):
         x_t = scheduler.scale_model_input(x, t)
         noisy = NoisyImages(x_t.detach().requires_grad_(loss is not None), alpha_bar(scheduler, t), predicts_v)
         guider.set_state(step=step, num_inference_steps=len(scheduler.timesteps), timestep=t)
@@ -94,8 +97,8 @@ def _guided(unet, guider, conditions, noisy, t):
     guider.noisy = noisy                            # for rules that need x^_0 or the noise level
     batches = guider.prepare_inputs(conditions)
     for batch in batches:
-        guider.prepare_models(unet)
         try:
+            guider.prepare_models(unet)
             batch.noise_pred = unet(noisy.x_t, t, batch.encoder_hidden_states).sample
         finally:
             guider.cleanup_models(unet)             # also of hooks, so that the U-Net is whole after an error
@@ -117,7 +120,7 @@ def _with_timesteps(scheduler, steps, device):
 
 
 def _check(scheduler, guider, cond, seeds, steps):
-    if hasattr(guider, "renoise") and type(scheduler).__name__ not in RENOISING:
+    if hasattr(guider, "renoise") and type(scheduler).__name__ not in MIDWAY:
         raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")

@@ -3,8 +3,10 @@
 from .classifiers import load_classifier, read
 from .evaluate import evaluate
 from .metrics import frechet_distance, wilson_interval
+from .recognition import recognition
 from .samples import SampleStore, draw_samples
 
 __all__ = [
-    "SampleStore", "draw_samples", "evaluate", "frechet_distance", "load_classifier", "read", "wilson_interval",
+    "SampleStore", "draw_samples", "evaluate", "frechet_distance", "load_classifier", "read", "recognition",
+    "wilson_interval",
 ]

@@ -8,8 +8,8 @@ from diffusers.utils import logging
 from safetensors import SafetensorError, safe_open
 
 from .. import presets
-from ..data import captions, to_unit
-from ..diffusion import Samples, make_guider, make_scheduler, sample
+from ..data import captions, from_unit, to_unit
+from ..diffusion import Samples, Start, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS
 from ..provenance import best_device, file_hash
@@ -52,6 +52,7 @@ class CaptionPipeline(DiffusionPipeline):
         seeds: list[int] | None = None,
         guider=None,
         negative: str | None = None,
+        start: Start | None = None,
         callback=None,
         batch_size: int | None = None,
     ) -> Samples:
@@ -59,9 +60,9 @@ class CaptionPipeline(DiffusionPipeline):
 
         `steps` defaults to the preset's, `scheduler` to the pipeline's own, `seeds` to the preset's seed and on.
         `guider` is used in place of plain guidance with `w`; guidance is away from the text `negative` where there is
-        one, in place of the empty caption: eps_negative + w (eps_cond - eps_negative). `callback` is that of
-        `diffusion.sample` and sees all prompts in one batch; else `batch_size` is 256, and 16 on a CPU, which is up to
-        three times as fast.
+        one, in place of the empty caption: eps_negative + w (eps_cond - eps_negative). `start` holds one image in
+        [0, 1] a prompt to begin from. `callback` is that of `diffusion.sample` and sees all prompts in one batch; else
+        `batch_size` is 256, and 16 on a CPU, which is up to three times as fast.
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
         preset = self.preset
@@ -76,10 +77,12 @@ class CaptionPipeline(DiffusionPipeline):
         if negative is not None:
             null, _ = self.embed([negative])
         guider = make_guider("cfg", w) if guider is None else guider
+        start = start and self._in_model_range(start, len(prompts))
         solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)
         parts = [
             sample(self.unet, solver, guider, cond[i:i + batch_size], null, seeds=seeds[i:i + batch_size],
-                   steps=preset.sample_steps if steps is None else steps, callback=callback)
+                   steps=preset.sample_steps if steps is None else steps, callback=callback,
+                   start=start and Start(start.images[i:i + batch_size], start.strength))
             for i in range(0, len(prompts), batch_size)
         ]
         images = torch.cat([part.images for part in parts])                         # [n, c, h, w]
@@ -107,6 +110,14 @@ class CaptionPipeline(DiffusionPipeline):
     def encoder_in_words(self) -> str:
         """The text encoder by its full name, for captions: a stand-in is called one."""
         return IN_WORDS.get(self.preset.text_encoder, self.preset.text_encoder)
+
+    def _in_model_range(self, start, prompts):
+        images = start.images
+        if len(images) != prompts:
+            raise BadValue(f"{prompts} prompts and {len(images)} start images: give one for each prompt")
+        if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
+            raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
+        return Start(from_unit(images, self.preset.pixel_range), start.strength)
 
     def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""

@@ -31,6 +31,10 @@ class OneHot:
             table[row, 0, self.captions.index(prompt)] = 1
         return table
 
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """What each of the embeddings of `encode` stands for, as text."""
+        return [prompt] + [""] * (max_length - 1)
+
 
 class RandomWords:
     """Each word is a vector of Gaussian noise, always the same one: words can be recombined, and mean nothing."""
@@ -43,13 +47,22 @@ class RandomWords:
         words than `max_length`."""
         table = torch.zeros(len(prompts), max_length, self.dim)
         for row, prompt in enumerate(prompts):
-            words = re.findall(r"\w+", prompt.lower())
-            if len(words) > max_length:
-                raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train "
-                                    "with a larger max_length")
-            for place, word in enumerate(words):
+            for place, word in enumerate(_words(prompt, max_length)):
                 table[row, place] = torch.randn(self.dim, generator=generator("word", word))
         return table
+
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """What each of the embeddings of `encode` stands for, as text."""
+        words = _words(prompt, max_length)
+        return words + [""] * (max_length - len(words))
+
+
+def _words(prompt, max_length):
+    words = re.findall(r"\w+", prompt.lower())
+    if len(words) > max_length:
+        raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train with a "
+                            "larger max_length")
+    return words
 
 
 PLAIN = {encoder.name: encoder for encoder in (OneHot, RandomWords)}

@@ -60,6 +60,12 @@ class TextEncoder:
         mask = {} if self.model.config.model_type == "clip_text_model" else {"attention_mask": tokens.attention_mask}
         return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
 
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """The tokens that `encode` gives an embedding each, as text."""
+        self._check_length(prompt, max_length)
+        ids = self.tokenizer(prompt, padding="max_length", max_length=max_length).input_ids
+        return self.tokenizer.convert_ids_to_tokens(ids)
+
     def _check_length(self, prompt, max_length):
         tokens = self.tokenizer(prompt).input_ids
         if len(tokens) > max_length:

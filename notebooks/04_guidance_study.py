@@ -63,14 +63,16 @@ if SIZE == "full":
 # > **Before you run the cell:** which column on the left must look like which column on the right?
 
 # %%
-CONVENTIONS_FIGURE
+from t2i_helpers.reporting import conventions
+
+export(conventions.conventions(digits, steps), SIZE)
 
 # %% [markdown]
 # The same *number* means different images; $w = 1 + w'$ means the same image, to the last pixel, and a test holds that.
 # Read a paper's formula before you copy its scale:
 
 # %%
-CONVENTIONS_TABLE
+export_table(conventions.convention_table(), SIZE)
 
 # %% [markdown]
 # ## 4.2 Away from what?
@@ -149,8 +151,39 @@ export_table(study.rules_table("rules-cifar10"), SIZE)
 #
 # ## 4.6 How many steps, by which solver?
 #
-# SAMPLERS
+# The network only says what the noise is. How to walk from noise to image with that is the sampler's business: DDPM adds
+# fresh noise at every step, DDIM does not ($\eta=0$) or does in part ($0<\eta\le1$), and the others use several
+# predictions to take longer steps. Below, one noise image by three of them, $x_t$ over the guess $\hat x_0$.
+
+# %%
+from t2i_helpers.reporting import samplers
+
+export(samplers.denoising_strip(digits, 2 * steps), SIZE)
+
+# %% [markdown]
+# DDIM and DPM-Solver++ follow the same path from the same noise, so they end in the same 4; DDPM's own noise leads it to
+# another one. What each pays and gets, measured on the small network of section 4.7 at $w=2$:
 #
+# > **Before you look:** a report found that DDPM needs about 1,000 steps for what DDIM does in 40. Which difference do
+# > you expect at 20?
+
+# %%
+export(study.samplers_figure(), SIZE)
+
+# %% [markdown]
+# FINDINGS_SAMPLERS
+#
+# Where do the few steps lie? "Leading" timesteps start below $T$, where pure noise is too noisy for the timestep that
+# the network is told; "trailing" ones start at $T$. LMS, Euler and Heun step in $\sigma$, which the cosine schedule drops
+# from 20,000 to 6 between the first two trailing steps: too far for a straight line, so they start lower.
+
+# %%
+export(samplers.sigma_schedules(digits.preset, 10), SIZE)
+
+# %%
+export_table(study.spacing_table(), SIZE)
+
+# %% [markdown]
 # ## 4.7 Average the weights; then count your images
 #
 # A network's weights jitter to the end of training. Their moving average is smoother,
@@ -190,6 +223,107 @@ export(study.encoders_figure(), SIZE)
 # %% [markdown]
 # FINDINGS_ENCODERS
 #
-# ## 4.9 Looking inside
+# ## 4.9 When is it decided?
 #
-# INSIDE
+# At every step the network guesses the final image, $\hat x_0$. When does the classifier recognise what was asked for,
+# in the guess and in the noisy image itself? A student's report says that a picture is recognisable at 50 to 70 % of
+# the steps (the grey band).
+
+# %%
+from t2i_helpers.reporting import inside
+
+export(inside.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE)
+
+# %% [markdown]
+# FINDINGS_INSIDE
+#
+# What do pixels look at meanwhile? In cross-attention each pixel spreads its attention over the caption's tokens:
+
+# %%
+export(inside.attention_over_steps(digits, steps), SIZE)
+
+# %% [markdown]
+# The word that matters, "5", draws attention along the strokes, most of it early. So early steps decide. If that is
+# true, swapping the caption late must change nothing, and swapping it early everything. Two ways to swap: another caption
+# from step $\tau$ on; or Prompt-to-Prompt (Hertz et al. 2022), the new caption throughout, but looking where the old one
+# looked until $\tau$.
+#
+# > **Predict:** at which $\tau$ does the 3 stay a 3?
+
+# %%
+export(inside.prompt_swap(digits, 2 * steps), SIZE)
+
+# %% [markdown]
+# And if the layout is decided in the early steps, one can skip them and draw the layout by hand: SDEdit (Meng et al.
+# 2021) takes a drawing, buries it in as much noise as the last share $s$ of the steps removes, and lets the network
+# dig out something else.
+
+# %%
+export(inside.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps), SIZE)
+
+# %% [markdown]
+# Little noise leaves the drawing as it is; much noise leaves nothing of it; in between lies what one wants.
+#
+# ## 4.10 Exercises
+#
+# **1. A rule of your own.** Guidance need not be constant. Write a guider whose scale falls linearly from $w$ to 1 over
+# the steps, and compare it with plain guidance at $w=5$ on the ten objects. (A guider knows its step as `_step`, of
+# `_num_inference_steps`.)
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# from diffusers.guiders import ClassifierFreeGuidance
+#
+# class Falling(ClassifierFreeGuidance):
+#     def forward(self, pred_cond, pred_uncond=None):
+#         if pred_uncond is None:
+#             return super().forward(pred_cond)
+#         left = 1 - self._step / self._num_inference_steps
+#         w = 1 + (self.guidance_scale - 1) * left
+#         out = super().forward(pred_cond, pred_uncond)
+#         out.pred = pred_uncond + w * (pred_cond - pred_uncond)
+#         return out
+#
+# prompts = captions(objects.preset)
+# for guider in (objects.make_guider("cfg", 5), Falling(5.0)):
+#     display(grid(objects(prompts, guider=guider, steps=steps, scheduler="dpm++").images))
+# ```
+#
+# Where the image is decided early, the late steps need no push, and colours burn out less.
+# </details>
+#
+# **2. Interval by hand.** Which steps need guidance at all? Draw the ten digits at $w=5$ with guidance only where
+# $\sigma > 5$, only where $0.5 < \sigma \le 5$, only below. Which third can be left out, at what saving?
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# for rule in ("interval sigma_min=5", "interval sigma_min=0.5 sigma_max=5", "interval sigma_max=0.5"):
+#     drawn = digits(captions(digits.preset), guider=digits.make_guider(rule, 5.0), steps=steps, scheduler="dpm++")
+#     print(f"{rule:38} {drawn.forward_passes} passes")
+#     display(grid(drawn.images))
+# ```
+#
+# With few steps nearly all of them lie in the middle, where shape is decided; below $\sigma=0.5$ guidance mostly
+# thickens what is there.
+# </details>
+#
+# **3. Is it significant?** Take the two most accurate rules on CIFAR-10 from the table. Do their intervals overlap? How
+# many images would tell them apart?
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# from t2i_helpers.evaluation import wilson_interval
+#
+# rows = sorted(study.rows_of("rules-cifar10"), key=lambda row: -row["accuracy"]["value"])
+# first, second = rows[0]["accuracy"]["value"], next(
+#     row["accuracy"]["value"] for row in rows if row["accuracy"]["value"] < rows[0]["accuracy"]["value"])
+# n = next((n for n in range(100, 10**6, 100)
+#           if wilson_interval(first * n, n)[0] > wilson_interval(second * n, n)[1]), None)
+# print(f"{first:.1%} and {second:.1%}: apart from n = {n:,}")
+# ```
+#
+# A ranking is only as good as its $n$. Most of the table's neighbours are not told apart by what was drawn.
+# </details>

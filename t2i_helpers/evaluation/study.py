@@ -51,9 +51,9 @@ class Cell:
 
 
 def _rules(dataset, n):
-    bounded = ("rescale", "interval sigma_min=0.2 sigma_max=5", "threshold", "apg")     # made for a large w
-    scales = {"cfg": (0, 1, 2, 3, 5, 10), **{rule: (2, 5, 10) for rule in bounded}, "cfg++": (0.25, 0.5, 1),
-              **{rule: (2, 5) for rule in ("interval start=0.2 stop=0.8", "cfg-zero", "tcfg", "mag", "fdg")},
+    guided = ("rescale", "interval sigma_min=0.2 sigma_max=5", "threshold", "apg", "interval start=0.2 stop=0.8",
+              "cfg-zero", "tcfg", "mag", "fdg")
+    scales = {"cfg": (0, 1, 2, 3, 5, 10), **{rule: (2, 5) for rule in guided}, "cfg++": (0.25, 0.5, 1),
               "auto": (1.25, 1.5, 2), **{rule: (1, 2) for rule in ("pag", "slg", "seg")}}
     return [Cell(checkpoint=dataset, guider=rule, w=float(w), n=n) for rule in scales for w in scales[rule]]
 
@@ -65,7 +65,7 @@ def _samplers():
     cells += [Cell(scheduler=name, steps=100, **digits) for name in ("ddpm", "ddim", "dpm++")]
     cells += [Cell(scheduler=f"{name} spacing={spacing}", steps=steps, **digits) for name in ("ddpm", "dpm++")
               for spacing in ("leading", "linspace", "trailing") for steps in (5, 10)]
-    return [*cells, Cell(scheduler="ddpm", steps=1000, checkpoint="ablation-minilm", n=50)]
+    return [*cells, Cell(scheduler="ddpm", steps=1000, checkpoint="ablation-minilm", n=30)]
 
 
 PARTS = {

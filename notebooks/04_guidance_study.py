@@ -39,7 +39,7 @@ import torch
 from t2i_helpers.data import captions
 from t2i_helpers.evaluation.study import run_study
 from t2i_helpers.models import load_pipeline
-from t2i_helpers.reporting import study
+from t2i_helpers.reporting import networks, rules, study
 from t2i_helpers.reporting.export import export
 from t2i_helpers.reporting.tables import export_table
 
@@ -83,7 +83,7 @@ export_table(conventions.convention_table(), SIZE)
 # > **Think first:** at $w=1$ a negative prompt does nothing at all. Why?
 
 # %%
-export(study.negative_prompts(digits, steps), SIZE)
+export(rules.negative_prompts(digits, steps), SIZE)
 
 # %% [markdown]
 # A 4 that must not look like a 9 opens its top; a 4 that must not look like a 1 spreads out. Nothing was trained for
@@ -112,10 +112,7 @@ for name, rule in GUIDERS.items():
 # > rule would you choose by eye?
 
 # %%
-RULES = [("cfg", 1), ("cfg", 5), ("rescale", 5), ("interval sigma_min=0.2 sigma_max=5", 5), ("threshold", 5), ("apg", 5),
-         ("cfg-zero", 5), ("tcfg", 5), ("mag", 5), ("fdg", 5), ("cfg++", 0.5), ("auto", 1.5), ("pag", 2), ("slg", 2),
-         ("seg", 2)]
-export(study.rule_strips(objects, RULES, steps), SIZE)
+export(rules.rule_strips(objects, steps), SIZE)
 
 # %% [markdown]
 # Some of the rules in `diffusers` 0.42 do not do what their papers say: its smoothed-energy guidance never blurs
@@ -131,16 +128,16 @@ export(study.rule_strips(objects, RULES, steps), SIZE)
 # other point beats in both directions.
 
 # %%
-export(study.pareto(), SIZE)
+export(rules.pareto(), SIZE)
 
 # %%
-export_table(study.when_table(), SIZE)
+export_table(rules.when_table(), SIZE)
 
 # %%
-export_table(study.rules_table("rules-mnist"), SIZE)
+export_table(rules.rules_table("rules-mnist"), SIZE)
 
 # %%
-export_table(study.rules_table("rules-cifar10"), SIZE)
+export_table(rules.rules_table("rules-cifar10"), SIZE)
 
 # %% [markdown]
 # FINDINGS_RULES
@@ -168,7 +165,7 @@ export(samplers.denoising_strip(digits, 2 * steps), SIZE)
 # > you expect at 20?
 
 # %%
-export(study.samplers_figure(), SIZE)
+export(samplers.samplers_figure(), SIZE)
 
 # %% [markdown]
 # FINDINGS_SAMPLERS
@@ -181,7 +178,7 @@ export(study.samplers_figure(), SIZE)
 export(samplers.sigma_schedules(digits.preset, 10), SIZE)
 
 # %%
-export_table(study.spacing_table(), SIZE)
+export_table(samplers.spacing_table(), SIZE)
 
 # %% [markdown]
 # ## 4.7 Average the weights; then count your images
@@ -194,7 +191,7 @@ export_table(study.spacing_table(), SIZE)
 # > **Before you look:** the training had 1,000 steps. What is an average with $\beta = 0.9999$ mostly made of?
 
 # %%
-export(study.averages_figure(), SIZE)
+export(networks.averages_figure(), SIZE)
 
 # %% [markdown]
 # FINDINGS_AVERAGES
@@ -203,7 +200,7 @@ export(study.averages_figure(), SIZE)
 # worth:
 
 # %%
-export(study.frechet_against_n(), SIZE)
+export(networks.frechet_against_n(), SIZE)
 
 # %% [markdown]
 # FINDINGS_N
@@ -218,7 +215,7 @@ export(study.frechet_against_n(), SIZE)
 # > **Before you look:** for which of these wordings can random word vectors work at all?
 
 # %%
-export(study.encoders_figure(), SIZE)
+export(networks.encoders_figure(), SIZE)
 
 # %% [markdown]
 # FINDINGS_ENCODERS

@@ -16,7 +16,8 @@ from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_s
 from t2i_helpers.models import WEIGHTS, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
-from t2i_helpers.reporting import study as figures
+from t2i_helpers.reporting import rules
+from t2i_helpers.reporting import study as stored
 from t2i_helpers.training.ablation import ablation_preset
 
 CELLS = [Cell(checkpoint="mnist", w=w, n=20, steps=1) for w in (0.0, 1.0, 5.0)]
@@ -141,7 +142,7 @@ def test_wordings_are_unseen_one_a_digit_and_short_enough():
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_stored_study_is_whole_and_of_the_weights_that_ship(part):
-    for row in figures.rows_of(part):
+    for row in stored.rows_of(part):
         assert row["git_dirty"] is False and row["n"] == row["cell"]["n"]
         if row["cell"]["checkpoint"] in presets.DATASETS:
             folder = CHECKPOINTS / f"{row['cell']['checkpoint']}-improved"
@@ -151,9 +152,9 @@ def test_the_stored_study_is_whole_and_of_the_weights_that_ship(part):
 
 
 def test_missing_cells_are_told(parts, monkeypatch):
-    monkeypatch.setattr(figures, "PARTS", study.PARTS)
+    monkeypatch.setattr(stored, "PARTS", study.PARTS)
     with refuses(BadData, "3 of 3", "t2i evaluate study"):
-        figures.rows_of("small")
+        stored.rows_of("small")
 
 
 # what is shown
@@ -165,23 +166,22 @@ numbers = st.floats(0, 1, allow_nan=False).map(lambda value: round(value, 1))
 def test_the_front_is_what_nothing_beats(points):
     rows = [{"accuracy": {"value": accuracy}, "classifier": {"frechet": {"value": frechet}}}
             for accuracy, frechet in points]
-    chosen = {(row["accuracy"]["value"], row["classifier"]["frechet"]["value"]) for row in figures.front(rows)}
+    chosen = {(row["accuracy"]["value"], row["classifier"]["frechet"]["value"]) for row in rules.front(rows)}
     assert chosen == {(a, f) for a, f in points
                       if not any(b >= a and g <= f and (b, g) != (a, f) for b, g in points)}
 
 
 def test_tables_name_rules_that_were_measured():
-    table = figures.rules_table("rules-mnist")
-    rules = {row["cell"]["guider"] for row in figures.rows_of("rules-mnist")}
-    assert {line[0] for line in table.rows} == rules | {"real images"}
-    for line in figures.when_table().rows:
-        assert all(cell.split(", w =")[0] in rules | {cell.guider for cell in PARTS["rules-cifar10"]}
-                   for cell in line[1:])
+    table = rules.rules_table("rules-mnist")
+    measured = {row["cell"]["guider"] for row in stored.rows_of("rules-mnist")}
+    assert {line[0] for line in table.rows} == measured | {"real images"}
+    for line in rules.when_table().rows:
+        assert all(text.split(", w =")[0] in measured for text in line[1:])
 
 
 def test_pictures_are_ten_digits():
-    row = next(row for row in figures.rows_of("averages") if row["w"] == 2)
-    images = figures._picture(row)
+    row = next(row for row in stored.rows_of("averages") if row["w"] == 2)
+    images = stored.picture(row)
     assert images.shape == (10, 3, 28, 28) and 0 <= images.min() < images.max() <= 1
 
 

@@ -7,8 +7,8 @@ import torch
 
 from ..errors import BadValue
 from .attention import AroundGuider, CrossAttentionGuider, attend, attention_maps
-from .noise import alpha_bar
 from .names import within
+from .noise import alpha_bar
 
 MIDWAY = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")       # step from any x_t they are given
 

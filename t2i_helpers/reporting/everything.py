@@ -4,7 +4,8 @@ from .. import presets
 from ..data import find_paintings, load_images, painting_store
 from ..errors import SourceUnavailable
 from ..models import load_pipeline
-from . import cifar10, mnist, wikiart
+from . import cifar10, inside, mnist, networks, rules, samplers, wikiart
+from .conventions import convention_table, conventions
 from .evaluations import measured
 from .export import export
 from .tables import comparison_table, configuration_table, export_table, guidance_table, metrics_table
@@ -28,6 +29,8 @@ def draw_everything(size: str):
     traces = wikiart.read_traces(find_paintings(paintings).files, painting_store(paintings))
     for shown in wikiart.all_figures(pipes["wikiart"], load_images(paintings), traces, paintings):
         yield _written(shown, size)
+    for shown in study_figures(pipes["mnist"]["improved"], pipes["cifar10"]["improved"], digits.sample_steps):
+        yield _written(shown, size)
     for table in all_tables(evaluations):
         export_table(table, size)
         yield f"{table.name}.tex"
@@ -38,8 +41,17 @@ def _written(shown, size) -> str:
     return f"{shown.name}.{shown.format}  {shown.facts['wall_seconds']} s"
 
 
+def study_figures(digits, objects, steps):
+    """The figures of notebook 04, drawn live by `digits` and `objects` or from the stored study."""
+    yield conventions(digits, steps // 2)
+    yield from rules.all_figures(digits, objects, steps // 2)
+    yield from samplers.all_figures(digits, steps)
+    yield from networks.all_figures()
+    yield from inside.all_figures(digits, objects, steps)
+
+
 def all_tables(evaluations: dict):
-    """Tables 1 to 4, Table 1's twins of the other datasets, and all metrics of each checkpoint."""
+    """Tables 1 to 4, Table 1's twins of the other datasets, all metrics of each checkpoint, and the study's."""
     yield guidance_table("table01_cifar10", evaluations["cifar10"])
     yield comparison_table("table02_comparison", {name: evaluations[name] for name in ("mnist", "cifar10")})
     yield wikiart.stored_loader_table()
@@ -49,3 +61,6 @@ def all_tables(evaluations: dict):
     for dataset, found in evaluations.items():
         for variant, evaluation in found.items():
             yield metrics_table(f"{dataset}_{variant}_metrics", variant, evaluation)
+    yield convention_table()
+    yield from rules.all_tables()
+    yield samplers.spacing_table()

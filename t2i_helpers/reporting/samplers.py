@@ -10,6 +10,8 @@ from ..provenance import of_preset
 from .drawing import PALETTE, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import checkpoints, training_note
+from .study import ACCURACY, FRECHET, facts_of_rows, note_of_rows, rows_of
+from .tables import Table, with_interval
 
 GREY = "0.45"
 STRIP = ("ddpm", "ddim", "dpm++")
@@ -108,3 +110,31 @@ def _readable(passes):
         if not kept or number >= 1.5 * kept[-1]:
             kept.append(number)
     return kept
+
+
+def samplers_figure():
+    """Accuracy and Frechet distance against forward passes, a line a sampler, each with its usual timesteps."""
+    rows = [row for row in rows_of("samplers") if not _is_spaced(row)]
+    told = [row | {name: row["cell"][name] for name in ("scheduler", "steps")} for row in rows]
+    return quality_against_passes(told, facts_of_rows(rows), note_of_rows(rows))
+
+
+def spacing_table() -> Table:
+    """What the spacing of few timesteps does, by scheduler, spacing and steps; and DDPM with all T steps."""
+    rows = [row for row in rows_of("samplers") if _is_spaced(row)]
+    lines = [[row["cell"]["scheduler"].replace("spacing=", ""), str(row["cell"]["steps"]),
+              str(row["n"]), with_interval(ACCURACY(row), True), with_interval(FRECHET(row))] for row in rows]
+    header = ["scheduler and spacing", "steps", "n", "accuracy", "Fréchet"]
+    return Table("study_spacing", header, lines, note_of_rows(rows), facts_of_rows(rows))
+
+
+def _is_spaced(row) -> bool:
+    """Whether a row is of the comparison of spacings, or of all T steps, which has a smaller n than the others."""
+    return "spacing" in row["cell"]["scheduler"] or row["cell"]["steps"] == 1000
+
+
+def all_figures(pipe, steps: int):
+    """The strip, the noise levels and the measured price of quality, one after the other."""
+    yield denoising_strip(pipe, steps)
+    yield sigma_schedules(pipe.preset, steps)
+    yield samplers_figure()

@@ -1,0 +1,97 @@
+"""What training decides before any guidance: how weights are averaged, and what turns captions into vectors."""
+
+import torch
+
+from ..evaluation.classifiers import load_classifier
+from ..evaluation.features import FeatureFile, reference_file
+from ..evaluation.metrics import frechet_distance
+from ..evaluation.study import WORDINGS
+from ..randomness import generator
+from .drawing import PALETTE, footnote, image_grid, new_figure
+from .export import exhibit
+from .study import ACCURACY, DIVERSITY, FRECHET, bars, facts_of_rows, note_of_rows, picture, rows_of
+
+GREY = "0.45"
+AVERAGES_IN_WORDS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "0.9999", "": "rising"}
+
+
+@exhibit("study_averages", "png")
+def averages_figure():
+    """One training's weights, averaged in five ways: Frechet distance and diversity by w, and the digits at w = 2."""
+    rows = rows_of("averages")
+    figure, axes = new_figure(1, 2, 5.6)
+    figure.clear()
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    panels = (("Fréchet distance (better ↓)", FRECHET), ("diversity", DIVERSITY))
+    for axis, (title, find) in zip(top.subplots(1, 2), panels):
+        for w, colour in zip((1, 2, 5), PALETTE):
+            chosen = [next(row for row in rows if row["w"] == w and row["cell"]["checkpoint"].endswith("minilm" + name))
+                      for name in AVERAGES_IN_WORDS]
+            axis.errorbar(range(len(chosen)), [find(row)["value"] for row in chosen], yerr=bars(chosen, find),
+                          fmt="o-", markersize=4, capsize=2, color=colour, label=f"w = {w}")
+        real = find(rows[0])["real"]
+        axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
+        axis.set_xticks(range(len(AVERAGES_IN_WORDS)), AVERAGES_IN_WORDS.values())
+        axis.set(title=title, xlabel="decay of the average")
+        axis.set_yscale("log" if find is FRECHET else "linear")
+        axis.legend(fontsize=7)
+    strips = [picture(row) for name in AVERAGES_IN_WORDS for row in rows
+              if row["w"] == 2 and row["cell"]["checkpoint"].endswith("minilm" + name)]
+    image_grid(bottom.subplots(), torch.stack(strips), list(AVERAGES_IN_WORDS.values()), range(10), "w = 2")
+    footnote(figure, note_of_rows(rows))
+    return figure, facts_of_rows(rows)
+
+
+@exhibit("study_frechet_n", "pdf")
+def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500)):
+    """The Frechet distance of n real images to thousands of other real ones, which should be 0 (seed 002's n is 6)."""
+    figure, axes = new_figure(1, 1, 2.8, width=4.6)
+    axis, told = axes[0, 0], {}
+    for dataset, colour in zip(("mnist", "cifar10"), PALETTE):
+        real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
+        shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n"))]
+        reference = shuffled[max(counts):]
+        distances = [frechet_distance(shuffled[:n], reference) for n in counts]
+        guided = next(row for row in rows_of(f"rules-{dataset}") if row["cell"]["guider"] == "cfg" and row["w"] == 2)
+        axis.plot(counts, distances, "o-", markersize=4, color=colour, label=f"real {dataset} images")
+        axis.plot(guided["n"], FRECHET(guided)["value"], "s", color=colour, label="generated at w = 2")
+        told[dataset] = {"frechet": distances, "reference_images": len(reference), **real.facts}
+    axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance to thousands of real ones")
+    axis.set_xticks(counts, [str(n) for n in counts])
+    axis.legend(fontsize=7)
+    footnote(figure, "features of our own classifiers, 128 (mnist) and 256 (cifar10) wide, of the real test sets")
+    return figure, {"counts": list(counts), **told}
+
+
+@exhibit("study_encoders", "png")
+def encoders_figure():
+    """Accuracy by wording of the prompt for each text encoder, and what is drawn for the caption and for "seven"."""
+    rows = rows_of("encoders")
+    by = {(row["cell"]["checkpoint"].removeprefix("ablation-"), row["cell"]["wording"]): row for row in rows}
+    encoders = list(dict.fromkeys(encoder for encoder, _ in by))
+    figure = new_figure(1, 1, 5.2)[0]
+    figure.clear()
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.1))
+    axis = top.subplots()
+    for place, (encoder, colour) in enumerate(zip(encoders, PALETTE)):
+        chosen = [(x, by[encoder, wording]) for x, wording in enumerate(WORDINGS) if (encoder, wording) in by]
+        found = [row for _, row in chosen]
+        axis.bar([x + 0.27 * (place - 1) for x, _ in chosen], [ACCURACY(row)["value"] for row in found], 0.25,
+                 yerr=bars(found, ACCURACY), color=colour, label=encoder, error_kw={"elinewidth": 0.8})
+    axis.axhline(0.1, color=GREY, linestyle=":", label="chance")
+    axis.set_xticks(range(len(WORDINGS)), [f"“{wording}”" if wording != "caption" else "the caption"
+                                           for wording in WORDINGS], fontsize=6.5)
+    axis.set(ylabel="accuracy", ylim=(0, 1.05))
+    axis.legend(fontsize=7, ncols=4, loc="upper right", bbox_to_anchor=(1, 1.2))
+    shown = [key for key in by if key[1] in ("caption", "seven")]
+    labels = [f"{encoder}, {'caption' if wording == 'caption' else '“seven”'}" for encoder, wording in shown]
+    image_grid(bottom.subplots(), torch.stack([picture(by[key]) for key in shown]), labels, range(10))
+    footnote(figure, note_of_rows(rows) + "; one-hot vectors can only be asked for the captions")
+    return figure, facts_of_rows(rows)
+
+
+def all_figures():
+    """Averages, the price of small n, and text encoders, one after the other."""
+    yield averages_figure()
+    yield frechet_against_n()
+    yield encoders_figure()

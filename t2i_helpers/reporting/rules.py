@@ -1,0 +1,156 @@
+"""Guidance rules side by side: drawn from the same noise, and measured by the study."""
+
+import torch
+
+from ..data import captions
+from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
+from .export import exhibit
+from .pictures import checkpoints, names, training_note
+from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, bars, facts_of_rows, note_of_rows, rows_of
+from .tables import Table, with_interval
+
+GREY = "0.45"
+# rules with a large w where they take one, else with a scale like their papers'
+SHOWN = [("cfg", 1), ("cfg", 5), ("rescale", 5), ("interval sigma_min=0.2 sigma_max=5", 5), ("threshold", 5),
+         ("apg", 5), ("cfg-zero", 5), ("tcfg", 5), ("mag", 5), ("fdg", 5), ("cfg++", 0.5), ("auto", 1.5), ("pag", 2),
+         ("slg", 2), ("seg", 2)]
+COLUMNS = [("accuracy", ACCURACY, True), ("Fréchet", FRECHET, False),
+           ("KID", lambda row: row["classifier"]["kernel"], False), ("diversity", DIVERSITY, False),
+           ("saturation", SATURATION, True)]
+WHEN = [                            # what someone wants, the metric that tells, whether more of it is better
+    ("the caption obeyed", ACCURACY, max), ("images like real ones", FRECHET, min),
+    ("variety", DIVERSITY, max),
+    ("no burnt-out pixels", SATURATION, min),
+]
+
+
+def front(rows) -> list[dict]:
+    """The rows that no other beats in both accuracy and Frechet distance, the most accurate first (Pareto)."""
+    best, chosen = float("inf"), []
+    for row in sorted(rows, key=lambda row: (-ACCURACY(row)["value"], FRECHET(row)["value"])):
+        if FRECHET(row)["value"] < best:
+            best = FRECHET(row)["value"]
+            chosen.append(row)
+    return chosen
+
+
+@exhibit("study_pareto", "pdf")
+def pareto(parts=("rules-mnist", "rules-cifar10")):
+    """Accuracy against Frechet distance, a point a rule and scale; the points that no other beats are named."""
+    figure, axes = new_figure(1, len(parts), 3.6)
+    found = {part: rows_of(part) for part in parts}
+    for axis, (part, rows) in zip(axes[0], found.items()):
+        rows = [row for row in rows if row["w"] > 0 or row["cell"]["guider"] != "cfg"]
+        plain = [row for row in rows if row["cell"]["guider"] == "cfg"]
+        axis.plot(*_points(rows), "o", markersize=3, color="0.7", label="every rule and w")
+        axis.plot(*_points(plain), "o-", markersize=4, color=COLOURS["thesis"], label="plain guidance, w = 1 to 10")
+        best = front(rows)
+        axis.errorbar(*_points(best), xerr=bars(best, FRECHET), yerr=bars(best, ACCURACY), fmt="o", markersize=5,
+                      capsize=2, color=COLOURS["improved"], label="no other is better in both")
+        for place, row in enumerate(best):
+            axis.annotate(_name(row), (FRECHET(row)["value"], ACCURACY(row)["value"]), textcoords="offset points",
+                          xytext=(6, 5 - 11 * (place % 2)), fontsize=6.5)
+        real = FRECHET(rows[0])["real"]["value"], ACCURACY(rows[0])["real"]["value"]
+        axis.plot(*real, "*", markersize=9, color=GREY, label="real images")
+        axis.set(title=part.partition("-")[2], xscale="log", xlabel="Fréchet distance (better →)", ylabel="accuracy")
+        axis.invert_xaxis()
+    axes[0, 0].legend(fontsize=6.5, loc="lower left")
+    everything = [row for rows in found.values() for row in rows]
+    footnote(figure, note_of_rows(everything))
+    return figure, facts_of_rows(everything)
+
+
+@exhibit("study_rules", "png")
+def rule_strips(pipe, steps: int, rules=SHOWN):
+    """The ten classes (columns) by each (rule, w) of `rules` (rows), all from the same ten noises; drawn live."""
+    prompts = captions(pipe.preset)
+    strips = [pipe(prompts, guider=pipe.make_guider(rule, w), steps=steps, scheduler="dpm++").images
+              for rule, w in rules]
+    figure, axes = new_figure(1, 1, 0.5 * len(rules) + 0.6)
+    labels = [f"{rule}, w = {w:g}" for rule, w in rules]
+    image_grid(axes[0, 0], torch.stack(strips), labels, names(pipe.preset))
+    return _told_live(figure, pipe, steps, prompts=prompts, rules=labels)
+
+
+def _told_live(figure, pipe, steps, **more):
+    """The figure with its footnote, and the facts of ten images a row drawn by DPM++ from the preset's seed on."""
+    shown = {pipe.preset.variant: pipe}
+    footnote(figure, f"{training_note(shown)}; DPM++, {steps} steps")
+    fit_height(figure)
+    return figure, {"checkpoints": checkpoints(shown), "scheduler": "dpm++", "steps": steps, **more,
+                    "first_and_last_seed": [pipe.preset.seed, pipe.preset.seed + 9]}
+
+
+@exhibit("study_negative", "png")
+def negative_prompts(pipe, steps: int, caption: str = "A handwritten digit 4", w: float = 3.0):
+    """One caption from ten noises, away from the empty caption and from two others (rows); drawn live."""
+    negatives = [None, "A handwritten digit 9", "A handwritten digit 1"]
+    rows = [pipe([caption] * 10, w=w, steps=steps, scheduler="dpm++", negative=negative).images
+            for negative in negatives]
+    figure, axes = new_figure(1, 1, 2.2)
+    labels = ["away from ∅", *(f"away from {negative.split()[-1]}" for negative in negatives[1:])]
+    image_grid(axes[0, 0], torch.stack(rows), labels, title=f"“{caption}”, w = {w:g}")
+    return _told_live(figure, pipe, steps, prompts=[caption], negatives=negatives, w=w)
+
+
+def rules_table(part: str) -> Table:
+    """Every rule at the scale where it is nearest to real images, most accurate first, real images last."""
+    rows = rows_of(part)
+    rules = list(dict.fromkeys(row["cell"]["guider"] for row in rows))
+    best = [min((row for row in rows if row["cell"]["guider"] == rule), key=lambda row: FRECHET(row)["value"])
+            for rule in rules]
+    best.sort(key=lambda row: -ACCURACY(row)["value"])
+    lines = [[row["cell"]["guider"], f"{row['w']:g}", str(row["forward_passes"]),
+              *(with_interval(find(row), percent) for _, find, percent in COLUMNS)] for row in best]
+    lines.append(["real images", "–", "–",
+                  *(with_interval(find(best[0])["real"], percent) for _, find, percent in COLUMNS)])
+    header = ["rule", "w", "passes", *(title for title, *_ in COLUMNS)]
+    note = "each rule at the w of its least Fréchet distance; passes: evaluations of a U-Net an image; "
+    return Table(f"study_{part.replace('-', '_')}", header, lines, note + note_of_rows(rows), facts_of_rows(rows))
+
+
+def when_table(parts=("rules-mnist", "rules-cifar10")) -> Table:
+    """Which rule to use when: by each wish the rules whose interval overlaps the best one's, cheapest first.
+
+    For variety and saturation only cells count whose accuracy is not below plain guidance's at w = 2: noise is varied.
+    """
+    found = {part: rows_of(part) for part in parts}
+    lines = [[wish, *(_named_best(rows, find, choose) for rows in found.values())] for wish, find, choose in WHEN]
+    header = ["you want", *(part.partition("-")[2] for part in parts)]
+    everything = [row for rows in found.values() for row in rows]
+    note = ("the best rule and w, and how many other rules have an interval that overlaps its; variety and burnt-out "
+            "pixels among those at least as accurate as plain guidance at w = 2; ")
+    return Table("study_when", header, lines, note + note_of_rows(everything), facts_of_rows(everything))
+
+
+def _named_best(rows, find, choose) -> str:
+    plain = next(row for row in rows if row["cell"]["guider"] == "cfg" and row["w"] == 2)
+    if find not in (ACCURACY, FRECHET):
+        rows = [row for row in rows if ACCURACY(row)["value"] >= ACCURACY(plain)["value"]]
+    best = choose(rows, key=lambda row: find(row)["value"])
+    low, high = find(best)["interval"]
+    equal = {row["cell"]["guider"] for row in rows
+             if find(row)["interval"][0] <= high and low <= find(row)["interval"][1]} - {best["cell"]["guider"]}
+    return f"{_name(best)} ({best['forward_passes']} passes), and {len(equal)} others alike"
+
+
+def _name(row) -> str:
+    return f"{row['cell']['guider']}, w = {row['w']:g}"
+
+
+def _points(rows):
+    return [FRECHET(row)["value"] for row in rows], [ACCURACY(row)["value"] for row in rows]
+
+
+def all_figures(digits, objects, steps: int):
+    """Negative prompts, the rules' strips and their Pareto front, one after the other."""
+    yield negative_prompts(digits, steps)
+    yield rule_strips(objects, steps)
+    yield pareto()
+
+
+def all_tables():
+    """The rules of each dataset, and which to use when."""
+    yield rules_table("rules-mnist")
+    yield rules_table("rules-cifar10")
+    yield when_table()

@@ -175,7 +175,7 @@ export(samplers.samplers_figure(), SIZE)
 # from 20,000 to 6 between the first two trailing steps: too far for a straight line, so they start lower.
 
 # %%
-export(samplers.sigma_schedules(digits.preset, 10), SIZE)
+export(samplers.sigma_schedules(digits.preset, steps), SIZE)
 
 # %%
 export_table(samplers.spacing_table(), SIZE)
@@ -237,7 +237,7 @@ export(inside.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE)
 # What do pixels look at meanwhile? In cross-attention each pixel spreads its attention over the caption's tokens:
 
 # %%
-export(inside.attention_over_steps(digits, steps), SIZE)
+export(inside.attention_over_steps(digits, 2 * steps), SIZE)
 
 # %% [markdown]
 # The word that matters, "5", draws attention along the strokes, most of it early. So early steps decide. If that is

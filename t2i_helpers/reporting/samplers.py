@@ -136,5 +136,5 @@ def _is_spaced(row) -> bool:
 def all_figures(pipe, steps: int):
     """The strip, the noise levels and the measured price of quality, one after the other."""
     yield denoising_strip(pipe, steps)
-    yield sigma_schedules(pipe.preset, steps)
+    yield sigma_schedules(pipe.preset, steps // 2)
     yield samplers_figure()

@@ -1,10 +1,12 @@
 """Captioned images in, uint8 tensors out. Nothing here knows a model."""
 
+from .augmentation import augment, degrade
 from .captions import CLASS_NAMES, captions
 from .images import LabelledImages, find_paintings, load_images, painting_store
 from .pixel_store import PixelStore
 from .pixels import from_uint8, to_uint8, to_unit
 from .wikiart import WikiArtStream
+from .wordings import taught, worded
 
-__all__ = ["CLASS_NAMES", "LabelledImages", "PixelStore", "WikiArtStream", "captions", "find_paintings", "from_uint8",
-           "load_images", "painting_store", "to_uint8", "to_unit"]
+__all__ = ["CLASS_NAMES", "LabelledImages", "PixelStore", "WikiArtStream", "augment", "captions", "degrade",
+           "find_paintings", "from_uint8", "load_images", "painting_store", "taught", "to_uint8", "to_unit", "worded"]

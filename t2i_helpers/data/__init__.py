@@ -6,7 +6,8 @@ from .images import LabelledImages, find_paintings, load_images, painting_store
 from .pixel_store import PixelStore
 from .pixels import from_uint8, to_uint8, to_unit
 from .wikiart import WikiArtStream
-from .wordings import taught, worded
+from .wordings import HELD_OUT, QUALITY, TAUGHT, sentences, taught
 
-__all__ = ["CLASS_NAMES", "LabelledImages", "PixelStore", "WikiArtStream", "augment", "captions", "degrade",
-           "find_paintings", "from_uint8", "load_images", "painting_store", "taught", "to_uint8", "to_unit", "worded"]
+__all__ = ["CLASS_NAMES", "HELD_OUT", "QUALITY", "TAUGHT", "LabelledImages", "PixelStore", "WikiArtStream", "augment",
+           "captions", "degrade", "find_paintings", "from_uint8", "load_images", "painting_store", "sentences",
+           "taught", "to_uint8", "to_unit"]

@@ -5,7 +5,7 @@ from .captions import CLASS_NAMES
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPOKEN = {"mnist": NUMBERS, "cifar10": CLASS_NAMES["cifar10"]}
 
-# {} becomes the class's name, {word} what one says of it; the first of each list is the caption of the presets
+# {} becomes the class's name, {word} what one says of it; the first of each is the caption of the presets
 TAUGHT = {
     "mnist": ("A handwritten digit {}", "a handwritten digit {word}", "the number {word}", "the number {}",
               "a picture of the digit {}", "a handwritten {word}"),
@@ -19,13 +19,14 @@ QUALITY = {"mnist": "a {quality} handwritten digit {}", "cifar10": "a {quality} 
 SHARP, DEGRADED = ("good", "clear", "sharp"), ("bad", "blurry", "noisy")
 
 
-def worded(dataset: str, wording: str, label: int, quality: str = "") -> str:
-    """The sentence that `wording` makes of a class: "the number {word}" of a 7 is "the number seven"."""
-    return wording.format(CLASS_NAMES[dataset][label], word=SPOKEN[dataset][label], quality=quality)
+def sentences(dataset: str, wording: str, quality: str = "") -> list[str]:
+    """What `wording` says of every class, in label order: of 7, "the number {word}" says "the number seven"."""
+    return [wording.format(name, word=word, quality=quality)
+            for name, word in zip(CLASS_NAMES[dataset], SPOKEN[dataset])]
 
 
 def taught(dataset: str, label: int, degraded: bool) -> list[str]:
     """Every sentence that is true of an image of the class: plain ones and praise, or, where it was degraded, blame."""
-    plain = [] if degraded else [worded(dataset, wording, label) for wording in TAUGHT[dataset]]
-    judged = [worded(dataset, QUALITY[dataset], label, quality) for quality in (DEGRADED if degraded else SHARP)]
-    return plain + judged
+    plain = [] if degraded else [sentences(dataset, wording)[label] for wording in TAUGHT[dataset]]
+    qualities = DEGRADED if degraded else SHARP
+    return plain + [sentences(dataset, QUALITY[dataset], quality)[label] for quality in qualities]

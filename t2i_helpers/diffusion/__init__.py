@@ -1,8 +1,9 @@
 """The mathematics of guided sampling, over any U-Net: it sees tensors, never datasets or files."""
 
 from .guidance import GUIDERS, make_guider
-from .losses import LossGuidance, colour_loss
+from .losses import Loss, LossGuidance, classifier_loss, colour_loss, similarity_loss
 from .sampling import Samples, sample
 from .schedulers import SCHEDULERS, make_scheduler
 
-__all__ = ["GUIDERS", "SCHEDULERS", "LossGuidance", "Samples", "colour_loss", "make_guider", "make_scheduler", "sample"]
+__all__ = ["GUIDERS", "SCHEDULERS", "Loss", "LossGuidance", "Samples", "classifier_loss", "colour_loss", "make_guider",
+           "make_scheduler", "sample", "similarity_loss"]

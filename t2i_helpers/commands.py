@@ -83,7 +83,7 @@ def sample(
         out: the PNG to write.
         checkpoint: a checkpoint folder [the shipped `improved` one].
         w: guidance scales of eps_null + w (eps_cond - eps_null).
-        guider: the guidance rule and its parameters, such as "apg" or "interval sigma_max=5".
+        guider: the guidance rule and its parameters, such as "apg", "interval sigma_max=5" or "auto weak=FOLDER".
         negative: a text to guide away from, in place of the empty caption.
         steps: sampling steps, 1 to 1000.
         scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
@@ -100,11 +100,10 @@ def sample(
     import torch
     from torchvision.utils import make_grid, save_image
 
-    from .diffusion import make_guider
+    from .data import images_in_words
     from .paths import atomic_write
-    from .reporting.pictures import images_in_words
 
-    guiders = [make_guider(guider, scale) for scale in w]
+    guiders = [pipe.make_guider(guider, scale) for scale in w]
     first = pipe.preset.seed if seed is None else seed
     seeds = range(first, first + len(prompt))
     columns = [pipe(list(prompt), guider=rule, negative=negative, steps=steps, scheduler=scheduler, seeds=seeds).images
@@ -114,7 +113,7 @@ def sample(
     grid = make_grid(images, nrow=len(w), padding=4, pad_value=1.0)
     with atomic_write(out) as temporary:
         save_image(grid, temporary)
-    learnt = images_in_words({"preset": vars(pipe.preset)})
+    learnt = images_in_words(pipe.preset.dataset, pipe.preset.data_source)
     print(f"{len(prompt) * len(w)} images in {out}; trained on {learnt}; text: {pipe.encoder_in_words}")
 
 
@@ -126,6 +125,7 @@ def evaluate(
     samples: int = 200,
     steps: int | None = None,
     scheduler: str | None = None,
+    guider: str = "cfg",
     also: tuple[str, ...] = (),
     inception_weights: Path | None = None,
     reference: Path | None = None,
@@ -134,28 +134,35 @@ def evaluate(
     """Measure quality and adherence to prompts at each guidance scale, beside real images at the same count.
 
     The images are kept under data/samples: the same command again measures them without drawing, and an interrupted
-    one goes on where it stopped.
+    one goes on where it stopped. `t2i evaluate study` measures what is missing of the guidance study.
 
     Args:
-        dataset: mnist or cifar10.
+        dataset: mnist, cifar10 or wikiart; or study, which takes no options.
         checkpoint: a checkpoint folder [the shipped `improved` one].
         w: guidance scales.
         samples: images a scale.
         steps: sampling steps, 1 to 1000.
         scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler.
+        guider: the guidance rule and its parameters, such as "apg", "interval sigma_max=5" or "auto weak=FOLDER".
         also: judges whose weights must be fetched, any of inception (FID), imagenet (the thesis's ResNet-18), clip.
         inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.
         reference: a safetensors file of real images' Inception features, instead of the test set.
         json: also write the table to this file.
     """
+    if dataset == "study":
+        if (checkpoint, steps, scheduler, json) != (None,) * 4:
+            raise BadValue("the study's cells say what is drawn and where it is kept: give no options with it")
+        from .evaluation.study import run_study
+
+        return run_study()
     pipe = _pipeline(dataset, checkpoint)
     if json is not None:
         check_writable(json)
     from .evaluation import evaluate as run_evaluation
     from .provenance import write_json
 
-    found = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, also=also,
-                           inception_weights=inception_weights, reference=reference)
+    found = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider,
+                           also=also, inception_weights=inception_weights, reference=reference)
     for row in found["rows"]:
         print("\n".join(_row_lines(row)))
     if json is not None:

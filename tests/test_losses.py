@@ -20,8 +20,8 @@ def answer(x_t, t, c):
 
 def draw(loss=None, scheduler="ddim", variant="improved", **options):
     cond, null = embeddings(3)
-    return sample(FakeUNet(answer), make_scheduler(small_preset(variant), scheduler), make_guider("cfg", 2.0), cond, null,
-                  seeds=[0, 1, 2], **dict(steps=4) | options, loss=loss)
+    return sample(FakeUNet(answer), make_scheduler(small_preset(variant), scheduler), make_guider("cfg", 2.0), cond,
+                  null, seeds=[0, 1, 2], **dict(steps=4) | options, loss=loss)
 
 
 @pytest.mark.parametrize("predicts_v", [False, True], ids=["eps", "v"])

@@ -1,5 +1,6 @@
 """Distances between feature sets and the intervals around numbers, against other implementations and closed forms."""
 
+import math
 import re
 import sys
 
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_fid import fid_score
+from scipy.spatial.distance import pdist
 from support import refuses
 
 from t2i_helpers.errors import BadValue
@@ -23,6 +25,7 @@ from t2i_helpers.evaluation.metrics import (
     Estimate,
     compare,
     confusion_matrix,
+    diversity,
     frechet_infinity,
     jackknife,
     kernel_distance,
@@ -30,6 +33,7 @@ from t2i_helpers.evaluation.metrics import (
     precision,
     proportion,
     recall,
+    saturation,
 )
 from t2i_helpers.randomness import generator
 
@@ -332,3 +336,34 @@ def test_images_are_no_features(name):
 def test_a_set_too_small_for_an_interval_is_refused():
     with refuses(BadValue, "at least 20"):
         jackknife(frechet_distance, gaussian(19, 4, "a"), gaussian(30, 4, "b"))
+
+
+# diversity and saturation
+
+def test_diversity_is_the_mean_distance_within_a_class():
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
+    found = diversity(torch.tensor(features), torch.tensor(labels))
+    sums = [(pdist(features[labels == k]).mean(), (labels == k).sum()) for k in range(3)]
+    assert found.value == pytest.approx(sum(mean * count for mean, count in sums) / 60)
+    assert found.low < found.value < found.high
+
+
+def test_diversity_interval_covers_the_truth():
+    """The mean distance of two points of a normal distribution in one dimension is 2 / sqrt(pi)."""
+    rng, hits = np.random.default_rng(1), 0
+    for _ in range(200):
+        found = diversity(torch.tensor(rng.normal(size=(50, 1))), torch.zeros(50, dtype=torch.long))
+        hits += found.low <= 2 / math.sqrt(math.pi) <= found.high
+    assert hits >= 180
+
+
+def test_diversity_needs_two_images_of_a_class():
+    with refuses(BadValue, "two images"):
+        diversity(torch.randn(3, 2), torch.arange(3))
+
+
+def test_saturation_is_the_share_of_numbers_at_an_end():
+    images = torch.tensor([[0, 2, 3, 252, 253, 255], [100, 101, 102, 103, 104, 105]], dtype=torch.uint8)
+    found = saturation(images.view(2, 1, 2, 3))
+    assert found.value == pytest.approx(1 / 3) and found.low <= 1 / 3 <= found.high

@@ -52,6 +52,7 @@ NEUTRAL = [                                          # rule, w, its neutral para
     ("interval", 3, {"sigma_max": 1e-9}, 1), ("threshold", 3, {"percentile": 0}, 3), ("cfg++", 0, {}, 0),
     ("cfg-zero", 1, {}, 1), ("apg", 3, {"eta": 1, "momentum": 0}, 3), ("apg", 1, {}, 1), ("pag", 3, {"scale": 0}, 3),
     ("slg", 3, {"scale": 0}, 3), ("seg", 3, {"scale": 0}, 3), ("tcfg", 1, {}, 1), ("mag", 3, {"alpha": 0}, 3),
+    ("fdg", 3, {"low": 1}, 3), ("fdg", 1, {}, 1),
 ]
 
 
@@ -75,7 +76,7 @@ ELSEWHERE = [
     ("rescale", 3, {}, 2), ("interval", 3, {"start": 0.5}, 1.5), ("threshold", 5, {}, 2), ("cfg++", 0.6, {}, 2),
     ("cfg++", 1, {}, 2), ("cfg-zero", 3, {}, 2), ("apg", 3, {}, 2), ("pag", 3, {}, 3), ("pag", 1, {}, 2),
     ("slg", 3, {}, 3), ("slg", 1, {}, 2), ("seg", 3, {}, 3), ("seg", 3, {"blur": 0.5}, 3), ("tcfg", 3, {}, 2),
-    ("mag", 3, {}, 2),
+    ("mag", 3, {}, 2), ("fdg", 3, {}, 2),
 ]
 
 
@@ -153,6 +154,17 @@ def test_tangential_damping_is_its_formula():
         damped = first * (pair[1] @ first) / (first @ first)
         expected.append(damped + 4 * (pair[0] - damped))
     assert_close(flat(step(make_guider("tcfg", 4), c, n)), np.stack(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_frequency_decoupling_guides_each_level_by_its_own_scale():
+    """A difference without details is guided by the lower scale, one of details alone by w."""
+    flat_difference = torch.full((2, 1, 28, 28), 0.7).double()
+    checkerboard = 0.7 * (-1.0) ** torch.arange(28).add(torch.arange(28)[:, None]).expand(2, 1, 28, 28).double()
+    n = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)).double()
+    guider = make_guider("fdg", 5, low=0.25)
+    assert_close(step(guider, n + flat_difference, n), n + 2 * flat_difference)
+    inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))              # the blur reflects at the borders
+    assert_close(step(guider, n + checkerboard, n)[inner], (n + 5 * checkerboard)[inner], atol=0.05, rtol=0)
 
 
 def x_0_of(prediction, x_t, abar, predicts_v):
@@ -345,3 +357,11 @@ def test_diffusers_adaptive_projection_is_of_the_prediction():
     theirs = diffusers.guiders.AdaptiveProjectedGuidance(4.0, None, math.inf, eta=0.0)
     ours = make_guider("apg", 4.0, momentum=0)
     assert (step(theirs, c, n, x_t=x_t) - step(ours, c, n, x_t=x_t)).abs().mean() > 0.1
+
+
+def test_diffusers_frequency_decoupled_guidance_enlarges_28_pixels_and_needs_every_level():
+    pytest.importorskip("kornia", reason="kornia is not installed: diffusers' frequency-decoupled guidance needs it")
+    c = torch.randn(2, 1, 28, 28)
+    assert diffusers.guiders.FrequencyDecoupledGuidance([3.0, 2.0]).forward(c, 0.5 * c).pred.shape == (2, 1, 32, 32)
+    with pytest.raises(UnboundLocalError):
+        diffusers.guiders.FrequencyDecoupledGuidance([1.0, 3.0]).forward(c, 0.5 * c)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from support import refuses, small_preset
 
 from t2i_helpers.data import captions
-from t2i_helpers.diffusion import SCHEDULERS, Samples, make_scheduler
+from t2i_helpers.diffusion import SCHEDULERS, Samples, make_guider, make_scheduler
 from t2i_helpers.errors import BadValue, UnknownName
 from t2i_helpers.evaluation import SampleStore, draw_samples, samples
 from t2i_helpers.models import WEIGHTS
@@ -30,6 +30,9 @@ class FakePipe:
     def __call__(self, prompts, *, seeds, **options):
         self.asked.append(dict(prompts=prompts, seeds=list(seeds), **options))
         return Samples(torch.stack([self.draw(seed) for seed in seeds]).float() / 255, 14)
+
+    def make_guider(self, name, w):
+        return make_guider(name, w)
 
     def draw(self, seed):
         return torch.randint(256, (1, 4, 4), generator=generator("fake", seed))
@@ -229,7 +232,7 @@ def test_fewer_than_two_samples_are_refused(pipe, n):
 
 
 @pytest.mark.parametrize("wrong, error, word", [
-    (dict(guider="apg"), UnknownName, "'apg'"), (dict(w=float("nan")), BadValue, "w = nan"),
+    (dict(guider="cfg+"), UnknownName, "'cfg+'"), (dict(w=float("nan")), BadValue, "w = nan"),
     (dict(scheduler="euler-a"), UnknownName, "'euler-a'"),
 ])
 def test_what_cannot_be_drawn_is_refused_before_anything_is_written(pipe, wrong, error, word):

@@ -180,3 +180,29 @@ def test_clip_is_read_from_a_mirror_and_run_without_a_mask(tmp_path, monkeypatch
     with torch.inference_mode():
         expected = model(tokens.input_ids).last_hidden_state
     torch.testing.assert_close(encoder.encode(DIGITS[:2], 8), expected, atol=1e-5, rtol=1e-4)
+
+
+# encoders that know no language
+
+@pytest.mark.parametrize("name", ["one-hot", "random"])
+def test_plain_encoders_give_each_caption_its_own_embedding(name):
+    encoder = load_text_encoder(name)
+    encoded = encoder.encode([*DIGITS, ""], 8)
+    assert encoded.shape == (11, 8, encoder_dim(name)) and encoded.dtype == torch.float32
+    assert len(encoded.flatten(1).unique(dim=0)) == 11
+    assert torch.equal(encoded, load_text_encoder(name).encode([*DIGITS, ""], 8))
+
+
+def test_one_hot_vectors_are_told_apart_by_one_place_and_know_no_other_wording():
+    encoded = load_text_encoder("one-hot").encode(DIGITS, 4)
+    assert torch.equal(encoded.sum((1, 2)), torch.ones(10)) and encoded[:, 1:].abs().sum() == 0
+    with refuses(BadValue, "'seven'", "no class"):
+        load_text_encoder("one-hot").encode(["seven"], 4)
+
+
+def test_random_words_mean_the_same_in_every_text_and_nothing_more():
+    digit, other, word = load_text_encoder("random").encode(["the digit 7", "A 7", "seven"], 4)
+    assert torch.equal(digit[2], other[1]) and not torch.equal(digit[2], word[0])
+    assert digit[3].abs().sum() == 0 and 0.5 < digit[:3].std() < 1.5
+    with refuses(PromptTooLong, "5 words", "4 fit"):
+        load_text_encoder("random").encode(["one two three four five"], 4)

@@ -337,6 +337,23 @@ def test_the_pipeline_holds_the_average_where_there_is_one(straight):
         assert any(name.startswith("ema.") for name in state) == average
 
 
+def test_several_averages_of_one_training_are_kept_and_resume(tmp_path):
+    """The raw weights, a constant decay by hand, and the run's own average, in three steps with a stop after two."""
+    averages = {"raw": {"decay": 0.0}, "slow": {"decay": 0.9, "min_decay": 0.9}}
+    seen = []
+    for steps in (1, 2, 3):
+        run = train(PRESETS["improved"], tmp_path / "run", max_steps=steps, averages=averages)
+        seen.append({name.removeprefix("unet."): value for name, value in load_file(run.state_file).items()
+                     if name.startswith("unet.")})
+    kept = {name: weights(SimpleNamespace(folder=run.folder / name)) for name in averages}
+    for name, last in seen[-1].items():
+        torch.testing.assert_close(kept["raw"][name], last)
+        slow = 0.9 * (0.9 * seen[0][name] + 0.1 * seen[1][name]) + 0.1 * last
+        torch.testing.assert_close(kept["slow"][name], slow)
+    assert any(not torch.equal(weights(run)[name], kept["raw"][name]) for name in kept["raw"])
+    assert load_pipeline(run.folder / "slow")([""], steps=1).images.isfinite().all()
+
+
 def test_checkpoints_are_kept_at_the_presets_epochs(tmp_path):
     run = train(tiny_preset(epochs=3, checkpoint_epochs=1, batch_size=36), tmp_path / "run")
     kept = [weights(SimpleNamespace(folder=run.folder / f"epoch-{epoch:03d}"))["conv_in.weight"] for epoch in (1, 2, 3)]

@@ -109,6 +109,12 @@ OFFLINE = {
                        "drawn shapes that stand in for CIFAR-10's photographs"),
     "wikiart": Offline("procedural", None, "procedural paintings: 27 styles drawn by code, which stand in for WikiArt"),
 }
+PROCEDURAL = {"cifar10": "drawn shapes", "wikiart": "procedural paintings"}
+
+
+def images_in_words(dataset: str, data_source: str) -> str:
+    """What a preset's images are, in a word or two: a stand-in is named."""
+    return PROCEDURAL[dataset] if data_source == "procedural" else "images"
 
 
 class Paintings(NamedTuple):

@@ -13,7 +13,18 @@ from diffusers.utils import logging
 
 from ..errors import BadValue, UnknownName
 from .perturbed import PAG, SEG, SLG
-from .rules import APG, CFG, Auto, CFGPlusPlus, Interval, MagnitudeAware, Tangential, Threshold, within
+from .rules import (
+    APG,
+    CFG,
+    Auto,
+    CFGPlusPlus,
+    FrequencyDecoupled,
+    Interval,
+    MagnitudeAware,
+    Tangential,
+    Threshold,
+    within,
+)
 
 # diffusers warns at every construction that its guiders are experimental: our dependency range is pinned for that.
 logging.get_logger("diffusers.guiders.guider_utils").setLevel(logging.ERROR)
@@ -56,6 +67,7 @@ GUIDERS = {
     "seg": SEG,
     "tcfg": Tangential,
     "mag": MagnitudeAware,
+    "fdg": FrequencyDecoupled,
 }
 
 

@@ -13,8 +13,8 @@ from .rules import within
 class Perturbed(ClassifierFreeGuidance):
     """CFG + scale (c - p), with p the prediction with the caption by the impaired network. 1 pass more than CFG.
 
-    diffusers' guiders of this kind skip the first step, and at w = 1 they impair nothing and take n for p. How to impair,
-    a subclass says.
+    diffusers' guiders of this kind skip the first step, and at w = 1 they impair nothing and take n for p. How to
+    impair, a subclass says.
     """
 
     def __init__(self, w, scale=2.0):

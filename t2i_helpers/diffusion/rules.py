@@ -6,6 +6,7 @@ c and n are the predictions with the caption and with the empty one; a pass is o
 import math
 
 import torch
+import torch.nn.functional as F
 from diffusers.guiders import (
     AdaptiveProjectedGuidance,
     ClassifierFreeGuidance,
@@ -13,6 +14,7 @@ from diffusers.guiders import (
     TangentialClassifierFreeGuidance,
 )
 from diffusers.guiders.guider_utils import GuiderOutput
+from torchvision.transforms.functional import gaussian_blur
 
 from ..errors import BadValue
 from .noise import NoisyImages
@@ -59,8 +61,8 @@ class Interval(CFG):
 
 
 class Threshold(CFG):
-    """Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487): CFG, then x^_0 <- clamp(x^_0, -s, s) / s, where s is
-    the `percentile` (0 to 1) of an image's |x^_0|, at least 1. Passes as CFG.
+    """Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487): CFG, then x^_0 <- clamp(x^_0, -s, s) / s, where s
+    is the `percentile` (0 to 1) of an image's |x^_0|, at least 1. Passes as CFG.
 
     At percentile 0 it is clamping to [-1, 1], which the sampler does anyway.
     """
@@ -96,8 +98,8 @@ class CFGPlusPlus(CFG):
         return super().forward(pred_cond, pred_uncond)
 
     def renoise(self, x_0, bound):
-        """(x_t, prediction): `x_0` under the noise that n sees, whose own x^_0 is clipped to +-`bound`, too. A scheduler
-        that steps from these leaves n's noise in the image."""
+        """(x_t, prediction): `x_0` under the noise that n sees, whose own x^_0 is clipped to +-`bound`, too. A
+        scheduler that steps from these leaves n's noise in the image."""
         noisy = self.noisy
         _, null = noisy.clipped(self._null, bound)
         x_t = noisy.signal * x_0 + noisy.noise * noisy.eps(null)
@@ -158,6 +160,33 @@ class MagnitudeAware(MagnitudeAwareGuidance):
         return GuiderOutput(pred=pred_uncond + w * difference, pred_cond=pred_cond, pred_uncond=pred_uncond)
 
 
+class FrequencyDecoupled(CFG):
+    """Frequency-decoupled guidance (Sadat et al. 2025, arXiv:2506.19713) with two levels: w for the fine details of
+    c - n, and 1 + `low` (w - 1) for what a Laplacian pyramid leaves of it at half the size. Passes as CFG.
+
+    diffusers' guider needs kornia, whose pyramids pad sides to powers of two, so that 28 pixels come back as 32, and
+    where a level is not guided it puts another level's prediction in its place, or fails.
+    """
+
+    def __init__(self, w, low=0.5):
+        within("low", low, 0, 1)
+        super().__init__(w)
+        self.low = low
+
+    def forward(self, pred_cond, pred_uncond=None):
+        out = super().forward(pred_cond, pred_uncond)
+        if pred_uncond is not None:
+            coarse = _coarse(pred_cond - pred_uncond)
+            out.pred = out.pred - (1 - self.low) * (self.guidance_scale - 1) * coarse
+        return out
+
+
+def _coarse(images):
+    """`images` [n, c, h, w] blurred, halved and doubled again: the lower level of a Laplacian pyramid at full size."""
+    halved = F.interpolate(gaussian_blur(images, 5, 1.0), scale_factor=0.5, mode="bilinear")     # [n, c, h/2, w/2]
+    return gaussian_blur(F.interpolate(halved, size=images.shape[-2:], mode="bilinear"), 5, 1.0)
+
+
 class Auto(CFG):
     """Autoguidance (Karras et al. 2024, arXiv:2406.02507): p + w (c - p) with p a weaker network's prediction with the
     caption: one trained less, or smaller, on the same data. 2 passes; 1 at w = 0 (the weak one's) and w = 1.
@@ -183,11 +212,15 @@ class Auto(CFG):
 
 
 def _check_same_shape(denoiser, weak):
-    fields = ("in_channels", "sample_size", "cross_attention_dim", "encoder_hid_dim")
-    for field in fields:
-        ours, theirs = denoiser.config[field], weak.config[field]
+    def shape(unet):
+        config = unet.config
+        return {"channels": config.in_channels, "pixels a side": config.sample_size,
+                "width of text": config.encoder_hid_dim or config.cross_attention_dim}
+
+    for name, ours in shape(denoiser).items():
+        theirs = shape(weak)[name]
         if ours != theirs:
-            raise BadValue(f"the weaker network has {field} = {theirs} and the guided one {ours}: name a checkpoint "
+            raise BadValue(f"the weaker network has {name} = {theirs} and the guided one {ours}: name a checkpoint "
                            "of the same dataset, size and text encoder")
 
 

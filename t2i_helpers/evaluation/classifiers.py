@@ -3,6 +3,7 @@
 ``python -m t2i_helpers.evaluation.train_classifier DATASET`` makes one again, in ``checkpoints/classifier-DATASET``.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +105,15 @@ def classifier_folder(dataset: str) -> Path:
 def classifier_hash(dataset: str) -> str:
     """The hash of the shipped classifier's weights, which its features and judgements are told by."""
     return file_hash(classifier_folder(dataset) / "model.safetensors")
+
+
+def told(dataset: str) -> dict:
+    """The sidecar of the shipped classifier: its training, its test accuracy, the test images' saturation."""
+    path = classifier_folder(dataset) / "provenance.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"{path} cannot be read ({error}): restore it, or {how_to_train(dataset)}") from error
 
 
 def how_to_train(dataset: str) -> str:

@@ -3,12 +3,12 @@
 import torch
 
 from ..data import captions, load_images
-from ..diffusion import make_guider, make_scheduler
+from ..diffusion import make_scheduler
 from ..errors import BadCheckpoint, BadValue, UnknownName
 from ..provenance import record
 from ..randomness import generator
 from ..training import describe_checkpoint
-from .classifiers import classifier_hash, how_to_train, load_classifier, read
+from .classifiers import classifier_hash, how_to_train, load_classifier, read, told
 from .features import (
     INCEPTION_WIDTH,
     FeatureFile,
@@ -19,7 +19,16 @@ from .features import (
     load_untrained_head,
     reference_file,
 )
-from .metrics import GROUPS, Estimate, compare, confusion_matrix, mean_estimate, proportion
+from .metrics import (
+    GROUPS,
+    Estimate,
+    compare,
+    confusion_matrix,
+    diversity,
+    mean_estimate,
+    proportion,
+    saturation,
+)
 from .samples import draw_samples
 
 ALSO = ("inception", "imagenet", "clip")
@@ -33,15 +42,19 @@ def evaluate(
     steps: int | None = None,
     scheduler: str | None = None,
     guider: str = "cfg",
+    prompts: list[str] | None = None,
     also: tuple[str, ...] = (),
     inception_weights=None,
     reference=None,
 ) -> dict:
     """Measure `samples` images at each guidance scale; the images are kept, so a second call draws nothing.
 
-    Returns {..provenance.., "rows": [{"w", "n", "forward_passes", "accuracy", "target_probability", "per_class",
-    "confusion", "classifier": {"frechet", ..}, ..}]}. Every metric is {"value", "interval", "real": {"value",
-    "interval"}}, where "real" is the same metric of n real test images, against n others where it compares sets.
+    `prompts` are one text a class, by default the dataset's captions.
+
+    Returns {..provenance.., "rows": [{"w", "n", "forward_passes", "accuracy", "target_probability", "saturation",
+    "per_class", "confusion", "classifier": {"frechet", .., "diversity"}, ..}]}. Every metric is {"value", "interval",
+    "real": {"value", "interval"}}, where "real" is the same metric of n real test images, against n others where it
+    compares sets; the saturation is that of all of them.
 
     The shipped classifier always judges. `also` adds judges whose weights must be fetched: "inception" (FID and its
     kin, against `reference`, a file of real features, or the dataset's test set), "imagenet" (the thesis's ResNet-18
@@ -61,11 +74,11 @@ def evaluate(
         raise BadValue("Inception's weights are given and not used: ask for --also inception with them")
     make_scheduler(pipe.preset, scheduler)
     for w in scales:
-        make_guider(guider, w)
+        pipe.make_guider(guider, w)
     judges = _judges(pipe, samples, tuple(also), inception_weights, reference)
     rows = []
     for w in scales:
-        store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider)
+        store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, prompts=prompts)
         images, labels, passes = store.load()
         row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name,
                "drawn_with": store.drawn_with()}
@@ -118,14 +131,19 @@ class FeatureJudge:
             print(f"warning: {samples} samples for {name}'s {width} features: the covariances are singular and the "
                   "Frechet distance is mostly bias; read it beside real against real only")
         self.floor = compare(real.features[others], self.reference)
+        if real.labels is not None:
+            self.floor["diversity"] = diversity(self.reference, real.labels[self.chosen])
 
     def __call__(self, images, labels) -> dict:
-        return self.distances(self.extract(images))
+        return self.distances(self.extract(images), labels)
 
-    def distances(self, features) -> dict:
+    def distances(self, features, labels) -> dict:
         if not self.enough:
             return {}
-        found = _beside(compare(features, self.reference), self.floor)
+        found = compare(features, self.reference)
+        if "diversity" in self.floor:
+            found["diversity"] = diversity(features, labels)
+        found = _beside(found, self.floor)
         return {self.name: found | {"fewer_samples_than_features": self.too_few}}
 
 
@@ -144,7 +162,8 @@ class ClassifierJudge(FeatureJudge):
         super().__init__("classifier", None, real, samples)
         with torch.inference_mode():
             probabilities = self.classifier.head(self.reference.to(device)).softmax(1).cpu()
-        self.real_answers = _answers(probabilities, real.labels[self.chosen])
+        self.real_answers = (_answers(probabilities, real.labels[self.chosen])
+                             | {"saturation": Estimate(**told(dataset)["test_saturation"])})
 
     def __call__(self, images, labels) -> dict:
         reading = read(self.classifier, images)
@@ -152,8 +171,9 @@ class ClassifierJudge(FeatureJudge):
         confusion = confusion_matrix(labels, predicted, reading.probabilities.shape[1])
         per_class = [proportion((predicted[labels == k] == k).double()).as_json() | {"n": int((labels == k).sum())}
                      for k in labels.unique().tolist()]
-        return {**_beside(_answers(reading.probabilities, labels), self.real_answers), "per_class": per_class,
-                "confusion": confusion.tolist(), **self.distances(reading.features)}
+        found = _answers(reading.probabilities, labels) | {"saturation": saturation(images)}
+        return {**_beside(found, self.real_answers), "per_class": per_class,
+                "confusion": confusion.tolist(), **self.distances(reading.features, labels)}
 
 
 class UntrainedHeadJudge:

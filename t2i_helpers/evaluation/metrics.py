@@ -1,4 +1,4 @@
-"""Numbers with the interval that their sample size allows. Features in, estimates out: nothing here knows an image.
+"""Numbers with the interval that their sample size allows. Features in, estimates out; only `saturation` sees images.
 
 A Frechet distance, a kernel distance, precision or recall is an opinion of the network whose features it compares, and
 depends on n. Read each beside the same metric of real against real images at the same n.
@@ -126,6 +126,33 @@ def precision(features: torch.Tensor, real: torch.Tensor, neighbours: int = 3) -
 def recall(features: torch.Tensor, real: torch.Tensor) -> float:
     """The share of `real` inside the manifold of `features`; see `precision`."""
     return precision(real, features)
+
+
+def diversity(features: torch.Tensor, labels: torch.Tensor) -> Estimate:
+    """The mean distance of two images of one class, in features [n, d]; `labels` int64 [n].
+
+    A U-statistic of order two, whose variance is about four times that of an image's mean distance to the others of
+    its class, over n (Hoeffding 1948). A class of a single image does not count; BadValue where none has two.
+    """
+    means = []
+    for label in labels.unique():
+        chosen = features[labels == label].double()
+        if len(chosen) > 1:
+            means.append(torch.cdist(chosen, chosen).sum(1) / (len(chosen) - 1))                 # [n of the class]
+    if not means:
+        raise BadValue("no class has two images: diversity is of images of one class")
+    value = float(torch.cat(means).mean())
+    spread = torch.cat([distances - distances.mean() for distances in means]).square().mean().sqrt()
+    half = 1.96 * 2 * float(spread) / math.sqrt(sum(map(len, means)))
+    return Estimate(value, max(0.0, value - half), value + half)
+
+
+def saturation(images: torch.Tensor) -> Estimate:
+    """The share of an image's numbers at an end of their range, in uint8 `images` [n, c, h, w]: 0 to 2 or 253 to 255.
+
+    Guidance that drives images out of their range, where they are cut, raises it above that of real images.
+    """
+    return mean_estimate(((images <= 2) | (images >= 253)).double().flatten(1).mean(1))
 
 
 SHARES = (precision, recall)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from ..data import captions, to_uint8
-from ..diffusion import make_guider, make_scheduler
+from ..diffusion import make_scheduler
 from ..errors import BadValue
 from ..paths import DATA, atomic_write
 from ..presets import preset_hash
@@ -82,26 +82,28 @@ class SampleStore:
 
 
 def draw_samples(
-    pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg"
+    pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg",
+    prompts: list[str] | None = None,
 ) -> SampleStore:
     """The store of `n` images at scale `w`, the classes in turn, image i from seed i; drawn where it is not complete.
 
-    Raises BadValue, with a count, where images hold NaN: nothing is kept of that part.
+    `prompts` are one text a class, by default the dataset's captions. Raises BadValue, with a count, where images hold
+    NaN: nothing is kept of that part.
     """
     if n < 2:
         raise BadValue(f"samples = {n}: draw at least 2 images")
     if pipe.weights_sha256_16 is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
     w = float(w)
-    make_guider(guider, w)
+    rule = pipe.make_guider(guider, w)
     spacing = make_scheduler(pipe.preset, scheduler).config.timestep_spacing
     facts = {
         "dataset": pipe.preset.dataset, "variant": pipe.preset.variant, "preset_hash": preset_hash(pipe.preset),
-        "weights_sha256_16": pipe.weights_sha256_16, "captions": captions(pipe.preset),
+        "weights_sha256_16": pipe.weights_sha256_16, "captions": list(prompts or captions(pipe.preset)),
         "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
         "timestep_spacing": spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
-    }
+    } | getattr(rule, "facts", {})
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     store = SampleStore(DATA / "samples" / f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{key}")
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
@@ -110,14 +112,14 @@ def draw_samples(
     made = record(pipe.device)
     drawn_with = json.dumps({name: made[name] for name in ("git_commit", "git_dirty", "device")})
     for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
-        _draw_part(pipe, paths[first], range(first, min(first + PART, n)), facts, drawn_with)
+        _draw_part(pipe, rule, paths[first], range(first, min(first + PART, n)), facts, drawn_with)
     return store
 
 
-def _draw_part(pipe, path, seeds, facts, drawn_with):
+def _draw_part(pipe, rule, path, seeds, facts, drawn_with):
     labels = torch.tensor(list(seeds)) % len(facts["captions"])
     drawn = pipe([facts["captions"][label] for label in labels], seeds=seeds, steps=facts["steps"],
-                 scheduler=facts["scheduler"], guider=make_guider(facts["guider"], facts["w"]))
+                 scheduler=facts["scheduler"], guider=rule)
     if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
         raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {facts['w']:g}, nothing of them was kept: use "
                        "another checkpoint or a smaller w")

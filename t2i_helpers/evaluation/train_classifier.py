@@ -15,6 +15,7 @@ from ..provenance import best_device, computes_bf16, record, write_json
 from ..randomness import generator, seed_from
 from .classifiers import RECIPES, Classifier, classifier_folder, classifier_hash, load_classifier, read
 from .features import FeatureFile, reference_file
+from .metrics import saturation
 
 
 def train_classifier(
@@ -55,7 +56,8 @@ def main(dataset: str) -> None:
     accuracy = write_reference(dataset, test)
     sidecar = record(best_device(), data_source=train.source, data_fingerprint=train.fingerprint,
                      training_images=len(train), epochs=RECIPES[dataset].epochs, training_seconds=round(seconds),
-                     test_images=len(test), test_accuracy=accuracy, weights="float16")
+                     test_images=len(test), test_accuracy=accuracy, test_saturation=vars(saturation(test.images)),
+                     weights="float16")
     write_json(folder / "provenance.json", sidecar)
     print(f"test accuracy {accuracy:.4f} after {seconds:.0f} s")
 

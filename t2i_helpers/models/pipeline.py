@@ -15,6 +15,9 @@ from ..paths import CHECKPOINTS
 from ..provenance import best_device, file_hash
 from .text import IN_WORDS, caption_table, load_text_encoder
 
+# what two networks must have in common for one to guide the other
+GUIDED_ALIKE = ("dataset", "resolution", "pixel_range", "text_encoder", "max_length", "prediction", "beta_schedule",
+                "beta_start", "beta_end", "train_timesteps")
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a checkpoint folder
 
 
@@ -85,6 +88,24 @@ class CaptionPipeline(DiffusionPipeline):
         ]
         images = torch.cat([part.images for part in parts])                         # [n, c, h, w]
         return Samples(to_unit(images, preset.pixel_range), parts[0].forward_passes)
+
+    def make_guider(self, name: str, w: float):
+        """`diffusion.make_guider`, where "auto" has a weaker network: that of the checkpoint in "auto weak=FOLDER",
+        else the one that ships for the dataset. BadValue for a folder of another kind of model."""
+        rule, *settings = name.split() or [""]
+        if rule != "auto":
+            return make_guider(name, w)
+        folders = [setting.removeprefix("weak=") for setting in settings if setting.startswith("weak=")]
+        weak = load_pipeline(*folders or [CHECKPOINTS / f"{self.preset.dataset}-weak"], device=self.device)
+        for field in GUIDED_ALIKE:
+            ours, theirs = getattr(self.preset, field), getattr(weak.preset, field)
+            if ours != theirs:
+                raise BadValue(f"the weaker checkpoint {weak.folder} has {field} = {theirs}, and this one {ours}: name "
+                               "one that was trained alike, only smaller or less")
+        rest = [setting for setting in settings if not setting.startswith("weak=")]
+        guider = make_guider(" ".join([rule, *rest]), w, weak=weak.unet)
+        guider.facts = {"weak_weights_sha256_16": weak.weights_sha256_16}
+        return guider
 
     @property
     def encoder_in_words(self) -> str:

@@ -45,8 +45,8 @@ class RandomWords:
         for row, prompt in enumerate(prompts):
             words = re.findall(r"\w+", prompt.lower())
             if len(words) > max_length:
-                raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train with "
-                                    "a larger max_length")
+                raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train "
+                                    "with a larger max_length")
             for place, word in enumerate(words):
                 table[row, place] = torch.randn(self.dim, generator=generator("word", word))
         return table

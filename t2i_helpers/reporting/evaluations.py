@@ -5,7 +5,7 @@ import json
 from ..evaluation import evaluate
 from ..evaluation.classifiers import classifier_hash
 from ..provenance import write_json
-from .pictures import images_in_words
+from .pictures import training_in_words
 
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0),
           "wikiart": (0.0, 1.0, 2.0, 5.0)}
@@ -47,8 +47,7 @@ def facts_of(evaluations: dict) -> dict:
 
 def note_of(evaluations: dict, distances: bool = True) -> str:
     """How the evaluated images were made, in one line; with `distances`, the features that stand in for Inception's."""
-    told = [f"{variant}: {found['checkpoint']['training_steps']:,} steps of "
-            f"{found['checkpoint']['preset']['batch_size']} {images_in_words(found['checkpoint'])}, drawn with "
+    told = [f"{variant}: {training_in_words(found['checkpoint'])}, drawn with "
             f"{found['scheduler'].upper()}, {found['steps']} steps, n = {found['rows'][0]['n']:,}"
             for variant, found in evaluations.items()]
     if not distances:

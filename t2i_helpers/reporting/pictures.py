@@ -2,7 +2,7 @@
 
 import torch
 
-from ..data import captions, from_uint8
+from ..data import captions, from_uint8, images_in_words
 from ..provenance import of_preset
 from ..training import describe_checkpoint
 from .drawing import fit_height, footnote, image_grid, new_figure
@@ -34,17 +34,16 @@ def sweep(pipes, steps: int, scales, height: float):
     return noted(figure, pipes, steps, drawn=10, w=list(scales))
 
 
-def images_in_words(checkpoint: dict) -> str:
-    """What a described checkpoint was trained on: a stand-in is named."""
+def training_in_words(checkpoint: dict) -> str:
+    """How long a described checkpoint was trained, on what."""
     preset = checkpoint["preset"]
-    drawn = {"cifar10": "drawn shapes", "wikiart": "procedural paintings"}
-    return drawn[preset["dataset"]] if preset["data_source"] == "procedural" else "images"
+    return (f"{checkpoint['training_steps']:,} steps of {preset['batch_size']} "
+            f"{images_in_words(preset['dataset'], preset['data_source'])}")
 
 
 def training_note(pipes) -> str:
     """What trained each checkpoint, in one line; a stand-in encoder is named here."""
-    told = [f"{variant}: {facts['training_steps']:,} steps of {facts['preset']['batch_size']} {images_in_words(facts)}"
-            for variant, facts in checkpoints(pipes).items()]
+    told = [f"{variant}: {training_in_words(facts)}" for variant, facts in checkpoints(pipes).items()]
     encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
     return f"{', '.join(told)}; text: {', '.join(encoders)}"
 

@@ -58,13 +58,13 @@ def guidance_table(name: str, evaluations: dict) -> Table:
         line = [f"{w:g}", *(_printed(key, values.get(w)) for key, values in printed.items())]
         for found in evaluations.values():
             row = by_w(found)[w]
-            line += [_with_interval(row["classifier"]["frechet"]), _with_interval(row["accuracy"], percent=True)]
+            line += [with_interval(row["classifier"]["frechet"]), with_interval(row["accuracy"], percent=True)]
         rows.append(line)
     last = ["real images", *("–" for _ in printed)]
     for found in evaluations.values():
         row = found["rows"][0]
-        last += [_with_interval(row["classifier"]["frechet"]["real"]),
-                 _with_interval(row["accuracy"]["real"], percent=True)]
+        last += [with_interval(row["classifier"]["frechet"]["real"]),
+                 with_interval(row["accuracy"]["real"], percent=True)]
     return Table(name, header, [*rows, last], note_of(evaluations), facts_of(evaluations))
 
 
@@ -75,8 +75,8 @@ def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
     for title, find, percent in METRICS:
         found = [find(row) for row in rows if find(row)]
         if found:
-            lines.append([title, *(_with_interval(metric, percent) for metric in found),
-                          _with_interval(found[0]["real"], percent)])
+            lines.append([title, *(with_interval(metric, percent) for metric in found),
+                          with_interval(found[0]["real"], percent)])
     header = [variant, *(f"w = {row['w']:g}" for row in rows), "real images"]
     return Table(name, header, lines, note_of({variant: evaluation}), facts_of({variant: evaluation}))
 
@@ -180,7 +180,8 @@ def _best(evaluation, find, choose) -> str:
     return "w = " + ", ".join(equal)
 
 
-def _with_interval(metric, percent=False) -> str:
+def with_interval(metric, percent=False) -> str:
+    """A metric, {"value", "interval"}, as a table's cell."""
     value, (low, high) = metric["value"], metric["interval"]
     if percent:
         return f"{value:.1%} ({low:.1%} to {high:.1%})"

@@ -20,7 +20,7 @@ ENCODERS = ("minilm", "one-hot", "random", "bert", "clip")
 SMALL_DIGITS = dict(block_channels=(32, 64, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
                     cross_attention_dim=128)                                # 1.5 M parameters
 SMALL_OBJECTS = dict(block_channels=(32, 32, 64, 64))                       # 1.6 M
-STEPS = 1500
+STEPS = 1000
 WEAK = {"weak-mnist": ("mnist", SMALL_DIGITS, 300), "weak-cifar10": ("cifar10", SMALL_OBJECTS, 600)}
 
 # Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), which the run's

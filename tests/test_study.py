@@ -1,0 +1,203 @@
+"""The study: what is measured is kept, what has changed is measured again, and figures show what is stored."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support import refuses
+
+from t2i_helpers import presets
+from t2i_helpers.diffusion import make_guider, make_scheduler
+from t2i_helpers.errors import BadData, BadValue, UnknownName
+from t2i_helpers.evaluation import study
+from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_study
+from t2i_helpers.models import WEIGHTS, load_text_encoder
+from t2i_helpers.paths import CHECKPOINTS
+from t2i_helpers.provenance import file_hash
+from t2i_helpers.reporting import study as figures
+from t2i_helpers.training.ablation import ablation_preset
+
+CELLS = [Cell(checkpoint="mnist", w=w, n=20, steps=1) for w in (0.0, 1.0, 5.0)]
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    """A study of one part whose measurements cost nothing; the list of cells that were measured."""
+    measured = []
+
+    def measure(cell):
+        measured.append(cell)
+        return {"cell": dataclasses.asdict(cell), "accuracy": {"value": 0.5}, "weights_sha256_16": "of now",
+                "classifier_sha256_16": "of now"}
+
+    monkeypatch.setattr(study, "STUDY", tmp_path)
+    monkeypatch.setattr(study, "PARTS", {"small": CELLS})
+    monkeypatch.setattr(study, "measure", measure)
+    monkeypatch.setattr(study, "classifier_hash", lambda dataset: "of now")
+    monkeypatch.setattr(study, "file_hash", lambda path: "of now")
+    return measured
+
+
+def test_each_cell_is_measured_once(parts):
+    run_study()
+    run_study()
+    assert parts == CELLS and list(read_part("small")) == CELLS
+
+
+def test_an_interrupted_study_keeps_what_it_has(parts, monkeypatch):
+    whole, count = study.measure, iter([True, False])
+    monkeypatch.setattr(study, "measure", lambda cell: whole(cell) if next(count) else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_study()
+    assert list(read_part("small")) == CELLS[:1]
+    monkeypatch.setattr(study, "measure", whole)
+    run_study()
+    assert parts == CELLS, "a finished cell was measured again"
+
+
+@pytest.mark.parametrize("changed", ["file_hash", "classifier_hash"])
+def test_other_weights_or_another_classifier_are_measured_again(parts, monkeypatch, changed):
+    run_study()
+    monkeypatch.setattr(study, changed, lambda _: "of later")
+    run_study()
+    assert len(parts) == 2 * len(CELLS)
+
+
+def test_rows_of_a_network_that_is_not_here_are_kept(parts, monkeypatch):
+    away = Cell(checkpoint="ablation-nowhere")
+    monkeypatch.setitem(study.PARTS, "small", [away])
+    run_study()
+    monkeypatch.setattr(study, "file_hash", lambda _: "of later")
+    run_study()
+    assert parts == [away]
+
+
+def test_a_cell_that_left_the_list_leaves_the_file(parts, monkeypatch):
+    run_study()
+    monkeypatch.setitem(study.PARTS, "small", CELLS[1:])
+    run_study()
+    assert list(read_part("small")) == CELLS[1:]
+
+
+@pytest.mark.parametrize("line", ['{"cell": {"chec', '{"cell": {"checkpoint": "mnist", "colour": 1}}', "[]"])
+def test_a_damaged_line_is_named(parts, tmp_path, line):
+    run_study()
+    with (tmp_path / "small.jsonl").open("a") as file:
+        file.write(line)
+    with refuses(BadData, "small.jsonl", "line 4", "restore"):
+        run_study()
+
+
+def test_an_unknown_part_is_refused(parts):
+    with refuses(UnknownName, "big", "small"):
+        run_study(["big"])
+
+
+def test_a_cell_is_really_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "STUDY", tmp_path)
+    monkeypatch.setattr(study, "PARTS", {"small": CELLS[1:2]})
+    run_study()
+    (row,) = read_part("small").values()
+    assert row["forward_passes"] == 1 and row["n"] == 20 and row["seconds"] > 0
+    assert row["weights_sha256_16"] == file_hash(CHECKPOINTS / "mnist-improved" / WEIGHTS)
+    for metric in (row["accuracy"], row["saturation"], row["classifier"]["frechet"], row["classifier"]["diversity"]):
+        low, high = metric["interval"]
+        assert low <= metric["value"] <= high and metric["real"]["interval"]
+
+
+# the list
+
+def test_no_cell_is_listed_twice():
+    for cells in PARTS.values():
+        assert len(set(cells)) == len(cells)
+
+
+def test_every_rule_and_scheduler_of_the_list_exists():
+    for cell in {cell for cells in PARTS.values() for cell in cells}:
+        dataset = cell.checkpoint if cell.checkpoint in presets.DATASETS else "mnist"
+        make_scheduler(presets.get(dataset), cell.scheduler)
+        if not cell.guider.startswith("auto"):
+            make_guider(cell.guider, cell.w)
+
+
+def test_each_rule_is_measured_on_both_datasets():
+    from t2i_helpers.diffusion import GUIDERS
+
+    for part in ("rules-mnist", "rules-cifar10"):
+        assert {cell.guider.split()[0] for cell in PARTS[part]} == set(GUIDERS) - {"cfg-original"}
+
+
+def test_wordings_are_unseen_one_a_digit_and_short_enough():
+    preset, _ = ablation_preset("minilm")
+    for wording, prompts in WORDINGS.items():
+        if prompts is not None:
+            assert len(set(prompts)) == 10 and not {preset.caption.format(d) for d in range(10)} & set(prompts), wording
+            load_text_encoder("minilm").encode(prompts, preset.max_length)
+
+
+# what is stored
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_stored_study_is_whole_and_of_the_weights_that_ship(part):
+    for row in figures.rows_of(part):
+        assert row["git_dirty"] is False and row["n"] == row["cell"]["n"]
+        if row["cell"]["checkpoint"] in presets.DATASETS:
+            folder = CHECKPOINTS / f"{row['cell']['checkpoint']}-improved"
+            assert row["weights_sha256_16"] == file_hash(folder / WEIGHTS)
+        else:
+            assert (study.STUDY / "pictures" / row["picture"]).stat().st_size > 0
+
+
+def test_missing_cells_are_told(parts, monkeypatch):
+    monkeypatch.setattr(figures, "PARTS", study.PARTS)
+    with refuses(BadData, "3 of 3", "t2i evaluate study"):
+        figures.rows_of("small")
+
+
+# what is shown
+
+numbers = st.floats(0, 1, allow_nan=False).map(lambda value: round(value, 1))
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=12))
+def test_the_front_is_what_nothing_beats(points):
+    rows = [{"accuracy": {"value": accuracy}, "classifier": {"frechet": {"value": frechet}}}
+            for accuracy, frechet in points]
+    chosen = {(row["accuracy"]["value"], row["classifier"]["frechet"]["value"]) for row in figures.front(rows)}
+    assert chosen == {(a, f) for a, f in points
+                      if not any(b >= a and g <= f and (b, g) != (a, f) for b, g in points)}
+
+
+def test_tables_name_rules_that_were_measured():
+    table = figures.rules_table("rules-mnist")
+    rules = {row["cell"]["guider"] for row in figures.rows_of("rules-mnist")}
+    assert {line[0] for line in table.rows} == rules | {"real images"}
+    for line in figures.when_table().rows:
+        assert all(cell.split(", w =")[0] in rules | {cell.guider for cell in PARTS["rules-cifar10"]}
+                   for cell in line[1:])
+
+
+def test_pictures_are_ten_digits():
+    row = next(row for row in figures.rows_of("averages") if row["w"] == 2)
+    images = figures._picture(row)
+    assert images.shape == (10, 3, 28, 28) and 0 <= images.min() < images.max() <= 1
+
+
+def test_studies_take_no_options(capsys):
+    from t2i_helpers.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "study", "--steps", "3"])
+    assert stop.value.code == 2 and "give no options" in capsys.readouterr().err
+
+
+def test_autoguidance_refuses_a_weaker_checkpoint_of_another_kind():
+    from t2i_helpers.models import load_pipeline
+
+    pipe = load_pipeline("mnist")
+    with refuses(BadValue, "cifar10-weak", "dataset"):
+        pipe.make_guider(f"auto weak={CHECKPOINTS / 'cifar10-weak'}", 2.0)
+    assert pipe.make_guider("auto", 2.0).facts["weak_weights_sha256_16"]
+    assert torch.isfinite(pipe(["7"], guider=pipe.make_guider("auto", 2.0), steps=2).images).all()

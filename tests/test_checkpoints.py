@@ -80,7 +80,7 @@ def test_every_prompt_has_its_own_target_of_a_loss_whatever_the_batch(pipe):
         return torch.stack([-images.mean((1, 2, 3)), images.mean((1, 2, 3))], 1)
 
     def drawn(targets, count=3, **options):
-        loss = LossGuidance(classifier_loss(darkness, targets, (-1, 1)), 100.0)
+        loss = LossGuidance(classifier_loss(darkness, targets, (-1, 1)), 20.0)
         return pipe(DIGITS[:count], steps=3, seeds=range(count), loss=loss, **options).images
 
     together = drawn([0, 1, 0])

@@ -21,7 +21,7 @@ from t2i_helpers.diffusion.noise import NoisyImages
 from t2i_helpers.errors import BadValue
 
 COLOUR = 0.3
-PER_UNIT = 1 / UNITS["colour"]
+PER_UNIT = 1 / (UNITS["colour"] * 8 * 8)              # a strength of this times s is s in the bare formula
 
 
 def answer(x_t, t, c):
@@ -40,7 +40,7 @@ def test_the_push_is_minus_s_times_the_gradient(predicts_v):
     abar = torch.tensor(0.4)
     x_t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     noisy = NoisyImages(x_t.clone().requires_grad_(), abar, predicts_v)
-    push = LossGuidance(colour_loss([COLOUR] * 3), 50.0 * PER_UNIT).push(noisy, 0.5 * noisy.x_t)
+    push = LossGuidance(colour_loss([COLOUR] * 3), 50.0 * PER_UNIT / 3).push(noisy, 0.5 * noisy.x_t)
     signal, noise = math.sqrt(0.4), math.sqrt(0.6)
     slope = signal - 0.5 * noise if predicts_v else (1 - 0.5 * noise) / signal
     assert_close(push, -50.0 * torch.sign(slope * x_t - COLOUR) / (3 * 8 * 8) * slope)
@@ -129,7 +129,7 @@ def test_the_similaritys_loss_is_one_minus_the_cosine_with_each_images_prompt():
                                   similarity_loss(Sides(), ["top", "bottom", "bottom"], (-1, 1))],
                          ids=["classifier", "similarity"])
 def test_the_stronger_the_lower_the_loss_of_every_image(loss):
-    losses = [loss(draw(LossGuidance(loss, s / loss.unit)).images) for s in (0.0, 5.0, 20.0)]
+    losses = [loss(draw(LossGuidance(loss, s / (loss.unit * 8 * 8))).images) for s in (0.0, 5.0, 20.0)]
     assert (losses[0] > losses[1]).all() and (losses[1] > losses[2]).all()
 
 
@@ -146,7 +146,7 @@ def test_each_batch_takes_its_own_images_targets():
     guidance = LossGuidance(classifier_loss(brightness, [0, 1, 1, 0, 1], (-1, 1)), 1.0)
     parts = guidance.split(5, 2)
     assert [part.loss.targets.tolist() for part in parts] == [[0, 1], [1, 0], [1]]
-    assert {(part.strength, part.unit) for part in parts} == {(1.0, UNITS["classifier"])}
+    assert {(part.strength, part.loss.unit) for part in parts} == {(1.0, UNITS["classifier"])}
     for plain in (LossGuidance(colour_loss([COLOUR]), 1.0), LossGuidance(torch.square, 1.0)):
         assert plain.split(5, 2) == [plain] * 3
 
@@ -164,8 +164,8 @@ def test_a_label_that_is_no_class_is_refused():
         classifier_loss(brightness, [0, 2], (-1, 1))(noise(2))
 
 
-def test_a_bare_function_counts_in_units_of_one():
+def test_a_strength_counts_in_units_for_each_of_an_images_values():
     def square(x_0):
         return x_0.square().mean((1, 2, 3))
 
-    assert_close(draw(LossGuidance(square, 3.0)).images, draw(LossGuidance(Loss(square, 3.0), 1.0)).images)
+    assert_close(draw(LossGuidance(Loss(square, 0.05), 1.0)).images, draw(LossGuidance(square, 0.05 * 64)).images)

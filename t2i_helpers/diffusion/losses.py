@@ -1,6 +1,8 @@
-"""Guidance by the gradient of a loss: x_t <- x_t - s u grad L(x^_0(x_t)) before every step, for what no caption says.
+"""Guidance by the gradient of a loss: x_t <- x_t - s u P grad L(x^_0(x_t)) before every step, for what no caption says.
 
-The unit u is each loss's own, so that a strength s of 0.2 is barely seen and 1 is too much for every one of them.
+P is the number of an image's values, for each of which a mean over the image has a gradient of 1 / P; u is a unit of
+the loss's own. Both make the strengths s comparable: 0.2 is barely seen, and 1 is too much, whatever the loss and the
+size of the images.
 """
 
 import dataclasses
@@ -14,13 +16,13 @@ from ..data import to_unit
 from ..errors import BadValue
 from .noise import NoisyImages
 
-# u, found by looking at 50-step pictures of the shipped checkpoints
-UNITS = {"colour": 100.0, "classifier": 1.0, "similarity": 10.0}
+# u, found by looking at what the shipped checkpoints draw in 20 steps; the effect grows with the number of steps
+UNITS = {"colour": 0.005, "classifier": 0.001, "similarity": 0.01}
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A number to lower for every image, in the unit of its gradient that strengths count."""
+    """A number to lower for every image, with the unit that strengths count in."""
 
     of: Callable[..., torch.Tensor]             # (x^_0 [n, c, h, w] in the model's pixel range, targets) -> [n]
     unit: float                                 # u
@@ -43,12 +45,8 @@ class Loss:
 class LossGuidance:
     """What to lower while drawing, and how strongly: one backward pass a step beyond what the guider needs."""
 
-    loss: Loss | Callable[[torch.Tensor], torch.Tensor]     # a bare function of x^_0 -> [n] counts in u = 1
+    loss: Loss | Callable[[torch.Tensor], torch.Tensor]     # for a bare function of x^_0 -> [n], u P is 1
     strength: float                                         # s
-
-    @property
-    def unit(self) -> float:
-        return self.loss.unit if isinstance(self.loss, Loss) else 1.0
 
     def split(self, images: int, size: int) -> list["LossGuidance"]:
         """The guidance of each batch of at most `size` of the `images`, with its own images' targets.
@@ -63,7 +61,7 @@ class LossGuidance:
 
     @torch.enable_grad()
     def push(self, noisy: NoisyImages, prediction: torch.Tensor) -> torch.Tensor:
-        """-s u grad L, [n, c, h, w], at `noisy`.x_t, from which `prediction` was made with autograd on.
+        """-s u P grad L, [n, c, h, w], at `noisy`.x_t, from which `prediction` was made with autograd on.
 
         Raises BadValue for a loss that is not finite or does not depend on the image, and for a push out of bounds.
         """
@@ -73,7 +71,8 @@ class LossGuidance:
         if not loss.requires_grad:
             raise BadValue("the loss has no gradient: compute it from the images that it is given, in torch")
         (gradient,) = torch.autograd.grad(loss.sum(), noisy.x_t)
-        push = -self.strength * self.unit * gradient
+        unit = self.loss.unit * gradient[0].numel() if isinstance(self.loss, Loss) else 1.0             # u P
+        push = -self.strength * unit * gradient
         if not (noisy.x_t + push).isfinite().all():
             raise BadValue(f"strength {self.strength:g} drives the images to infinity: lower it")
         return push

@@ -36,8 +36,8 @@ class Loss:
         return self.of(x_0, self.targets.to(x_0.device))
 
     def check(self, images: int) -> None:
-        """Raise BadValue unless the loss is for so many images."""
-        if self.targets is not None and len(self.targets) != images:
+        """Raise BadValue unless there is one target for each of so many images."""
+        if len(self.targets) != images:
             raise BadValue(f"a loss with {len(self.targets)} targets for {images} images: give one for each image")
 
 

@@ -11,7 +11,7 @@ from .. import presets
 from ..data import HELD_OUT, QUALITY, TAUGHT, degrade, from_uint8, load_images, sentences
 from ..errors import T2IError
 from ..models import load_image_text
-from ..models.image_text import FOLDER, ImageText, framed
+from ..models.image_text import FOLDER, ImageText
 from ..provenance import best_device, file_hash, record, write_json
 from ..randomness import generator
 from .metrics import proportion
@@ -44,7 +44,7 @@ def named(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Te
 def judged(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
     """The share of uint8 `images`, half of them degraded, that "good" and "blurry" of their class tell apart."""
     rng = generator("zero-shot", dataset)
-    images, spoilt = framed(from_uint8(images, (0, 1))), torch.rand(len(images), generator=rng) < 0.5
+    images, spoilt = from_uint8(images, (0, 1)), torch.rand(len(images), generator=rng) < 0.5
     images[spoilt] = degrade(images[spoilt], rng)
     vectors = image_vectors(model, images)
     good, blurry = (sentences(dataset, QUALITY[dataset], quality) for quality in ("good", "blurry"))

@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support import refuses, tiny_preset
+from torch.testing import assert_close
 
 from t2i_helpers import provenance
 from t2i_helpers.data import captions, to_unit
-from t2i_helpers.diffusion import make_guider, make_scheduler, sample
+from t2i_helpers.diffusion import LossGuidance, classifier_loss, make_guider, make_scheduler, sample
 from t2i_helpers.errors import BadCheckpoint, BadValue, PromptTooLong, UnknownName
 from t2i_helpers.models import CaptionPipeline, caption_table, load_pipeline, pipeline, text
 from t2i_helpers.training import describe_checkpoint, train
@@ -72,6 +73,21 @@ def test_a_negative_text_takes_the_place_of_the_empty_caption(pipe):
     assert (draw(negative="A handwritten digit 3") - draw()).abs().max() > 1e-3
     same = pipe(["A handwritten digit 5"], w=1.0, steps=2).images
     torch.testing.assert_close(draw(negative="A handwritten digit 5"), same)        # c + w (c - c)
+
+
+def test_every_prompt_has_its_own_target_of_a_loss_whatever_the_batch(pipe):
+    def darkness(images):
+        return torch.stack([-images.mean((1, 2, 3)), images.mean((1, 2, 3))], 1)
+
+    def drawn(targets, count=3, **options):
+        loss = LossGuidance(classifier_loss(darkness, targets, (-1, 1)), 20.0)
+        return pipe(DIGITS[:count], steps=3, seeds=range(count), loss=loss, **options).images
+
+    together = drawn([0, 1, 0])
+    assert_close(drawn([0, 1, 0], batch_size=2), together, atol=1e-4, rtol=0)
+    assert not torch.equal(drawn([0, 0, 0])[1], together[1])
+    with refuses(BadValue, "4 targets for 3 images"):
+        drawn([0, 1, 0, 1])
 
 
 def test_the_callback_sees_every_step(pipe):

@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 from support import refuses
 
 from t2i_helpers import presets
-from t2i_helpers.data import LabelledImages, from_uint8, load_images
+from t2i_helpers.data import LabelledImages, augment, from_uint8, load_images
 from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.errors import BadCheckpoint, UnknownName
 from t2i_helpers.evaluation import classifiers, load_classifier, read
 from t2i_helpers.evaluation.classifiers import RECIPES, DigitClassifier, ObjectClassifier
 from t2i_helpers.evaluation.features import FeatureFile, reference_file
-from t2i_helpers.evaluation.train_classifier import augment, train_classifier, write_reference
+from t2i_helpers.evaluation.train_classifier import train_classifier, write_reference
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.randomness import generator
 

@@ -1,4 +1,4 @@
-"""Guidance by a loss: the push is the formula's, and what cannot be pushed is refused."""
+"""Guidance by a loss: the push is the formula's, what each loss asks for, and what cannot be pushed is refused."""
 
 import math
 
@@ -7,11 +7,21 @@ import torch
 from support import FakeUNet, as_image, embeddings, refuses, small_preset
 from torch.testing import assert_close
 
-from t2i_helpers.diffusion import LossGuidance, colour_loss, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion import (
+    LossGuidance,
+    classifier_loss,
+    colour_loss,
+    make_guider,
+    make_scheduler,
+    sample,
+    similarity_loss,
+)
+from t2i_helpers.diffusion.losses import UNITS, Loss, seen
 from t2i_helpers.diffusion.noise import NoisyImages
 from t2i_helpers.errors import BadValue
 
 COLOUR = 0.3
+PER_UNIT = 1 / (UNITS["colour"] * 8 * 8)              # a strength of this times s is s in the bare formula
 
 
 def answer(x_t, t, c):
@@ -30,7 +40,7 @@ def test_the_push_is_minus_s_times_the_gradient(predicts_v):
     abar = torch.tensor(0.4)
     x_t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     noisy = NoisyImages(x_t.clone().requires_grad_(), abar, predicts_v)
-    push = LossGuidance(colour_loss([COLOUR] * 3), 50.0).push(noisy, 0.5 * noisy.x_t)
+    push = LossGuidance(colour_loss([COLOUR] * 3), 50.0 * PER_UNIT / 3).push(noisy, 0.5 * noisy.x_t)
     signal, noise = math.sqrt(0.4), math.sqrt(0.6)
     slope = signal - 0.5 * noise if predicts_v else (1 - 0.5 * noise) / signal
     assert_close(push, -50.0 * torch.sign(slope * x_t - COLOUR) / (3 * 8 * 8) * slope)
@@ -39,8 +49,8 @@ def test_the_push_is_minus_s_times_the_gradient(predicts_v):
 @pytest.mark.parametrize("scheduler", ["ddpm", "ddim", "dpm++", "euler", "lms"])
 @pytest.mark.parametrize("variant", ["thesis", "improved"])
 def test_the_stronger_the_nearer_to_the_colour(scheduler, variant):
-    distances = [float(colour_loss([COLOUR])(draw(LossGuidance(colour_loss([COLOUR]), s), scheduler, variant).images)
-                       .mean()) for s in (0.0, 2.0, 8.0)]
+    distances = [float(colour_loss([COLOUR])(draw(LossGuidance(colour_loss([COLOUR]), s * PER_UNIT), scheduler, variant)
+                                             .images).mean()) for s in (0.0, 2.0, 8.0)]
     assert distances[0] > distances[1] > distances[2]
 
 
@@ -54,7 +64,7 @@ def test_schedulers_that_keep_x_in_sigma_are_pushed_as_far():
     seen = {}
     for scheduler in ("ddim spacing=leading", "euler"):
         for s in (0.0, 50.0):
-            draw(LossGuidance(colour_loss([COLOUR]), s), scheduler,
+            draw(LossGuidance(colour_loss([COLOUR]), s * PER_UNIT), scheduler,
                  callback=lambda step, x_t, x_0, key=(scheduler, s): seen.setdefault(key, x_t))
     pushes = [seen[scheduler, 50.0] - seen[scheduler, 0.0] for scheduler in ("ddim spacing=leading", "euler")]
     assert all(push.abs().max() > 0.01 for push in pushes)
@@ -63,7 +73,7 @@ def test_schedulers_that_keep_x_in_sigma_are_pushed_as_far():
 
 def test_images_do_not_depend_on_the_batch():
     cond, null = embeddings(3)
-    loss = LossGuidance(colour_loss([COLOUR]), 5.0)
+    loss = LossGuidance(colour_loss([COLOUR]), 5.0 * PER_UNIT)
     alone = sample(FakeUNet(answer), make_scheduler(small_preset(), "ddim"), make_guider("cfg", 2.0), cond[1:2], null,
                    seeds=[1], steps=4, loss=loss).images
     assert_close(alone, draw(loss).images[1:2])
@@ -78,3 +88,84 @@ def test_images_do_not_depend_on_the_batch():
 def test_a_loss_that_cannot_guide_is_refused(loss, strength, word):
     with refuses(BadValue, word):
         draw(LossGuidance(loss, strength))
+
+
+# losses that differ from image to image
+
+def brightness(images):
+    """A classifier of two classes, dark and bright."""
+    level = images.mean((1, 2, 3))
+    return 4 * torch.stack([-level, level], 1)
+
+
+class Sides:
+    """Embeds an image as its top and its bottom half's brightness, and a text as one of the two."""
+
+    def embed_images(self, images):
+        halves = torch.stack([half.mean((1, 2, 3)) for half in images.tensor_split(2, dim=2)], 1)
+        return halves / halves.norm(dim=1, keepdim=True)
+
+    def embed_texts(self, prompts):
+        return torch.eye(2)[[("top", "bottom").index(prompt) for prompt in prompts]]
+
+
+def noise(n, channels=1):
+    return torch.randn(n, channels, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_classifiers_loss_is_minus_log_p_of_each_images_label():
+    x_0 = noise(3).clamp(-1, 1)
+    chances = brightness((x_0 + 1) / 2).softmax(1)
+    assert_close(classifier_loss(brightness, [1, 0, 1], (-1, 1))(x_0), -chances[range(3), [1, 0, 1]].log())
+
+
+def test_the_similaritys_loss_is_one_minus_the_cosine_with_each_images_prompt():
+    x_0 = noise(2).clamp(0, 1)
+    vectors = Sides().embed_images(x_0)
+    assert_close(similarity_loss(Sides(), ["bottom", "top"], (0, 1))(x_0), 1 - vectors[[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("loss", [classifier_loss(brightness, [0, 1, 1], (-1, 1)),
+                                  similarity_loss(Sides(), ["top", "bottom", "bottom"], (-1, 1))],
+                         ids=["classifier", "similarity"])
+def test_the_stronger_the_lower_the_loss_of_every_image(loss):
+    losses = [loss(draw(LossGuidance(loss, s / (loss.unit * 8 * 8))).images) for s in (0.0, 5.0, 20.0)]
+    assert (losses[0] > losses[1]).all() and (losses[1] > losses[2]).all()
+
+
+@pytest.mark.parametrize("low, high", [(-1, 1), (0, 1)])
+def test_other_networks_see_0_to_1_and_a_pixel_beyond_its_bound_can_come_back(low, high):
+    x_0 = torch.tensor([low - 0.5, low, (low + high) / 2, high, high + 0.5]).requires_grad_()
+    found = seen(x_0, (low, high))
+    assert found.tolist() == [0, 0, 0.5, 1, 1]
+    found.sum().backward()
+    assert_close(x_0.grad, torch.full((5,), 1 / (high - low)))
+
+
+def test_each_batch_takes_its_own_images_targets():
+    guidance = LossGuidance(classifier_loss(brightness, [0, 1, 1, 0, 1], (-1, 1)), 1.0)
+    parts = guidance.split(5, 2)
+    assert [part.loss.targets.tolist() for part in parts] == [[0, 1], [1, 0], [1]]
+    assert {(part.strength, part.loss.unit) for part in parts} == {(1.0, UNITS["classifier"])}
+    for plain in (LossGuidance(colour_loss([COLOUR]), 1.0), LossGuidance(torch.square, 1.0)):
+        assert plain.split(5, 2) == [plain] * 3
+
+
+def test_another_number_of_targets_than_images_is_refused():
+    guidance = LossGuidance(classifier_loss(brightness, [0, 1], (-1, 1)), 1.0)
+    with refuses(BadValue, "2 targets for 4 images"):
+        guidance.split(4, 2)
+    with refuses(BadValue, "2 targets for 3 images"):
+        draw(guidance)
+
+
+def test_a_label_that_is_no_class_is_refused():
+    with refuses(BadValue, "labels 0 to 2", "0 to 1"):
+        classifier_loss(brightness, [0, 2], (-1, 1))(noise(2))
+
+
+def test_a_strength_counts_in_units_for_each_of_an_images_values():
+    def square(x_0):
+        return x_0.square().mean((1, 2, 3))
+
+    assert_close(draw(LossGuidance(Loss(square, 0.05), 1.0)).images, draw(LossGuidance(square, 0.05 * 64)).images)

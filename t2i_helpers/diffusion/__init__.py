@@ -3,11 +3,11 @@
 from .attention import AttentionMaps
 from .editing import PromptToPrompt, Start, Swap
 from .guidance import GUIDERS, make_guider
-from .losses import LossGuidance, colour_loss
+from .losses import Loss, LossGuidance, classifier_loss, colour_loss, similarity_loss
 from .sampling import Samples, sample
 from .schedulers import SCHEDULERS, make_scheduler
 
 __all__ = [
-    "GUIDERS", "SCHEDULERS", "AttentionMaps", "LossGuidance", "PromptToPrompt", "Samples", "Start", "Swap",
-    "colour_loss", "make_guider", "make_scheduler", "sample",
+    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Loss", "LossGuidance", "PromptToPrompt", "Samples", "Start", "Swap",
+    "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample", "similarity_loss",
 ]

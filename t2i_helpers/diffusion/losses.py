@@ -1,24 +1,67 @@
-"""Guidance by the gradient of a loss: x_t <- x_t - s grad L(x^_0(x_t)) before every step, for what no caption says."""
+"""Guidance by the gradient of a loss: x_t <- x_t - s u P grad L(x^_0(x_t)) before every step, for what no caption says.
 
-from collections.abc import Callable
+P is the number of an image's values, for each of which a mean over the image has a gradient of 1 / P; u is a unit of
+the loss's own. Both make the strengths s comparable: 0.2 is barely seen, and 1 is too much, whatever the loss and the
+size of the images.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
+from ..data import to_unit
 from ..errors import BadValue
 from .noise import NoisyImages
+
+# u, found by looking at what the shipped checkpoints draw in 20 steps; the effect grows with the number of steps
+UNITS = {"colour": 0.005, "classifier": 0.001, "similarity": 0.01}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A number to lower for every image, with the unit that strengths count in."""
+
+    of: Callable[..., torch.Tensor]             # (x^_0 [n, c, h, w] in the model's pixel range, targets) -> [n]
+    unit: float                                 # u
+    targets: torch.Tensor | None = None         # [n, ...], one for each image, where they differ
+
+    def __call__(self, x_0: torch.Tensor) -> torch.Tensor:
+        """[n]; BadValue where there is not one target for each image."""
+        if self.targets is None:
+            return self.of(x_0)
+        self.check(len(x_0))
+        return self.of(x_0, self.targets.to(x_0.device))
+
+    def check(self, images: int) -> None:
+        """Raise BadValue unless there is one target for each of so many images."""
+        if len(self.targets) != images:
+            raise BadValue(f"a loss with {len(self.targets)} targets for {images} images: give one for each image")
 
 
 @dataclass(frozen=True)
 class LossGuidance:
     """What to lower while drawing, and how strongly: one backward pass a step beyond what the guider needs."""
 
-    loss: Callable[[torch.Tensor], torch.Tensor]        # x^_0 [n, c, h, w] in the model's pixel range -> [n]
-    strength: float                                     # s
+    loss: Loss | Callable[[torch.Tensor], torch.Tensor]     # for a bare function of x^_0 -> [n], u P is 1
+    strength: float                                         # s
+
+    def split(self, images: int, size: int) -> list["LossGuidance"]:
+        """The guidance of each batch of at most `size` of the `images`, with its own images' targets.
+
+        Raises BadValue where there is not one target for each image.
+        """
+        if not isinstance(self.loss, Loss) or self.loss.targets is None:
+            return [self] * -(-images // size)
+        self.loss.check(images)
+        return [dataclasses.replace(self, loss=dataclasses.replace(self.loss, targets=part))
+                for part in self.loss.targets.split(size)]
 
     @torch.enable_grad()
     def push(self, noisy: NoisyImages, prediction: torch.Tensor) -> torch.Tensor:
-        """-s grad L, [n, c, h, w], at `noisy`.x_t, from which `prediction` was made with autograd on.
+        """-s u P grad L, [n, c, h, w], at `noisy`.x_t, from which `prediction` was made with autograd on.
 
         Raises BadValue for a loss that is not finite or does not depend on the image, and for a push out of bounds.
         """
@@ -28,17 +71,52 @@ class LossGuidance:
         if not loss.requires_grad:
             raise BadValue("the loss has no gradient: compute it from the images that it is given, in torch")
         (gradient,) = torch.autograd.grad(loss.sum(), noisy.x_t)
-        push = -self.strength * gradient
+        unit = self.loss.unit * gradient[0].numel() if isinstance(self.loss, Loss) else 1.0             # u P
+        push = -self.strength * unit * gradient
         if not (noisy.x_t + push).isfinite().all():
             raise BadValue(f"strength {self.strength:g} drives the images to infinity: lower it")
         return push
 
 
-def colour_loss(colour) -> Callable[[torch.Tensor], torch.Tensor]:
+def colour_loss(colour) -> Loss:
     """The mean distance |x^_0 - `colour`| of an image's pixels; `colour` one number a channel, in the model's range."""
     target = torch.as_tensor(colour).view(-1, 1, 1)                                                     # [c, 1, 1]
 
     def loss(x_0):
         return (x_0 - target.to(x_0)).abs().mean((1, 2, 3))
 
-    return loss
+    return Loss(loss, UNITS["colour"])
+
+
+def classifier_loss(classifier, labels: Sequence[int], pixel_range: tuple[float, float]) -> Loss:
+    """-log p(label | x^_0), for image i of labels[i]; the classifier takes images in [0, 1] and gives logits [n, k].
+
+    Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233) by a classifier that never saw noise, and so looks
+    at x^_0 and not at x_t (Bansal et al. 2023, arXiv:2302.07121). Raises BadValue for a label that is no class.
+    """
+
+    def loss(x_0, labels):
+        logits = classifier(seen(x_0, pixel_range))                                                     # [n, k]
+        if not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
+            raise BadValue(f"labels {int(labels.min())} to {int(labels.max())}: the classes are 0 to "
+                           f"{logits.shape[1] - 1}")
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    return Loss(loss, UNITS["classifier"], torch.as_tensor(labels))
+
+
+def similarity_loss(model, prompts: list[str], pixel_range: tuple[float, float]) -> Loss:
+    """1 - cos(image, prompt), 0 to 2, for image i of prompts[i]: CLIP guidance of x^_0 (Nichol et al. 2022,
+    arXiv:2112.10741, section 2.4), with a `model` that embeds images in [0, 1] and texts as unit vectors."""
+
+    def loss(x_0, texts):
+        return 1 - (model.embed_images(seen(x_0, pixel_range)) * texts).sum(1)
+
+    return Loss(loss, UNITS["similarity"], model.embed_texts(prompts))
+
+
+def seen(x_0: torch.Tensor, pixel_range: tuple[float, float]) -> torch.Tensor:
+    """x^_0 as other networks take it, in [0, 1]; its gradient passes the clamp, so that a pixel beyond its bound can
+    still be drawn back."""
+    low, high = pixel_range
+    return to_unit(x_0.detach(), pixel_range) + (x_0 - x_0.detach()) / (high - low)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from .. import presets
-from ..data import from_uint8, load_images
+from ..data import augment, load_images
 from ..errors import T2IError
 from ..paths import atomic_write
 from ..provenance import best_device, computes_bf16, record, write_json
@@ -41,17 +41,6 @@ def train_classifier(
             schedule.step()
         print(f"epoch {epoch + 1} of {epochs}: loss {loss.item():.3f}", flush=True)
     return classifier.eval()
-
-
-def augment(images: torch.Tensor, flips: bool, rng, most: int = 2) -> torch.Tensor:
-    """uint8 [n, c, h, w] to float32 in [0, 1], each image shifted by up to `most` pixels and mirrored or not."""
-    n, _, height, width = images.shape
-    padded = F.pad(from_uint8(images, (0, 1)), [most] * 4, mode="reflect")
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)                      # [n, c, 2 most + 1, .., h, w]
-    down, right = torch.randint(2 * most + 1, (2, n), generator=rng)
-    shifted = windows[torch.arange(n), :, down, right]                             # [n, c, h, w]
-    mirrored = torch.rand(n, generator=rng) < (0.5 if flips else 0.0)
-    return torch.where(mirrored[:, None, None, None], shifted.flip(-1), shifted)
 
 
 def main(dataset: str) -> None:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from .. import presets
 from ..data import captions, from_unit, to_unit
-from ..diffusion import Samples, Start, make_guider, make_scheduler, sample
+from ..diffusion import LossGuidance, Samples, Start, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS
 from ..provenance import best_device, file_hash
@@ -52,6 +52,7 @@ class CaptionPipeline(DiffusionPipeline):
         seeds: list[int] | None = None,
         guider=None,
         negative: str | None = None,
+        loss: LossGuidance | None = None,
         start: Start | None = None,
         callback=None,
         batch_size: int | None = None,
@@ -60,9 +61,10 @@ class CaptionPipeline(DiffusionPipeline):
 
         `steps` defaults to the preset's, `scheduler` to the pipeline's own, `seeds` to the preset's seed and on.
         `guider` is used in place of plain guidance with `w`; guidance is away from the text `negative` where there is
-        one, in place of the empty caption: eps_negative + w (eps_cond - eps_negative). `start` holds one image in
-        [0, 1] a prompt to begin from. `callback` is that of `diffusion.sample` and sees all prompts in one batch; else
-        `batch_size` is 256, and 16 on a CPU, which is up to three times as fast.
+        one, in place of the empty caption: eps_negative + w (eps_cond - eps_negative). `loss` pushes every image down
+        its gradient; its targets, where it has any, are one for each prompt. `start` holds one image in [0, 1] a prompt
+        to begin from. `callback` is that of `diffusion.sample` and sees all prompts in one batch; else `batch_size` is
+        256, and 16 on a CPU, which is up to three times as fast.
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
         preset = self.preset
@@ -79,11 +81,13 @@ class CaptionPipeline(DiffusionPipeline):
         guider = make_guider("cfg", w) if guider is None else guider
         start = start and self._in_model_range(start, len(prompts))
         solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)
+        starts = range(0, len(prompts), batch_size)
+        losses = [None] * len(starts) if loss is None else loss.split(len(prompts), batch_size)
         parts = [
             sample(self.unet, solver, guider, cond[i:i + batch_size], null, seeds=seeds[i:i + batch_size],
-                   steps=preset.sample_steps if steps is None else steps, callback=callback,
+                   steps=preset.sample_steps if steps is None else steps, loss=part_loss, callback=callback,
                    start=start and Start(start.images[i:i + batch_size], start.strength))
-            for i in range(0, len(prompts), batch_size)
+            for i, part_loss in zip(starts, losses)
         ]
         images = torch.cat([part.images for part in parts])                         # [n, c, h, w]
         return Samples(to_unit(images, preset.pixel_range), parts[0].forward_passes)

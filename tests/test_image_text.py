@@ -1,0 +1,316 @@
+"""The image-text model: its loss, what its two sides see, how it is trained and read, and the critic made of it."""
+
+import json
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from support import refuses
+from torch.testing import assert_close
+from transformers.models.clip.modeling_clip import image_text_contrastive_loss
+
+from t2i_helpers import presets
+from t2i_helpers.data import (
+    HELD_OUT,
+    QUALITY,
+    TAUGHT,
+    LabelledImages,
+    captions,
+    degrade,
+    from_uint8,
+    load_images,
+    sentences,
+    taught,
+)
+from t2i_helpers.data.synthetic import draw_shapes
+from t2i_helpers.errors import BadCheckpoint, BadValue
+from t2i_helpers.evaluation import best_of, critic, critic_scores
+from t2i_helpers.evaluation.zero_shot import judged, named
+from t2i_helpers.models import ImageText, image_text, load_image_text, load_text_encoder
+from t2i_helpers.models.image_text import framed
+from t2i_helpers.provenance import file_hash
+from t2i_helpers.randomness import generator
+from t2i_helpers.training.image_text import SHARES, Sentences, contrastive_loss, draw_batch, train_image_text
+
+DATASETS = ("mnist", "cifar10")
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+PROMPTS = ["the number seven", "A photo of a cat", "a picture of something much longer than that, in many words"]
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return ImageText().eval()
+
+
+def pictures(n, *shape, key=0):
+    return torch.rand(n, *shape, generator=generator("pictures", key))
+
+
+def pairs(n, seed=0):
+    """(images, texts): unit vectors [n, 5]."""
+    rng = generator("pairs", seed)
+    return (F.normalize(torch.randn(n, 5, generator=rng), dim=1) for _ in range(2))
+
+
+# the loss
+
+def test_for_pairs_that_differ_it_is_clips_own_loss():
+    images, texts = pairs(6)
+    assert_close(contrastive_loss(images, texts, torch.tensor(7.0), torch.arange(6)),
+                 image_text_contrastive_loss(7.0 * texts @ images.T))
+
+
+def test_pairs_of_one_meaning_share_the_target():
+    """Written out: -log p of every partner that is true, averaged over them, then over images and texts."""
+    images, texts = pairs(5)
+    meanings, total = [0, 1, 0, 2, 0], 0.0
+    for a, b in ((images, texts), (texts, images)):
+        for i in range(5):
+            chances = [math.exp(3.0 * float(a[i] @ b[j])) for j in range(5)]
+            true = [j for j in range(5) if meanings[j] == meanings[i]]
+            total += sum(-math.log(chances[j] / sum(chances)) for j in true) / len(true) / 10
+    assert float(contrastive_loss(images, texts, torch.tensor(3.0), torch.tensor(meanings))) == pytest.approx(total)
+
+
+def test_it_is_one_to_the_loss_which_of_the_equal_captions_is_an_images_own():
+    images, texts = pairs(4)
+    meanings, exchanged = torch.tensor([0, 1, 0, 2]), texts[[2, 1, 0, 3]]
+    scale = torch.tensor(4.0)
+    assert_close(contrastive_loss(images, texts, scale, meanings), contrastive_loss(images, exchanged, scale, meanings))
+    apart = torch.arange(4)
+    assert contrastive_loss(images, texts, scale, apart) != contrastive_loss(images, exchanged, scale, apart)
+
+
+# sentences
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_captions_of_the_presets_are_taught_and_what_is_held_out_is_not(dataset):
+    assert sentences(dataset, TAUGHT[dataset][0]) == captions(presets.get(dataset))
+    known = {sentence for label in range(10) for degraded in (False, True)
+             for sentence in taught(dataset, label, degraded)}
+    assert not known & {sentence for wording in HELD_OUT[dataset] for sentence in sentences(dataset, wording)}
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_degraded_image_is_never_praised_nor_a_sharp_one_blamed(dataset):
+    assert not set(taught(dataset, 3, True)) & set(taught(dataset, 3, False))
+    assert sentences(dataset, QUALITY[dataset], "blurry")[3] in taught(dataset, 3, True)
+    praise = {sentences(dataset, QUALITY[dataset], word)[3] for word in ("good", "clear")}
+    assert praise < set(taught(dataset, 3, False))
+
+
+def test_a_sentence_is_the_mean_of_its_tokens_whatever_stands_beside_it(untrained):
+    found = untrained.sentence_features(PROMPTS)
+    encoder = load_text_encoder("minilm")
+    for prompt, vector in zip(PROMPTS, found):
+        tokens = len(encoder.tokenizer(prompt).input_ids)
+        assert_close(vector, encoder.encode([prompt], tokens)[0].mean(0), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("prompts, word", [([], "no prompts"), ("a cat", "no prompts"), (["cat " * 600], "602 tokens")])
+def test_prompts_that_cannot_be_read_are_refused(prompts, word, untrained):
+    with refuses(BadValue, word):
+        untrained.similarity(pictures(1, 3, 32, 32), prompts)
+
+
+# images
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_similarity_is_the_cosine_of_every_image_with_every_prompt(shape, untrained):
+    images = pictures(2, *shape)
+    found = untrained.similarity(images, PROMPTS)
+    assert found.shape == (2, 3) and found.abs().max() <= 1
+    for vectors in (untrained.embed_images(images), untrained.embed_texts(PROMPTS)):
+        assert_close(vectors.norm(dim=1), torch.ones(len(vectors)))
+    assert_close(untrained.probabilities(images, PROMPTS).sum(1), torch.ones(2))
+    assert_close(untrained.similarity(images[1:], PROMPTS[2:]), found[1:, 2:], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_gradient_reaches_every_pixel(shape, untrained):
+    images = pictures(2, *shape).requires_grad_()
+    untrained.similarity(images, PROMPTS[:1]).sum().backward()
+    assert (images.grad.abs() > 0).float().mean() > 0.99
+
+
+def test_a_digit_is_framed_in_black_and_repeated():
+    digits = pictures(2, 1, 28, 28)
+    found = framed(digits)
+    assert found.shape == (2, 3, 32, 32) and torch.equal(found[:, 1:2, 2:-2, 2:-2], digits)
+    assert torch.equal(found.sum(), found[:, :, 2:-2, 2:-2].sum())
+    photographs = pictures(2, 3, 32, 32)
+    assert torch.equal(framed(photographs), photographs)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (2, 3, 64, 64), (2, 4, 32, 32)])
+def test_images_of_another_shape_are_refused(shape, untrained):
+    with refuses(BadValue, str(shape)):
+        untrained.embed_images(torch.zeros(shape))
+
+
+def test_half_of_the_degraded_images_are_blurred_and_half_noised():
+    images = pictures(6, 3, 32, 32)
+    found = degrade(images, generator("degrade"))
+    assert found.shape == images.shape and 0 <= found.min() <= found.max() <= 1
+    assert (found[:3].std((1, 2, 3)) < 0.6 * images[:3].std((1, 2, 3))).all()
+    assert ((found[3:] - images[3:]).std((1, 2, 3)) > 0.05).all()
+
+
+# training
+
+@pytest.fixture(scope="module")
+def sets():
+    shapes, of_shapes = draw_shapes(208, classes=10, size=32, seed="train")
+    digits, of_digits = draw_shapes(60, classes=10, size=28, seed="train")
+    return {"mnist": LabelledImages(digits[:, :1], of_digits, [], "drawn", "0"),
+            "cifar10": LabelledImages(shapes, of_shapes, [], "drawn", "1")}
+
+
+def test_a_batch_pairs_images_with_sentences_that_are_true_of_them(sets, untrained):
+    known = Sentences(untrained)
+    images, meanings, features = draw_batch(sets, known, generator("batch"))
+    assert images.shape == (sum(SHARES.values()), 3, 32, 32) and 0 <= images.min() <= images.max() <= 1
+    names = {number: meaning for meaning, number in known.meanings.items()}
+    counts = [names[int(number)] for number in meanings]
+    assert sum(name == "mnist" for name, _, _ in counts) == SHARES["mnist"]
+    assert 0.15 < sum(degraded for _, _, degraded in counts) / len(counts) < 0.25
+    for i in (0, 10, 30, 127):
+        assert_close(features[i], _nearest_row(untrained.sentence_features(taught(*counts[i])), features[i]),
+                     atol=1e-4, rtol=1e-3)
+
+
+def _nearest_row(rows, vector):
+    return rows[(rows - vector).norm(dim=1).argmin()]
+
+
+def test_training_repeats_itself_and_leaves_the_sentence_encoder_alone(sets, untrained):
+    first, same, other = (train_image_text(sets, epochs=1, seed=seed) for seed in (0, 0, 1))
+    states = [model.trained_state() for model in (first, same, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["text_projection.weight"], states[2]["text_projection.weight"])
+    assert_close(first.sentence_features(PROMPTS), untrained.sentence_features(PROMPTS))
+    assert not first.training
+
+
+# on disk
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, untrained):
+    """Where the model is looked for, with an untrained one."""
+    monkeypatch.setattr(image_text, "FOLDER", tmp_path)
+    untrained.save(tmp_path)
+    return tmp_path
+
+
+def test_a_model_is_saved_without_its_sentence_encoder_and_read_as_it_was(folder, untrained):
+    found, images = load_image_text(), pictures(2, 3, 32, 32)
+    assert not found.training and not any(p.requires_grad for p in found.parameters())
+    assert_close(found.similarity(images, PROMPTS), untrained.similarity(images, PROMPTS), atol=5e-3, rtol=0)
+    assert not [name for name in load_file(folder / "model.safetensors") if name.startswith("text_model")]
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 5e6
+
+
+def _without_a_weight(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("logit_scale")
+    save_file(weights, folder / "model.safetensors")
+
+
+def _narrower(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"projection_dim": 64}))
+
+
+@pytest.mark.parametrize("damage", [
+    lambda folder: (folder / "model.safetensors").unlink(),
+    lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 100),
+    lambda folder: (folder / "config.json").unlink(),
+    lambda folder: (folder / "config.json").write_text("[]"),
+    _without_a_weight, _narrower,
+], ids=["no weights", "damaged", "no configuration", "no object", "a weight missing", "another width"])
+def test_a_model_that_cannot_be_read_is_refused_with_the_command_that_makes_it(damage, folder):
+    damage(folder)
+    with refuses(BadCheckpoint, str(folder), "python -m t2i_helpers.training.image_text"):
+        load_image_text()
+
+
+# the critic
+
+class Brightness:
+    """A judge whose class is an image's brightness in tenths."""
+
+    def parameters(self):
+        return iter([torch.zeros(1)])
+
+    def features(self, images):
+        return images.mean((1, 2, 3))[:, None]
+
+    def head(self, features):
+        return F.one_hot((10 * features[:, 0] + 0.5).long().clamp(0, 9), 10).float()
+
+
+def test_the_best_of_every_class_are_those_with_the_highest_scores():
+    labels = torch.tensor([0, 1] * 5)
+    images = (labels / 10).view(-1, 1, 1, 1).repeat(1, 1, 4, 4)
+    images[[0, 3]] = 0.9                                          # the judge takes these two for nines
+    scores = torch.tensor([1.0, 5, 9, 2, 3, 8, 7, 4, 6, 0])
+    found = best_of(images, labels, lambda images, labels: scores, Brightness(), best=3)
+    assert found.rows.tolist() == [2, 6, 8, 5, 1, 7]
+    assert found.accuracy.value == 1.0 and found.accuracy_of_all.value == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("scores, best, word", [
+    ([0.1, math.nan, 0.2, 0.3], 1, "1 of 4 scores"), ([0.1] * 4, 3, "3 of 2"), ([0.1] * 4, 0, "best 0"),
+])
+def test_a_choice_that_cannot_be_made_is_refused(scores, best, word):
+    with refuses(BadValue, word):
+        best_of(torch.zeros(4, 1, 4, 4), torch.tensor([0, 0, 1, 1]), lambda *_: torch.tensor(scores), Brightness(),
+                best)
+
+
+def test_the_critic_compares_three_words_for_every_image(untrained):
+    images, labels = pictures(5, 1, 28, 28), torch.tensor([3, 1, 3, 0, 9])
+    found = critic_scores(untrained, "mnist", images, labels)
+    assert_close(found.sum(1), torch.ones(5))
+    prompts = [f"a {word} handwritten digit 3" for word in ("good", "clear", "blurry")]
+    assert_close(found[[0, 2]], untrained.probabilities(images[[0, 2]], prompts))
+    assert_close(critic(untrained, "mnist")(images, labels), found[:, 0] + found[:, 1])
+
+
+# what ships
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_image_text()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_images(presets.get("mnist", "improved", "demo"), "test")
+
+
+def test_the_shipped_model_is_what_its_sidecars_tell():
+    told, measured = (json.loads((image_text.FOLDER / f"{name}.json").read_text())
+                      for name in ("provenance", "evaluation"))
+    assert told["weights_sha256_16"] == measured["weights_sha256_16"] == file_hash(
+        image_text.FOLDER / "model.safetensors")
+    assert told["git_dirty"] is False and measured["git_dirty"] is False
+    assert {name: data["images"] for name, data in measured["zero_shot"].items()} == dict.fromkeys(DATASETS, 10_000)
+
+
+def test_the_shipped_model_names_digits_by_wordings_that_it_was_taught_and_by_others(shipped, digits):
+    found = named(shipped, "mnist", digits.images, digits.labels)
+    assert found["taught"]["A handwritten digit {}"]["value"] >= 0.97
+    assert all(share["value"] >= 0.8 for share in found["held_out"].values())
+
+
+def test_the_shipped_model_tells_sharp_from_blurred_digits(shipped, digits):
+    assert judged(shipped, "mnist", digits.images, digits.labels)["value"] >= 0.9
+    sharp = from_uint8(digits.images[::10], (0, 1))
+    blurred = degrade(sharp, generator("blurred"))
+    merit = critic(shipped, "mnist")
+    assert merit(sharp, digits.labels[::10]).mean() > merit(blurred, digits.labels[::10]).mean() + 0.3

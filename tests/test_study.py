@@ -35,6 +35,7 @@ def parts(tmp_path, monkeypatch):
 
     monkeypatch.setattr(study, "STUDY", tmp_path)
     monkeypatch.setattr(study, "PARTS", {"small": CELLS})
+    monkeypatch.setattr(study, "EXPERIMENTS", {})
     monkeypatch.setattr(study, "measure", measure)
     monkeypatch.setattr(study, "classifier_hash", lambda dataset: "of now")
     monkeypatch.setattr(study, "file_hash", lambda path: "of now")
@@ -99,13 +100,28 @@ def test_an_unknown_part_is_refused(parts):
 def test_a_cell_is_really_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "STUDY", tmp_path)
     monkeypatch.setattr(study, "PARTS", {"small": CELLS[1:2]})
-    run_study()
+    run_study(["small"])
     (row,) = read_part("small").values()
     assert row["forward_passes"] == 1 and row["n"] == 20 and row["seconds"] > 0
     assert row["weights_sha256_16"] == file_hash(CHECKPOINTS / "mnist-improved" / WEIGHTS)
     for metric in (row["accuracy"], row["saturation"], row["classifier"]["frechet"], row["classifier"]["diversity"]):
         low, high = metric["interval"]
         assert low <= metric["value"] <= high and metric["real"]["interval"]
+
+
+def test_an_experiment_is_made_once_and_again_with_other_networks(parts, monkeypatch):
+    made, hashes = [], {"mnist": "of now"}
+    monkeypatch.setattr(study, "made_with", lambda: dict(hashes))
+    monkeypatch.setattr(study, "EXPERIMENTS", {"tried": lambda: made.append(1) or {"made_with": dict(hashes)}})
+    run_study(["tried"])
+    run_study(["tried"])
+    assert len(made) == 1
+    hashes["mnist"] = "of later"
+    run_study(["tried"])
+    assert len(made) == 2
+    (study.STUDY / "tried.json").write_text("{")
+    with refuses(BadData, "tried.json", "restore"):
+        run_study(["tried"])
 
 
 # the list

@@ -1,8 +1,8 @@
 """The guidance study: one list of cells, each a set of images with its measurements, kept one line a cell.
 
-``t2i evaluate study`` measures all of PARTS, and ``python -m t2i_helpers.evaluation.study PART ...`` some of them, into
-``checkpoints/study/PART.jsonl``. A cell that is there is not measured again, unless its weights or the classifier have
-changed; an interrupted study goes on where it stopped.
+``t2i evaluate study`` measures all of PARTS and EXPERIMENTS, and ``python -m t2i_helpers.evaluation.study NAME ...``
+some of them, into ``checkpoints/study/NAME.jsonl`` or ``.json``. What is there is not measured again, unless its
+weights or the classifier have changed; an interrupted study goes on where it stopped.
 """
 
 import hashlib
@@ -19,10 +19,11 @@ from ..errors import BadData, T2IError, UnknownName
 from ..models import WEIGHTS, load_pipeline
 from ..paths import CHECKPOINTS, RUNS, atomic_write
 from ..presets import DATASETS
-from ..provenance import file_hash
+from ..provenance import file_hash, write_json
 from ..training.ablation import AVERAGES, train_ablation
 from .classifiers import classifier_hash
 from .evaluate import evaluate
+from .experiments import EXPERIMENTS, made_with
 from .samples import draw_samples
 
 STUDY = CHECKPOINTS / "study"
@@ -85,9 +86,13 @@ def run_study(parts=None) -> None:
 
     Raises UnknownName for a part that does not exist, BadData for a results file that cannot be read.
     """
-    for part in parts or PARTS:
+    for part in parts or (*PARTS, *EXPERIMENTS):
+        if part in EXPERIMENTS:
+            if read_experiment(part).get("made_with") != made_with():
+                write_json(STUDY / f"{part}.json", EXPERIMENTS[part]())
+            continue
         if part not in PARTS:
-            raise UnknownName("part of the study", part, PARTS)
+            raise UnknownName("part of the study", part, (*PARTS, *EXPERIMENTS))
         rows = {cell: row for cell, row in read_part(part).items() if cell in PARTS[part] and _is_current(cell, row)}
         _write(part, rows)
         for cell in PARTS[part]:
@@ -108,6 +113,15 @@ def read_part(part: str) -> dict[Cell, dict]:
             raise BadData(f"{path}, line {number}: {error}; restore the file, or delete the line to measure its cell "
                           "again") from error
     return rows
+
+
+def read_experiment(name: str) -> dict:
+    """What is stored of an experiment; empty where nothing is. BadData where it is damaged."""
+    path = STUDY / f"{name}.json"
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise BadData(f"{path}: {error}; restore the file, or delete it to measure it again") from error
 
 
 def measure(cell: Cell) -> dict:

@@ -4,7 +4,7 @@ from .. import presets
 from ..data import find_paintings, load_images, painting_store
 from ..errors import SourceUnavailable
 from ..models import load_pipeline
-from . import cifar10, inside, mnist, networks, rules, samplers, wikiart
+from . import cifar10, inside, losses, mnist, networks, rules, samplers, wikiart
 from .conventions import convention_table, conventions
 from .evaluations import measured
 from .export import export
@@ -45,6 +45,7 @@ def study_figures(digits, objects, steps):
     """The figures of notebook 04, drawn live by `digits` and `objects` or from the stored study."""
     yield conventions(digits, steps // 2)
     yield from rules.all_figures(digits, objects, steps // 2)
+    yield from losses.all_figures(objects, steps)
     yield from samplers.all_figures(digits, steps)
     yield from networks.all_figures()
     yield from inside.all_figures(digits, objects, steps)
@@ -64,3 +65,4 @@ def all_tables(evaluations: dict):
     yield convention_table()
     yield from rules.all_tables()
     yield samplers.spacing_table()
+    yield losses.best_of_table()

@@ -1,0 +1,81 @@
+"""The study's experiments that are no cells: how strongly a loss should guide, and what choosing the best is worth.
+
+Each returns JSON with the hashes of the networks that it was made with.
+"""
+
+import torch
+
+from ..data import captions, from_unit, to_uint8
+from ..diffusion import LossGuidance, classifier_loss, colour_loss, similarity_loss
+from ..models import WEIGHTS, load_image_text, load_pipeline
+from ..paths import CHECKPOINTS
+from ..provenance import file_hash, record
+from .classifiers import classifier_hash, load_classifier, read
+from .critic import best_of, critic
+from .metrics import mean_estimate, proportion
+from .samples import draw_samples
+
+STRENGTHS = (0.0, 0.2, 0.65, 0.8, 1.0)
+GREEN = (-0.6, 0.4, -0.6)               # in [-1, 1]
+BEST, CANDIDATES = 3, 15
+
+
+def made_with() -> dict[str, str]:
+    """The hashes of every network that the experiments use."""
+    found = {dataset: file_hash(CHECKPOINTS / f"{dataset}-improved" / WEIGHTS) for dataset in ("mnist", "cifar10")}
+    judges = {f"classifier-{dataset}": classifier_hash(dataset) for dataset in found}
+    return found | judges | {"image-text": file_hash(CHECKPOINTS / "image-text" / "model.safetensors")}
+
+
+def guiding_losses(pipe, labels) -> dict:
+    """{name: a loss} for images of `labels`: a colour, the shipped classifier's -log p, the caption's similarity."""
+    preset = pipe.preset
+    prompts = [captions(preset)[label] for label in labels]
+    return {"colour": colour_loss(GREEN[:preset.channels]),
+            "classifier": classifier_loss(load_classifier(preset.dataset, pipe.device), labels, preset.pixel_range),
+            "similarity": similarity_loss(load_image_text(pipe.device), prompts, preset.pixel_range)}
+
+
+@torch.no_grad()
+def loss_strengths(n: int = 60, steps: int = 20) -> dict:
+    """n objects at w = 1 by DDIM, pushed by each loss at each of STRENGTHS.
+
+    Rows {"loss", "strength", "n", "accuracy", "loss_at_end"}: what the shipped classifier sees (no fair judge of its
+    own loss), and the mean of the loss over the finished images.
+    """
+    pipe = load_pipeline("cifar10")
+    labels = [seed % 10 for seed in range(n)]
+    prompts, rows = [captions(pipe.preset)[label] for label in labels], []
+    classifier = load_classifier("cifar10", pipe.device)
+    for name, loss in guiding_losses(pipe, labels).items():
+        for strength in STRENGTHS:
+            guidance = LossGuidance(loss, strength) if strength else None
+            images = pipe(prompts, w=1.0, steps=steps, scheduler="ddim", seeds=range(n), loss=guidance).images
+            seen = read(classifier, to_uint8(images)).probabilities.argmax(1)
+            at_end = loss(from_unit(images, pipe.preset.pixel_range)).cpu()                  # [n]
+            rows.append({"loss": name, "strength": strength, "n": n, "loss_at_end": mean_estimate(at_end).as_json(),
+                         "accuracy": proportion((seen == torch.tensor(labels)).double()).as_json()})
+            print(f"losses: {name} s = {strength:g}: accuracy {rows[-1]['accuracy']['value']:.3f}", flush=True)
+    return record(pipe.device, made_with=made_with(), w=1.0, steps=steps, scheduler="ddim",
+                  first_and_last_seed=[0, n - 1], rows=rows)
+
+
+def best_of_fifteen() -> dict:
+    """The best 3 of 15 images of every class by the critic, judged by the shipped classifier, which had no part in it.
+
+    Rows {"dataset", "w", "accuracy_of_all", "accuracy"}; the images are those of the study's cells.
+    """
+    rows = []
+    for dataset, w, n in (("mnist", 1.0, 150), ("cifar10", 2.0, 260)):
+        pipe = load_pipeline(dataset)
+        images, labels, _ = draw_samples(pipe, w, n, steps=10, scheduler="dpm++").load()
+        images, labels = images[:10 * CANDIDATES] / 255, labels[:10 * CANDIDATES]
+        judge, scorer = load_classifier(dataset, pipe.device), critic(load_image_text(pipe.device), dataset)
+        chosen = best_of(images, labels, scorer, judge, BEST)
+        rows.append({"dataset": dataset, "w": w, "candidates": len(labels), "chosen": chosen.rows.tolist(),
+                     "accuracy": chosen.accuracy.as_json(), "accuracy_of_all": chosen.accuracy_of_all.as_json()})
+        print(f"best-of: {dataset}: {chosen.accuracy_of_all.value:.3f} to {chosen.accuracy.value:.3f}", flush=True)
+    return record(pipe.device, made_with=made_with(), steps=10, scheduler="dpm++", rows=rows)
+
+
+EXPERIMENTS = {"losses": loss_strengths, "best-of": best_of_fifteen}

@@ -1,0 +1,85 @@
+"""Guidance by losses, drawn and measured, and what a critic's choice is worth."""
+
+import torch
+
+from ..data import captions
+from ..diffusion import LossGuidance
+from ..errors import BadData
+from ..evaluation.experiments import BEST, CANDIDATES, STRENGTHS, guiding_losses
+from ..evaluation.study import read_experiment
+from .drawing import PALETTE, fit_height, footnote, image_grid, new_figure
+from .export import exhibit
+from .pictures import checkpoints, training_note
+from .tables import Table, with_interval
+
+GREY = "0.45"
+JUDGES = "judged by our own classifier; the image-text model of the project stands in for CLIP; intervals 95 %"
+
+
+def experiment(name: str) -> dict:
+    """What is stored of an experiment; BadData where nothing is."""
+    found = read_experiment(name)
+    if not found:
+        raise BadData(f"the experiment {name} is not stored: run t2i evaluate study")
+    return found
+
+
+@exhibit("loss_guidance", "png")
+def loss_strips(pipe, steps: int, classes=(7, 8)):
+    """One image of each of `classes` (rows) pushed by each loss at each of STRENGTHS (columns); drawn live at w = 1."""
+    prompts = [captions(pipe.preset)[label] for label in classes]
+    losses = guiding_losses(pipe, classes)
+    plain = pipe(prompts, w=1.0, steps=steps, scheduler="ddim").images
+    rows, labels = [], []
+    for name, loss in losses.items():
+        pushed = [pipe(prompts, w=1.0, steps=steps, scheduler="ddim", loss=LossGuidance(loss, s)).images
+                  for s in STRENGTHS[1:]]
+        rows += torch.stack([plain, *pushed], 1)                                  # [classes][columns, c, h, w]
+        labels += [f"{name}, {prompt.split()[-1]}" for prompt in prompts]
+    figure, axes = new_figure(1, 1, 0.85 * len(rows) + 0.5)
+    image_grid(axes[0, 0], torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])
+    shown = {pipe.preset.variant: pipe}
+    footnote(figure, f"{training_note(shown)}; w = 1, DDIM, {steps} steps; the colour is green; the image-text model of "
+                     "the project stands in for CLIP")
+    fit_height(figure)
+    seeds = [pipe.preset.seed, pipe.preset.seed + len(classes) - 1]
+    return figure, {"checkpoints": checkpoints(shown), "strengths": list(STRENGTHS), "first_and_last_seed": seeds,
+                    "scheduler": "ddim", "steps": steps, "w": [1.0]}
+
+
+@exhibit("loss_strengths", "pdf")
+def loss_curves():
+    """What each loss is at the end, and what the classifier then sees, against the strength."""
+    found = experiment("losses")
+    rows = found["rows"]
+    names = list(dict.fromkeys(row["loss"] for row in rows))
+    figure, axes = new_figure(1, 2, 2.7)
+    for axis, metric, title in zip(axes[0], ("loss_at_end", "accuracy"), ("loss of the images ↓", "accuracy ↑")):
+        for name, colour in zip(names, PALETTE):
+            line = [row for row in rows if row["loss"] == name]
+            values = [row[metric]["value"] for row in line]
+            low, high = zip(*(row[metric]["interval"] for row in line))
+            axis.plot([row["strength"] for row in line], values, "o-", markersize=4, color=colour, label=name)
+            axis.fill_between([row["strength"] for row in line], low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.set(title=title, xlabel="strength s")
+    axes[0, 1].set_ylim(0, 1.05)
+    axes[0, 0].legend(fontsize=7)
+    footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
+                     f"point; {JUDGES}; the classifier is no fair judge of its own loss")
+    return figure, found
+
+
+def best_of_table() -> Table:
+    """The accuracy of all candidates and of those that the critic chose."""
+    found = experiment("best-of")
+    rows = [[row["dataset"], f"{row['w']:g}", str(row["candidates"]), with_interval(row["accuracy_of_all"], True),
+             with_interval(row["accuracy"], True)] for row in found["rows"]]
+    header = ["dataset", "w", "candidates", "all", f"best {BEST} of {CANDIDATES} of each class"]
+    note = f"accuracy; {found['scheduler'].upper()}, {found['steps']} steps; chosen by 1 - p(blurry); {JUDGES}"
+    return Table("best_of_fifteen", header, rows, note, found)
+
+
+def all_figures(pipe, steps: int):
+    """The strips and the curves."""
+    yield loss_strips(pipe, steps)
+    yield loss_curves()

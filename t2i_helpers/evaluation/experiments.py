@@ -16,7 +16,7 @@ from .metrics import mean_estimate, proportion
 from .samples import draw_samples
 
 STRENGTHS = (0.0, 0.2, 0.65, 0.8, 1.0)
-GREEN = (-0.6, 0.4, -0.6)               # in [-1, 1]
+GREEN = (-0.8, 0.8, -0.8)               # in [-1, 1]
 BEST, CANDIDATES = 3, 15
 
 

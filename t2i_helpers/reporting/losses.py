@@ -39,8 +39,8 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
     figure, axes = new_figure(1, 1, 0.85 * len(rows) + 0.5)
     image_grid(axes[0, 0], torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])
     shown = {pipe.preset.variant: pipe}
-    footnote(figure, f"{training_note(shown)}; w = 1, DDIM, {steps} steps; the colour is green; the image-text model of "
-                     "the project stands in for CLIP")
+    footnote(figure, f"{training_note(shown)}; w = 1, DDIM, {steps} steps; the colour is green; the image-text model "
+                     "of the project stands in for CLIP")
     fit_height(figure)
     seeds = [pipe.preset.seed, pipe.preset.seed + len(classes) - 1]
     return figure, {"checkpoints": checkpoints(shown), "strengths": list(STRENGTHS), "first_and_last_seed": seeds,

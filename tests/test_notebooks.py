@@ -14,6 +14,7 @@ from t2i_helpers.data import from_uint8
 from t2i_helpers.diffusion import make_scheduler
 from t2i_helpers.models import build_unet, load_pipeline
 from t2i_helpers.paths import ROOT
+from t2i_helpers.reporting import study
 from t2i_helpers.training import training_loss
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -87,7 +88,7 @@ def test_teaching_step_is_the_packages(variant):
 
 
 @pytest.mark.parametrize("name, count, pictures", [("01_mnist_cfg", 3, 4), ("02_cifar10_cfg", 3, 0),
-                                                   ("03_wikiart_cfg", 5, 1)])
+                                                   ("03_wikiart_cfg", 5, 1), ("04_guidance_study", 3, 2)])
 def test_solutions_of_the_exercises_run(name, count, pictures):
     """With what the notebook's cells have defined by then, at two steps."""
     from t2i_helpers.data import captions, painting_store
@@ -95,7 +96,7 @@ def test_solutions_of_the_exercises_run(name, count, pictures):
     from t2i_helpers.models import load_text_encoder
 
     text = (ROOT / "notebooks" / f"{name}.py").read_text()
-    dataset = name.split("_")[1]
+    dataset = name.split("_")[1] if name != "04_guidance_study" else "cifar10"
     improved = presets.get(dataset, "improved", "smoke")
     solutions = re.findall(r"# ```python\n(.*?)# ```", text, re.DOTALL)
     shown = []
@@ -104,6 +105,8 @@ def test_solutions_of_the_exercises_run(name, count, pictures):
         "captions": captions, "torch": torch, "make_scheduler": make_scheduler, "display": shown.append,
         "evaluate": evaluate, "wilson_interval": wilson_interval, "encoder": load_text_encoder("minilm"),
     }
+    if name == "04_guidance_study":
+        namespace |= {"digits": load_pipeline("mnist"), "objects": namespace["pipes"]["improved"], "study": study}
     if dataset == "wikiart":
         namespace["store"] = painting_store(improved)
     for solution in solutions:

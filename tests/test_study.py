@@ -217,3 +217,14 @@ def test_autoguidance_refuses_a_weaker_checkpoint_of_another_kind():
         pipe.make_guider(f"auto weak={CHECKPOINTS / 'cifar10-weak'}", 2.0)
     assert pipe.make_guider("auto", 2.0).facts["weak_weights_sha256_16"]
     assert torch.isfinite(pipe(["7"], guider=pipe.make_guider("auto", 2.0), steps=2).images).all()
+
+
+def test_strengths_of_losses_are_measured_beside_none():
+    from t2i_helpers.evaluation.experiments import STRENGTHS, loss_strengths
+
+    rows = loss_strengths(n=3, steps=2)["rows"]
+    assert [(row["loss"], row["strength"]) for row in rows] == [
+        (loss, s) for loss in ("colour", "classifier", "similarity") for s in STRENGTHS]
+    for first, *_, last in (rows[:5], rows[5:10], rows[10:]):
+        assert last["loss_at_end"]["value"] < first["loss_at_end"]["value"], "the loss did not fall"
+        assert first["accuracy"] == rows[0]["accuracy"], "without a push all losses draw the same"

@@ -5,6 +5,7 @@ import torch
 from ..data import captions
 from ..diffusion import LossGuidance
 from ..errors import BadData
+from ..evaluation.critic import WORDS
 from ..evaluation.experiments import BEST, CANDIDATES, STRENGTHS, guiding_losses
 from ..evaluation.study import read_experiment
 from .drawing import PALETTE, fit_height, footnote, image_grid, new_figure
@@ -70,12 +71,14 @@ def loss_curves():
 
 
 def best_of_table() -> Table:
-    """The accuracy of all candidates and of those that the critic chose."""
+    """The critic's mean scores and the accuracy, of all candidates and of those that the critic chose."""
     found = experiment("best-of")
-    rows = [[row["dataset"], f"{row['w']:g}", str(row["candidates"]), with_interval(row["accuracy_of_all"], True),
-             with_interval(row["accuracy"], True)] for row in found["rows"]]
-    header = ["dataset", "w", "candidates", "all", f"best {BEST} of {CANDIDATES} of each class"]
-    note = f"accuracy; {found['scheduler'].upper()}, {found['steps']} steps; chosen by 1 - p(blurry); {JUDGES}"
+    chosen = (("all", "_of_all"), (f"best {BEST} of {CANDIDATES}", ""))
+    rows = [[f"{row['dataset']}, w = {row['w']:g}", name, *(f"{row['scores' + of][word]:.2f}" for word in WORDS),
+             with_interval(row["accuracy" + of], True)] for row in found["rows"] for name, of in chosen]
+    header = ["", "of each class", *WORDS, "accuracy"]
+    note = (f"{found['rows'][0]['candidates']} candidates a dataset, {found['scheduler'].upper()}, {found['steps']} steps; "
+            f"chosen by 1 - p(blurry); {JUDGES}")
     return Table("best_of_fifteen", header, rows, note, found)
 
 

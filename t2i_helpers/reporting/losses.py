@@ -77,8 +77,8 @@ def best_of_table() -> Table:
     rows = [[f"{row['dataset']}, w = {row['w']:g}", name, *(f"{row['scores' + of][word]:.2f}" for word in WORDS),
              with_interval(row["accuracy" + of], True)] for row in found["rows"] for name, of in chosen]
     header = ["", "of each class", *WORDS, "accuracy"]
-    note = (f"{found['rows'][0]['candidates']} candidates a dataset, {found['scheduler'].upper()}, {found['steps']} steps; "
-            f"chosen by 1 - p(blurry); {JUDGES}")
+    note = (f"{found['rows'][0]['candidates']} candidates a dataset, {found['scheduler'].upper()}, {found['steps']} "
+            f"steps; chosen by 1 - p(blurry); {JUDGES}")
     return Table("best_of_fifteen", header, rows, note, found)
 
 

@@ -1,5 +1,7 @@
 """What training decides before any guidance: how weights are averaged, and what turns captions into vectors."""
 
+import textwrap
+
 import torch
 
 from ..evaluation.classifiers import load_classifier
@@ -79,8 +81,9 @@ def encoders_figure():
         axis.bar([x + 0.27 * (place - 1) for x, _ in chosen], [ACCURACY(row)["value"] for row in found], 0.25,
                  yerr=bars(found, ACCURACY), color=colour, label=encoder, error_kw={"elinewidth": 0.8})
     axis.axhline(0.1, color=GREY, linestyle=":", label="chance")
-    axis.set_xticks(range(len(WORDINGS)), [f"“{wording}”" if wording != "caption" else "the caption"
+    axis.set_xticks(range(len(WORDINGS)), ["the caption" if wording == "caption" else textwrap.fill(f"“{wording}”", 15)
                                            for wording in WORDINGS], fontsize=6.5)
+    axis.grid(axis="x", visible=False)
     axis.set(ylabel="accuracy", ylim=(0, 1.05))
     axis.legend(fontsize=7, ncols=4, loc="upper right", bbox_to_anchor=(1, 1.2))
     shown = [key for key in by if key[1] in ("caption", "seven")]

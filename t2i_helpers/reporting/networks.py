@@ -26,11 +26,12 @@ def averages_figure():
     top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
     panels = (("Fréchet distance (better ↓)", FRECHET), ("diversity", DIVERSITY))
     for axis, (title, find) in zip(top.subplots(1, 2), panels):
-        for w, colour in zip((1, 2, 5), PALETTE):
+        for w, colour, shift in zip((1, 2, 5), PALETTE, (-0.12, 0, 0.12)):
             chosen = [next(row for row in rows if row["w"] == w and row["cell"]["checkpoint"].endswith("minilm" + name))
                       for name in AVERAGES_IN_WORDS]
-            axis.errorbar(range(len(chosen)), [find(row)["value"] for row in chosen], yerr=bars(chosen, find),
-                          fmt="o-", markersize=4, capsize=2, color=colour, label=f"w = {w}")
+            places = [place + shift for place in range(len(chosen))]
+            axis.errorbar(places, [find(row)["value"] for row in chosen], yerr=bars(chosen, find), fmt="o",
+                          markersize=4, capsize=2, color=colour, label=f"w = {w}")
         real = find(rows[0])["real"]
         axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
         axis.set_xticks(range(len(AVERAGES_IN_WORDS)), AVERAGES_IN_WORDS.values())

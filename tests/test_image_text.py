@@ -27,6 +27,7 @@ from t2i_helpers.data import (
 from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.errors import BadCheckpoint, BadValue
 from t2i_helpers.evaluation import best_of, critic, critic_scores
+from t2i_helpers.evaluation.critic import caption_critic
 from t2i_helpers.evaluation.zero_shot import judged, named
 from t2i_helpers.models import ImageText, image_text, load_image_text, load_text_encoder
 from t2i_helpers.models.image_text import framed
@@ -270,6 +271,15 @@ def test_a_choice_that_cannot_be_made_is_refused(scores, best, word):
     with refuses(BadValue, word):
         best_of(torch.zeros(4, 1, 4, 4), torch.tensor([0, 0, 1, 1]), lambda *_: torch.tensor(scores), Brightness(),
                 best)
+
+
+def test_the_captions_critic_compares_classes(untrained):
+    prompts = ["A handwritten digit 1", "A handwritten digit 2"]
+    images, labels = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 0, 1])
+    scores = caption_critic(untrained, prompts)(images, labels)
+    assert_close(scores + caption_critic(untrained, prompts)(images, 1 - labels), torch.ones(3))
+    nearer = untrained.similarity(images, prompts).detach()
+    assert torch.equal(scores > 0.5, nearer[torch.arange(3), labels] > nearer[torch.arange(3), 1 - labels])
 
 
 def test_the_critic_compares_three_words_for_every_image(untrained):

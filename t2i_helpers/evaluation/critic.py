@@ -32,6 +32,17 @@ def critic(model: ImageText, dataset: str) -> Callable[[torch.Tensor, torch.Tens
     return lambda images, labels: 1 - critic_scores(model, dataset, images, labels)[:, WORDS.index("blurry")]
 
 
+def caption_critic(model: ImageText, prompts: list[str]) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """A scorer for `best_of`: how much nearer an image is to its own class's caption than to the other `prompts`."""
+
+    @torch.inference_mode()
+    def score(images, labels):
+        fits = model.probabilities(images.to(model.dual.device), prompts).cpu()             # [n, classes]
+        return fits[torch.arange(len(labels)), labels]
+
+    return score
+
+
 @dataclass(frozen=True)
 class Selection:
     """The best images of every class, and what a judge who had no part in the choice says of them."""

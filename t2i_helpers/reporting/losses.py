@@ -71,14 +71,14 @@ def loss_curves():
 
 
 def best_of_table() -> Table:
-    """The critic's mean scores and the accuracy, of all candidates and of those that the critic chose."""
+    """The critic's mean scores and the accuracy, of all candidates and of those that each critic chose."""
     found = experiment("best-of")
-    chosen = (("all", "_of_all"), (f"best {BEST} of {CANDIDATES}", ""))
-    rows = [[f"{row['dataset']}, w = {row['w']:g}", name, *(f"{row['scores' + of][word]:.2f}" for word in WORDS),
-             with_interval(row["accuracy" + of], True)] for row in found["rows"] for name, of in chosen]
-    header = ["", "of each class", *WORDS, "accuracy"]
-    note = (f"{found['rows'][0]['candidates']} candidates a dataset, {found['scheduler'].upper()}, {found['steps']} "
-            f"steps; chosen by 1 - p(blurry); {JUDGES}")
+    rows = [[f"{row['dataset']}, w = {row['w']:g}", row["critic"], str(row["n"]),
+             *(f"{row['scores'][word]:.3f}" for word in WORDS), with_interval(row["accuracy"], True)]
+            for row in found["rows"]]
+    header = ["", "chosen by", "n", *WORDS, "accuracy"]
+    note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
+            f"good, clear, blurry: how well each word fits, of the three; {JUDGES}")
     return Table("best_of_fifteen", header, rows, note, found)
 
 

@@ -152,6 +152,8 @@ export_table(rules.rules_table("rules-cifar10"), SIZE)
 #   land near plain guidance at $w=3$. Compare rules at equal accuracy, never at equal $w$.
 # - **A rule has a home.** Rescaling and thresholding assume that most values lie inside the range. In a digit nearly all
 #   lie at its end, and dividing by the largest turns black into grey: on MNIST they ruin what they were made to save.
+# - **A weak guide must be weak in the same way.** Autoguidance by a small network that was stopped early nears digits to
+#   real ones; on photographs its guide is too different, and $w=2$ already harms.
 # - **Perturbed attention needs attention.** Its papers impair the middle of a U-Net of hundreds of pixels; the middle of
 #   these small ones sees 4×4 pixels and hardly matters, so PAG, SLG and SEG change next to nothing here.
 # - **Fréchet distances cannot rank rules at this $n$.** Their intervals overlap nearly everywhere. Accuracy, diversity
@@ -270,9 +272,9 @@ export(networks.averages_figure(), SIZE)
 export(networks.frechet_against_n(), SIZE)
 
 # %% [markdown]
-# Six real photographs are further from the rest than thousands of bad drawings would be: below as many images as there are
-# features the distance measures little but $n$, and only from a thousand or more does it fall under what it is meant to
-# tell apart (squares). Six images cannot say whether 1,089 is better than 1,332.
+# Six real photographs score several times worse than a few hundred drawings that nobody would take for real (squares): below
+# as many images as there are features the distance measures little but $n$. It still falls at a thousand. Six images
+# cannot say whether 1,089 is better than 1,332.
 #
 # ## 4.8 What does language buy?
 #

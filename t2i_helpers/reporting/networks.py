@@ -56,13 +56,15 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500)):
         reference = shuffled[max(counts):]
         distances = [frechet_distance(shuffled[:n], reference) for n in counts]
         guided = next(row for row in rows_of(f"rules-{dataset}") if row["cell"]["guider"] == "cfg" and row["w"] == 2)
-        axis.plot(counts, distances, "o-", markersize=4, color=colour, label=f"real {dataset} images")
-        axis.plot(guided["n"], FRECHET(guided)["value"], "s", color=colour, label="generated at w = 2")
+        axis.plot(counts, distances, "o-", markersize=4, color=colour, label=f"n real {dataset} images")
+        axis.plot(guided["n"], FRECHET(guided)["value"], "s", markersize=6, color=colour,
+                  label=f"{guided['n']} generated at w = 2")
         told[dataset] = {"frechet": distances, "reference_images": len(reference), **real.facts}
-    axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance to thousands of real ones")
+    axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance")
     axis.set_xticks(counts, [str(n) for n in counts])
     axis.legend(fontsize=7)
-    footnote(figure, "features of our own classifiers, 128 (mnist) and 256 (cifar10) wide, of the real test sets")
+    footnote(figure, f"to {len(reference):,} real test images; features of our own classifiers, 128 (mnist) and 256 "
+                     "(cifar10) wide")
     return figure, {"counts": list(counts), **told}
 
 

@@ -105,8 +105,8 @@ for name, rule in GUIDERS.items():
     print(f"{name:13}", " ".join(inspect.getdoc(rule).split("\n\n")[0].split()))
 
 # %% [markdown]
-# Ten objects, fifteen rules, one noise a column. Rows differ in nothing but the rule; $w$ is 5 where the rule takes any
-# number, and lower where the paper's own scale is.
+# Ten objects, fourteen rules (and no guidance on top), one noise a column. $w$ is 5 where a rule takes any number, and
+# lower where its own scale is.
 #
 # > **Look for:** rows that burn out, rows that lose the object, a row that can hardly be told from plain $w=1$. Which
 # > rule would you choose by eye?
@@ -123,9 +123,9 @@ export(rules.rule_strips(objects, steps), SIZE)
 # ## 4.4 Which rule when?
 #
 # Eyes are easily led, so every rule was measured: accuracy (is it what the caption says?), Fréchet and kernel distance
-# (does the set look real?), diversity (how far are two images of one class apart?), saturation (how many pixel values
-# lie at an end of their range?), and the price in forward passes. The grey cloud is everything; what is named, no
-# other point beats in both directions.
+# (does the set look real?), diversity (how far are two images of one class apart?), saturation (how many pixel values lie
+# at an end of their range?), and the price in forward passes. The grey cloud is everything; what is named, no other point
+# beats in both directions (but look at the bars).
 
 # %%
 export(rules.pareto(), SIZE)
@@ -196,7 +196,10 @@ export(losses.loss_strips(objects, 2 * steps), SIZE)
 export(losses.loss_curves(), SIZE)
 
 # %% [markdown]
-# FINDINGS_LOSSES
+# The left panel is what was optimised: every loss falls at once. The right one is what somebody else sees. Images pushed
+# towards their caption's embedding are far more often recognised by a classifier that had no part in it; pushing harder
+# than 0.65 wins nothing more. The classifier's own loss wins on its own scale, which says little: a network can be
+# pleased by changes that nobody sees. And a colour has nothing to do with what is drawn.
 #
 # An image-text model can also sit at the end of the line, as a critic: draw fifteen, keep the three that it finds least
 # "blurry", or the three that are nearest to their caption. Another network, the classifier, says whether the choice was
@@ -230,10 +233,12 @@ export(samplers.denoising_strip(digits, 2 * steps), SIZE)
 # > you expect at 20?
 
 # %%
-export(samplers.samplers_figure(), SIZE)
+export(samplers.quality_against_passes(), SIZE)
 
 # %% [markdown]
-# FINDINGS_SAMPLERS
+# On digits everything that starts at pure noise is good within ten evaluations, stochastic or not, and what differs lies
+# inside the intervals: a thousand steps are a matter of habit. DDIM with $\eta=1$ is DDPM, to the digit. What fails is
+# LMS, Euler and Heun with few steps, and the next figure says why.
 #
 # Where do the few steps lie? "Leading" timesteps start below $T$, where pure noise is too noisy for the timestep that
 # the network is told; "trailing" ones start at $T$. LMS, Euler and Heun step in $\sigma$, which the cosine schedule drops
@@ -250,7 +255,7 @@ export_table(samplers.spacing_table(), SIZE)
 #
 # A network's weights jitter to the end of training. Their moving average is smoother,
 # $\bar\theta \leftarrow \beta\,\bar\theta + (1-\beta)\,\theta$, and costs nothing but memory. A paper reports that guidance
-# and averaging together bring FID from 1,332 to 1,089, with six generated images, one $\beta$ and no ablation. Here is the
+# and averaging together bring FID from 1,332 to 1,089, with six generated images, no $\beta$ and no ablation. Here is the
 # ablation: one training, its weights averaged in five ways while it ran.
 #
 # > **Before you look:** the training had 1,000 steps. What is an average with $\beta = 0.9999$ mostly made of?
@@ -263,7 +268,7 @@ export(networks.averages_figure(), SIZE)
 # hides most of that difference, so a comparison at one $w$ can find anything. And the decay can be chosen fatally wrong:
 # after 1,000 steps with $\beta=0.999$ more than a third of the average is still the random network of the start, and with
 # 0.9999 nine tenths, which draws nothing but noise (and noise is diverse: never read that measure alone). A decay that rises as $(1+n)/(10+n)$, which diffusers does unasked, forgets the start and
-# need not be chosen at all. (A paper that gives no $\beta$ and no number of steps has not said what it did.)
+# need not be chosen at all. (A paper that gives no $\beta$ has not said what it did.)
 #
 # And six images? The Fréchet distance of six *real* images to thousands of other real ones says what such a number is
 # worth:
@@ -272,9 +277,9 @@ export(networks.averages_figure(), SIZE)
 export(networks.frechet_against_n(), SIZE)
 
 # %% [markdown]
-# Six real photographs score several times worse than a few hundred drawings that nobody would take for real (squares): below
-# as many images as there are features the distance measures little but $n$. It still falls at a thousand. Six images
-# cannot say whether 1,089 is better than 1,332.
+# Six *real* photographs score four times as badly as the study's 260 drawings, which nobody would take for real: below
+# as many images as there are features, the distance measures little but $n$, and draws of six differ among themselves.
+# It still falls at a thousand. Six images cannot say whether 1,089 is better than 1,332.
 #
 # ## 4.8 What does language buy?
 #
@@ -290,7 +295,7 @@ export(networks.encoders_figure(), SIZE)
 
 # %% [markdown]
 # All three encoders draw the ten captions. Known words in a new order are no test either: "7" alone tells a random
-# vector enough. But "seven" stood in no caption. To random words it is a new noise, and they fall to chance; the sentence
+# vector enough. But "seven" stood in no caption. To random words it is new noise, and they fall near chance; the sentence
 # encoder learnt elsewhere that seven and 7 mean the same, and the network draws it without ever having been shown the
 # word. One-hot classes cannot even be asked. That is what language buys: not better digits, but more ways to ask.
 #

@@ -4,6 +4,7 @@ Heavy libraries are imported inside the commands, so that `t2i --help` answers a
 """
 
 import dataclasses
+import inspect
 import json as json_module
 from pathlib import Path
 from typing import Annotated
@@ -152,7 +153,8 @@ def evaluate(
         json: also write the table to this file.
     """
     if dataset == "study":
-        if (checkpoint, steps, scheduler, json) != (None,) * 4:
+        given = (checkpoint, w, samples, steps, scheduler, guider, also, inception_weights, reference, json)
+        if given != tuple(option.default for option in list(inspect.signature(evaluate).parameters.values())[1:]):
             raise BadValue("the study's cells say what is drawn and where it is kept: give no options with it")
         from .evaluation.study import run_study
 

@@ -46,7 +46,7 @@ def test_the_push_is_minus_s_times_the_gradient(predicts_v):
     assert_close(push, -50.0 * torch.sign(slope * x_t - COLOUR) / (3 * 8 * 8) * slope)
 
 
-@pytest.mark.parametrize("scheduler", ["ddpm", "ddim", "dpm++", "euler", "lms"])
+@pytest.mark.parametrize("scheduler", ["ddpm", "ddim", "dpm++", "euler", "lms", "heun"])
 @pytest.mark.parametrize("variant", ["thesis", "improved"])
 def test_the_stronger_the_nearer_to_the_colour(scheduler, variant):
     distances = [float(colour_loss([COLOUR])(draw(LossGuidance(colour_loss([COLOUR]), s * PER_UNIT), scheduler, variant)
@@ -83,11 +83,19 @@ def test_images_do_not_depend_on_the_batch():
     (lambda x_0: x_0.mean((1, 2, 3)) * math.nan, 1.0, "NaN"),
     (lambda x_0: torch.zeros(len(x_0)), 1.0, "no gradient"),
     (lambda x_0: x_0.detach().mean((1, 2, 3)), 1.0, "no gradient"),
+    (lambda x_0: torch.ones(1, requires_grad=True).expand(len(x_0)), 1.0, "no gradient"),
+    (lambda x_0: 0.5, 1.0, "no gradient"),
+    (lambda x_0: (x_0 * 0).square().mean((1, 2, 3)).sqrt(), 1.0, "gradient of the loss is NaN"),
     (lambda x_0: 1e30 * x_0.square().mean((1, 2, 3)), 1e30, "infinity"),
 ])
 def test_a_loss_that_cannot_guide_is_refused(loss, strength, word):
     with refuses(BadValue, word):
         draw(LossGuidance(loss, strength))
+
+
+def test_unipc_which_would_undo_the_push_is_refused():
+    with refuses(BadValue, "UniPC", "ddim"):
+        draw(LossGuidance(colour_loss([COLOUR]), 1.0), "unipc")
 
 
 # losses that differ from image to image

@@ -9,7 +9,7 @@ import torch
 from support import embeddings, refuses, small_preset
 from torch.testing import assert_close
 
-from t2i_helpers.diffusion import GUIDERS, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion import GUIDERS, Start, make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyImages
 from t2i_helpers.errors import BadValue
 from t2i_helpers.models import build_unet
@@ -49,7 +49,7 @@ def draw(unet, guider, scheduler="ddim", steps=STEPS, clip=1.0):
 
 NEUTRAL = [                                          # rule, w, its neutral parameters, the w of CFG that it then equals
     ("cfg", 3, {}, 3), ("cfg-original", 2, {}, 3), ("rescale", 3, {"share": 0}, 3), ("interval", 3, {}, 3),
-    ("interval", 3, {"sigma_max": 1e-9}, 1), ("threshold", 3, {"percentile": 0}, 3), ("cfg++", 0, {}, 0),
+    ("interval", 1, {"sigma_max": 1}, 1), ("threshold", 3, {"percentile": 0}, 3), ("cfg++", 0, {}, 0),
     ("cfg-zero", 1, {}, 1), ("apg", 3, {"eta": 1, "momentum": 0}, 3), ("apg", 1, {}, 1), ("pag", 3, {"scale": 0}, 3),
     ("slg", 3, {"scale": 0}, 3), ("seg", 3, {"scale": 0}, 3), ("tcfg", 1, {}, 1), ("mag", 3, {"alpha": 0}, 3),
     ("fdg", 3, {"low": 1}, 3), ("fdg", 1, {}, 1),
@@ -204,6 +204,22 @@ def test_adaptive_projection_adds_its_momentum_and_begins_anew_with_each_samplin
     assert torch.equal(drawn, draw(unet, guider).images)
 
 
+def test_adaptive_projection_begins_anew_with_a_drawing_from_midway(unet):
+    """Neither an earlier sampling's momentum nor its batch matters."""
+    cond, null = captions()
+    start = Start(torch.zeros(3, 1, 8, 8, dtype=cond.dtype), 0.5)
+
+    def drawn(guider, n):
+        return sample(unet, make_scheduler(small_preset(), "ddim"), guider, cond[:n], null, seeds=range(n), steps=6,
+                      start=Start(start.images[:n], 0.5)).images
+
+    used = make_guider("apg", 3, eta=1, momentum=-0.5)
+    draw(unet, used)
+    fresh = drawn(make_guider("apg", 3, eta=1, momentum=-0.5), 2)
+    assert torch.equal(drawn(used, 2), fresh)
+    assert (fresh - drawn(make_guider("apg", 3, eta=1, momentum=0), 2)).abs().max() > 1e-4, "no momentum at all"
+
+
 def test_cfg_plus_plus_is_its_algorithm(unet):
     """DDIM by hand: x^_0 from the guided noise, the noise of the next image from the empty caption."""
     scheduler = make_scheduler(small_preset(), "ddim")
@@ -234,6 +250,12 @@ def test_an_interval_of_noise_levels_is_guided_and_nothing_else(unet):
     sigmas = [((1 - abar).sqrt() / abar.sqrt()).item() for abar in scheduler.alphas_cumprod[scheduler.timesteps]]
     guider = make_guider("interval", 3, sigma_min=sigmas[2], sigma_max=sigmas[1])       # (sigma_min, sigma_max]
     assert draw(unet, guider).forward_passes == STEPS + 1
+
+
+@pytest.mark.parametrize("parameters", [{"sigma_min": 1e9}, {"sigma_max": 1e-9}, {"start": 0.41, "stop": 0.45}])
+def test_an_interval_without_any_step_is_refused(unet, parameters):
+    with refuses(BadValue, "none of the 4 steps", "interval", "widen"):
+        draw(unet, make_guider("interval", 3, **parameters))
 
 
 @pytest.mark.parametrize("name", ["pag", "slg", "seg"])
@@ -295,7 +317,8 @@ def test_smoothed_energy_blurs_the_queries(unet):
     ("interval", {"sigma_min": -1}, "sigma_min"), ("threshold", {"percentile": 99.5}, "percentile"),
     ("apg", {"eta": -1}, "eta"), ("apg", {"radius": 0}, "radius"), ("apg", {"momentum": 2}, "momentum"),
     ("pag", {"scale": -1}, "scale"), ("seg", {"blur": 0}, "blur"), ("mag", {"alpha": -1}, "alpha"),
-    ("auto", {}, "weak"), ("slg", {"scale": "much"}, "scale"),
+    ("auto", {}, "weak"), ("slg", {"scale": "much"}, "scale"), ("cfg", {"start": 2}, "start"),
+    ("cfg", {"guidance_rescale": 7}, "guidance_rescale"), ("tcfg", {"stop": 0.2}, "stop"),
 ])
 def test_parameters_out_of_range_are_refused(name, parameters, word):
     with refuses(BadValue, word):

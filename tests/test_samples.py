@@ -233,6 +233,7 @@ def test_fewer_than_two_samples_are_refused(pipe, n):
 
 
 @pytest.mark.parametrize("wrong, error, word", [
+    (dict(prompts=["7", "8"]), BadValue, "2 prompts for 10"),
     (dict(guider="cfg+"), UnknownName, "'cfg+'"), (dict(w=float("nan")), BadValue, "w = nan"),
     (dict(scheduler="euler-a"), UnknownName, "'euler-a'"),
 ])

@@ -1,6 +1,7 @@
 """The study: what is measured is kept, what has changed is measured again, and figures show what is stored."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from support import refuses
 
 from t2i_helpers import presets
 from t2i_helpers.diffusion import make_guider, make_scheduler
-from t2i_helpers.errors import BadData, BadValue, UnknownName
+from t2i_helpers.errors import BadData, BadValue, SourceUnavailable, UnknownName
 from t2i_helpers.evaluation import study
 from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_study
 from t2i_helpers.models import WEIGHTS, load_text_encoder
@@ -67,6 +68,16 @@ def test_other_weights_or_another_classifier_are_measured_again(parts, monkeypat
     assert len(parts) == 2 * len(CELLS)
 
 
+def test_autoguidance_is_measured_again_with_another_weaker_network(parts, monkeypatch):
+    monkeypatch.setitem(study.PARTS, "small", [Cell(checkpoint="mnist", guider="auto")])
+    whole = study.measure
+    monkeypatch.setattr(study, "measure", lambda cell: whole(cell) | {"weak_weights_sha256_16": "of now"})
+    run_study()
+    monkeypatch.setattr(study, "file_hash", lambda path: "of later" if "weak" in str(path) else "of now")
+    run_study()
+    assert len(parts) == 2
+
+
 def test_rows_of_a_network_that_is_not_here_are_kept(parts, monkeypatch):
     away = Cell(checkpoint="ablation-nowhere")
     monkeypatch.setitem(study.PARTS, "small", [away])
@@ -76,6 +87,34 @@ def test_rows_of_a_network_that_is_not_here_are_kept(parts, monkeypatch):
     assert parts == [away]
 
 
+def test_a_small_training_that_was_stopped_is_finished_first(tmp_path, monkeypatch):
+    from t2i_helpers.training import Run, ablation
+
+    trained = []
+    monkeypatch.setattr(ablation, "RUNS", tmp_path)
+    monkeypatch.setattr(ablation, "train", lambda *_, max_steps, **__: trained.append(max_steps))
+    folder = tmp_path / "ablation-minilm"
+    folder.mkdir()
+    run = Run(folder)
+    run.log([{"step": 7, "epoch": 1, "loss": 1.0, "seconds": 1.0}])
+    ablation.train_ablation("minilm")
+    run.log([{"step": ablation.STEPS, "epoch": 1, "loss": 1.0, "seconds": 1.0}])
+    ablation.train_ablation("minilm")
+    assert trained == [ablation.STEPS]
+
+
+def test_parts_whose_weights_cannot_be_had_are_left_out(parts, monkeypatch, capsys):
+    def unavailable(cell):
+        raise SourceUnavailable("cannot load the text encoder 'clip'")
+
+    monkeypatch.setattr(study, "measure", unavailable)
+    with refuses(SourceUnavailable, "clip"):
+        run_study()
+    monkeypatch.setattr(study, "OPTIONAL", ("small",))
+    run_study()
+    assert "small is left out" in capsys.readouterr().out
+
+
 def test_a_cell_that_left_the_list_leaves_the_file(parts, monkeypatch):
     run_study()
     monkeypatch.setitem(study.PARTS, "small", CELLS[1:])
@@ -83,10 +122,13 @@ def test_a_cell_that_left_the_list_leaves_the_file(parts, monkeypatch):
     assert list(read_part("small")) == CELLS[1:]
 
 
-@pytest.mark.parametrize("line", ['{"cell": {"chec', '{"cell": {"checkpoint": "mnist", "colour": 1}}', "[]"])
+@pytest.mark.parametrize("line", [
+    b'{"cell": {"chec', b'{"cell": {"checkpoint": "mnist", "colour": 1}}', b"[]", b"\xff",
+    json.dumps({"cell": dataclasses.asdict(CELLS[0])}).encode(),
+])
 def test_a_damaged_line_is_named(parts, tmp_path, line):
     run_study()
-    with (tmp_path / "small.jsonl").open("a") as file:
+    with (tmp_path / "small.jsonl").open("ab") as file:
         file.write(line)
     with refuses(BadData, "small.jsonl", "line 4", "restore"):
         run_study()
@@ -119,9 +161,10 @@ def test_an_experiment_is_made_once_and_again_with_other_networks(parts, monkeyp
     hashes["mnist"] = "of later"
     run_study(["tried"])
     assert len(made) == 2
-    (study.STUDY / "tried.json").write_text("{")
-    with refuses(BadData, "tried.json", "restore"):
-        run_study(["tried"])
+    for damaged in (b"{", b"[1]", b"\xff"):
+        (study.STUDY / "tried.json").write_bytes(damaged)
+        with refuses(BadData, "tried.json", "restore"):
+            run_study(["tried"])
 
 
 # the list
@@ -156,10 +199,12 @@ def test_wordings_are_unseen_one_a_digit_and_short_enough():
 
 # what is stored
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", set(PARTS) - set(study.OPTIONAL))
 def test_the_stored_study_is_whole_and_of_the_weights_that_ship(part):
     for row in stored.rows_of(part):
-        assert row["git_dirty"] is False and row["n"] == row["cell"]["n"]
+        assert row["git_dirty"] is False and row["drawn_with"]
+        assert all(drawn["git_commit"] and drawn["git_dirty"] is False for drawn in row["drawn_with"])
+        assert row["n"] == row["cell"]["n"]
         if row["cell"]["checkpoint"] in presets.DATASETS:
             folder = CHECKPOINTS / f"{row['cell']['checkpoint']}-improved"
             assert row["weights_sha256_16"] == file_hash(folder / WEIGHTS)
@@ -195,17 +240,37 @@ def test_tables_name_rules_that_were_measured():
         assert all(text.split(", w =")[0] in measured for text in line[1:])
 
 
+def invented(guider, w, passes, accuracy, diversity, half=0.01):
+    """A row with intervals of one width; real images have diversity 1."""
+    def metric(value):
+        return {"value": value, "interval": [value - half, value + half], "real": {"value": 1.0}}
+
+    return {"cell": {"guider": guider}, "w": w, "forward_passes": passes, "accuracy": metric(accuracy),
+            "classifier": {"frechet": metric(0.5), "diversity": metric(diversity)}}
+
+
+def test_the_cheapest_of_those_alike_is_recommended():
+    rows = [invented("cfg", 2, 20, 0.9, 0.5), invented("pag", 2, 30, 0.905, 0.6), invented("interval", 2, 15, 0.8, 0.9),
+            invented("apg", 2, 20, 0.9, 1.5)]
+    _, accuracy, least = rules.WHEN[0]
+    assert rules.recommended(rows, accuracy, least) == "cfg, w = 2 (20 passes), 2 others alike"
+    _, diversity, nearest = rules.WHEN[2]
+    assert rules.recommended(rows, diversity, nearest) == "pag, w = 2 (30 passes), 0 others alike", (
+        "the interval is nearer, but less accurate; apg is more varied than real images")
+
+
 def test_pictures_are_ten_digits():
     row = next(row for row in stored.rows_of("averages") if row["w"] == 2)
     images = stored.picture(row)
     assert images.shape == (10, 3, 28, 28) and 0 <= images.min() < images.max() <= 1
 
 
-def test_studies_take_no_options(capsys):
+@pytest.mark.parametrize("option", [("--steps", "3"), ("--w", "1"), ("--samples", "3"), ("--guider", "apg")])
+def test_studies_take_no_options(capsys, option):
     from t2i_helpers.cli import main
 
     with pytest.raises(SystemExit) as stop:
-        main(["evaluate", "study", "--steps", "3"])
+        main(["evaluate", "study", *option])
     assert stop.value.code == 2 and "give no options" in capsys.readouterr().err
 
 

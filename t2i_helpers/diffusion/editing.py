@@ -72,7 +72,7 @@ class Start:
     """
 
     images: torch.Tensor        # float32 [n, c, h, w]; for `sample` in the model's pixel range
-    strength: float             # above 0, little is changed, to 1, ordinary sampling
+    strength: float             # above 0, little is changed, to 1, as much noise as the first timestep has
 
     def check(self, scheduler, shape, bound) -> None:
         """Raises BadValue unless the images have `shape` and lie within +-`bound`, and `scheduler` can begin midway."""

@@ -29,7 +29,9 @@ def _rescale(w, share=0.7):
     """CFG's prediction, a `share` (0 to 1) of it scaled to the conditional one's standard deviation, image by image
     (Lin et al. 2024, arXiv:2305.08891). Passes as CFG."""
     within("share", share, 0, 1)
-    return CFG(w, guidance_rescale=share)
+    guider = CFG(w)
+    guider.guidance_rescale = share
+    return guider
 
 
 def _zero_star(w):

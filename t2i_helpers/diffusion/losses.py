@@ -65,12 +65,16 @@ class LossGuidance:
 
         Raises BadValue for a loss that is not finite or does not depend on the image, and for a push out of bounds.
         """
-        loss = self.loss(noisy.x_0(prediction))                                                         # [n]
+        loss = torch.as_tensor(self.loss(noisy.x_0(prediction)))                                        # [n]
         if not loss.isfinite().all():
             raise BadValue("the loss is NaN or infinite: mend it, or lower the strength")
-        if not loss.requires_grad:
+        gradient = None
+        if loss.requires_grad:
+            (gradient,) = torch.autograd.grad(loss.sum(), noisy.x_t, allow_unused=True)
+        if gradient is None:
             raise BadValue("the loss has no gradient: compute it from the images that it is given, in torch")
-        (gradient,) = torch.autograd.grad(loss.sum(), noisy.x_t)
+        if not gradient.isfinite().all():
+            raise BadValue("the gradient of the loss is NaN or infinite: mend the loss, such as a root of zero")
         unit = self.loss.unit * gradient[0].numel() if isinstance(self.loss, Loss) else 1.0             # u P
         push = -self.strength * unit * gradient
         if not (noisy.x_t + push).isfinite().all():

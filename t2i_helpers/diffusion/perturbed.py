@@ -11,7 +11,8 @@ from .names import within
 
 
 class Perturbed(ClassifierFreeGuidance):
-    """CFG + scale (c - p), with p the prediction with the caption by the impaired network. 1 pass more than CFG.
+    """CFG + scale (c - p), with p the prediction with the caption by the impaired network. 1 pass more than CFG, and
+    2 at w = 0.
 
     diffusers' guiders of this kind skip the first step, and at w = 1 they impair nothing and take n for p. How to
     impair, a subclass says.

@@ -13,6 +13,7 @@ from diffusers.guiders import (
     MagnitudeAwareGuidance,
     TangentialClassifierFreeGuidance,
 )
+from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer
 from diffusers.guiders.guider_utils import GuiderOutput
 from torchvision.transforms.functional import gaussian_blur
 
@@ -28,6 +29,9 @@ class CFG(ClassifierFreeGuidance):
     """
 
     noisy: NoisyImages          # of the step in hand; the sampler sets it
+
+    def __init__(self, w):
+        super().__init__(w)
 
     def _is_active(self) -> bool:
         """Whether this step does anything but draw the conditional prediction."""
@@ -54,8 +58,16 @@ class Interval(CFG):
             raise BadValue(f"no noise level is above sigma_min = {sigma_min} and not above sigma_max = {sigma_max}")
         if not 0 <= start < stop <= 1:
             raise BadValue(f"no step is between start = {start} and stop = {stop}: give shares of the steps, 0 to 1")
-        super().__init__(w, start=start, stop=stop)
+        super().__init__(w)
+        self._start, self._stop = start, stop
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
+
+    def check_steps(self, sigmas: list[float]) -> None:
+        """Raise BadValue where none of the steps, whose noise levels are `sigmas`, is in the interval."""
+        first, end = (int(share * len(sigmas)) for share in (self._start, self._stop))
+        if not any(self.sigma_min < sigma <= self.sigma_max for sigma in sigmas[first:end]):
+            raise BadValue(f"none of the {len(sigmas)} steps, at sigma = {sigmas[0]:.3g} to {sigmas[-1]:.3g}, is in "
+                           "the guidance interval: widen it, or take more steps")
 
     def _is_active(self) -> bool:
         return super()._is_active() and self.sigma_min < self.noisy.sigma <= self.sigma_max
@@ -111,7 +123,8 @@ class APG(AdaptiveProjectedGuidance):
     """Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416), in x^_0: c + (w - 1) (d_orthogonal + eta
     d_parallel), where d = c - n + momentum d_before, no longer than `radius`, is split along c. 2 passes; 1 at w = 1.
 
-    diffusers' guider splits what the network predicts, not x^_0, and starts from n in place of c.
+    diffusers' guider splits what the network predicts, not x^_0, starts from n in place of c, and forgets an earlier
+    sampling's momentum only where the first step is drawn.
     """
 
     def __init__(self, w, eta=0.0, momentum=-0.5, radius=math.inf):
@@ -119,6 +132,13 @@ class APG(AdaptiveProjectedGuidance):
         within("momentum", momentum, -1, 1)
         within("radius", radius, 1e-6, math.inf)
         super().__init__(w - 1, momentum, radius, eta=eta, use_original_formulation=True)
+
+    def prepare_inputs(self, data):
+        batches = super().prepare_inputs(data)
+        if self._step != getattr(self, "_last_step", math.inf) + 1:         # a new sampling, perhaps from midway
+            self.momentum_buffer = MomentumBuffer(self.adaptive_projected_guidance_momentum)
+        self._last_step = self._step
+        return batches
 
     def forward(self, pred_cond, pred_uncond=None):
         if pred_uncond is None:
@@ -135,6 +155,9 @@ class Tangential(TangentialClassifierFreeGuidance):
 
     diffusers' guider raises when it is asked which pass it is in.
     """
+
+    def __init__(self, w):
+        super().__init__(w)
 
     @property
     def is_conditional(self) -> bool:
@@ -163,7 +186,8 @@ class MagnitudeAware(MagnitudeAwareGuidance):
 
 class FrequencyDecoupled(CFG):
     """Frequency-decoupled guidance (Sadat et al. 2025, arXiv:2506.19713) with two levels: w for the fine details of
-    c - n, and 1 + `low` (w - 1) for what a Laplacian pyramid leaves of it at half the size. Passes as CFG.
+    c - n, and 1 + `low` (w - 1) for what a Laplacian pyramid leaves of it at half the size. Passes as CFG; at w = 0
+    it is n.
 
     diffusers' guider needs kornia, whose pyramids pad sides to powers of two, so that 28 pixels come back as 32, and
     where a level is not guided it puts another level's prediction in its place, or fails.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, UniPCMultistepScheduler
 
 from ..errors import BadValue
 from ..randomness import generator
@@ -55,13 +55,15 @@ def sample(
 
     Raises BadValue for steps, seeds or a start that do not fit.
     """
-    _check(scheduler, guider, cond, seeds, steps)
+    _check(scheduler, guider, cond, seeds, steps, loss)
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     if start is not None:
         start.check(scheduler, (len(cond), *shape), clip)
     device = cond.device
     generators = [generator("sample", int(seed)) for seed in seeds]
     scheduler = _with_timesteps(scheduler, steps, device)
+    if hasattr(guider, "check_steps"):
+        guider.check_steps([NoisyImages(cond, alpha_bar(scheduler, t), False).sigma for t in scheduler.timesteps])
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)     # [n, c, h, w]
     first, x = start.enter(scheduler, x) if start is not None else (0, x * scheduler.init_noise_sigma)
     take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
@@ -119,7 +121,10 @@ def _with_timesteps(scheduler, steps, device):
     return scheduler
 
 
-def _check(scheduler, guider, cond, seeds, steps):
+def _check(scheduler, guider, cond, seeds, steps, loss):
+    if loss is not None and isinstance(scheduler, UniPCMultistepScheduler):
+        raise BadValue("UniPC corrects each step from where it began, which undoes a loss's push: choose another "
+                       "scheduler, such as ddim")
     if hasattr(guider, "renoise") and type(scheduler).__name__ not in MIDWAY:
         raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
     if len(cond) != len(seeds) or not len(seeds):

@@ -7,6 +7,7 @@ import torch
 
 from ..data import captions, from_unit, to_uint8
 from ..diffusion import LossGuidance, classifier_loss, colour_loss, similarity_loss
+from ..diffusion.losses import UNITS
 from ..models import WEIGHTS, load_image_text, load_pipeline
 from ..paths import CHECKPOINTS
 from ..provenance import file_hash, record
@@ -20,11 +21,12 @@ GREEN = (-0.8, 0.8, -0.8)               # in [-1, 1]
 BEST, CANDIDATES = 3, 15
 
 
-def made_with() -> dict[str, str]:
-    """The hashes of every network that the experiments use."""
+def made_with() -> dict:
+    """The hashes of every network that the experiments use, and their settings."""
     found = {dataset: file_hash(CHECKPOINTS / f"{dataset}-improved" / WEIGHTS) for dataset in ("mnist", "cifar10")}
     judges = {f"classifier-{dataset}": classifier_hash(dataset) for dataset in found}
-    return found | judges | {"image-text": file_hash(CHECKPOINTS / "image-text" / "model.safetensors")}
+    settings = {"strengths": list(STRENGTHS), "colour": list(GREEN), "units": UNITS, "best_of": [BEST, CANDIDATES]}
+    return found | judges | {"image-text": file_hash(CHECKPOINTS / "image-text" / "model.safetensors")} | settings
 
 
 def guiding_losses(pipe, labels) -> dict:

@@ -95,11 +95,16 @@ def draw_samples(
     if pipe.weights_sha256_16 is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
     w = float(w)
+    texts = captions(pipe.preset)
+    if prompts is not None:
+        if len(prompts) != len(texts):
+            raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
+        texts = list(prompts)
     rule = pipe.make_guider(guider, w)
     spacing = make_scheduler(pipe.preset, scheduler).config.timestep_spacing
     facts = {
         "dataset": pipe.preset.dataset, "variant": pipe.preset.variant, "preset_hash": preset_hash(pipe.preset),
-        "weights_sha256_16": pipe.weights_sha256_16, "captions": list(prompts or captions(pipe.preset)),
+        "weights_sha256_16": pipe.weights_sha256_16, "captions": texts,
         "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
         "timestep_spacing": spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],

@@ -15,7 +15,8 @@ from pathlib import Path
 from torchvision.io import write_png
 from torchvision.utils import make_grid
 
-from ..errors import BadData, T2IError, UnknownName
+from ..data.wordings import NUMBERS
+from ..errors import BadData, SourceUnavailable, T2IError, UnknownName
 from ..models import WEIGHTS, load_pipeline
 from ..paths import CHECKPOINTS, RUNS, atomic_write
 from ..presets import DATASETS
@@ -27,14 +28,13 @@ from .experiments import EXPERIMENTS, made_with
 from .samples import draw_samples
 
 STUDY = CHECKPOINTS / "study"
-DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WORDINGS = {                    # the caption's, and some that no training caption has
     "caption": None,
     "7": [str(digit) for digit in range(10)],
     "the digit 7": [f"the digit {digit}" for digit in range(10)],
     "a picture of the number 7": [f"a picture of the number {digit}" for digit in range(10)],
-    "seven": list(DIGIT_WORDS),
-    "a handwritten digit seven": [f"a handwritten digit {word}" for word in DIGIT_WORDS],
+    "seven": list(NUMBERS),
+    "a handwritten digit seven": [f"a handwritten digit {word}" for word in NUMBERS],
 }
 
 
@@ -78,7 +78,10 @@ PARTS = {
     "encoders": [Cell(checkpoint=f"ablation-{encoder}", wording=wording, n=200)
                  for encoder in ("minilm", "random", "one-hot") for wording in WORDINGS
                  if encoder != "one-hot" or wording == "caption"],
+    "encoders-of-the-hub": [Cell(checkpoint=f"ablation-{encoder}", wording=wording, n=200)
+                            for encoder in ("clip", "bert") for wording in WORDINGS],
 }
+OPTIONAL = ("encoders-of-the-hub",)             # left out where their weights cannot be had
 
 
 def run_study(parts=None) -> None:
@@ -87,28 +90,40 @@ def run_study(parts=None) -> None:
     Raises UnknownName for a part that does not exist, BadData for a results file that cannot be read.
     """
     for part in parts or (*PARTS, *EXPERIMENTS):
-        if part in EXPERIMENTS:
-            if read_experiment(part).get("made_with") != made_with():
-                write_json(STUDY / f"{part}.json", EXPERIMENTS[part]())
-            continue
-        if part not in PARTS:
+        if part not in PARTS and part not in EXPERIMENTS:
             raise UnknownName("part of the study", part, (*PARTS, *EXPERIMENTS))
-        rows = {cell: row for cell, row in read_part(part).items() if cell in PARTS[part] and _is_current(cell, row)}
-        _write(part, rows)
-        for cell in PARTS[part]:
-            if cell not in rows:
-                rows[cell] = measure(cell)
-                _write(part, rows)
-                print(f"{part}: {_in_words(cell)}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
+        try:
+            _run_experiment(part) if part in EXPERIMENTS else _run_part(part)
+        except SourceUnavailable as error:
+            if part not in OPTIONAL:
+                raise
+            print(f"{part} is left out: {error}")
+
+
+def _run_experiment(name) -> None:
+    if not read_experiment(name):
+        write_json(STUDY / f"{name}.json", EXPERIMENTS[name]())
+
+
+def _run_part(part) -> None:
+    rows = read_part(part)
+    for cell in PARTS[part]:
+        if cell not in rows:
+            rows[cell] = measure(cell)
+            _write(part, rows)
+            print(f"{part}: {_in_words(cell)}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
 
 
 def read_part(part: str) -> dict[Cell, dict]:
-    """What is stored of a part of the study; empty where nothing is. BadData, with the line, where it is damaged."""
+    """What is stored of the cells in a part's list, and still holds; empty where nothing does. BadData, with the line,
+    where the file is damaged."""
     path, rows = STUDY / f"{part}.jsonl", {}
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
             row = json.loads(line)
-            rows[Cell(**row["cell"])] = row
+            cell = Cell(**row["cell"])
+            if cell in PARTS[part] and _is_current(cell, row):
+                rows[cell] = row
         except (ValueError, KeyError, TypeError) as error:
             raise BadData(f"{path}, line {number}: {error}; restore the file, or delete the line to measure its cell "
                           "again") from error
@@ -116,11 +131,12 @@ def read_part(part: str) -> dict[Cell, dict]:
 
 
 def read_experiment(name: str) -> dict:
-    """What is stored of an experiment; empty where nothing is. BadData where it is damaged."""
+    """What is stored of an experiment with the networks and settings of now; else empty. BadData for a damaged file."""
     path = STUDY / f"{name}.json"
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+        return found if found and found["made_with"] == made_with() else {}
+    except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{path}: {error}; restore the file, or delete it to measure it again") from error
 
 
@@ -132,9 +148,9 @@ def measure(cell: Cell) -> dict:
     drawn = dict(steps=cell.steps, scheduler=cell.scheduler, guider=cell.guider, prompts=WORDINGS[cell.wording])
     found = evaluate(pipe, [cell.w], cell.n, **drawn)
     (row,) = found.pop("rows")
-    row = {name: value for name, value in row.items() if name not in ("confusion", "per_class", "store", "drawn_with")}
+    row = {name: value for name, value in row.items() if name not in ("confusion", "per_class", "store")}
     told = {name: found[name] for name in ("git_commit", "git_dirty", "device", "timestep_spacing",
-                                           "first_and_last_seed")}
+                                           "first_and_last_seed")} | _weak_hash(cell)
     if cell.checkpoint not in DATASETS:
         images, *_ = draw_samples(pipe, cell.w, cell.n, **drawn).load()
         told["picture"] = _keep_picture(images[:10], cell)
@@ -147,10 +163,8 @@ def _checkpoint(cell) -> Path | str:
     """The folder of the cell's checkpoint, or the dataset whose checkpoint ships; trained now where it is missing."""
     if cell.checkpoint in DATASETS:
         return cell.checkpoint
-    folder = RUNS / cell.checkpoint
-    if not (folder / "model_index.json").exists():
-        train_ablation(cell.checkpoint.removeprefix("ablation-").partition("/")[0])
-    return folder
+    train_ablation(cell.checkpoint.removeprefix("ablation-").partition("/")[0])
+    return RUNS / cell.checkpoint
 
 
 def _is_current(cell, row) -> bool:
@@ -158,8 +172,16 @@ def _is_current(cell, row) -> bool:
     shipped = cell.checkpoint in DATASETS
     weights = (CHECKPOINTS / f"{cell.checkpoint}-improved" if shipped else RUNS / cell.checkpoint) / WEIGHTS
     dataset = cell.checkpoint if shipped else "mnist"
-    return (row["classifier_sha256_16"] == classifier_hash(dataset)
-            and (not weights.exists() or row["weights_sha256_16"] == file_hash(weights)))
+    weak = _weak_hash(cell)
+    return (row["classifier_sha256_16"] == classifier_hash(dataset) and weak.items() <= row.items()
+            and (row["weights_sha256_16"] == file_hash(weights) if weights.exists() else True))
+
+
+def _weak_hash(cell) -> dict[str, str]:
+    """The hash of the weaker network of a cell with autoguidance, as its row tells it."""
+    if cell.guider != "auto":
+        return {}
+    return {"weak_weights_sha256_16": file_hash(CHECKPOINTS / f"{cell.checkpoint}-weak" / WEIGHTS)}
 
 
 def _keep_picture(images, cell) -> str:
@@ -184,4 +206,5 @@ if __name__ == "__main__":
     try:
         run_study(sys.argv[1:])
     except T2IError as error:
-        sys.exit(f"study: {error}")
+        print(f"study: {error}", file=sys.stderr)
+        sys.exit(2)

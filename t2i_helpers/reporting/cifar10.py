@@ -11,12 +11,10 @@ from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance, frechet_infinity
 from ..presets import PRINTED, from_dict
 from ..randomness import generator
-from .drawing import COLOURS, footnote, image_grid, new_figure
+from .drawing import COLOURS, GREY, footnote, image_grid, new_figure
 from .evaluations import by_w, facts_of, note_of
 from .export import exhibit
 from .pictures import names, noted, real_images, sweep
-
-GREY = "0.45"
 
 
 @exhibit("cifar10_dataset", "png")

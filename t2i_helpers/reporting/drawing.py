@@ -10,6 +10,7 @@ from torchvision.utils import make_grid
 TEXT_WIDTH = 6.3        # inches between the report's margins: no figure is wider
 COLOURS = {"thesis": "#D55E00", "improved": "#0072B2"}      # Okabe & Ito: told apart by colour-blind eyes and in grey
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")      # theirs, for any lines
+GREY = "0.45"          # of what is no result: real images, chance, limits
 STYLE = {
     "figure.dpi": 90, "savefig.dpi": 220, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,

@@ -13,15 +13,14 @@ from .export import exhibit
 from .pictures import checkpoints, training_note
 from .tables import Table, with_interval
 
-GREY = "0.45"
 JUDGES = "judged by our own classifier; the image-text model of the project stands in for CLIP; intervals 95 %"
 
 
 def experiment(name: str) -> dict:
-    """What is stored of an experiment; BadData where nothing is."""
+    """What is stored of an experiment; BadData where nothing is that still holds."""
     found = read_experiment(name)
     if not found:
-        raise BadData(f"the experiment {name} is not stored: run t2i evaluate study")
+        raise BadData(f"{name} was not measured with the networks and settings that are here: run t2i evaluate study")
     return found
 
 

@@ -7,13 +7,12 @@ import torch
 from ..evaluation.classifiers import load_classifier
 from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance
-from ..evaluation.study import WORDINGS
+from ..evaluation.study import WORDINGS, read_part
 from ..randomness import generator
-from .drawing import PALETTE, footnote, image_grid, new_figure
+from .drawing import GREY, PALETTE, footnote, image_grid, new_figure
 from .export import exhibit
 from .study import ACCURACY, DIVERSITY, FRECHET, bars, facts_of_rows, note_of_rows, picture, rows_of
 
-GREY = "0.45"
 AVERAGES_IN_WORDS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "0.9999", "": "rising"}
 
 
@@ -46,32 +45,33 @@ def averages_figure():
 
 
 @exhibit("study_frechet_n", "pdf")
-def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500)):
-    """The Frechet distance of n real images to thousands of other real ones, which should be 0 (seed 002's n is 6)."""
+def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: int = 5):
+    """The Frechet distance of n real images to thousands of other real ones, which should be 0: mean, least and largest
+    of some draws. One published comparison has n = 6."""
     figure, axes = new_figure(1, 1, 2.8, width=4.6)
     axis, told = axes[0, 0], {}
     for dataset, colour in zip(("mnist", "cifar10"), PALETTE):
         real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
-        shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n"))]
-        reference = shuffled[max(counts):]
-        distances = [frechet_distance(shuffled[:n], reference) for n in counts]
-        guided = next(row for row in rows_of(f"rules-{dataset}") if row["cell"]["guider"] == "cfg" and row["w"] == 2)
-        axis.plot(counts, distances, "o-", markersize=4, color=colour, label=f"n real {dataset} images")
-        axis.plot(guided["n"], FRECHET(guided)["value"], "s", markersize=6, color=colour,
-                  label=f"{guided['n']} generated at w = 2")
-        told[dataset] = {"frechet": distances, "reference_images": len(reference), **real.facts}
+        found = torch.empty(draws, len(counts))
+        for draw in range(draws):
+            shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n", draw))]
+            reference = shuffled[max(counts):]
+            found[draw] = torch.tensor([frechet_distance(shuffled[:n], reference) for n in counts])
+        axis.plot(counts, found.mean(0), "o-", markersize=4, color=colour, label=f"n real {dataset} images")
+        axis.fill_between(counts, found.amin(0), found.amax(0), color=colour, alpha=0.2, linewidth=0)
+        told[dataset] = {"frechet": found.tolist(), "reference_images": len(reference), **real.facts}
     axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance")
     axis.set_xticks(counts, [str(n) for n in counts])
     axis.legend(fontsize=7)
     footnote(figure, f"to {len(reference):,} real test images; features of our own classifiers, 128 (mnist) and 256 "
-                     "(cifar10) wide")
+                     f"(cifar10) wide; mean and range of {draws} draws")
     return figure, {"counts": list(counts), **told}
 
 
 @exhibit("study_encoders", "png")
 def encoders_figure():
     """Accuracy by wording of the prompt for each text encoder, and what is drawn for the caption and for "seven"."""
-    rows = rows_of("encoders")
+    rows = [*rows_of("encoders"), *read_part("encoders-of-the-hub").values()]
     by = {(row["cell"]["checkpoint"].removeprefix("ablation-"), row["cell"]["wording"]): row for row in rows}
     encoders = list(dict.fromkeys(encoder for encoder, _ in by))
     figure = new_figure(1, 1, 5.2)[0]
@@ -81,7 +81,9 @@ def encoders_figure():
     for place, (encoder, colour) in enumerate(zip(encoders, PALETTE)):
         chosen = [(x, by[encoder, wording]) for x, wording in enumerate(WORDINGS) if (encoder, wording) in by]
         found = [row for _, row in chosen]
-        axis.bar([x + 0.27 * (place - 1) for x, _ in chosen], [ACCURACY(row)["value"] for row in found], 0.25,
+        width = 0.81 / len(encoders)
+        places = [x + width * (place - (len(encoders) - 1) / 2) for x, _ in chosen]
+        axis.bar(places, [ACCURACY(row)["value"] for row in found], 0.93 * width,
                  yerr=bars(found, ACCURACY), color=colour, label=encoder, error_kw={"elinewidth": 0.8})
     axis.axhline(0.1, color=GREY, linestyle=":", label="chance")
     axis.set_xticks(range(len(WORDINGS)), ["the caption" if wording == "caption" else textwrap.fill(f"“{wording}”", 15)

@@ -5,13 +5,12 @@ import statistics
 import torch
 
 from ..data import captions
-from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
+from .drawing import COLOURS, GREY, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import checkpoints, names, training_note
 from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, bars, facts_of_rows, note_of_rows, rows_of
 from .tables import Table, with_interval
 
-GREY = "0.45"
 # rules with a large w where they take one, else with a scale like their papers'
 SHOWN = [("cfg", 1), ("cfg", 5), ("rescale", 5), ("interval sigma_min=0.2 sigma_max=5", 5), ("threshold", 5),
          ("apg", 5), ("cfg-zero", 5), ("tcfg", 5), ("mag", 5), ("fdg", 5), ("cfg++", 0.5), ("auto", 1.5), ("pag", 2),
@@ -117,33 +116,39 @@ def rules_table(part: str) -> Table:
     lines.append(["real images", "–", "–",
                   *(with_interval(find(best[0])["real"], percent) for _, find, percent in COLUMNS)])
     header = ["rule", "w", "passes", *(title for title, *_ in COLUMNS)]
-    note = "each rule at the w of its least Fréchet distance; passes: evaluations of a U-Net an image; "
+    note = ("each rule at the w of its least Fréchet distance, a choice that is within the noise at this n; passes: "
+            "evaluations of a U-Net an image; ")
     return Table(f"study_{part.replace('-', '_')}", header, lines, note + note_of_rows(rows), facts_of_rows(rows))
 
 
 def when_table(parts=("rules-mnist", "rules-cifar10")) -> Table:
-    """Which rule to use when: for each wish the rule and w that come nearest, and how many rules come as near.
+    """Which rule to use when: of the rows that no other is surely nearer to the wish than, the cheapest.
 
-    For variety and burnt-out values only rows count that are as accurate as plain guidance at w = 2: noise is varied.
+    For variety and burnt-out values only rows count that are not surely less accurate than plain guidance at w = 2.
     """
     found = {part: rows_of(part) for part in parts}
-    lines = [[wish, *(_nearest(rows, find, distance) for rows in found.values())] for wish, find, distance in WHEN]
+    lines = [[wish, *(recommended(rows, find, distance) for rows in found.values())] for wish, find, distance in WHEN]
     header = ["you want", *(part.partition("-")[2] for part in parts)]
     everything = [row for rows in found.values() for row in rows]
-    note = ("the best rule and w, and how many other rules have an interval that overlaps its; the last two wishes "
-            "among rules at least as accurate as plain guidance at w = 2; ")
+    note = ("of the rules whose interval overlaps the best one's, that with the fewest passes, plain guidance first; "
+            "the last two wishes among rules not less accurate than plain guidance at w = 2; ")
     return Table("study_when", header, lines, note + note_of_rows(everything), facts_of_rows(everything))
 
 
-def _nearest(rows, find, distance) -> str:
+def recommended(rows, find, distance) -> str:
+    """The rule and w for a wish: `find` takes the metric from a row, `distance` tells how far it is from the wish."""
     plain = next(row for row in rows if row["cell"]["guider"] == "cfg" and row["w"] == 2)
     if find in (DIVERSITY, SATURATION):
-        rows = [row for row in rows if ACCURACY(row)["value"] >= ACCURACY(plain)["value"]]
+        rows = [row for row in rows if ACCURACY(row)["interval"][1] >= ACCURACY(plain)["interval"][0]]
     best = min(rows, key=lambda row: distance(find(row)))
-    low, high = find(best)["interval"]
-    equal = {row["cell"]["guider"] for row in rows
-             if find(row)["interval"][0] <= high and low <= find(row)["interval"][1]} - {best["cell"]["guider"]}
-    return f"{_name(best)} ({best['forward_passes']} passes), {len(equal)} others alike"
+    alike = [row for row in rows if _overlap(find(row), find(best))]
+    cheapest = min(alike, key=lambda row: (row["forward_passes"], row["cell"]["guider"] != "cfg", distance(find(row))))
+    others = len({row["cell"]["guider"] for row in alike} - {cheapest["cell"]["guider"]})
+    return f"{_name(cheapest)} ({cheapest['forward_passes']} passes), {others} others alike"
+
+
+def _overlap(one, other) -> bool:
+    return one["interval"][0] <= other["interval"][1] and other["interval"][0] <= one["interval"][1]
 
 
 def _name(row) -> str:

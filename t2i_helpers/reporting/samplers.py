@@ -7,13 +7,12 @@ from ..diffusion import make_scheduler
 from ..diffusion.noise import NoisyImages, alpha_bar
 from ..diffusion.schedulers import SPACINGS
 from ..provenance import of_preset
-from .drawing import PALETTE, fit_height, footnote, image_grid, new_figure
+from .drawing import GREY, PALETTE, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import checkpoints, training_note
 from .study import ACCURACY, FRECHET, facts_of_rows, note_of_rows, rows_of
 from .tables import Table, with_interval
 
-GREY = "0.45"
 STRIP = ("ddpm", "ddim", "dpm++")
 SIGMAS = ("ddpm", "dpm++", "lms")           # one each of those that step in t, in log sigma, and in sigma
 
@@ -66,18 +65,14 @@ def noise_levels(scheduler, steps: int) -> list[float]:
 
 
 @exhibit("quality_against_passes", "pdf")
-def quality_against_passes(rows, facts: dict, note: str):
-    """Adherence and quality against U-Net evaluations an image, one line a sampler, with 95 % intervals.
-
-    `rows` are an evaluation's rows, each with its "scheduler" and "steps", of one w; `facts` what they were measured
-    from, for the sidecar, and `note` the same in words.
-    """
-    panels = (("accuracy ↑", lambda row: row["accuracy"]),
-              ("Fréchet distance ↓", lambda row: row["classifier"]["frechet"]))
+def quality_against_passes():
+    """Accuracy and Frechet distance against U-Net evaluations an image, a line a sampler with its usual timesteps."""
+    rows = [row for row in rows_of("samplers") if not _is_spaced(row)]
+    panels = (("accuracy ↑", ACCURACY), ("Fréchet distance ↓", FRECHET))
     figure, axes = new_figure(1, 2, 3.1)
     by_sampler = {}
     for row in sorted(rows, key=lambda row: row["forward_passes"]):
-        by_sampler.setdefault(row["scheduler"], []).append(row)
+        by_sampler.setdefault(row["cell"]["scheduler"], []).append(row)
     for axis, (title, metric) in zip(axes[0], panels):
         for place, (name, line) in enumerate(by_sampler.items()):
             _line(axis, [row["forward_passes"] for row in line], [metric(row) for row in line], place, name)
@@ -85,15 +80,14 @@ def quality_against_passes(rows, facts: dict, note: str):
         axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
         axis.axhspan(*real["interval"], color=GREY, alpha=0.2, linewidth=0)
         axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log")
-        passes = sorted({row["forward_passes"] for row in rows})
-        axis.set_xticks(_readable(passes), _readable(passes))
+        passes = _readable(sorted({row["forward_passes"] for row in rows}))
+        axis.set_xticks(passes, passes)
         axis.minorticks_off()
     axes[0, 0].set_ylim(0, 1.05)
     axes[0, 1].set_yscale("log")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=7.5)
-    footnote(figure, f"w = {rows[0]['w']:g}, n = {rows[0]['n']:,}; {note}")
-    told = [{name: row[name] for name in ("scheduler", "steps", "w", "n", "forward_passes")} for row in rows]
-    return figure, facts | {"rows": told}
+    footnote(figure, f"w = {rows[0]['w']:g}; {note_of_rows(rows)}")
+    return figure, facts_of_rows(rows)
 
 
 def _line(axis, passes, metrics, place, name):
@@ -112,18 +106,12 @@ def _readable(passes):
     return kept
 
 
-def samplers_figure():
-    """Accuracy and Frechet distance against forward passes, a line a sampler, each with its usual timesteps."""
-    rows = [row for row in rows_of("samplers") if not _is_spaced(row)]
-    told = [row | {name: row["cell"][name] for name in ("scheduler", "steps")} for row in rows]
-    return quality_against_passes(told, facts_of_rows(rows), note_of_rows(rows))
-
-
 def spacing_table() -> Table:
     """What the spacing of few timesteps does, by scheduler, spacing and steps; and DDPM with all T steps."""
     rows = [row for row in rows_of("samplers") if _is_spaced(row)]
     lines = [[row["cell"]["scheduler"].replace("spacing=", ""), str(row["cell"]["steps"]),
-              str(row["n"]), with_interval(ACCURACY(row), True), with_interval(FRECHET(row))] for row in rows]
+              str(row["n"]), with_interval(ACCURACY(row), True),
+              "–" if row["classifier"]["fewer_samples_than_features"] else with_interval(FRECHET(row))] for row in rows]
     header = ["scheduler and spacing", "steps", "n", "accuracy", "Fréchet"]
     return Table("study_spacing", header, lines, note_of_rows(rows), facts_of_rows(rows))
 
@@ -137,4 +125,4 @@ def all_figures(pipe, steps: int):
     """The strip, the noise levels and the measured price of quality, one after the other."""
     yield denoising_strip(pipe, steps)
     yield sigma_schedules(pipe.preset, steps // 2)
-    yield samplers_figure()
+    yield quality_against_passes()

@@ -6,7 +6,7 @@ A row is a line of ``checkpoints/study/PART.jsonl``: a cell, its metrics, and wh
 import torch
 from torchvision.io import read_image
 
-from ..errors import BadData
+from ..errors import BadData, one_line
 from ..evaluation.study import PARTS, STUDY, read_part
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
@@ -17,7 +17,8 @@ def rows_of(part: str) -> list[dict]:
     """The stored rows of a part of the study, in the order of its list; BadData where some are missing."""
     found = read_part(part)
     if missing := sum(cell not in found for cell in PARTS[part]):
-        raise BadData(f"{missing} of {len(PARTS[part])} cells of {part} are not measured: run t2i evaluate study")
+        raise BadData(f"{missing} of {len(PARTS[part])} cells of {part} are not measured with the networks that are "
+                      "here: run t2i evaluate study")
     return [found[cell] for cell in PARTS[part]]
 
 
@@ -46,6 +47,10 @@ def bars(rows, find) -> list[list[float]]:
 
 
 def picture(row) -> torch.Tensor:
-    """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]."""
-    strip = read_image(str(STUDY / "pictures" / row["picture"]))                       # [3, h, 10 w]
+    """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]; BadData where its file cannot be read."""
+    path = STUDY / "pictures" / row["picture"]
+    try:
+        strip = read_image(str(path))                                                  # [3, h, 10 w]
+    except RuntimeError as error:
+        raise BadData(f"{path} cannot be read ({one_line(error)}): restore it") from error
     return torch.stack(strip.float().div(255).chunk(10, dim=2))

@@ -2,7 +2,7 @@
 
 ``python -m t2i_helpers.training.ablation NAME`` makes one in ``checkpoints/runs/ablation-NAME``; again, it resumes.
 
-minilm, one-hot, random, bert, clip   the same digits network behind each text encoder; each also keeps AVERAGES
+minilm, one-hot, random; clip, bert   the same digits network behind each text encoder; each also keeps AVERAGES
 weak-mnist, weak-cifar10              smaller and trained less than the checkpoints that ship, for autoguidance
 """
 
@@ -10,7 +10,7 @@ import dataclasses
 import sys
 
 from .. import presets
-from ..errors import UnknownName
+from ..errors import T2IError, UnknownName
 from ..paths import RUNS
 from .loop import train
 from .run import Run
@@ -42,8 +42,15 @@ def ablation_preset(name: str) -> tuple[presets.Preset, int]:
 def train_ablation(name: str) -> Run:
     """The run of the small training `name`, made or finished where it is not."""
     preset, steps = ablation_preset(name)
+    run = Run(RUNS / f"ablation-{name}")
+    if run.metrics_file.exists() and run.metrics()[-1]["step"] >= steps:
+        return run
     return train(preset, RUNS / f"ablation-{name}", max_steps=steps, averages=AVERAGES if name in ENCODERS else None)
 
 
 if __name__ == "__main__":
-    print(train_ablation(sys.argv[1]).folder)
+    try:
+        print(train_ablation(" ".join(sys.argv[1:])).folder)
+    except T2IError as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -106,7 +106,8 @@ def test_solutions_of_the_exercises_run(name, count, pictures):
         "evaluate": evaluate, "wilson_interval": wilson_interval, "encoder": load_text_encoder("minilm"),
     }
     if name == "04_guidance_study":
-        namespace |= {"digits": load_pipeline("mnist"), "objects": namespace["pipes"]["improved"], "study": study}
+        namespace |= {"digits": load_pipeline("mnist"), "objects": namespace["pipes"]["improved"], "study": study,
+                      "steps": 4}               # one in each of the intervals of exercise 2
     if dataset == "wikiart":
         namespace["store"] = painting_store(improved)
     for solution in solutions:

@@ -82,7 +82,7 @@ def test_a_way_that_fails_is_named_and_the_others_are_kept(bench_files, monkeypa
 
 
 def test_our_decoder_is_compared_with_the_thesis_s(bench_files, monkeypatch):
-    """By a clock that goes on by a millisecond whenever it is read: a picture then takes one, however many there are."""
+    """By a clock that goes on by a millisecond when it is read: a picture then takes one, however many there are."""
     file = find_art_files(bench_files)[0]
     monkeypatch.setattr(bench_loader, "time", SimpleNamespace(process_time=itertools.count(0, 0.001).__next__))
     for paintings in (10, 2000):                                         # of the 20 that there are

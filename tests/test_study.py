@@ -17,7 +17,8 @@ from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_s
 from t2i_helpers.models import WEIGHTS, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
-from t2i_helpers.reporting import rules
+from t2i_helpers.reporting import export as exporting
+from t2i_helpers.reporting import losses, networks, rules, samplers, tables
 from t2i_helpers.reporting import study as stored
 from t2i_helpers.training.ablation import ablation_preset
 
@@ -238,6 +239,27 @@ def test_tables_name_rules_that_were_measured():
     assert {line[0] for line in table.rows} == measured | {"real images"}
     for line in rules.when_table().rows:
         assert all(text.split(", w =")[0] in measured for text in line[1:])
+
+
+@pytest.mark.parametrize("draw", [
+    rules.pareto, networks.averages_figure, networks.encoders_figure, samplers.quality_against_passes,
+    losses.loss_curves,
+])
+def test_figures_of_the_study_are_written_with_what_they_were_made_from(draw, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "figures_dir", lambda size: tmp_path)
+    shown = draw()
+    exporting.export(shown, "smoke")
+    sidecar = json.loads((tmp_path / f"{shown.name}.json").read_text())
+    told = sidecar.get("study") or sidecar["experiment"]
+    assert sidecar["git_commit"] and told["git_commit"] and (tmp_path / sidecar["file"]).stat().st_size > 0
+
+
+@pytest.mark.parametrize("make", [rules.when_table, samplers.spacing_table, losses.best_of_table])
+def test_tables_of_the_study_are_written(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "tables_dir", lambda size: tmp_path)
+    table = tables.export_table(make(), "smoke")
+    written = (tmp_path / f"{table.name}.tex").read_text()
+    assert written.count(r"\\") == len(table.rows) + 1 and "toprule" in written
 
 
 def invented(guider, w, passes, accuracy, diversity, half=0.01):

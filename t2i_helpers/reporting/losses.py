@@ -66,7 +66,7 @@ def loss_curves():
     axes[0, 0].legend(fontsize=7)
     footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
                      f"point; {JUDGES}; the classifier is no fair judge of its own loss")
-    return figure, found
+    return figure, {"experiment": found}
 
 
 def best_of_table() -> Table:
@@ -78,7 +78,7 @@ def best_of_table() -> Table:
     header = ["", "chosen by", "n", *WORDS, "accuracy"]
     note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
             f"good, clear, blurry: how well each word fits, of the three; {JUDGES}")
-    return Table("best_of_fifteen", header, rows, note, found)
+    return Table("best_of_fifteen", header, rows, note, {"experiment": found})
 
 
 def all_figures(pipe, steps: int):

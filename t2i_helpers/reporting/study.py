@@ -36,8 +36,8 @@ def note_of_rows(rows) -> str:
 def facts_of_rows(rows) -> dict:
     """What a sidecar tells of the rows that a figure or table was made from."""
     told = ("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16", "training_steps", "n")
-    return {name: sorted({row[name] for row in rows}) for name in told} | {
-        "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)}
+    return {"study": {name: sorted({row[name] for row in rows}) for name in told} | {
+        "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)}}
 
 
 def bars(rows, find) -> list[list[float]]:

@@ -1,6 +1,7 @@
 """Guidance rules side by side: drawn from the same noise, and measured by the study."""
 
 import statistics
+import textwrap
 
 import torch
 
@@ -11,6 +12,7 @@ from .pictures import checkpoints, names, training_note
 from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, bars, facts_of_rows, note_of_rows, rows_of
 from .tables import Table, with_interval
 
+SHORT = {"airplane": "plane", "automobile": "car"}            # over a small picture
 # rules with a large w where they take one, else with a scale like their papers'
 SHOWN = [("cfg", 1), ("cfg", 5), ("rescale", 5), ("interval sigma_min=0.2 sigma_max=5", 5), ("threshold", 5),
          ("apg", 5), ("cfg-zero", 5), ("tcfg", 5), ("mag", 5), ("fdg", 5), ("cfg++", 0.5), ("auto", 1.5), ("pag", 2),
@@ -77,9 +79,10 @@ def rule_strips(pipe, steps: int, rules=SHOWN):
     prompts = captions(pipe.preset)
     strips = [pipe(prompts, guider=pipe.make_guider(rule, w), steps=steps, scheduler="dpm++").images
               for rule, w in rules]
-    figure, axes = new_figure(1, 1, 0.5 * len(rules) + 0.6)
+    figure, axes = new_figure(1, 1, 0.5 * len(rules) + 0.6, width=5.2)
     labels = [f"{rule}, w = {w:g}" for rule, w in rules]
-    image_grid(axes[0, 0], torch.stack(strips), labels, names(pipe.preset))
+    image_grid(axes[0, 0], torch.stack(strips), [textwrap.fill(label, 22) for label in labels],
+               [SHORT.get(name, name) for name in names(pipe.preset)])
     return _told_live(figure, pipe, steps, prompts=prompts, rules=labels)
 
 

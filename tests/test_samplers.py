@@ -8,6 +8,7 @@ from support import small_preset
 from t2i_helpers import presets
 from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler
 from t2i_helpers.models import load_pipeline
+from t2i_helpers.reporting import samplers
 from t2i_helpers.reporting.conventions import CONVENTIONS, convention_table, conventions
 from t2i_helpers.reporting.samplers import denoising_strip, noise_levels, quality_against_passes, sigma_schedules
 
@@ -109,15 +110,19 @@ def test_the_strip_has_a_row_of_pictures_a_sampler(pipe):
 
 def invented_row(scheduler, steps, passes, value):
     metric = {"value": value, "interval": [value - 0.1, value + 0.1], "real": {"value": 0.9, "interval": [0.8, 1.0]}}
-    return {"scheduler": scheduler, "steps": steps, "w": 2.0, "n": 200, "forward_passes": passes, "accuracy": metric,
-            "classifier": {"frechet": metric}}
+    told = dict.fromkeys(("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16"), "0")
+    return told | {"cell": {"scheduler": scheduler, "steps": steps}, "w": 2.0, "n": 200, "forward_passes": passes,
+                   "training_steps": 1000, "seconds": 1.0, "accuracy": metric, "classifier": {"frechet": metric}}
 
 
-def test_quality_is_one_line_a_sampler_from_few_passes_to_many():
+def test_quality_is_one_line_a_sampler_from_few_passes_to_many(monkeypatch):
     rows = [invented_row("heun", 10, 38, 0.7), invented_row("ddim eta=0.5", 20, 40, 0.8),
-            invented_row("ddim eta=0.5", 5, 10, 0.5), invented_row("heun", 5, 18, 0.6)]
-    shown = quality_against_passes(rows, {"git_commit": "0"}, "invented")
+            invented_row("ddim eta=0.5", 5, 10, 0.5), invented_row("heun", 5, 18, 0.6),
+            invented_row("ddpm", 1000, 2000, 0.9), invented_row("ddpm spacing=leading", 5, 10, 0.1)]
+    monkeypatch.setattr(samplers, "rows_of", lambda part: rows)
+    shown = quality_against_passes()
     axis = shown.figure.axes[0]
     lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
     assert lines["heun"] == [[18, 0.6], [38, 0.7]] and lines["ddim eta=0.5"] == [[10, 0.5], [40, 0.8]]
-    assert axis.get_xscale() == "log" and shown.facts["git_commit"] == "0" and len(shown.facts["rows"]) == 4
+    assert "ddpm" not in lines, "all T steps have another n"
+    assert axis.get_xscale() == "log" and len(shown.facts["study"]["cells"]) == 4

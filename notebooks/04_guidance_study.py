@@ -60,7 +60,8 @@ if SIZE == "full":
 #
 # The line is the same; its zero is not. $w=0$ forgets the caption, $w'=0$ only stops exaggerating it.
 #
-# > **Before you run the cell:** which column on the left must look like which column on the right?
+# > **Before you run the cell:** the middle panel uses the first paper's form with the same numerals. Which of its columns
+# > must look like which column on the left?
 
 # %%
 from t2i_helpers.reporting import conventions
@@ -86,8 +87,8 @@ export_table(conventions.convention_table(), SIZE)
 export(rules.negative_prompts(digits, steps), SIZE)
 
 # %% [markdown]
-# A 4 that must not look like a 9 opens its top; a 4 that must not look like a 1 spreads out. Nothing was trained for
-# that. The formula is the one above with $\epsilon_{\text{negative}}$ in place of $\epsilon_\varnothing$, and at $w=1$ it
+# Some of the 4s that must not look like a 9 open their top (and some break); those that must not look like a 1 grow
+# thicker and wider. Nothing was trained for that. The formula is the one above with $\epsilon_{\text{negative}}$ in place of $\epsilon_\varnothing$, and at $w=1$ it
 # is $\epsilon_c$ alone, whatever is subtracted.
 #
 # ## 4.3 One interface, many rules
@@ -105,8 +106,8 @@ for name, rule in GUIDERS.items():
     print(f"{name:13}", " ".join(inspect.getdoc(rule).split("\n\n")[0].split()))
 
 # %% [markdown]
-# Ten objects, fourteen rules (and no guidance on top), one noise a column. $w$ is 5 where a rule takes any number, and
-# lower where its own scale is.
+# Ten objects, fourteen rules, one noise a column, plain guidance at $w$ = 1, 2 and 5 on top. $w$ is 5 where a rule takes
+# any number, and lower where its own scale is; the last three go on top of plain guidance at $w=2$.
 #
 # > **Look for:** rows that burn out, rows that lose the object, a row that can hardly be told from plain $w=1$. Which
 # > rule would you choose by eye?
@@ -144,18 +145,21 @@ export_table(rules.rules_table("rules-cifar10"), SIZE)
 #
 # - **A larger $w$ buys obedience with variety.** On photographs accuracy climbs with every step of $w$ while diversity
 #   falls and pixels burn out. No rule escapes that exchange; they trade at different rates.
-# - **Burnt-out colours can be had for nothing.** On photographs rescaling and thresholding at $w=5$ are as accurate as
-#   plain guidance, with the saturation of real images or less.
+# - **Burnt-out colours can be avoided for nothing.** On photographs rescaling and thresholding at $w=5$ are as accurate as
+#   plain guidance, with the saturation of real images or less; and APG at $w=5$ is as accurate as plain guidance at
+#   $w=3$, with half its burnt-out values.
 # - **An interval saves passes.** Guidance in the middle noise levels only costs a quarter less, and keeps more variety at
 #   the same $w$.
-# - **Some rules are a smaller $w$ in disguise.** APG, tangential, magnitude-aware and frequency-decoupled guidance at $w=5$
-#   land near plain guidance at $w=3$. Compare rules at equal accuracy, never at equal $w$.
-# - **A rule has a home.** Rescaling and thresholding assume that most values lie inside the range. In a digit nearly all
-#   lie at its end, and dividing by the largest turns black into grey: on MNIST they ruin what they were made to save.
-# - **A weak guide must be weak in the same way.** Autoguidance by a small network that was stopped early nears digits to
-#   real ones; on photographs its guide is too different, and $w=2$ already harms.
+# - **Some rules are a smaller $w$ in disguise.** Tangential and magnitude-aware guidance at $w=5$ land at plain guidance
+#   at $w=3$, in accuracy and in diversity. Compare rules at equal accuracy, never at equal $w$.
+# - **A rule has a home.** Thresholding assumes that most values lie inside the range. In a digit nearly all lie at its end,
+#   and dividing them by the largest turns black into grey, step after step: on MNIST it ruins the digits. Rescaling
+#   greys them, too, if less.
+# - **A weak guide must be weak in the same way.** On digits autoguidance by a small network that was stopped early cannot
+#   be told from plain guidance; on photographs that guide is too different, and $w=1.5$ already burns colours out.
 # - **Perturbed attention needs attention.** Its papers impair the middle of a U-Net of hundreds of pixels; the middle of
-#   these small ones sees 4×4 pixels and hardly matters, so PAG, SLG and SEG change next to nothing here.
+#   these small ones sees 4×4 pixels and hardly matters, so PAG, SLG and SEG are plain guidance at
+#   $w=2$ here, for half as many passes again.
 # - **Fréchet distances cannot rank rules at this $n$.** Their intervals overlap nearly everywhere. Accuracy, diversity
 #   and saturation can tell rules apart with a few hundred images; a Fréchet distance needs thousands (4.7).
 #
@@ -166,8 +170,8 @@ export_table(rules.rules_table("rules-cifar10"), SIZE)
 #
 # $$x_t \leftarrow x_t - s\,u\,P\,\nabla_{x_t} L\big(\hat x_0(x_t)\big).$$
 #
-# ($P$ is the number of values in the image and $u$ a unit of each loss's own, so that $s=0.2$ is barely seen and $s=1$ is
-# too much.) Three losses: the distance to a colour; a classifier's $-\log p$; and $1-\cos$ between image and caption in
+# ($P$ is the number of values in the image and $u$ a unit of each loss's own, so that $s=0.2$ shows and $s=1$ is more than
+# enough.) Three losses: the distance to a colour; a classifier's $-\log p$; and $1-\cos$ between image and caption in
 # the joint space of an image-text model. CLIP's weights are not here, so the project trained a small image encoder
 # against the packaged sentence encoder, with CLIP's contrastive loss. How good is that stand-in? Its accuracy on real
 # test images, by the nearest of ten captions:
@@ -189,16 +193,16 @@ from t2i_helpers.reporting import losses
 export(losses.loss_strips(objects, 2 * steps), SIZE)
 
 # %% [markdown]
-# Every loss gets what it asks for. Whether that is what *you* asked for is another matter. Measured at the strengths of a
+# Every loss moves the image its way. Whether that is what *you* wanted is another matter. Measured at the strengths of a
 # report that found 0.8 best for CLIP:
 
 # %%
 export(losses.loss_curves(), SIZE)
 
 # %% [markdown]
-# The left panel is what was optimised: every loss falls at once. The right one is what somebody else sees. Images pushed
-# towards their caption's embedding are far more often recognised by a classifier that had no part in it; pushing harder
-# than 0.65 wins nothing more. The classifier's own loss wins on its own scale, which says little: a network can be
+# The left panel is what was optimised: two losses fall at once, the colour slowly. The right one is what somebody else
+# sees. Images pushed towards their caption's embedding are far more often recognised by a classifier that had no part in
+# it; pushing harder than 0.2 wins nothing that sixty images could show. The classifier's own loss wins on its own scale, which says little: a network can be
 # pleased by changes that nobody sees. And a colour has nothing to do with what is drawn.
 #
 # An image-text model can also sit at the end of the line, as a critic: draw fifteen, keep the three that it finds least
@@ -256,7 +260,7 @@ export_table(samplers.spacing_table(), SIZE)
 # A network's weights jitter to the end of training. Their moving average is smoother,
 # $\bar\theta \leftarrow \beta\,\bar\theta + (1-\beta)\,\theta$, and costs nothing but memory. A paper reports that guidance
 # and averaging together bring FID from 1,332 to 1,089, with six generated images, no $\beta$ and no ablation. Here is the
-# ablation: one training, its weights averaged in five ways while it ran.
+# ablation: one training, its weights as they are and averaged in four ways while it ran.
 #
 # > **Before you look:** the training had 1,000 steps. What is an average with $\beta = 0.9999$ mostly made of?
 
@@ -267,7 +271,8 @@ export(networks.averages_figure(), SIZE)
 # Averaging helps: without guidance the averaged weights draw clearly nearer to real digits than the raw ones do. Guidance
 # hides most of that difference, so a comparison at one $w$ can find anything. And the decay can be chosen fatally wrong:
 # after 1,000 steps with $\beta=0.999$ more than a third of the average is still the random network of the start, and with
-# 0.9999 nine tenths, which draws nothing but noise (and noise is diverse: never read that measure alone). A decay that rises as $(1+n)/(10+n)$, which diffusers does unasked, forgets the start and
+# 0.9999 nine tenths, which draws nothing but noise (and noise is as diverse as real digits: never read that measure
+# alone). A decay that rises as $(1+n)/(10+n)$, which diffusers does unasked, forgets the start and
 # need not be chosen at all. (A paper that gives no $\beta$ has not said what it did.)
 #
 # And six images? The Fréchet distance of six *real* images to thousands of other real ones says what such a number is
@@ -277,9 +282,9 @@ export(networks.averages_figure(), SIZE)
 export(networks.frechet_against_n(), SIZE)
 
 # %% [markdown]
-# Six *real* photographs score four times as badly as the study's 260 drawings, which nobody would take for real: below
-# as many images as there are features, the distance measures little but $n$, and draws of six differ among themselves.
-# It still falls at a thousand. Six images cannot say whether 1,089 is better than 1,332.
+# Six *real* photographs score over two hundred, and it should be 0: below as many images as there are features, the distance
+# measures little but $n$, and draws of six differ among themselves. It still falls at a thousand. Six images cannot say
+# whether 1,089 is better than 1,332. (The study compares $n$ drawings with $n$ real images, which adds the bias of both.)
 #
 # ## 4.8 What does language buy?
 #
@@ -294,8 +299,8 @@ export(networks.frechet_against_n(), SIZE)
 export(networks.encoders_figure(), SIZE)
 
 # %% [markdown]
-# All three encoders draw the ten captions. Known words in a new order are no test either: "7" alone tells a random
-# vector enough. But "seven" stood in no caption. To random words it is new noise, and they fall near chance; the sentence
+# All three encoders draw the ten captions. New words around a known 7 are no test either: "7" is enough for random
+# vectors. But "seven" stood in no caption. To random words it is new noise, and they fall near chance; the sentence
 # encoder learnt elsewhere that seven and 7 mean the same, and the network draws it without ever having been shown the
 # word. One-hot classes cannot even be asked. That is what language buys: not better digits, but more ways to ask.
 #
@@ -333,6 +338,10 @@ export(inside.attention_over_steps(digits, 2 * steps), SIZE)
 export(inside.prompt_swap(digits, 2 * steps), SIZE)
 
 # %% [markdown]
+# Swapped at 0.4, a 3 still becomes a perfect 8; from 0.6 on it stays a 3: readable, as in the figure above, is not yet
+# decided. With the old caption's attention throughout ($\tau=1$), the 1 is drawn as the 7 that it replaces, but the 8
+# stays an 8: attention says where a word acts, not what it means. (One noise a pair is an illustration, no statistic.)
+#
 # And if the layout is decided in the early steps, one can skip them and draw the layout by hand: SDEdit (Meng et al.
 # 2021) takes a drawing, buries it in as much noise as the last share $s$ of the steps removes, and lets the network
 # dig out something else.

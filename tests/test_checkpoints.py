@@ -268,3 +268,9 @@ def test_a_checkpoint_without_its_record_is_not_described(copied, name, content)
     (copied / name).unlink() if content is None else (copied / name).write_text(content)
     with refuses(BadCheckpoint, name):
         describe_checkpoint(copied)
+
+
+def test_autoguidance_has_no_place_for_a_negative_text():
+    pipe = load_pipeline("mnist")
+    with refuses(BadValue, "autoguidance", "leave out the negative"):
+        pipe(["A handwritten digit 4"], guider=pipe.make_guider("auto", 1.5), negative="A handwritten digit 9", steps=1)

@@ -4,10 +4,11 @@ from .attention import AttentionMaps
 from .editing import PromptToPrompt, Start, Swap
 from .guidance import GUIDERS, make_guider
 from .losses import Loss, LossGuidance, classifier_loss, colour_loss, similarity_loss
+from .rules import Auto
 from .sampling import Samples, sample
 from .schedulers import SCHEDULERS, make_scheduler
 
 __all__ = [
-    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Loss", "LossGuidance", "PromptToPrompt", "Samples", "Start", "Swap",
-    "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample", "similarity_loss",
+    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Auto", "Loss", "LossGuidance", "PromptToPrompt", "Samples", "Start",
+    "Swap", "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample", "similarity_loss",
 ]

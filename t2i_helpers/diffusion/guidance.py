@@ -8,6 +8,8 @@ A guider is an object of `diffusers.guiders` or one of ours with the same interf
 what the paper applies it to, which `guider.noisy` converts from and to the model's prediction.
 """
 
+import inspect
+
 from diffusers.guiders import ClassifierFreeZeroStarGuidance
 from diffusers.utils import logging
 
@@ -79,4 +81,6 @@ def make_guider(name: str, w: float, **parameters):
     try:
         return GUIDERS[name](w, **parameters)
     except TypeError as error:
-        raise BadValue(f"guider {name!r} does not fit its parameters: {error}") from error
+        known = ", ".join(list(inspect.signature(GUIDERS[name]).parameters)[1:]) or "none"
+        given = ", ".join(parameters) or "no settings"
+        raise BadValue(f"guider {name!r} does not take {given}: its settings are {known}") from error

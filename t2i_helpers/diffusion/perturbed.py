@@ -56,7 +56,8 @@ class Perturbed(ClassifierFreeGuidance):
 
 
 class PAG(Perturbed):
-    """Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377): in p every pixel attends to itself alone."""
+    """Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377): n + w (c - n) + scale (c - p), where in p every
+    pixel of the middle block attends to itself alone. 3 passes; 2 at w = 1."""
 
     def impair(self, block):
         def values_only(attention, args, output):
@@ -67,15 +68,17 @@ class PAG(Perturbed):
 
 
 class SLG(Perturbed):
-    """Skip-layer guidance (Hyung et al. 2024, arXiv:2411.18664, for transformers): p skips the block."""
+    """Skip-layer guidance (Hyung et al. 2024, arXiv:2411.18664, for transformers): n + w (c - n) + scale (c - p), where
+    p skips the attention of the middle block. 3 passes; 2 at w = 1."""
 
     def impair(self, block):
         return block.register_forward_hook(lambda block, args, output: args[0])
 
 
 class SEG(Perturbed):
-    """Smoothed-energy guidance (Hong 2024, arXiv:2408.00760): in p the attention's queries are blurred by a Gaussian of
-    standard deviation `blur` in pixels of the middle block; at infinity all are their mean.
+    """Smoothed-energy guidance (Hong 2024, arXiv:2408.00760): n + w (c - n) + scale (c - p), where in p the queries of
+    the middle block's attention are blurred by a Gaussian of standard deviation `blur` in its pixels; at infinity all
+    are their mean. 3 passes; 2 at w = 1.
 
     diffusers' guider never impairs anything, and its blur takes the mean where it should not.
     """

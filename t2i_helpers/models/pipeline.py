@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from .. import presets
 from ..data import captions, from_unit, to_unit
-from ..diffusion import LossGuidance, Samples, Start, make_guider, make_scheduler, sample
+from ..diffusion import Auto, LossGuidance, Samples, Start, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS
 from ..provenance import best_device, file_hash
@@ -77,6 +77,9 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
         cond, null = self.embed(prompts)
         if negative is not None:
+            if isinstance(guider, Auto):
+                raise BadValue("autoguidance draws without the empty caption, which a negative text would replace: "
+                               "leave out the negative, or choose another guider")
             null, _ = self.embed([negative])
         guider = make_guider("cfg", w) if guider is None else guider
         start = start and self._in_model_range(start, len(prompts))

@@ -49,20 +49,22 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
 
 @exhibit("loss_strengths", "pdf")
 def loss_curves():
-    """What each loss is at the end, and what the classifier then sees, against the strength."""
+    """What each loss is at the end, as a share of what it is without a push, and what the classifier then sees."""
     found = experiment("losses")
     rows = found["rows"]
     names = list(dict.fromkeys(row["loss"] for row in rows))
     figure, axes = new_figure(1, 2, 2.7)
-    for axis, metric, title in zip(axes[0], ("loss_at_end", "accuracy"), ("loss of the images ↓", "accuracy ↑")):
+    for axis, metric, title in zip(axes[0], ("loss_at_end", "accuracy"), ("loss, of that at s = 0 ↓", "accuracy ↑")):
         for name, colour in zip(names, PALETTE):
             line = [row for row in rows if row["loss"] == name]
-            values = [row[metric]["value"] for row in line]
-            low, high = zip(*(row[metric]["interval"] for row in line))
+            unit = line[0][metric]["value"] if metric == "loss_at_end" else 1
+            values = [row[metric]["value"] / unit for row in line]
+            low, high = zip(*([end / unit for end in row[metric]["interval"]] for row in line))
             axis.plot([row["strength"] for row in line], values, "o-", markersize=4, color=colour, label=name)
             axis.fill_between([row["strength"] for row in line], low, high, color=colour, alpha=0.15, linewidth=0)
         axis.set(title=title, xlabel="strength s")
     axes[0, 1].set_ylim(0, 1.05)
+    axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=7)
     footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
                      f"point; {JUDGES}; the classifier is no fair judge of its own loss")

@@ -92,7 +92,7 @@ def encoders_figure():
     axis.set(ylabel="accuracy", ylim=(0, 1.05))
     axis.legend(fontsize=7, ncols=4, loc="upper right", bbox_to_anchor=(1, 1.2))
     shown = [key for key in by if key[1] in ("caption", "seven")]
-    labels = [f"{encoder}, {'caption' if wording == 'caption' else '“seven”'}" for encoder, wording in shown]
+    labels = [f"{encoder}, {'caption' if wording == 'caption' else 'the word'}" for encoder, wording in shown]
     image_grid(bottom.subplots(), torch.stack([picture(by[key]) for key in shown]), labels, range(10))
     footnote(figure, note_of_rows(rows) + "; one-hot vectors can only be asked for the captions")
     return figure, facts_of_rows(rows)

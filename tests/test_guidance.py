@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import FakeUNet, as_image, embeddings, refuses, small_preset
+from support import FakeUNet, as_image, embeddings, guided, refuses, small_preset
 
 from t2i_helpers.diffusion import GUIDERS, make_guider, make_scheduler, sample
 from t2i_helpers.errors import BadValue, UnknownName
@@ -17,15 +17,6 @@ def draw(guider, unet, **options):
     cond, null = embeddings(3)
     scheduler = make_scheduler(small_preset(), "ddim")
     return sample(unet, scheduler, guider, cond, null, seeds=[0, 1, 2], steps=STEPS, clip=None, **options)
-
-
-def guided(guider, eps_cond, eps_null):
-    """One step of a guider's loop by hand, with known predictions for its passes."""
-    guider.set_state(step=0, num_inference_steps=1, timestep=torch.tensor(50))
-    batches = guider.prepare_inputs({"eps": (eps_cond, eps_null)})
-    for batch in batches:
-        batch.noise_pred = batch.eps
-    return guider(batches).pred
 
 
 @given(scales)

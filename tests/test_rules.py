@@ -6,7 +6,7 @@ import diffusers.guiders
 import numpy as np
 import pytest
 import torch
-from support import embeddings, refuses, small_preset
+from support import embeddings, guided, refuses, small_preset
 from torch.testing import assert_close
 
 from t2i_helpers.diffusion import GUIDERS, Start, make_guider, make_scheduler, sample
@@ -108,11 +108,7 @@ def step(guider, c, n, abar=0.5, predicts_v=False, x_t=None):
     """What `guider` makes of the predictions `c` and `n` in the first of two steps."""
     x_t = torch.zeros_like(c) if x_t is None else x_t
     guider.noisy = NoisyImages(x_t, torch.tensor(abar, dtype=c.dtype), predicts_v)
-    guider.set_state(step=0, num_inference_steps=2, timestep=torch.tensor(50))
-    batches = guider.prepare_inputs({"prediction": (c, n)})
-    for batch in batches:
-        batch.noise_pred = batch.prediction
-    return guider(batches).pred
+    return guided(guider, c, n, steps=2)
 
 
 def predictions():

@@ -3,7 +3,7 @@
 import diffusers
 import pytest
 import torch
-from support import small_preset
+from support import guided, small_preset
 
 from t2i_helpers import presets
 from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler
@@ -23,15 +23,6 @@ LIBRARY = {                                         # rows of the table that dif
 @pytest.fixture(scope="module")
 def pipe():
     return load_pipeline("mnist", device="cpu")
-
-
-def guided(guider, c, n):
-    """One step of a guider's loop by hand, with known predictions for its passes."""
-    guider.set_state(step=0, num_inference_steps=1, timestep=torch.tensor(50))
-    batches = guider.prepare_inputs({"eps": (c, n)})
-    for batch in batches:
-        batch.noise_pred = batch.eps
-    return guider(batches).pred
 
 
 def predictions():

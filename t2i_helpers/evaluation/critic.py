@@ -55,8 +55,7 @@ class Selection:
 def best_of(images: torch.Tensor, labels: torch.Tensor, scorer, judge: Classifier, best: int = 3) -> Selection:
     """The `best` of each class among candidates [n, c, h, w] in [0, 1], by scorer(images, labels) -> [n].
 
-    For example 3 of 15. Raises BadValue where a class has fewer candidates than
-    are to be chosen, or a score is NaN.
+    For example 3 of 15. Raises BadValue where a class has fewer candidates than are to be chosen, or a score is NaN.
     """
     scores = scorer(images, labels)                                                     # [n]
     if bad := int(scores.isnan().sum()):

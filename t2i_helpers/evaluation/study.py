@@ -5,6 +5,7 @@ some of them, into ``checkpoints/study/NAME.jsonl`` or ``.json``. What is there 
 weights or the classifier have changed; an interrupted study goes on where it stopped.
 """
 
+import functools
 import hashlib
 import json
 import sys
@@ -81,6 +82,7 @@ PARTS = {
     "encoders-of-the-hub": [Cell(checkpoint=f"ablation-{encoder}", wording=wording, n=200)
                             for encoder in ("clip", "bert") for wording in WORDINGS],
 }
+WEAK = "weak_weights_sha256_16"
 OPTIONAL = ("encoders-of-the-hub",)             # left out where their weights cannot be had
 
 
@@ -118,11 +120,14 @@ def read_part(part: str) -> dict[Cell, dict]:
     """What is stored of the cells in a part's list, and still holds; empty where nothing does. BadData, with the line,
     where the file is damaged."""
     path, rows = STUDY / f"{part}.jsonl", {}
+    hashes = functools.cache(_hashes)           # of files of megabytes, that many rows share
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
             row = json.loads(line)
             cell = Cell(**row["cell"])
-            if cell in PARTS[part] and _is_current(cell, row):
+            told = {WEAK: None} | row
+            now = hashes(cell.checkpoint, cell.guider == "auto")
+            if cell in PARTS[part] and all(told[name] == value for name, value in now.items()):
                 rows[cell] = row
         except (ValueError, KeyError, TypeError) as error:
             raise BadData(f"{path}, line {number}: {error}; restore the file, or delete the line to measure its cell "
@@ -150,12 +155,12 @@ def measure(cell: Cell) -> dict:
     (row,) = found.pop("rows")
     row = {name: value for name, value in row.items() if name not in ("confusion", "per_class", "store")}
     told = {name: found[name] for name in ("git_commit", "git_dirty", "device", "timestep_spacing",
-                                           "first_and_last_seed")} | _weak_hash(cell)
+                                           "first_and_last_seed")}
     if cell.checkpoint not in DATASETS:
         images, *_ = draw_samples(pipe, cell.w, cell.n, **drawn).load()
         told["picture"] = _keep_picture(images[:10], cell)
     return {"cell": asdict(cell), **row, **told, "training_steps": found["checkpoint"]["training_steps"],
-            "weights_sha256_16": pipe.weights_sha256_16, "classifier_sha256_16": classifier_hash(pipe.preset.dataset),
+            **_hashes(cell.checkpoint, cell.guider == "auto"), "weights_sha256_16": pipe.weights_sha256_16,
             "seconds": round(time.monotonic() - began, 1)}
 
 
@@ -167,21 +172,17 @@ def _checkpoint(cell) -> Path | str:
     return RUNS / cell.checkpoint
 
 
-def _is_current(cell, row) -> bool:
-    """Whether the row was judged by the classifier that ships and drawn by the weights that are here, if they are."""
-    shipped = cell.checkpoint in DATASETS
-    weights = (CHECKPOINTS / f"{cell.checkpoint}-improved" if shipped else RUNS / cell.checkpoint) / WEIGHTS
-    dataset = cell.checkpoint if shipped else "mnist"
-    weak = _weak_hash(cell)
-    return (row["classifier_sha256_16"] == classifier_hash(dataset) and weak.items() <= row.items()
-            and (row["weights_sha256_16"] == file_hash(weights) if weights.exists() else True))
-
-
-def _weak_hash(cell) -> dict[str, str]:
-    """The hash of the weaker network of a cell with autoguidance, as its row tells it."""
-    if cell.guider != "auto":
-        return {}
-    return {"weak_weights_sha256_16": file_hash(CHECKPOINTS / f"{cell.checkpoint}-weak" / WEIGHTS)}
+def _hashes(checkpoint: str, auto: bool) -> dict[str, str]:
+    """What a row of now tells of its networks: the classifier that ships, the weights, if they are here, and with
+    autoguidance the weaker network's."""
+    shipped = checkpoint in DATASETS
+    weights = (CHECKPOINTS / f"{checkpoint}-improved" if shipped else RUNS / checkpoint) / WEIGHTS
+    found = {"classifier_sha256_16": classifier_hash(checkpoint if shipped else "mnist")}
+    if weights.exists():
+        found["weights_sha256_16"] = file_hash(weights)
+    if auto:
+        found[WEAK] = file_hash(CHECKPOINTS / f"{checkpoint}-weak" / WEIGHTS)
+    return found
 
 
 def _keep_picture(images, cell) -> str:

@@ -42,6 +42,13 @@ def image_grid(axis, images: torch.Tensor, row_labels=(), column_labels=(), titl
         axis.set_title(title)
 
 
+def banded(axis, x, metrics, alpha: float = 0.15, **style) -> None:
+    """A curve through metrics, {"value", "interval"}, and the band of their intervals."""
+    (line,) = axis.plot(x, [metric["value"] for metric in metrics], **style)
+    low, high = zip(*(metric["interval"] for metric in metrics))
+    axis.fill_between(x, low, high, color=line.get_color(), alpha=alpha, linewidth=0)
+
+
 def fit_height(figure: Figure) -> None:
     """Take away the height that pictures, whose aspect is fixed, leave empty."""
     figure.draw_without_rendering()

@@ -12,7 +12,7 @@ from ..evaluation import recognition
 from ..evaluation.classifiers import classifier_hash
 from ..models import load_text_encoder
 from ..provenance import write_json
-from .drawing import footnote, image_grid, new_figure
+from .drawing import banded, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import names, noted, training_note
 
@@ -55,7 +55,7 @@ def recognition_curves(pipes):
         shown = [(row, *kind) for row in rows for kind in (("x_0", "-", r"$\hat{x}_0$"), ("x_t", ":", "$x_t$"))]
         for place, (row, kind, line, label) in enumerate(shown):
             style = {"color": SHADES[row["w"]], "linestyle": line}
-            _band(curves, row["progress"], row["accuracy"][kind], style, f"{label}, w = {row['w']:g}")
+            banded(curves, row["progress"], row["accuracy"][kind], 0.12, label=f"{label}, w = {row['w']:g}", **style)
             if quartiles := row["recognised_for_good"][kind]["quartiles"]:
                 ranges.plot(quartiles[::2], [-place] * 2, linewidth=2, **style)
                 ranges.plot(quartiles[1], -place, marker="o", markersize=4, **style)
@@ -72,12 +72,6 @@ def recognition_curves(pipes):
                      "each w; judged by our own classifiers; bands 95 %; bars: quartiles of the images recognised at "
                      "the end")
     return figure, {"recognition": found}
-
-
-def _band(axis, progress, accuracy, style, label):
-    axis.plot(progress, [at["value"] for at in accuracy], label=label, **style)
-    low, high = zip(*(at["interval"] for at in accuracy))
-    axis.fill_between(progress, low, high, color=style["color"], alpha=0.12, linewidth=0)
 
 
 @exhibit("inside_attention", "png")

@@ -8,7 +8,7 @@ from ..errors import BadData
 from ..evaluation.critic import WORDS
 from ..evaluation.experiments import BEST, CANDIDATES, STRENGTHS, guiding_losses
 from ..evaluation.study import read_experiment
-from .drawing import PALETTE, fit_height, footnote, image_grid, new_figure
+from .drawing import PALETTE, banded, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import checkpoints, training_note
 from .tables import Table, with_interval
@@ -58,10 +58,9 @@ def loss_curves():
         for name, colour in zip(names, PALETTE):
             line = [row for row in rows if row["loss"] == name]
             unit = line[0][metric]["value"] if metric == "loss_at_end" else 1
-            values = [row[metric]["value"] / unit for row in line]
-            low, high = zip(*([end / unit for end in row[metric]["interval"]] for row in line))
-            axis.plot([row["strength"] for row in line], values, "o-", markersize=4, color=colour, label=name)
-            axis.fill_between([row["strength"] for row in line], low, high, color=colour, alpha=0.15, linewidth=0)
+            shares = [{"value": at["value"] / unit, "interval": [end / unit for end in at["interval"]]}
+                      for at in (row[metric] for row in line)]
+            banded(axis, [row["strength"] for row in line], shares, marker="o", markersize=4, color=colour, label=name)
         axis.set(title=title, xlabel="strength s")
     axes[0, 1].set_ylim(0, 1.05)
     axes[0, 0].set_ylim(bottom=0)

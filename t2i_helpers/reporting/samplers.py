@@ -7,7 +7,7 @@ from ..diffusion import make_scheduler
 from ..diffusion.noise import NoisyImages, alpha_bar
 from ..diffusion.schedulers import SPACINGS
 from ..provenance import of_preset
-from .drawing import GREY, PALETTE, fit_height, footnote, image_grid, new_figure
+from .drawing import GREY, PALETTE, banded, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import checkpoints, training_note
 from .study import ACCURACY, FRECHET, facts_of_rows, note_of_rows, rows_of
@@ -91,11 +91,8 @@ def quality_against_passes():
 
 
 def _line(axis, passes, metrics, place, name):
-    colour, marker = PALETTE[place % len(PALETTE)], "os^Dv"[place % 5]
-    low, high = ([metric["interval"][end] for metric in metrics] for end in (0, 1))
-    axis.plot(passes, [metric["value"] for metric in metrics], marker=marker, markersize=4, color=colour, label=name,
-              linestyle="-" if place < len(PALETTE) else ":")
-    axis.fill_between(passes, low, high, color=colour, alpha=0.15, linewidth=0)
+    banded(axis, passes, metrics, marker="os^Dv"[place % 5], markersize=4, color=PALETTE[place % len(PALETTE)],
+           label=name, linestyle="-" if place < len(PALETTE) else ":")
 
 
 def spacing_table() -> Table:

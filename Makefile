@@ -1,5 +1,5 @@
 # Two commands do everything (make install does the first step of both):
-#   make report    install, run the notebooks, export their figures
+#   make report    install, run the notebooks, export their figures, write and typeset the report
 #   make test      install, unit tests, then the notebooks again at smoke size
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -12,6 +12,7 @@ install: .venv/installed
 
 report: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace --timeout=-1 $(NOTEBOOKS)
+	$(BIN)/t2i report --pdf
 
 test: .venv/installed
 	$(BIN)/pytest tests

@@ -24,6 +24,9 @@
 # **You need** notebook 1. **You will learn** what FID, kernel distance, precision, recall and accuracy measure, how far
 # each can be trusted at a given number of images, and why no such number should ever stand alone.
 #
+# On paper: [the report's chapter on the photographs](../report/main.pdf#nameddest=sec:cifar10), and
+# [what was reproduced and what corrected](../report/main.pdf#nameddest=sec:reproduced).
+#
 # | size | for | what it runs |
 # |---|---|---|
 # | `demo` (default) | a laptop | pictures from the small checkpoints that ship; their stored evaluations |
@@ -253,6 +256,7 @@ export(cifar10.tradeoff(evaluations), SIZE)
 # many of its birds, cats and dogs *you* would have recognised.
 
 # %%
+export_table(metrics_table("cifar10_thesis_metrics", "thesis", evaluations["thesis"]), SIZE)
 export_table(metrics_table("cifar10_improved_metrics", "improved", evaluations["improved"]), SIZE)
 
 # %% [markdown]

@@ -22,6 +22,9 @@
 # **You need** notebook 1. **You will learn** why reading images at random reads every file a thousand times, how to mix
 # them well in bounded memory, why one decodes only once, and how eight tokens make 27 captions the same.
 #
+# On paper: [the report's chapter on the paintings](../report/main.pdf#nameddest=sec:wikiart), and
+# [what was reproduced and what corrected](../report/main.pdf#nameddest=sec:reproduced).
+#
 # | size | for | what it runs |
 # |---|---|---|
 # | `demo` (default) | a laptop | **procedural paintings** and the small checkpoints trained on them |
@@ -298,9 +301,11 @@ export(wikiart.guidance_sweep(pipes, steps), SIZE)
 
 # %%
 from t2i_helpers.reporting.evaluations import measured
-from t2i_helpers.reporting.tables import guidance_table
+from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
 evaluations = {variant: measured(pipe) for variant, pipe in pipes.items()}
+for variant, found in evaluations.items():                                # all that was measured, for the report
+    export_table(metrics_table(f"wikiart_{variant}_metrics", variant, found), SIZE)
 export_table(guidance_table("wikiart_guidance", evaluations), SIZE)
 
 # %% [markdown]

@@ -21,6 +21,9 @@
 # **You need** notebook 1, and 2 for what the numbers are worth. **You will learn** to read any paper's guidance scale,
 # to choose a rule for a purpose, and to doubt a Fréchet distance.
 #
+# On paper: [the report's chapter on the study](../report/main.pdf#nameddest=sec:study), and
+# [what was reproduced and what corrected](../report/main.pdf#nameddest=sec:reproduced).
+#
 # | size | for | what it runs |
 # |---|---|---|
 # | `demo` (default) | a laptop | pictures drawn live by the small checkpoints that ship; the study's stored measurements |

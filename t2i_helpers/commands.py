@@ -6,13 +6,14 @@ Heavy libraries are imported inside the commands, so that `t2i --help` answers a
 import dataclasses
 import inspect
 import json as json_module
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from . import presets
-from .errors import BadCheckpoint, BadData, BadValue, OutputError, UnknownName
+from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName
 from .paths import RUNS, check_writable
 
 Dataset = Annotated[str, tyro.conf.Positional]
@@ -272,7 +273,37 @@ def figures(size: str = "demo") -> None:
         print(shown)
 
 
-COMMANDS = {command.__name__: command for command in (doctor, train, sample, evaluate, data, bench, figures)}
+def report(pdf: bool = False, check: bool = False) -> None:
+    """Write the numbers, tables and records of the LaTeX report into report/generated, and typeset it.
+
+    Each number of its text comes from a stored result, and each finding that it states is checked; figures and tables
+    that are older than their run, of another preset or from uncommitted code are marked in its margin.
+
+    Args:
+        pdf: also typeset report/main.pdf, where there is a LaTeX.
+        check: write nothing; list stale figures and tables and what else is wrong, and exit 1 if there is any.
+    """
+    from .paths import ROOT
+    from .typesetting.build import INSTALL, build_pdf, has_latex
+    from .typesetting.generated import read_report, write_generated
+
+    try:
+        found = read_report(ROOT)
+    except T2IError as error:
+        if not check:
+            raise
+        sys.exit(f"t2i: {error}")                # exit status 1
+    stale = [f"{exhibit.file}: {reason}" for exhibit in found.exhibits for reason in exhibit.stale]
+    print("\n".join(stale) or f"{len(found.exhibits)} figures and tables are fresh; "
+          f"{len(found.claims)} findings hold")
+    if check:
+        sys.exit(1 if stale else 0)
+    write_generated(ROOT, found)
+    if pdf:
+        print(f"written: {build_pdf(ROOT)}" if has_latex() else INSTALL)
+
+
+COMMANDS = {command.__name__: command for command in (doctor, train, sample, evaluate, data, bench, figures, report)}
 
 
 def _pipeline(dataset, checkpoint):

@@ -1,8 +1,12 @@
-"""What is here: device, versions, where data and models would come from, and what would run."""
+"""What is here: machine, versions, where data and models would come from, and what would run."""
 
 import os
+import platform
+import re
 import shutil
+from pathlib import Path
 
+import psutil
 import torch
 from huggingface_hub import try_to_load_from_cache
 
@@ -19,6 +23,12 @@ def report() -> dict:
     return {
         **git_state(),
         "device": device_name(best_device()),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "accelerator": None if best_device() == "cpu" else device_name(best_device()),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "operating_system": _operating_system(),
         "versions": versions(),
         "hub": "reachable" if hub_there else "not reachable",
         "mirror": "T2I_MIRROR is set" if os.environ.get("T2I_MIRROR") else "T2I_MIRROR is not set",
@@ -29,6 +39,20 @@ def report() -> dict:
         "latex": bool(shutil.which("latexmk")),
         "sizes_that_run": ["smoke", "demo", *(["full"] if _full_runs(hub_there) else [])],
     }
+
+
+def _processor() -> str:
+    """The processor's model, as far as the system tells it."""
+    file = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.+)$", file.read_text(), re.MULTILINE) if file.exists() else []
+    return models[0].strip() if models else platform.processor() or platform.machine()
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:                                         # no Linux
+        return f"{platform.system()} {platform.release()}"
 
 
 def _dataset_sources(dataset, hub_there) -> list[str]:

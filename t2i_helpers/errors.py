@@ -40,6 +40,10 @@ class BadCheckpoint(T2IError):
     """A checkpoint folder is missing, incomplete, or made for something else."""
 
 
+class BadReport(T2IError):
+    """The report's text, the results that it speaks of and LaTeX do not fit together."""
+
+
 class OutputError(T2IError):
     """A result cannot be written where it was asked for."""
 

@@ -7,11 +7,13 @@ import platform
 import subprocess
 from pathlib import Path
 
+from .errors import BadData
 from .paths import ROOT, atomic_write
 from .presets import Preset, preset_hash, to_dict
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
              "pytorch-fid", "pillow", "matplotlib")
+SCHEMA = 2                      # of the sidecars beside figures and tables
 CODE = ("t2i_helpers", "pyproject.toml", "notebooks/*.py")
 
 
@@ -78,8 +80,50 @@ def file_hash(path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def content_hash(content) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of `content` as JSON, however it is laid out."""
+    as_read = json.loads(json.dumps(content))                       # numbers that are keys become texts
+    canonical = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def made_from(*paths) -> dict:
+    """What an exhibit was made from, {"made_from": {file: its hash}}: files by their path in the repository, and such
+    as lie elsewhere by the last three parts of theirs."""
+    return {"made_from": {_in_repository(path): file_hash(path) for path in sorted(map(Path, paths))}}
+
+
+def _in_repository(path) -> str:
+    path = path.resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:])
+
+
 def write_json(path, content: dict) -> Path:
     """Write `content` as readable JSON, all or nothing."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
     return Path(path)
+
+
+def write_sidecar(path, content: dict) -> Path:
+    """Write what is told of a figure or table, with SCHEMA and the hash of it all, for `read_sidecar`."""
+    told = {"schema": SCHEMA, **content}
+    return write_json(path, told | {"record_sha256_16": content_hash(told)})
+
+
+def read_sidecar(path) -> dict:
+    """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
+    remedy = "run t2i figures (or make report) to draw it again"
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise BadData(f"{path} cannot be read ({error.strerror}): {remedy}") from error
+    except ValueError as error:
+        raise BadData(f"{path} is no JSON, or cut short: {remedy}") from error
+    schema = found.get("schema") if isinstance(found, dict) else None
+    if schema != SCHEMA:
+        raise BadData(f"{path} is of schema {schema or 'unknown'}, not {SCHEMA}: {remedy}")
+    told = {name: value for name, value in found.items() if name != "record_sha256_16"}
+    if found.get("record_sha256_16") != content_hash(told):
+        raise BadData(f"{path} was edited after it was written: {remedy}")
+    return found

@@ -67,6 +67,7 @@ def test_doctor_prints_json(capsys):
     assert status == 0
     assert {"device", "versions", "data", "text_encoders", "checkpoints", "sizes_that_run"} <= found.keys()
     assert "embedded" in found["data"]["mnist"] and found["text_encoders"]["minilm"] == "packaged"
+    assert found["processor"] and found["cores"] >= 1 and found["memory_gb"] >= 1 and found["operating_system"]
 
 
 def test_evaluate_writes_its_rows(capsys, checkpoint, tmp_path):

@@ -102,9 +102,14 @@ def classifier_folder(dataset: str) -> Path:
     return CHECKPOINTS / f"classifier-{dataset}"
 
 
+def weights_file(dataset: str) -> Path:
+    """The shipped classifier's weights."""
+    return classifier_folder(dataset) / "model.safetensors"
+
+
 def classifier_hash(dataset: str) -> str:
     """The hash of the shipped classifier's weights, which its features and judgements are told by."""
-    return file_hash(classifier_folder(dataset) / "model.safetensors")
+    return file_hash(weights_file(dataset))
 
 
 def told(dataset: str) -> dict:
@@ -123,7 +128,7 @@ def how_to_train(dataset: str) -> str:
 
 def load_classifier(dataset: str, device="cpu") -> Classifier:
     """The shipped classifier; its test accuracy is in the provenance.json beside it. BadCheckpoint if it is damaged."""
-    path = classifier_folder(dataset) / "model.safetensors"
+    path = weights_file(dataset)
     classifier = RECIPES[dataset].network()
     try:
         classifier.load_state_dict({name: value.float() for name, value in load_file(path).items()})

@@ -1,11 +1,13 @@
-"""The study's experiments that are no cells: how strongly a loss should guide, and what choosing the best is worth.
+"""The study's experiments that are no cells: how strongly a loss should guide, what choosing the best is worth, and
+whether guidance makes digits noisier.
 
 Each returns JSON with the hashes of the networks that it was made with.
 """
 
 import torch
 
-from ..data import captions, from_unit, to_uint8
+from .. import presets
+from ..data import captions, from_uint8, from_unit, load_images, to_uint8
 from ..diffusion import LossGuidance, classifier_loss, colour_loss, similarity_loss
 from ..diffusion.losses import UNITS
 from ..models import WEIGHTS, load_image_text, load_pipeline
@@ -14,19 +16,26 @@ from ..provenance import file_hash, record
 from .classifiers import classifier_hash, load_classifier, read
 from .critic import WORDS, best_of, caption_critic, critic, critic_scores
 from .metrics import mean_estimate, proportion
+from .noise_level import background_noise, noise_level
 from .samples import draw_samples
 
 STRENGTHS = (0.0, 0.2, 0.65, 0.8, 1.0)
 GREEN = (-0.8, 0.8, -0.8)               # in [-1, 1]
 BEST, CANDIDATES = 3, 15
+UNGUIDED, GUIDED = 1.0, 5.0             # the thesis's Figures 4 and 2
+NOISE = {"noise_level": noise_level, "background_noise": background_noise}
+IMAGE_TEXT = CHECKPOINTS / "image-text" / "model.safetensors"
 
 
-def made_with() -> dict:
-    """The hashes of every network that the experiments use, and their settings."""
+def made_with(experiment: str) -> dict:
+    """The hashes of the networks that an experiment may use, and its settings: with others it is made again."""
+    if experiment == "noise":
+        weights = {name: file_hash(CHECKPOINTS / name / WEIGHTS) for name in ("mnist-thesis", "mnist-improved")}
+        return weights | {"w": [UNGUIDED, GUIDED], "measures": list(NOISE)}
     found = {dataset: file_hash(CHECKPOINTS / f"{dataset}-improved" / WEIGHTS) for dataset in ("mnist", "cifar10")}
     judges = {f"classifier-{dataset}": classifier_hash(dataset) for dataset in found}
     settings = {"strengths": list(STRENGTHS), "colour": list(GREEN), "units": UNITS, "best_of": [BEST, CANDIDATES]}
-    return found | judges | {"image-text": file_hash(CHECKPOINTS / "image-text" / "model.safetensors")} | settings
+    return found | judges | {"image-text": file_hash(IMAGE_TEXT)} | settings
 
 
 def guiding_losses(pipe, labels) -> dict:
@@ -58,7 +67,7 @@ def loss_strengths(n: int = 60, steps: int = 20) -> dict:
             rows.append({"loss": name, "strength": strength, "n": n, "loss_at_end": mean_estimate(at_end).as_json(),
                          "accuracy": proportion((seen == torch.tensor(labels)).double()).as_json()})
             print(f"losses: {name} s = {strength:g}: accuracy {rows[-1]['accuracy']['value']:.3f}", flush=True)
-    return record(pipe.device, made_with=made_with(), w=1.0, steps=steps, scheduler="ddim",
+    return record(pipe.device, made_with=made_with("losses"), w=1.0, steps=steps, scheduler="ddim",
                   first_and_last_seed=[0, n - 1], rows=rows)
 
 
@@ -83,7 +92,40 @@ def best_of_fifteen() -> dict:
             rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy.as_json(),
                          "scores": dict(zip(WORDS, scores[chosen].mean(0).tolist()))})
             print(f"best-of: {dataset}: {name}: accuracy {accuracy.value:.3f}", flush=True)
-    return record(pipe.device, made_with=made_with(), steps=10, scheduler="dpm++", rows=rows)
+    return record(pipe.device, made_with=made_with("best-of"), steps=10, scheduler="dpm++", rows=rows)
 
 
-EXPERIMENTS = {"losses": loss_strengths, "best-of": best_of_fifteen}
+def guidance_noise(n: int = 100, steps: int = 20) -> dict:
+    """How noisy n digits are with guidance and without it, from the same seeds, by the preset's own scheduler.
+
+    Rows {"variant", "w", "n", and for each of NOISE its mean}; "differences", the means of guided minus unguided image
+    by image, a variant each; "real", the same of n real digits. Images are those that files would hold, of 256 greys.
+    """
+    rows, differences = [], []
+    for variant in presets.VARIANTS:
+        pipe = load_pipeline("mnist", variant)
+        prompts = [captions(pipe.preset)[seed % 10] for seed in range(n)]
+        found = {w: _noise_of(pipe(prompts, w=w, steps=steps, seeds=range(n)).images) for w in (UNGUIDED, GUIDED)}
+        rows += [{"variant": variant, "w": w, "n": n, **_means(noise)} for w, noise in found.items()]
+        apart = {name: found[GUIDED][name] - found[UNGUIDED][name] for name in NOISE}
+        differences.append({"variant": variant, "w": [GUIDED, UNGUIDED], "n": n, **_means(apart)})
+        told = {name: f"{of_one['value']:+.4f}" for name, of_one in _means(apart).items()}
+        print(f"noise: {variant}: guided minus unguided: {told}", flush=True)
+    digits = load_images(presets.get("mnist"), "test")
+    chosen = torch.cat([torch.nonzero(digits.labels == digit)[:n // 10, 0] for digit in range(10)])
+    real = {"n": len(chosen), "data_source": digits.source, "data_fingerprint": digits.fingerprint,
+            **_means(_noise_of(from_uint8(digits.images[chosen], (0, 1))))}
+    return record(pipe.device, made_with=made_with("noise"), steps=steps, scheduler=pipe.preset.scheduler,
+                  first_and_last_seed=[0, n - 1], rows=rows, differences=differences, real=real)
+
+
+def _noise_of(images) -> dict[str, torch.Tensor]:
+    images = from_uint8(to_uint8(images), (0, 1)).cpu()                                      # [n, 1, 28, 28]
+    return {name: measure(images) for name, measure in NOISE.items()}
+
+
+def _means(noise) -> dict:
+    return {name: mean_estimate(values).as_json() for name, values in noise.items()}
+
+
+EXPERIMENTS = {"losses": loss_strengths, "best-of": best_of_fifteen, "noise": guidance_noise}

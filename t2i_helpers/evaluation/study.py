@@ -140,7 +140,7 @@ def read_experiment(name: str) -> dict:
     path = STUDY / f"{name}.json"
     try:
         found = json.loads(path.read_bytes()) if path.exists() else {}
-        return found if found and found["made_with"] == made_with() else {}
+        return found if found and found["made_with"] == made_with(name) else {}
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{path}: {error}; restore the file, or delete it to measure it again") from error
 

@@ -6,12 +6,13 @@
 import torch
 
 from ..data import captions
-from ..evaluation.classifiers import load_classifier
+from ..evaluation.classifiers import load_classifier, weights_file
 from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance, frechet_infinity
 from ..presets import PRINTED, from_dict
+from ..provenance import made_from
 from ..randomness import generator
-from .drawing import COLOURS, GREY, footnote, image_grid, new_figure
+from .drawing import GREY, footnote, image_grid, line, new_figure, variant_line
 from .evaluations import by_w, facts_of, note_of
 from .export import exhibit
 from .pictures import names, noted, real_images, sweep
@@ -69,7 +70,7 @@ def tradeoff(evaluations):
     axis = axes[0, 0]
     for variant, found in evaluations.items():
         points = [(row["classifier"]["frechet"]["value"], row["accuracy"]["value"], row["w"]) for row in found["rows"]]
-        axis.plot(*list(zip(*points))[:2], "o-", markersize=4, color=COLOURS[variant], label=variant)
+        axis.plot(*list(zip(*points))[:2], **variant_line(variant))
         above = variant == "improved"                      # its curve lies over the other's
         for x, y, w in points:
             axis.annotate(f"w = {w:g}", (x, y), textcoords="offset points", xytext=(4, 4 if above else -9), fontsize=7)
@@ -88,8 +89,8 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
     """Figure 11: what was asked for (rows) against what the classifier saw (columns), each row adding up to 1."""
     figure, axes = new_figure(len(evaluations), len(scales), 0.6 + 1.75 * len(evaluations), sharex=True, sharey=True)
     labels = names(from_dict(next(iter(evaluations.values()))["checkpoint"]["preset"]))
-    for line, (variant, found) in zip(axes, evaluations.items()):
-        for axis, w in zip(line, scales):
+    for row, (variant, found) in zip(axes, evaluations.items()):
+        for axis, w in zip(row, scales):
             counts = torch.tensor(by_w(found)[w]["confusion"]).float()                # [10, 10]
             shown = axis.imshow(counts / counts.sum(1, keepdim=True), vmin=0, vmax=1, cmap="Blues")
             axis.grid(False)
@@ -97,7 +98,7 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
             axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6)
             axis.set_yticks(range(len(labels)), labels, fontsize=6)
             axis.tick_params(length=0)
-        line[0].set_ylabel("asked for")
+        row[0].set_ylabel("asked for")
     for axis in axes[-1]:
         axis.set_xlabel("seen")
     figure.colorbar(shown, ax=axes, shrink=0.6, label="share of the row")
@@ -116,20 +117,21 @@ def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 
     extrapolated = [frechet_infinity(a[:n], b[:n]) for n in counts]
     figure, axes = new_figure(1, 1, 2.8, width=4.6)
     axis = axes[0, 0]
-    axis.plot(counts, plain, "o-", markersize=4, color=COLOURS["thesis"], label="Fréchet distance at n")
-    axis.plot(counts, extrapolated, "o-", markersize=4, color=COLOURS["improved"], label="extrapolated to n → ∞")
+    axis.plot(counts, plain, label="Fréchet distance at n", **line(0))
+    axis.plot(counts, extrapolated, label="extrapolated to n → ∞", **line(1))
     axis.axvline(real.features.shape[1], color=GREY, linestyle=":", label=f"n = {real.features.shape[1]} features")
     axis.axhline(0, color=GREY, linewidth=0.8)
     axis.set(xscale="log", xlabel="images on each side", ylabel="real against real")
     axis.legend()
     footnote(figure, f"features of our own classifier; {real.facts['data_source']}, test set")
-    return figure, {"counts": list(counts), "frechet": plain, "frechet_infinity": extrapolated, **real.facts}
+    return figure, {"counts": list(counts), "frechet": plain, "frechet_infinity": extrapolated, **real.facts,
+                    **made_from(reference_file(dataset), weights_file(dataset))}
 
 
 def _curve(axis, scales, metrics, variant):
     low, high = (torch.tensor([abs(m["interval"][end] - m["value"]) for m in metrics]) for end in (0, 1))
-    axis.errorbar(scales, [m["value"] for m in metrics], yerr=torch.stack([low, high]).numpy(), fmt="o-", markersize=4,
-                  capsize=2, color=COLOURS[variant], label=variant)
+    axis.errorbar(scales, [m["value"] for m in metrics], yerr=torch.stack([low, high]).numpy(), capsize=2,
+                  **variant_line(variant))
 
 
 def all_figures(pipes, steps: int, evaluations):

@@ -10,7 +10,7 @@ from ..data import captions
 from ..diffusion import make_guider
 from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
-from .pictures import checkpoints, names, training_note
+from .pictures import facts_of_pipes, names, training_note
 from .tables import Table
 
 
@@ -98,7 +98,7 @@ def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
                      f"{training_note({pipe.preset.variant: pipe})}")
     fit_height(figure)
     seeds = [pipe.preset.seed, pipe.preset.seed + len(digits) - 1]
-    return figure, {"checkpoints": checkpoints({pipe.preset.variant: pipe}), "first_and_last_seed": seeds,
+    return figure, {**facts_of_pipes({pipe.preset.variant: pipe}), "first_and_last_seed": seeds,
                     "steps": steps, "w": list(scales), "largest_difference": apart}
 
 

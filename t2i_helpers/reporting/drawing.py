@@ -1,5 +1,6 @@
 """How pictures and curves look, everywhere: one style, one palette, grids of images with labels."""
 
+import contextlib
 import textwrap
 
 import matplotlib.pyplot as plt
@@ -8,14 +9,19 @@ from matplotlib.figure import Figure
 from torchvision.utils import make_grid
 
 TEXT_WIDTH = 6.3        # inches between the report's margins: no figure is wider
-COLOURS = {"thesis": "#D55E00", "improved": "#0072B2"}      # Okabe & Ito: told apart by colour-blind eyes and in grey
+COLOURS = {"thesis": "#D55E00", "improved": "#0072B2"}      # Okabe & Ito: told apart by colour-blind eyes
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")      # theirs, for any lines
+DASHES, MARKERS = ("--", "-", ":", "-."), "soD^v"           # with which lines are told apart in grey, too
+VARIANTS = tuple(COLOURS)
 GREY = "0.45"          # of what is no result: real images, chance, limits
+PAD = 0.07             # inches above and below what stands in a figure
+FOOTNOTE = "footnote"
 STYLE = {
+    # the report is set in 11 pt: lower-case letters of this font are as tall at 8.5 pt
     "figure.dpi": 90, "savefig.dpi": 220, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "legend.frameon": False, "pdf.fonttype": 42, "image.interpolation": "nearest",
-    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": PAD,
 }
 plt.rcParams.update(STYLE)              # matplotlib reads it at every call that adds text, so it holds from here on
 
@@ -42,11 +48,22 @@ def image_grid(axis, images: torch.Tensor, row_labels=(), column_labels=(), titl
         axis.set_title(title)
 
 
+def line(place: int, **changes) -> dict:
+    """How the n-th line of a figure is drawn: colour, dashes and marker all differ from its neighbours'."""
+    return {"color": PALETTE[place % len(PALETTE)], "linestyle": DASHES[place % len(DASHES)],
+            "marker": MARKERS[place % len(MARKERS)], "markersize": 4, **changes}
+
+
+def variant_line(variant: str, **changes) -> dict:
+    """The line of a variant, the same in every figure."""
+    return line(VARIANTS.index(variant), **{"label": variant} | changes)
+
+
 def banded(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     """A curve through metrics, {"value", "interval"}, and the band of their intervals."""
-    (line,) = axis.plot(x, [metric["value"] for metric in metrics], **style)
+    (curve,) = axis.plot(x, [metric["value"] for metric in metrics], **style)
     low, high = zip(*(metric["interval"] for metric in metrics))
-    axis.fill_between(x, low, high, color=line.get_color(), alpha=alpha, linewidth=0)
+    axis.fill_between(x, low, high, color=curve.get_color(), alpha=alpha, linewidth=0)
 
 
 def fit_height(figure: Figure) -> None:
@@ -63,4 +80,27 @@ def fit_height(figure: Figure) -> None:
 def footnote(figure: Figure, text: str) -> None:
     """Small grey print under the figure: what was drawn, with what."""
     letters = int(120 * figure.get_figwidth() / TEXT_WIDTH)
-    figure.supxlabel(textwrap.fill(text, letters), fontsize=6.5, color="0.35")
+    lines = textwrap.fill(text, letters, break_on_hyphens=False)         # so that `note_under` can join them again
+    figure.supxlabel(lines, fontsize=6.5, color="0.35", gid=FOOTNOTE)
+
+
+def note_under(figure: Figure) -> str:
+    """The text of the footnote, in one line; empty where there is none."""
+    return figure.get_supxlabel().replace("\n", " ")
+
+
+@contextlib.contextmanager
+def without_footnote(figure: Figure):
+    """While the block runs the figure has no footnote, and is less high by as much."""
+    figure.draw_without_rendering()             # lays out, and leaves each text its size at the figure's own dpi
+    height = figure.get_figheight()
+    notes = figure.findobj(lambda artist: artist.get_gid() == FOOTNOTE)
+    for note in notes:
+        figure.set_figheight(height - note.get_window_extent().height / figure.dpi - 2 * PAD)
+        note.set(visible=False, in_layout=False)
+    try:
+        yield
+    finally:
+        figure.set_figheight(height)
+        for note in notes:
+            note.set(visible=True, in_layout=True)

@@ -1,10 +1,12 @@
 """What `t2i evaluate` stored beside a checkpoint, as figures and tables read it."""
 
 import json
+from pathlib import Path
 
 from ..evaluation import evaluate
 from ..evaluation.classifiers import classifier_hash
-from ..provenance import write_json
+from ..paths import CHECKPOINTS, RUNS
+from ..provenance import content_hash, made_from, write_json
 from .pictures import training_in_words
 
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0),
@@ -38,7 +40,21 @@ def by_w(evaluation: dict) -> dict[float, dict]:
 
 
 def facts_of(evaluations: dict) -> dict:
-    """What a sidecar tells of the evaluations that a figure or table was made from, by variant."""
+    """What a sidecar tells of the evaluations that a figure or table was made from, and of their files."""
+    return told_of(evaluations) | made_from(*files_of(evaluations))
+
+
+def files_of(evaluations: dict) -> list[Path]:
+    """The files that hold the evaluations, beside weights in CHECKPOINTS or RUNS; of one made elsewhere there is none.
+    """
+    candidates = ((found, folder / found["checkpoint"]["checkpoint"] / "evaluation.json")
+                  for found in evaluations.values() for folder in (CHECKPOINTS, RUNS))
+    return [file for found, file in candidates
+            if file.exists() and content_hash(json.loads(file.read_text())) == content_hash(found)]
+
+
+def told_of(evaluations: dict) -> dict:
+    """What matters of the evaluations, by variant."""
     told = ("git_commit", "checkpoint", "guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed",
             "judges")
     return {"evaluations": {variant: {name: found[name] for name in told} | {"n": found["rows"][0]["n"]}

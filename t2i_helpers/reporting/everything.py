@@ -8,6 +8,7 @@ from . import cifar10, inside, losses, mnist, networks, rules, samplers, wikiart
 from .conventions import convention_table, conventions
 from .evaluations import measured
 from .export import export
+from .setup import setup_table
 from .tables import comparison_table, configuration_table, export_table, guidance_table, metrics_table
 
 
@@ -43,8 +44,9 @@ def _written(shown, size) -> str:
 
 def study_figures(digits, objects, steps):
     """The figures of notebook 04, drawn live by `digits` and `objects` or from the stored study."""
-    yield conventions(digits, steps // 2)
-    yield from rules.all_figures(digits, objects, steps // 2)
+    few = max(2, steps // 2)                       # with one, no step would lie in the interval of one of the rules
+    yield conventions(digits, few)
+    yield from rules.all_figures(digits, objects, few)
     yield from losses.all_figures(objects, steps)
     yield from samplers.all_figures(digits, steps)
     yield from networks.all_figures()
@@ -52,7 +54,7 @@ def study_figures(digits, objects, steps):
 
 
 def all_tables(evaluations: dict):
-    """Tables 1 to 4, Table 1's twins of the other datasets, all metrics of each checkpoint, and the study's."""
+    """Tables 1 to 4, Table 1's twins of the other datasets, all metrics of each checkpoint, the study's, the setup."""
     yield guidance_table("table01_cifar10", evaluations["cifar10"])
     yield comparison_table("table02_comparison", {name: evaluations[name] for name in ("mnist", "cifar10")})
     yield wikiart.stored_loader_table()
@@ -66,3 +68,4 @@ def all_tables(evaluations: dict):
     yield from rules.all_tables()
     yield samplers.spacing_table()
     yield losses.best_of_table()
+    yield setup_table()

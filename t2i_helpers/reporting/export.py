@@ -1,13 +1,16 @@
 """From a function that draws to a file with its provenance: every figure leaves the project through `export`."""
 
 import functools
+import io
 import time
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..paths import atomic_write, figures_dir
-from ..provenance import best_device, file_hash, record, write_json
+from ..provenance import best_device, file_hash, record, write_sidecar
+from .drawing import note_under, without_footnote
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,29 @@ def exhibit(name: str, format: str):
 
 
 def export(shown: Exhibit, size: str) -> Figure:
-    """Write the figure and its JSON sidecar into the figures folder of `size`; returns the figure, to be displayed."""
+    """Write the figure and its JSON sidecar into the figures folder of `size`; returns the figure, to be displayed.
+
+    The footnote goes into the sidecar, as "note", and not into the file: a caption prints it there.
+    """
     path = figures_dir(size) / f"{shown.name}.{shown.format}"
-    undated = {"CreationDate": None} if shown.format == "pdf" else None       # the same figure gives the same bytes
-    with atomic_write(path) as temporary:
-        shown.figure.savefig(temporary, metadata=undated)
-    sidecar = record(best_device(), size=size, **shown.facts, file=path.name, file_sha256_16=file_hash(path))
-    write_json(path.with_suffix(".json"), sidecar)
+    with atomic_write(path) as temporary, without_footnote(shown.figure):
+        SAVE[shown.format](shown.figure, temporary)
+    sidecar = record(best_device(), size=size, **shown.facts, note=note_under(shown.figure), file=path.name,
+                     file_sha256_16=file_hash(path))
+    write_sidecar(path.with_suffix(".json"), sidecar)
     return shown.figure
+
+
+def _save_pdf(figure, path):
+    figure.savefig(path, metadata={"CreationDate": None})               # the same figure gives the same bytes
+
+
+def _save_png(figure, path):
+    """Without transparency, which nothing has, and compressed as far as it goes: a quarter less."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    picture = Image.open(drawn)
+    picture.convert("RGB").save(path, optimize=True, dpi=picture.info["dpi"])
+
+
+SAVE = {"pdf": _save_pdf, "png": _save_png}

@@ -1,6 +1,7 @@
 """Looking inside: when an image is decided, what its pixels attend to, and what becomes of it in other hands midway."""
 
 import json
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from ..diffusion import AttentionMaps, PromptToPrompt, Start, Swap, make_guider
 from ..evaluation import recognition
 from ..evaluation.classifiers import classifier_hash
 from ..models import load_text_encoder
-from ..provenance import write_json
+from ..provenance import made_from, write_json
 from .drawing import banded, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import names, noted, training_note
@@ -27,10 +28,14 @@ SKETCHES = {                        # drawings, each with the number of the capt
 }
 
 
+def recognition_file(pipe) -> Path:
+    return pipe.folder / "recognition.json"
+
+
 def recognised(pipe) -> list[dict]:
     """`recognition` of SAMPLES images at each of SCALES: what recognition.json beside `pipe`'s weights says, or, where
     there is none of these weights by the classifier that ships, what is measured now, in minutes."""
-    dataset, file = pipe.preset.dataset, pipe.folder / "recognition.json"
+    dataset, file = pipe.preset.dataset, recognition_file(pipe)
     try:
         rows = json.loads(file.read_text())["rows"]
         fits = ([row["w"] for row in rows] == list(SCALES[dataset])
@@ -52,9 +57,10 @@ def recognition_curves(pipes):
     found = {name: recognised(pipe) for name, pipe in pipes.items()}
     figure, axes = new_figure(2, len(found), 4.2, height_ratios=(3, 1), sharex=True, sharey="row")
     for (curves, ranges), (name, rows) in zip(axes.T, found.items()):
-        shown = [(row, *kind) for row in rows for kind in (("x_0", "-", r"$\hat{x}_0$"), ("x_t", ":", "$x_t$"))]
-        for place, (row, kind, line, label) in enumerate(shown):
-            style = {"color": SHADES[row["w"]], "linestyle": line}
+        shown = [(row, kind, dashes, label) for row, lines in zip(rows, (("-", ":"), ("--", "-.")))
+                 for kind, dashes, label in zip(("x_0", "x_t"), lines, (r"$\hat{x}_0$", "$x_t$"))]
+        for place, (row, kind, dashes, label) in enumerate(shown):
+            style = {"color": SHADES[row["w"]], "linestyle": dashes}
             banded(curves, row["progress"], row["accuracy"][kind], 0.12, label=f"{label}, w = {row['w']:g}", **style)
             if quartiles := row["recognised_for_good"][kind]["quartiles"]:
                 ranges.plot(quartiles[::2], [-place] * 2, linewidth=2, **style)
@@ -71,7 +77,7 @@ def recognition_curves(pipes):
     footnote(figure, f"{training_note(pipes)}; {told['scheduler'].upper()}, {told['steps']} steps, n = {told['n']} at "
                      "each w; judged by our own classifiers; bands 95 %; bars: quartiles of the images recognised at "
                      "the end")
-    return figure, {"recognition": found}
+    return figure, {"recognition": found} | made_from(*map(recognition_file, pipes.values()))
 
 
 @exhibit("inside_attention", "png")

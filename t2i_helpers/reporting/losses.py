@@ -5,12 +5,15 @@ import torch
 from ..data import captions
 from ..diffusion import LossGuidance
 from ..errors import BadData
+from ..evaluation.classifiers import weights_file
 from ..evaluation.critic import WORDS
-from ..evaluation.experiments import BEST, CANDIDATES, STRENGTHS, guiding_losses
-from ..evaluation.study import read_experiment
-from .drawing import PALETTE, banded, fit_height, footnote, image_grid, new_figure
+from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses
+from ..evaluation.study import STUDY, read_experiment
+from ..presets import NAMES
+from ..provenance import made_from
+from .drawing import banded, fit_height, footnote, image_grid, line, new_figure
 from .export import exhibit
-from .pictures import checkpoints, training_note
+from .pictures import facts_of_pipes, training_note
 from .tables import Table, with_interval
 
 JUDGES = "judged by our own classifier; the image-text model of the project stands in for CLIP; intervals 95 %"
@@ -43,7 +46,8 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
                      "of the project stands in for CLIP")
     fit_height(figure)
     seeds = [pipe.preset.seed, pipe.preset.seed + len(classes) - 1]
-    return figure, {"checkpoints": checkpoints(shown), "strengths": list(STRENGTHS), "first_and_last_seed": seeds,
+    files = weights_file(pipe.preset.dataset), IMAGE_TEXT
+    return figure, {**facts_of_pipes(shown, *files), "strengths": list(STRENGTHS), "first_and_last_seed": seeds,
                     "scheduler": "ddim", "steps": steps, "w": [1.0]}
 
 
@@ -55,31 +59,31 @@ def loss_curves():
     names = list(dict.fromkeys(row["loss"] for row in rows))
     figure, axes = new_figure(1, 2, 2.7)
     for axis, metric, title in zip(axes[0], ("loss_at_end", "accuracy"), ("loss, of that at s = 0 ↓", "accuracy ↑")):
-        for name, colour in zip(names, PALETTE):
-            line = [row for row in rows if row["loss"] == name]
-            unit = line[0][metric]["value"] if metric == "loss_at_end" else 1
+        for place, name in enumerate(names):
+            chosen = [row for row in rows if row["loss"] == name]
+            unit = chosen[0][metric]["value"] if metric == "loss_at_end" else 1
             shares = [{"value": at["value"] / unit, "interval": [end / unit for end in at["interval"]]}
-                      for at in (row[metric] for row in line)]
-            banded(axis, [row["strength"] for row in line], shares, marker="o", markersize=4, color=colour, label=name)
+                      for at in (row[metric] for row in chosen)]
+            banded(axis, [row["strength"] for row in chosen], shares, label=name, **line(place))
         axis.set(title=title, xlabel="strength s")
     axes[0, 1].set_ylim(0, 1.05)
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=7)
     footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
                      f"point; {JUDGES}; the classifier is no fair judge of its own loss")
-    return figure, {"experiment": found}
+    return figure, {"experiment": found} | made_from(STUDY / "losses.json")
 
 
 def best_of_table() -> Table:
     """The critic's mean scores and the accuracy, of all candidates and of those that each critic chose."""
     found = experiment("best-of")
-    rows = [[f"{row['dataset']}, w = {row['w']:g}", row["critic"], str(row["n"]),
+    rows = [[f"{NAMES[row['dataset']]}, w = {row['w']:g}", row["critic"], str(row["n"]),
              *(f"{row['scores'][word]:.3f}" for word in WORDS), with_interval(row["accuracy"], True)]
             for row in found["rows"]]
     header = ["", "chosen by", "n", *WORDS, "accuracy"]
     note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
             f"good, clear, blurry: how well each word fits, of the three; {JUDGES}")
-    return Table("best_of_fifteen", header, rows, note, {"experiment": found})
+    return Table("best_of_fifteen", header, rows, note, {"experiment": found} | made_from(STUDY / "best-of.json"))
 
 
 def all_figures(pipe, steps: int):

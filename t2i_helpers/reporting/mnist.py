@@ -8,9 +8,9 @@ import torch
 from ..data import captions, from_uint8, to_unit
 from ..diffusion import make_scheduler
 from ..training import Run
-from .drawing import COLOURS, footnote, image_grid, new_figure
+from .drawing import COLOURS, footnote, image_grid, line, new_figure, variant_line
 from .export import exhibit
-from .pictures import checkpoints, noted, of_data, real_images, sweep, training_note
+from .pictures import facts_of_pipes, noted, of_data, real_images, sweep, training_note
 
 SWEEP = (0, 1, 2, 3, 5, 10, 20)         # the columns of Figure 7
 
@@ -80,11 +80,12 @@ def loss_curves(pipes):
         window = max(1, min(50, len(losses) // 4))
         smooth = losses.unfold(0, window, 1).mean(1)                              # [n - window + 1]
         axis.plot(steps, losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
-        axis.plot(steps[window - 1:], smooth, color=COLOURS[variant], label=f"{variant} (mean of {window} steps)")
+        smoothed = variant_line(variant, marker="", label=f"{variant} (mean of {window} steps)")
+        axis.plot(steps[window - 1:], smooth, **smoothed)
     axis.set(yscale="log", xlabel="training step", ylabel=r"loss (thesis: $\epsilon$, improved: $v$)")
     axis.legend()
     footnote(figure, training_note(pipes))
-    return figure, {"checkpoints": checkpoints(pipes)}
+    return figure, facts_of_pipes(pipes, *(Run(pipe.folder).metrics_file for pipe in pipes.values()))
 
 
 @exhibit("fig07_guidance_sweep", "png")
@@ -103,8 +104,8 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
     figure, axes = new_figure(2, 1, 2.6, height_ratios=(1, 2))
     image_grid(axes[0, 0], to_unit(x_t, preset.pixel_range)[None], column_labels=[f"t = {t}" for t in timesteps])
     abar = scheduler.alphas_cumprod
-    axes[1, 0].plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", color=COLOURS["improved"])
-    axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", color=COLOURS["thesis"])
+    axes[1, 0].plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", **line(1, marker=""))
+    axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", **line(0, marker=""))
     axes[1, 0].set(xlabel="timestep t")
     axes[1, 0].legend(loc="lower center")
     return figure, of_data(dataset, preset) | {"timesteps": list(timesteps)}

@@ -4,12 +4,14 @@ import textwrap
 
 import torch
 
-from ..evaluation.classifiers import load_classifier
+from ..evaluation.classifiers import load_classifier, weights_file
 from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance
 from ..evaluation.study import WORDINGS, read_part
+from ..presets import NAMES
+from ..provenance import made_from
 from ..randomness import generator
-from .drawing import GREY, PALETTE, footnote, image_grid, new_figure
+from .drawing import GREY, PALETTE, footnote, image_grid, line, new_figure
 from .export import exhibit
 from .study import ACCURACY, DIVERSITY, FRECHET, bars, facts_of_rows, note_of_rows, picture, rows_of
 
@@ -25,23 +27,24 @@ def averages_figure():
     top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
     panels = (("Fréchet distance (better ↓)", FRECHET), ("diversity", DIVERSITY))
     for axis, (title, find) in zip(top.subplots(1, 2), panels):
-        for w, colour, shift in zip((1, 2, 5), PALETTE, (-0.12, 0, 0.12)):
+        for place, (w, shift) in enumerate(zip((1, 2, 5), (-0.12, 0, 0.12))):
             chosen = [next(row for row in rows if row["w"] == w and row["cell"]["checkpoint"].endswith("minilm" + name))
                       for name in AVERAGES_IN_WORDS]
-            places = [place + shift for place in range(len(chosen))]
-            axis.errorbar(places, [find(row)["value"] for row in chosen], yerr=bars(chosen, find), fmt="o",
-                          markersize=4, capsize=2, color=colour, label=f"w = {w}")
+            x = [column + shift for column in range(len(chosen))]
+            axis.errorbar(x, [find(row)["value"] for row in chosen], yerr=bars(chosen, find), capsize=2,
+                          label=f"w = {w}", **line(place, linestyle=""))
         real = find(rows[0])["real"]
         axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
         axis.set_xticks(range(len(AVERAGES_IN_WORDS)), AVERAGES_IN_WORDS.values())
         axis.set(title=title, xlabel="decay of the average")
         axis.set_yscale("log" if find is FRECHET else "linear")
         axis.legend(fontsize=7)
-    strips = [picture(row) for name in AVERAGES_IN_WORDS for row in rows
-              if row["w"] == 2 and row["cell"]["checkpoint"].endswith("minilm" + name)]
-    image_grid(bottom.subplots(), torch.stack(strips), list(AVERAGES_IN_WORDS.values()), range(10), "w = 2")
+    pictured = [row for name in AVERAGES_IN_WORDS for row in rows
+                if row["w"] == 2 and row["cell"]["checkpoint"].endswith("minilm" + name)]
+    strips = torch.stack([picture(row) for row in pictured])
+    image_grid(bottom.subplots(), strips, list(AVERAGES_IN_WORDS.values()), range(10), "w = 2")
     footnote(figure, note_of_rows(rows))
-    return figure, facts_of_rows(rows)
+    return figure, facts_of_rows(rows, "averages", pictured=pictured)
 
 
 @exhibit("study_frechet_n", "pdf")
@@ -50,22 +53,23 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
     of some draws. One published comparison has n = 6."""
     figure, axes = new_figure(1, 1, 2.8, width=4.6)
     axis, told = axes[0, 0], {}
-    for dataset, colour in zip(("mnist", "cifar10"), PALETTE):
+    for place, dataset in enumerate(("mnist", "cifar10")):
         real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
         found = torch.empty(draws, len(counts))
         for draw in range(draws):
             shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n", draw))]
             reference = shuffled[max(counts):]
             found[draw] = torch.tensor([frechet_distance(shuffled[:n], reference) for n in counts])
-        axis.plot(counts, found.mean(0), "o-", markersize=4, color=colour, label=f"n real {dataset} images")
-        axis.fill_between(counts, found.amin(0), found.amax(0), color=colour, alpha=0.2, linewidth=0)
+        axis.plot(counts, found.mean(0), label=f"n real {NAMES[dataset]} images", **line(place))
+        axis.fill_between(counts, found.amin(0), found.amax(0), color=PALETTE[place], alpha=0.2, linewidth=0)
         told[dataset] = {"frechet": found.tolist(), "reference_images": len(reference), **real.facts}
     axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance")
     axis.set_xticks(counts, [str(n) for n in counts])
     axis.legend(fontsize=7)
-    footnote(figure, f"to {len(reference):,} real test images; features of our own classifiers, 128 (mnist) and 256 "
-                     f"(cifar10) wide; mean and range of {draws} draws")
-    return figure, {"counts": list(counts), **told}
+    footnote(figure, f"to {len(reference):,} real test images; features of our own classifiers, 128 (MNIST) and 256 "
+                     f"(CIFAR-10) wide; mean and range of {draws} draws")
+    files = [find(dataset) for dataset in told for find in (reference_file, weights_file)]
+    return figure, {"counts": list(counts), **told, **made_from(*files)}
 
 
 @exhibit("study_encoders", "png")
@@ -84,7 +88,8 @@ def encoders_figure():
         width = 0.81 / len(encoders)
         places = [x + width * (place - (len(encoders) - 1) / 2) for x, _ in chosen]
         axis.bar(places, [ACCURACY(row)["value"] for row in found], 0.93 * width,
-                 yerr=bars(found, ACCURACY), color=colour, label=encoder, error_kw={"elinewidth": 0.8})
+                 yerr=bars(found, ACCURACY), color=colour, hatch=("", "///", "...", "xx")[place % 4],
+                 edgecolor="white", label=encoder, error_kw={"elinewidth": 0.8})
     axis.axhline(0.1, color=GREY, linestyle=":", label="chance")
     axis.set_xticks(range(len(WORDINGS)), ["the caption" if wording == "caption" else textwrap.fill(f"“{wording}”", 15)
                                            for wording in WORDINGS], fontsize=6.5)
@@ -95,7 +100,7 @@ def encoders_figure():
     labels = [f"{encoder}, {'caption' if wording == 'caption' else 'the word'}" for encoder, wording in shown]
     image_grid(bottom.subplots(), torch.stack([picture(by[key]) for key in shown]), labels, range(10))
     footnote(figure, note_of_rows(rows) + "; one-hot vectors can only be asked for the captions")
-    return figure, facts_of_rows(rows)
+    return figure, facts_of_rows(rows, "encoders", "encoders-of-the-hub", pictured=[by[key] for key in shown])
 
 
 def all_figures():

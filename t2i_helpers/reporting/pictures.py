@@ -3,7 +3,8 @@
 import torch
 
 from ..data import captions, from_uint8, images_in_words
-from ..provenance import of_preset
+from ..models import WEIGHTS
+from ..provenance import made_from, of_preset
 from ..training import describe_checkpoint
 from .drawing import fit_height, footnote, image_grid, new_figure
 
@@ -55,7 +56,7 @@ def noted(figure, pipes, steps, *, drawn, **more):
     fit_height(figure)
     seeds = {variant: [pipe.preset.seed, pipe.preset.seed + drawn - 1] for variant, pipe in pipes.items()}
     schedulers = {variant: type(pipe.scheduler).__name__ for variant, pipe in pipes.items()}
-    return figure, {"checkpoints": checkpoints(pipes), "images_a_variant_and_scale": drawn, **more,
+    return figure, {**facts_of_pipes(pipes), "images_a_variant_and_scale": drawn, **more,
                     "first_and_last_seed": seeds, "schedulers": schedulers, "steps": steps}
 
 
@@ -63,5 +64,13 @@ def of_data(dataset, preset) -> dict:
     return of_preset(preset) | {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
 
 
+def facts_of_pipes(pipes, *files) -> dict:
+    """What a sidecar tells of the checkpoints that a figure was drawn with, and of `files` that it was drawn from too.
+    """
+    weights = [pipe.folder / WEIGHTS for pipe in pipes.values()]
+    return {"checkpoints": checkpoints(pipes)} | made_from(*weights, *files)
+
+
 def checkpoints(pipes) -> dict:
+    """What each pipeline's folder tells, by variant."""
     return {variant: describe_checkpoint(pipe.folder) for variant, pipe in pipes.items()}

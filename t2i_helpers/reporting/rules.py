@@ -6,9 +6,12 @@ import textwrap
 import torch
 
 from ..data import captions
-from .drawing import COLOURS, GREY, fit_height, footnote, image_grid, new_figure
+from ..models import WEIGHTS
+from ..paths import CHECKPOINTS
+from ..presets import NAMES
+from .drawing import COLOURS, GREY, fit_height, footnote, image_grid, line, new_figure
 from .export import exhibit
-from .pictures import checkpoints, names, training_note
+from .pictures import facts_of_pipes, names, training_note
 from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, bars, facts_of_rows, note_of_rows, rows_of
 from .tables import Table, with_interval
 
@@ -53,7 +56,7 @@ def pareto(parts=("rules-mnist", "rules-cifar10")):
         shown = [row for row in rows if FRECHET(row)["value"] < far]
         plain = [row for row in shown if row["cell"]["guider"] == "cfg"]
         axis.plot(*_points(shown), "o", markersize=3, color="0.7", label="every rule and w")
-        axis.plot(*_points(plain), "o-", markersize=4, color=COLOURS["thesis"], label="plain guidance, w = 1 to 10")
+        axis.plot(*_points(plain), label="plain guidance, w = 1 to 10", **line(0))
         best = front(shown)
         axis.errorbar(*_points(best), xerr=bars(best, FRECHET), yerr=bars(best, ACCURACY), fmt="o", markersize=4,
                       elinewidth=0.8, color=COLOURS["improved"], label="no other is better in both")
@@ -64,13 +67,13 @@ def pareto(parts=("rules-mnist", "rules-cifar10")):
         real = FRECHET(rows[0])["real"]["value"], ACCURACY(rows[0])["real"]["value"]
         axis.plot(*real, "*", markersize=9, color=GREY, label="real images")
         outside = f" ({len(rows) - len(shown)} outside)" if len(shown) < len(rows) else ""
-        axis.set(title=part.partition("-")[2] + outside, xlabel="Fréchet distance (better →)", ylabel="accuracy")
+        axis.set(title=NAMES[part.partition("-")[2]] + outside, xlabel="Fréchet distance (better →)", ylabel="accuracy")
         axis.set_ylim(bottom=0.6 if part == "rules-mnist" else 0)
         axis.invert_xaxis()
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=7)
     everything = [row for rows in found.values() for row in rows]
     footnote(figure, note_of_rows(everything))
-    return figure, facts_of_rows(everything)
+    return figure, facts_of_rows(everything, *parts)
 
 
 @exhibit("study_rules", "png")
@@ -83,15 +86,17 @@ def rule_strips(pipe, steps: int, rules=SHOWN):
     labels = [f"{rule}, w = {w:g}" for rule, w in rules]
     image_grid(axes[0, 0], torch.stack(strips), [textwrap.fill(label, 22) for label in labels],
                [SHORT.get(name, name) for name in names(pipe.preset)])
-    return _told_live(figure, pipe, steps, prompts=prompts, rules=labels)
+    weaker = [CHECKPOINTS / f"{pipe.preset.dataset}-weak" / WEIGHTS] if "auto" in dict(rules) else []
+    return _told_live(figure, pipe, steps, *weaker, prompts=prompts, rules=labels)
 
 
-def _told_live(figure, pipe, steps, **more):
-    """The figure with its footnote, and the facts of ten images a row drawn by DPM++ from the preset's seed on."""
+def _told_live(figure, pipe, steps, *files, **more):
+    """The figure with its footnote, and the facts of ten images a row drawn by DPM++ from the preset's seed on, with
+    `files` beside the pipeline's own."""
     shown = {pipe.preset.variant: pipe}
     footnote(figure, f"{training_note(shown)}; DPM++, {steps} steps")
     fit_height(figure)
-    return figure, {"checkpoints": checkpoints(shown), "scheduler": "dpm++", "steps": steps, **more,
+    return figure, {**facts_of_pipes(shown, *files), "scheduler": "dpm++", "steps": steps, **more,
                     "first_and_last_seed": [pipe.preset.seed, pipe.preset.seed + 9]}
 
 
@@ -122,7 +127,7 @@ def rules_table(part: str) -> Table:
     header = ["rule", "w", "passes", *(title for title, *_ in COLUMNS)]
     note = ("plain guidance (cfg) at every w, each other rule at the w of its least Fréchet distance, a choice that is "
             "within the noise at this n; passes: evaluations of a U-Net an image; ")
-    return Table(f"study_{part.replace('-', '_')}", header, lines, note + note_of_rows(rows), facts_of_rows(rows))
+    return Table(f"study_{part.replace('-', '_')}", header, lines, note + note_of_rows(rows), facts_of_rows(rows, part))
 
 
 def when_table(parts=("rules-mnist", "rules-cifar10")) -> Table:
@@ -132,12 +137,12 @@ def when_table(parts=("rules-mnist", "rules-cifar10")) -> Table:
     """
     found = {part: rows_of(part) for part in parts}
     lines = [[wish, *(recommended(rows, find, distance) for rows in found.values())] for wish, find, distance in WHEN]
-    header = ["you want", *(part.partition("-")[2] for part in parts)]
+    header = ["you want", *(NAMES[part.partition("-")[2]] for part in parts)]
     everything = [row for rows in found.values() for row in rows]
     note = ("of the rules whose interval overlaps the best one's, that with the fewest passes, plain guidance first, "
             "unless these are more than two thirds of all; "
             "the last two wishes among rules not less accurate than plain guidance at w = 2; ")
-    return Table("study_when", header, lines, note + note_of_rows(everything), facts_of_rows(everything))
+    return Table("study_when", header, lines, note + note_of_rows(everything), facts_of_rows(everything, *parts))
 
 
 def recommended(rows, find, distance) -> str:

@@ -7,9 +7,9 @@ from ..diffusion import make_scheduler
 from ..diffusion.noise import NoisyImages, alpha_bar
 from ..diffusion.schedulers import SPACINGS
 from ..provenance import of_preset
-from .drawing import GREY, PALETTE, banded, fit_height, footnote, image_grid, new_figure
+from .drawing import GREY, banded, fit_height, footnote, image_grid, line, new_figure
 from .export import exhibit
-from .pictures import checkpoints, training_note
+from .pictures import facts_of_pipes, training_note
 from .study import ACCURACY, FRECHET, facts_of_rows, note_of_rows, rows_of
 from .tables import Table, with_interval
 
@@ -34,7 +34,7 @@ def denoising_strip(pipe, steps: int, digit: int = 4, w: float = 2.0, schedulers
     pipes = {pipe.preset.variant: pipe}
     footnote(figure, f"“{prompt}”, w = {w:g}, {steps} steps, one noise image for all; {training_note(pipes)}")
     fit_height(figure)
-    return figure, {"checkpoints": checkpoints(pipes), "schedulers": list(schedulers), "steps": steps, "w": [w],
+    return figure, {**facts_of_pipes(pipes), "schedulers": list(schedulers), "steps": steps, "w": [w],
                     "seeds": [pipe.preset.seed]}
 
 
@@ -45,11 +45,11 @@ def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
     found = {}
     for axis, name in zip(axes[0], schedulers):
         usual = make_scheduler(preset, name).config.timestep_spacing
-        for spacing, colour in zip(SPACINGS, PALETTE):
+        for place, spacing in enumerate(SPACINGS):
             sigmas = noise_levels(make_scheduler(preset, f"{name} spacing={spacing}"), steps)
             found[f"{name} spacing={spacing}"] = sigmas
-            axis.plot(range(1, steps + 1), sigmas, "o-", markersize=2.5, linewidth=1, color=colour,
-                      label=spacing + " (used)" * (spacing == usual))
+            axis.plot(range(1, steps + 1), sigmas, label=spacing + " (used)" * (spacing == usual),
+                      **line(place, markersize=2.5, linewidth=1))
         axis.set(yscale="log", title=name, xlabel="step", xticks=range(1, steps + 1, max(1, steps // 5)))
         axis.legend(fontsize=7)
     axes[0, 0].set_ylabel(r"$\sigma$ that the step starts from")
@@ -75,8 +75,9 @@ def quality_against_passes():
     for row in sorted(rows, key=lambda row: row["forward_passes"]):
         by_sampler.setdefault(row["cell"]["scheduler"], []).append(row)
     for axis, (title, metric) in zip(axes[0], panels):
-        for place, (name, line) in enumerate(by_sampler.items()):
-            _line(axis, [row["forward_passes"] for row in line], [metric(row) for row in line], place, name)
+        for place, (name, measured) in enumerate(by_sampler.items()):
+            banded(axis, [row["forward_passes"] for row in measured], [metric(row) for row in measured], label=name,
+                   **line(place))
         real = metric(rows[0])["real"]
         axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
         axis.axhspan(*real["interval"], color=GREY, alpha=0.2, linewidth=0)
@@ -87,12 +88,7 @@ def quality_against_passes():
     axes[0, 1].set_yscale("log")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=7.5)
     footnote(figure, f"w = {rows[0]['w']:g}; {note_of_rows(rows)}")
-    return figure, facts_of_rows(rows)
-
-
-def _line(axis, passes, metrics, place, name):
-    banded(axis, passes, metrics, marker="os^Dv"[place % 5], markersize=4, color=PALETTE[place % len(PALETTE)],
-           label=name, linestyle="-" if place < len(PALETTE) else ":")
+    return figure, facts_of_rows(rows, "samplers")
 
 
 def spacing_table() -> Table:
@@ -102,7 +98,7 @@ def spacing_table() -> Table:
               str(row["n"]), with_interval(ACCURACY(row), True),
               "–" if row["classifier"]["fewer_samples_than_features"] else with_interval(FRECHET(row))] for row in rows]
     header = ["scheduler and spacing", "steps", "n", "accuracy", "Fréchet"]
-    return Table("study_spacing", header, lines, note_of_rows(rows), facts_of_rows(rows))
+    return Table("study_spacing", header, lines, note_of_rows(rows), facts_of_rows(rows, "samplers"))
 
 
 def _is_spaced(row) -> bool:

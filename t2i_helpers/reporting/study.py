@@ -3,11 +3,14 @@
 A row is a line of ``checkpoints/study/PART.jsonl``: a cell, its metrics, and what it was made with.
 """
 
+from pathlib import Path
+
 import torch
 from torchvision.io import read_image
 
 from ..errors import BadData, one_line
 from ..evaluation.study import PARTS, STUDY, read_part
+from ..provenance import made_from
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
@@ -33,11 +36,14 @@ def note_of_rows(rows) -> str:
             "is named; intervals 95 %")
 
 
-def facts_of_rows(rows) -> dict:
-    """What a sidecar tells of the rows that a figure or table was made from."""
+def facts_of_rows(rows, *parts: str, pictured=()) -> dict:
+    """What a sidecar tells of the rows of `parts` that a figure or table was made from, and of their files; `pictured`
+    are the rows whose pictures it shows."""
+    files = [STUDY / f"{part}.jsonl" for part in parts] + [picture_file(row) for row in pictured]
     told = ("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16", "training_steps", "n")
     return {"study": {name: sorted({row[name] for row in rows}) for name in told} | {
-        "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)}}
+        "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)},
+        **made_from(*(file for file in files if file.exists()))}            # encoders of the hub may not be there
 
 
 def bars(rows, find) -> list[list[float]]:
@@ -46,9 +52,14 @@ def bars(rows, find) -> list[list[float]]:
     return [low, [max(0.0, find(row)["interval"][1] - find(row)["value"]) for row in rows]]
 
 
+def picture_file(row) -> Path:
+    """The file of the ten images that a row keeps."""
+    return STUDY / "pictures" / row["picture"]
+
+
 def picture(row) -> torch.Tensor:
     """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]; BadData where its file cannot be read."""
-    path = STUDY / "pictures" / row["picture"]
+    path = picture_file(row)
     try:
         strip = read_image(str(path))                                                  # [3, h, 10 w]
     except RuntimeError as error:

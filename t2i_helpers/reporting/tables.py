@@ -7,31 +7,30 @@ import torch
 
 from ..data import CLASS_NAMES
 from ..paths import atomic_write, tables_dir
-from ..presets import DATASETS, PRINTED, PRINTED_COMPARISON, TRAINING_IMAGES, get
-from ..provenance import best_device, file_hash, of_preset, record, write_json
-from .evaluations import by_w, facts_of, note_of
+from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, TRAINING_IMAGES, get
+from ..provenance import best_device, file_hash, made_from, of_preset, record, write_sidecar
+from .booktabs import tabular
+from .evaluations import by_w, facts_of, files_of, note_of, told_of
+from .latex import Estimate
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header, the name of its file, and the facts that it was made from."""
+    """Rows of text and Estimates under a header, the name of its file, and the facts that it was made from."""
 
     name: str
     header: list[str]
-    rows: list[list[str]]
+    rows: list[list[str | Estimate]]
     note: str
     facts: dict
 
     def _repr_markdown_(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n*{self.note}*"
+        return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + f"\n\n*{self.note}*"
 
     def latex(self) -> str:
-        """A booktabs tabular."""
-        head, *rows = (" & ".join(map(_escaped, line)) + r" \\" for line in [self.header, *self.rows])
-        columns = "l" + "r" * (len(self.header) - 1)
-        return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
-                          r"\end{tabular}", f"% {self.note}", ""])
+        """A booktabs table without its note; nothing leaks from it, so that it can stand in any float."""
+        return tabular(self.header, self.rows)
 
 
 def export_table(table: Table, size: str) -> Table:
@@ -39,8 +38,9 @@ def export_table(table: Table, size: str) -> Table:
     path = tables_dir(size) / f"{table.name}.tex"
     with atomic_write(path) as temporary:
         temporary.write_text(table.latex())
-    sidecar = record(best_device(), size=size, **table.facts, file=path.name, file_sha256_16=file_hash(path))
-    write_json(path.with_suffix(".json"), sidecar)
+    sidecar = record(best_device(), size=size, **table.facts, note=table.note, file=path.name,
+                     file_sha256_16=file_hash(path))
+    write_sidecar(path.with_suffix(".json"), sidecar)
     return table
 
 
@@ -118,12 +118,13 @@ def comparison_table(name: str, evaluations: dict) -> Table:
         rows.append([f"most accurate, {variant}", *(_best(found[variant], lambda row: row["accuracy"], max)
                                                      for found in evaluations.values())])
     facts = {"presets": {dataset: of_preset(preset) for dataset, preset in presets.items()},
-             **{dataset: facts_of(found) for dataset, found in evaluations.items()}}
-    told = [f"{dataset} {variant} {evaluation['checkpoint']['training_steps']:,}"
+             **{dataset: told_of(found) for dataset, found in evaluations.items()},
+             **made_from(*(file for found in evaluations.values() for file in files_of(found)))}
+    told = [f"{NAMES[dataset]} {variant} {evaluation['checkpoint']['training_steps']:,}"
             for dataset, found in evaluations.items() for variant, evaluation in found.items()]
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "
             f"training steps: {', '.join(told)}; every w whose interval overlaps the best one's")
-    return Table(name, ["", *evaluations], rows, note, facts)
+    return Table(name, ["", *map(NAMES.get, evaluations)], rows, note, facts)
 
 
 def configuration_table(name: str) -> Table:
@@ -144,10 +145,11 @@ def configuration_table(name: str) -> Table:
     rows = [[title, *itertools.chain.from_iterable(
         _beside(printed, tell(preset)) for printed, preset in zip(PRINTED_COMPARISON[title], configured.values()))]
         for title, tell in said.items()]
-    header = ["", *itertools.chain.from_iterable((f"{dataset}: printed", "its text") for dataset in configured)]
+    header = ["", *(f"{NAMES[dataset]}: {column}" for dataset in configured for column in ("printed", "its text"))]
     note = ("printed: Table 4 of the thesis; its text: sections 3.2 to 3.4 and the network that they describe, built "
             "and counted, images as the hub has them; ≠ marks what disagrees")
-    return Table(name, header, rows, note, {"presets": {dataset: of_preset(p) for dataset, p in configured.items()}})
+    facts = {"presets": {dataset: of_preset(p) for dataset, p in configured.items()}, "parameters": counted}
+    return Table(name, header, rows, note, facts)
 
 
 def _beside(printed, said):
@@ -180,23 +182,12 @@ def _best(evaluation, find, choose) -> str:
     return "w = " + ", ".join(equal)
 
 
-def with_interval(metric, percent=False) -> str:
+def with_interval(metric, percent=False) -> Estimate:
     """A metric, {"value", "interval"}, as a table's cell."""
-    value, (low, high) = metric["value"], metric["interval"]
-    if percent:
-        return f"{value:.1%} ({low:.1%} to {high:.1%})"
-    digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    return f"{value:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+    return Estimate(metric["value"], *metric["interval"], percent)
 
 
 def _printed(key, value) -> str:
     if value is None:
         return "–"
     return f"{value:.2f}" if key == "fid" else f"{value:.1%}"
-
-
-def _escaped(text) -> str:
-    for plain, tex in (("%", r"\%"), ("_", r"\_"), ("~", r"$\sim$"), ("±", r"$\pm$"), ("×", r"$\times$"),
-                       ("→", r"$\to$"), ("∞", r"$\infty$"), ("–", "--"), ("≠", r"$\ne$")):
-        text = text.replace(plain, tex)
-    return text

@@ -1,0 +1,52 @@
+"""LaTeX: from ``report/main.tex`` and what was generated to ``report/main.pdf``, or one line on why not."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from ..errors import BadReport
+from ..paths import atomic_write
+
+INSTALL = ("no LaTeX here, so no PDF: install texlive-core and latexmk (conda, as in environment.yml) or "
+           "latexmk texlive-latex-extra texlive-science lmodern (Debian)")
+TOO_WIDE = 5.0                                                 # points
+
+
+def has_latex() -> bool:
+    return bool(shutil.which("latexmk") and shutil.which("pdflatex"))
+
+
+def build_pdf(root: Path) -> Path:
+    """Run latexmk in ``build/report`` and put the PDF beside main.tex.
+
+    BadReport, and the PDF that was there stays, where LaTeX stops, a reference or figure is missing, or a line is more
+    than 5 pt too wide.
+    """
+    work, main = root / "build" / "report", root / "report" / "main.pdf"
+    work.mkdir(parents=True, exist_ok=True)
+    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-outdir={work}", "main.tex"]
+    told = subprocess.run(command, cwd=root / "report", capture_output=True, text=True, errors="replace",
+                          env=os.environ | {"max_print_line": "10000"})
+    log = work / "main.log"
+    if complaint := find_complaint(log.read_text(errors="replace") if log.is_file() else told.stdout + told.stderr):
+        raise BadReport(f"{complaint}; see {log}; {main.name} is left as it was")
+    if told.returncode:
+        raise BadReport(f"latexmk stopped ({(told.stderr or told.stdout).strip().splitlines()[-1]}); see {log}; "
+                        f"{main.name} is left as it was")
+    with atomic_write(main) as temporary:
+        shutil.copyfile(work / "main.pdf", temporary)
+    return main
+
+
+def find_complaint(log: str) -> str | None:
+    """The first thing in LaTeX's log that must not be in a report; None where it is clean."""
+    error = re.search(r"^! (.*)(?:\n(?!l\.).*)*(?:\n(l\.\d+.*))?", log, re.M)
+    if error:
+        return " ".join(part.strip() for part in error.groups() if part)
+    for found in re.finditer(r"^Overfull \\[hv]box \((\d+(?:\.\d+)?)pt too \w+\).*", log, re.M):
+        if float(found[1]) > TOO_WIDE:
+            return found[0]
+    missing = re.search(r"^(?:LaTeX|Package \w+) Warning: .*(?:undefined|not found).*|^Missing character.*", log, re.M)
+    return missing[0] if missing else None

@@ -1,0 +1,107 @@
+"""The exported figures and tables with their sidecars, and which of them are stale."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import presets
+from ..errors import BadData, BadValue
+from ..provenance import file_hash, read_sidecar
+from ..reporting.latex import escaped
+
+FIGURES, TABLES = "figures", "report/generated"
+AGAIN = "run t2i figures to draw it again"
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One exported file, its sidecar, and why it is stale (nothing where it is fresh)."""
+
+    name: str
+    file: str                            # from the root
+    sidecar: dict
+    stale: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return "fig" if self.file.startswith(FIGURES) else "tab"
+
+
+def read_exhibits(root: Path) -> dict[str, Exhibit]:
+    """Every exhibit by name; BadData where a sidecar is missing, edited, of an older schema, or not of its file."""
+    found, hashes = {}, {}
+    for folder, suffixes in ((FIGURES, (".png", ".pdf")), (TABLES, (".tex",))):
+        paths = {path for path in (root / folder).glob("*") if path.suffix in suffixes} - {
+            root / folder / name for name in WRITTEN_HERE}
+        told = {path.with_name(read_sidecar(path)["file"]) for path in (root / folder).glob("*.json")}
+        for path in sorted(paths | told):
+            found[path.stem] = _exhibit(root, folder, path, hashes)
+    return found
+
+
+WRITTEN_HERE = ("numbers.tex", "exhibits.tex", "reproduced.tex", "number_list.tex", "provenance.tex")
+
+
+def _exhibit(root, folder, path, hashes) -> Exhibit:
+    try:
+        plain = escaped(path.stem) == path.stem.replace("_", r"\_")
+    except BadValue:
+        plain = False
+    if not plain:
+        raise BadData(f"{path}: a name with characters that LaTeX reads as its own: rename the file and its sidecar")
+    sidecar = read_sidecar(path.with_suffix(".json"))
+    if not path.is_file():
+        raise BadData(f"{path} is missing and its sidecar is there: {AGAIN}")
+    if file_hash(path) != sidecar["file_sha256_16"]:
+        raise BadData(f"{path} is not the file that its sidecar tells (edited?): {AGAIN}")
+    return Exhibit(path.stem, f"{folder}/{path.name}", sidecar, tuple(staleness(root, sidecar, hashes)))
+
+
+def staleness(root: Path, sidecar: dict, hashes: dict | None = None):
+    """The reasons why what `sidecar` tells of is out of date: dirty code, newer runs, other presets, one line each.
+
+    `hashes` keeps those of files that several exhibits were made from.
+    """
+    hashes = {} if hashes is None else hashes
+    if any(dirty is not False for told in _with_key(sidecar, "git_dirty") for dirty in _flat(told["git_dirty"])):
+        yield "made from code that no commit holds"
+    for name, told in sidecar.get("made_from", {}).items():
+        path = root / name
+        if name not in hashes:
+            hashes[name] = file_hash(path) if path.is_file() else None
+        if hashes[name] != told:
+            yield f"older than {name}" if hashes[name] else f"made from {name}, which is gone"
+    names = {_preset_name(told["preset"]) for told in _with_key(sidecar, "preset_hash") if not _current(told)}
+    for name in sorted(names):
+        yield f"made with another preset than today's {name}"
+
+
+def _with_key(told, key):
+    """Every dict inside `told`, itself included, that has `key`."""
+    if isinstance(told, dict):
+        if key in told:
+            yield told
+        for value in told.values():
+            yield from _with_key(value, key)
+    elif isinstance(told, list):
+        for value in told:
+            yield from _with_key(value, key)
+
+
+def _flat(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _preset_name(preset) -> str:
+    return " ".join(str(preset.get(key)) for key in ("dataset", "variant", "size"))
+
+
+def _current(told) -> bool:
+    """Whether the preset is today's, but for what `t2i train` lets one choose: source, encoder and seed."""
+    try:
+        preset = presets.from_dict(told["preset"])
+    except TypeError:                                          # a field that no longer exists
+        return False
+    today = presets.get(preset.dataset, preset.variant, preset.size)
+    chosen = dict(data_source=preset.data_source, text_encoder=preset.text_encoder, seed=preset.seed)
+    return presets.preset_hash(dataclasses.replace(today, **chosen)) == told["preset_hash"]

@@ -1,0 +1,424 @@
+"""The findings that the report states, by the names of its claims, as predicates over its numbers.
+
+`n.Name` is a number of numbers.py. Estimates are compared by their intervals: `above` tells them apart, `overlap` says
+that they are not told apart; numbers without an interval by their values.
+"""
+
+from .claims import above, contains, overlap
+
+STEPS = ("Five", "Ten", "Twenty", "Fifty")
+
+FINDINGS = {
+    # 00_abstract
+    "abstract-parameters": lambda n: (
+        n.CifarFullParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
+        and n.WikiartFullParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
+    "abstract-accuracy": lambda n: (
+        above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwo)
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTwo)
+        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWTwo)
+        and (n.MnistThesisSteps.value == n.MnistImprovedSteps.value)
+        and (n.CifarThesisSteps.value == n.CifarImprovedSteps.value)
+        and (n.WikiartThesisSteps.value == n.WikiartImprovedSteps.value)),
+    "abstract-recall": lambda n: (
+        above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWTen)
+        and above(n.CifarImprovedAccuracyWTen, n.CifarImprovedAccuracyWOne)),
+    "abstract-rules": lambda n: (
+        not any(above(n.StudyCifarCfgWFiveFrechet, each) for each in n.like("StudyCifar(?!Real).*Frechet"))
+        and len(n.like("StudyCifar(?!Cfg(W|Real))[A-Z].*WTwoFrechet|StudyCifarCfgPlusPlusWOneFrechet")) == 14),
+    "abstract-loading": lambda n: (
+        10 < n.LoadingSequentialOverRandom.value < 20 and n.LoadingSequentialFiles.value < 2
+        and (n.LoadingStreamFiles.value > 0.8 * n.LoadingStoreFiles.value)),
+    "abstract-floor": lambda n: (
+        n.FrechetOfSixCifar.value > 10 * n.CifarRealFrechet.value and n.CifarRealFrechet.value > 1
+        and (n.CifarSamples.value == 1000)),
+    # 04_mnist
+    "mnist-parameters-as-printed": lambda n: n.PrintedMnistParamsText.value == n.MnistFullParams.value,
+    "mnist-unguided-variants": lambda n: above(n.MnistImprovedAccuracyWOne, n.MnistThesisAccuracyWOne),
+    "mnist-thesis-guided": lambda n: above(n.MnistThesisAccuracyWFive, n.MnistThesisAccuracyWOne),
+    "mnist-unconditional-chance": lambda n: (
+        contains(n.MnistThesisAccuracyWZero, 1 / 10) and contains(n.MnistImprovedAccuracyWZero, 1 / 10)),
+    "mnist-thesis-larger-better": lambda n: (
+        above(n.MnistThesisAccuracyWTwo, n.MnistThesisAccuracyWOne)
+        and above(n.MnistThesisAccuracyWFive, n.MnistThesisAccuracyWTwo)
+        and above(n.MnistThesisAccuracyWTen, n.MnistThesisAccuracyWFive)
+        and overlap(n.MnistThesisAccuracyWTen, n.MnistThesisAccuracyWTwenty)),
+    "mnist-thesis-distance-falls": lambda n: (
+        above(n.MnistThesisFrechetWOne, n.MnistThesisFrechetWFive)
+        and above(n.MnistThesisFrechetWFive, n.MnistThesisFrechetWTen)),
+    "mnist-improved-needs-little": lambda n: (
+        above(n.MnistImprovedAccuracyWOne, n.MnistThesisAccuracyWTwenty)
+        and n.MnistThesisAccuracyWTwenty.value == max(
+            each.value for each in n.like("MnistThesisAccuracyW[A-Z][a-z]*"))),
+    "mnist-improved-indistinct": lambda n: (
+        overlap(n.MnistImprovedAccuracyWTwo, n.MnistRealAccuracy)
+        and overlap(n.MnistImprovedAccuracyWTwo, n.MnistImprovedAccuracyWOne)
+        and overlap(n.MnistImprovedAccuracyWTwo, n.MnistImprovedAccuracyWFive)
+        and overlap(n.MnistImprovedAccuracyWTwo, n.MnistImprovedAccuracyWTen)),
+    "mnist-improved-distance-rises": lambda n: (
+        overlap(n.MnistImprovedFrechetWOne, n.MnistRealFrechet)
+        and above(n.MnistImprovedFrechetWFive, n.MnistImprovedFrechetWOne)
+        and above(n.MnistImprovedFrechetWTwenty, n.MnistImprovedFrechetWFive)),
+    "mnist-improved-recall-falls": lambda n: (
+        above(n.MnistImprovedRecallWOne, n.MnistImprovedRecallWTwo)
+        and above(n.MnistImprovedRecallWTwo, n.MnistImprovedRecallWFive)),
+    "mnist-five-too-much": lambda n: (
+        above(n.MnistImprovedFrechetWFive, n.MnistImprovedFrechetWOne)
+        and (not above(n.MnistImprovedAccuracyWFive, n.MnistImprovedAccuracyWTwo))),
+    "mnist-five-too-little": lambda n: above(n.MnistThesisAccuracyWTen, n.MnistThesisAccuracyWFive),
+    "mnist-noise": lambda n: n.NoiseThesisDifference.low > 0 and n.NoiseImprovedDifference.low > 0,
+    "mnist-noise-real": lambda n: above(n.NoiseReal, n.NoiseThesisGuided),
+    "mnist-noise-background": lambda n: (
+        n.NoiseImprovedBackgroundDifference.low > 0 and n.NoiseImprovedBackgroundDifference.value < 2 / 255
+        and contains(n.NoiseThesisBackgroundDifference, 0)),
+    # 05_cifar10
+    "cifar-parameters-not-printed": lambda n: (
+        1.9 * n.PrintedCifarParams.value < n.CifarFullParams.value < 2 * n.PrintedCifarParams.value),
+    "cifar-printed-accuracy-overlaps": lambda n: (
+        overlap(n.PrintedAccuracyWTwo, n.PrintedAccuracyWFive, n.PrintedAccuracyWTen)
+        and n.PrintedCifarSamples.value == 1000),
+    "cifar-unconditional-chance": lambda n: (
+        contains(n.CifarThesisAccuracyWZero, 1 / 10) and contains(n.CifarImprovedAccuracyWZero, 1 / 10)),
+    "cifar-improved-unguided-above-chance": lambda n: above(n.CifarImprovedAccuracyWOne, n.CifarImprovedAccuracyWZero),
+    "cifar-improved-accuracy-rises": lambda n: (
+        above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne)
+        and above(n.CifarImprovedAccuracyWFive, n.CifarImprovedAccuracyWTwo)),
+    "cifar-improved-accuracy-saturates": lambda n: (
+        overlap(n.CifarImprovedAccuracyWTen, n.CifarImprovedAccuracyWFive)
+        and overlap(n.CifarImprovedAccuracyWTen, n.CifarRealAccuracy)),
+    "cifar-thesis-accuracy-rises": lambda n: (
+        above(n.CifarThesisAccuracyWFive, n.CifarThesisAccuracyWTwo)
+        and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWFive)
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)),
+    "cifar-improved-distance-has-minimum": lambda n: (
+        above(n.CifarImprovedFrechetWOne, n.CifarImprovedFrechetWTwo)
+        and overlap(n.CifarImprovedFrechetWTwo, n.CifarImprovedFrechetWFive)
+        and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWTwo)
+        and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWFive)),
+    "cifar-thesis-distance-falls": lambda n: (
+        above(n.CifarThesisFrechetWTwo, n.CifarThesisFrechetWFive)
+        and above(n.CifarThesisFrechetWFive, n.CifarThesisFrechetWTen)
+        and above(n.CifarThesisFrechetWTen, n.CifarImprovedFrechetWZero)),
+    "cifar-far-from-floor": lambda n: (
+        above(n.CifarImprovedFrechetWFive, n.CifarRealFrechet) and n.CifarImprovedFrechetWFive.value
+        == min(each.value for each in n.like("Cifar(Thesis|Improved)FrechetW[A-Z][a-z]*"))),
+    "cifar-kernel-undecided": lambda n: (
+        overlap(n.CifarImprovedKernelWTwo, n.CifarImprovedKernelWFive)
+        and overlap(n.CifarImprovedKernelWTwo, n.CifarImprovedKernelWTen)
+        and overlap(n.CifarImprovedKernelWFive, n.CifarImprovedKernelWTen)),
+    "cifar-floor-falls": lambda n: (
+        n.CifarFloorFewImages.value < n.CifarFloorManyImages.value
+        and n.CifarFloorFewFrechet.value > n.CifarFloorManyFrechet.value),
+    "cifar-floor-few-exceeds-generated": lambda n: (
+        n.CifarFloorFewFrechet.value > n.CifarImprovedFrechetWFive.high
+        and n.CifarSamples.value > n.CifarFloorFewImages.value),
+    "cifar-improved-recall-falls": lambda n: (
+        above(n.CifarImprovedRecallWTwo, n.CifarImprovedRecallWFive)
+        and above(n.CifarImprovedRecallWFive, n.CifarImprovedRecallWTen)),
+    "cifar-precision-above-real": lambda n: above(n.CifarImprovedPrecisionWFive, n.CifarRealPrecision),
+    "cifar-vehicles-easier-at-two": lambda n: above(n.CifarImprovedVehiclesWTwo, n.CifarImprovedAnimalsWTwo),
+    "cifar-vehicles-alike-later": lambda n: (
+        overlap(n.CifarImprovedVehiclesWFive, n.CifarImprovedAnimalsWFive)
+        and overlap(n.CifarImprovedVehiclesWTen, n.CifarImprovedAnimalsWTen)),
+    "cifar-animals-easier-unconditional": lambda n: above(n.CifarImprovedAnimalsWZero, n.CifarImprovedVehiclesWZero),
+    "cifar-cats-and-dogs": lambda n: (
+        overlap(n.CifarImprovedCatDogWTen, n.CifarImprovedCatDogWTwo) and n.CifarImprovedCatDogWTen.low > 0.1),
+    "cifar-dogs-become-cats": lambda n: above(n.CifarImprovedDogAsCatWTen, n.CifarImprovedCatAsDogWTen),
+    "cifar-birds-and-airplanes": lambda n: (
+        above(n.CifarImprovedCatDogWTwo, n.CifarImprovedBirdAirplaneWTwo)
+        and above(n.CifarImprovedCatDogWTen, n.CifarImprovedBirdAirplaneWTen)),
+    "cifar-thesis-birds-unread": lambda n: (
+        overlap(n.CifarThesisBirdAirplaneWTen, n.CifarThesisBirdAirplaneWZero)
+        and n.CifarThesisSeenAirplaneWZero.value > 0.5),
+    "comparison-thesis-large-w": lambda n: (
+        above(n.MnistThesisFrechetWFive, n.MnistThesisFrechetWTen)
+        and above(n.CifarThesisFrechetWFive, n.CifarThesisFrechetWTen)
+        and above(n.MnistThesisAccuracyWTen, n.MnistThesisAccuracyWFive)
+        and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWFive)),
+    "comparison-improved-tradeoff": lambda n: (
+        above(n.MnistImprovedFrechetWTen, n.MnistImprovedFrechetWTwo)
+        and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWTwo)
+        and above(n.MnistImprovedRecallWTwo, n.MnistImprovedRecallWTen)
+        and above(n.CifarImprovedRecallWTwo, n.CifarImprovedRecallWTen)),
+    # 06_wikiart
+    "wikiart-imbalance": lambda n: n.WikiartLargestStyle.value > 100 * n.WikiartSmallestStyle.value,
+    "wikiart-sequential-faster": lambda n: (
+        10 < n.LoadingSequentialOverRandom.value < 20
+        and n.LoadingRandomBatch.value > 10 * n.LoadingSequentialBatch.value),
+    "wikiart-sequential-inside": lambda n: (
+        1000 * n.PrintedLoadingSequentialBatch.value <= n.LoadingSequentialBatch.value <= 500),
+    "wikiart-sequential-memory": lambda n: n.LoadingSequentialMemory.value > 8 * n.PrintedLoadingSequentialMemory.value,
+    "wikiart-lru": lambda n: n.LoadingLruBatch.value > 0.9 * n.LoadingRandomBatch.value,
+    "wikiart-sequential-mixing": lambda n: (
+        n.LoadingSequentialFiles.value < 1.1
+        and n.LoadingSequentialEntropy.value < 0.1 * n.LoadingStoreEntropy.value
+        and (n.LoadingStoreFiles.value > 10 * n.LoadingSequentialFiles.value)),
+    "wikiart-stream": lambda n: (
+        n.LoadingStreamRead.value == 1 and n.LoadingStreamRate.value > 2 * n.LoadingSequentialRate.value
+        and (n.LoadingStreamMemory.value < n.LoadingSequentialMemory.value / 3)
+        and (n.LoadingStreamEntropy.value > 0.9 * n.LoadingStoreEntropy.value)),
+    "wikiart-decoding": lambda n: n.DecodingPillow.value > 1.5 * n.DecodingOurs.value,
+    "wikiart-stream-first": lambda n: n.LoadingStreamFirst.value > 2 * n.LoadingSequentialFirst.value,
+    "wikiart-store": lambda n: (
+        n.LoadingStoreBatch.value < n.LoadingSequentialBatch.value / 1000
+        and n.LoadingStoreEntropy.value >= n.LoadingRandomEntropy.value),
+    "wikiart-buffers": lambda n: (
+        n.LoadingSequentialEntropy.value < n.LoadingStreamingEntropy.value < n.LoadingStreamEntropy.value
+        and n.LoadingSequentialEntropy.value < n.LoadingWebdatasetEntropy.value < n.LoadingStreamEntropy.value),
+    "wikiart-parameters": lambda n: n.WikiartFullParams.value / 1e6 > 2 * n.PrintedWikiartParams.value,
+    "wikiart-improved-accuracy": lambda n: above(n.WikiartImprovedAccuracyWTwo, n.WikiartImprovedAccuracyWOne),
+    "wikiart-improved-five": lambda n: overlap(n.WikiartImprovedAccuracyWFive, n.WikiartImprovedAccuracyWTwo),
+    "wikiart-improved-frechet": lambda n: (
+        above(n.WikiartImprovedFrechetWOne, n.WikiartImprovedFrechetWTwo)
+        and overlap(n.WikiartImprovedFrechetWTwo, n.WikiartImprovedFrechetWFive)),
+    "wikiart-improved-floor": lambda n: (
+        above(n.WikiartImprovedFrechetWZero, n.WikiartRealFrechet)
+        and above(n.WikiartImprovedFrechetWOne, n.WikiartRealFrechet)
+        and above(n.WikiartImprovedFrechetWTwo, n.WikiartRealFrechet)
+        and above(n.WikiartImprovedFrechetWFive, n.WikiartRealFrechet)),
+    "wikiart-thesis-accuracy": lambda n: (
+        above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWTwo)
+        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWOne)
+        and above(n.WikiartImprovedAccuracyWOne, n.WikiartThesisAccuracyWFive)
+        and (n.WikiartThesisSteps.value == n.WikiartImprovedSteps.value)),
+    "wikiart-distances": lambda n: (
+        overlap(n.WikiartThesisFrechetWOne, n.WikiartImprovedFrechetWOne)
+        and overlap(n.WikiartThesisFrechetWTwo, n.WikiartImprovedFrechetWTwo)
+        and overlap(n.WikiartThesisFrechetWFive, n.WikiartImprovedFrechetWFive)
+        and above(n.WikiartImprovedFrechetWZero, n.WikiartThesisFrechetWZero)),
+    "wikiart-recall": lambda n: above(n.WikiartThesisRecallWFive, n.WikiartImprovedRecallWFive),
+    "wikiart-precision": lambda n: (
+        n.WikiartThesisPrecisionWOne.high - n.WikiartThesisPrecisionWOne.low > 0.9
+        and n.WikiartImprovedPrecisionWOne.high - n.WikiartImprovedPrecisionWOne.low > 0.9),
+    # 07_comparison
+    "comparison-mnist": lambda n: (
+        n.PrintedMnistParams.value * 1e6 != n.MnistFullParams.value
+        and n.PrintedMnistBatchSize.value != n.MnistFullBatchSize.value
+        and (n.PrintedMnistLearningRate.value != n.MnistFullLearningRate.value)),
+    "comparison-parameters": lambda n: (
+        n.CifarFullParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
+        and n.WikiartFullParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
+    "comparison-chance": lambda n: (
+        contains(n.MnistThesisAccuracyWZero, 0.1) and contains(n.MnistImprovedAccuracyWZero, 0.1)
+        and contains(n.CifarThesisAccuracyWZero, 0.1) and contains(n.CifarImprovedAccuracyWZero, 0.1)
+        and contains(n.WikiartThesisAccuracyWZero, 1 / 27) and contains(n.WikiartImprovedAccuracyWZero, 1 / 27)),
+    "comparison-accuracy": lambda n: (
+        above(n.MnistImprovedAccuracyWOne, n.MnistImprovedAccuracyWZero)
+        and n.MnistImprovedAccuracyWTwo.value > n.MnistImprovedAccuracyWOne.value
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne, n.CifarImprovedAccuracyWZero)
+        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartImprovedAccuracyWOne, n.WikiartImprovedAccuracyWZero)),
+    "comparison-mnist-step": lambda n: (
+        overlap(n.MnistImprovedAccuracyWOne, n.MnistImprovedAccuracyWTwo)
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne)
+        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartImprovedAccuracyWOne)),
+    "comparison-mnist-frechet": lambda n: (
+        above(n.MnistImprovedFrechetWFive, n.MnistImprovedFrechetWOne) and n.MnistImprovedAccuracyWOne.value > 0.95),
+    "comparison-cifar-frechet": lambda n: (
+        above(n.CifarImprovedFrechetWOne, n.CifarImprovedFrechetWFive)
+        and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWFive)),
+    "comparison-wikiart-frechet": lambda n: above(n.WikiartImprovedFrechetWOne, n.WikiartImprovedFrechetWFive),
+    "comparison-recall": lambda n: (
+        above(n.MnistImprovedRecallWOne, n.MnistImprovedRecallWTen)
+        and above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWTen)),
+    "comparison-wikiart-recall": lambda n: (
+        overlap(n.WikiartImprovedRecallWOne, n.WikiartImprovedRecallWFive)
+        and n.WikiartImprovedRecallWOne.value < 0.2 and (n.WikiartImprovedRecallWTwo.value < 0.2)
+        and (n.WikiartImprovedRecallWFive.value < 0.2) and (n.WikiartImprovedRecallWZero.value < 0.2)),
+    "comparison-thesis": lambda n: (
+        n.MnistThesisAccuracyWTwenty.value >= n.MnistThesisAccuracyWTen.value
+        and above(n.MnistThesisAccuracyWTwenty, n.MnistThesisAccuracyWFive)
+        and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWFive)
+        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWTwo)
+        and above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
+        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)),
+    "comparison-thesis-mnist": lambda n: (
+        overlap(n.MnistThesisAccuracyWTwenty, n.MnistThesisAccuracyWTen)
+        and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWFive)
+        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWTwo)),
+    # 08_guidance_study
+    "study-exchange": lambda n: (
+        above(n.StudyCifarCfgWFiveAccuracy, n.StudyCifarCfgWOneAccuracy)
+        and above(n.StudyCifarCfgWOneDiversity, n.StudyCifarCfgWFiveDiversity)
+        and above(n.StudyCifarCfgWFiveSaturation, n.StudyCifarCfgWOneSaturation)),
+    "study-diversity-real": lambda n: above(n.StudyCifarRealDiversity, n.StudyCifarCfgWOneDiversity),
+    "study-rescale": lambda n: (
+        overlap(n.StudyCifarRescaleWFiveSaturation, n.StudyCifarRealSaturation)
+        and above(n.StudyCifarCfgWFiveSaturation, n.StudyCifarRescaleWFiveSaturation)
+        and overlap(n.StudyCifarRescaleWFiveAccuracy, n.StudyCifarCfgWFiveAccuracy)),
+    "study-threshold": lambda n: (
+        above(n.StudyCifarRealSaturation, n.StudyCifarThresholdWFiveSaturation)
+        and overlap(n.StudyCifarThresholdWFiveAccuracy, n.StudyCifarCfgWFiveAccuracy)),
+    "study-apg": lambda n: (
+        overlap(n.StudyCifarApgWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
+        and above(n.StudyCifarCfgWThreeSaturation, n.StudyCifarApgWFiveSaturation)),
+    "study-disguise": lambda n: (
+        overlap(n.StudyCifarTcfgWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
+        and overlap(n.StudyCifarMagWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
+        and overlap(n.StudyCifarIntervalSigmaWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
+        and overlap(n.StudyCifarTcfgWFiveDiversity, n.StudyCifarCfgWThreeDiversity)
+        and overlap(n.StudyCifarMagWFiveDiversity, n.StudyCifarCfgWThreeDiversity)
+        and overlap(n.StudyCifarIntervalSigmaWFiveDiversity, n.StudyCifarCfgWThreeDiversity)),
+    "study-interval": lambda n: n.StudyCifarIntervalSigmaWFivePasses.value < n.StudyCifarCfgWThreePasses.value,
+    "study-home": lambda n: (
+        above(n.StudyMnistCfgWTwoAccuracy, n.StudyMnistThresholdWTwoAccuracy)
+        and overlap(n.StudyMnistRescaleWTwoAccuracy, n.StudyMnistCfgWTwoAccuracy)
+        and above(n.StudyMnistCfgWTwoSaturation, n.StudyMnistRescaleWTwoSaturation)),
+    "study-auto-mnist": lambda n: (
+        overlap(n.StudyMnistAutoWOnePointFiveAccuracy, n.StudyMnistCfgWOneAccuracy)
+        and overlap(n.StudyMnistAutoWOnePointFiveAccuracy, n.StudyMnistCfgWTwoAccuracy)),
+    "study-auto-cifar": lambda n: (
+        overlap(n.StudyCifarAutoWOnePointFiveAccuracy, n.StudyCifarCfgWOneAccuracy)
+        and above(n.StudyCifarAutoWOnePointFiveSaturation, n.StudyCifarRealSaturation)),
+    "study-pag": lambda n: (
+        all(overlap(n[f"Study{data}{rule}WTwo{metric}"], n[f"Study{data}CfgWTwo{metric}"])
+            for data in ("Mnist", "Cifar") for rule in ("Pag", "Slg", "Seg")
+            for metric in ("Accuracy", "Diversity", "Saturation"))
+        and n.StudyCifarPagWTwoPasses.value == 1.5 * n.StudyCifarCfgWTwoPasses.value),
+    "study-distances": lambda n: (
+        overlap(n.StudyCifarIntervalSigmaWFiveFrechet, n.StudyCifarCfgWOneFrechet)
+        and above(n.StudyCifarIntervalSigmaWFiveFrechet, n.StudyCifarRealFrechet)
+        and above(n.StudyCifarCfgWOneFrechet, n.StudyCifarRealFrechet)
+        and n.StudyCifarIntervalSigmaWFiveFrechet.value == min(
+            each.value for each in n.like("StudyCifar(?!Real).*Frechet"))),
+    "loss-similarity": lambda n: (
+        above(n.LossSimilaritySZeroPointTwoAccuracy, n.LossSimilaritySZeroAccuracy)
+        and overlap(n.LossSimilaritySZeroPointTwoAccuracy, n.LossSimilaritySZeroPointEightAccuracy)
+        and (n.LossSamples.value > 0)),
+    "loss-classifier": lambda n: above(n.LossClassifierSZeroPointTwoAccuracy, n.LossClassifierSZeroAccuracy),
+    "loss-colour": lambda n: (
+        above(n.LossColourSZeroAtEnd, n.LossColourSOneAtEnd)
+        and n.LossColourSOneAccuracy.value <= n.LossColourSZeroAccuracy.value),
+    "best-of": lambda n: (
+        above(n.BestOfCifarCaptionAccuracy, n.BestOfCifarAllAccuracy)
+        and overlap(n.BestOfCifarBlurAccuracy, n.BestOfCifarAllAccuracy)),
+    "samplers-few": lambda n: (
+        overlap(n.SamplersDdpmSFiveAccuracy, n.SamplersDdpmSHundredAccuracy)
+        and overlap(n.SamplersDdpmSFiveFrechet, n.SamplersDdpmSHundredFrechet)
+        and overlap(n.SamplersDdpmSThousandAccuracy, n.SamplersDdpmSFiveAccuracy)
+        and (n.SamplersDdpmSThousandSamples.value > 0)),
+    "samplers-alike": lambda n: (
+        all(overlap(*(n[f"Samplers{solver}S{steps}{metric}"] for solver in ("Ddpm", "Ddim", "Dpm", "Unipc")))
+            for steps in STEPS for metric in ("Accuracy", "Frechet"))),
+    "samplers-same": lambda n: (
+        all(n[f"SamplersDdimFullS{steps}Accuracy"].value == n[f"SamplersDdpmS{steps}Accuracy"].value
+            and abs(n[f"SamplersDdimFullS{steps}Frechet"].value - n[f"SamplersDdpmS{steps}Frechet"].value) < 0.05
+            for steps in STEPS)),
+    "samplers-sigma": lambda n: (
+        above(n.SamplersDdpmSFiveAccuracy, n.SamplersLmsSFiveAccuracy)
+        and above(n.SamplersDdpmSFiveAccuracy, n.SamplersEulerSFiveAccuracy)
+        and above(n.SamplersDdpmSFiveAccuracy, n.SamplersHeunSFiveAccuracy)
+        and all(overlap(n[f"Samplers{solver}SFifty{metric}"], n[f"SamplersDdpmSFifty{metric}"])
+                for solver in ("Lms", "Euler", "Heun") for metric in ("Accuracy", "Frechet"))),
+    "sigma-drop": lambda n: n.SigmaTrailingFirst.value > 1000 * n.SigmaTrailingSecond.value,
+    "spacing-leading": lambda n: (
+        above(n.SpacingDpmTrailingSFiveAccuracy, n.SpacingDpmLeadingSFiveAccuracy)
+        and above(n.SpacingDdpmLeadingSFiveFrechet, n.SpacingDdpmTrailingSFiveFrechet)),
+    "spacing-ddpm-ten": lambda n: (
+        overlap(n.SpacingDdpmLeadingSTenFrechet, n.SpacingDdpmTrailingSTenFrechet)
+        and overlap(n.SpacingDdpmLeadingSTenAccuracy, n.SpacingDdpmTrailingSTenAccuracy)),
+    "averages-help": lambda n: (
+        above(n.AveragesRawWOneFrechet, n.AveragesRisingWOneFrechet)
+        and above(n.AveragesRisingWOneAccuracy, n.AveragesRawWOneAccuracy)),
+    "averages-hidden": lambda n: (
+        overlap(n.AveragesRawWTwoFrechet, n.AveragesRisingWTwoFrechet)
+        and overlap(n.AveragesRawWTwoAccuracy, n.AveragesRisingWTwoAccuracy)),
+    "averages-slow": lambda n: (
+        above(n.AveragesSlowestWTwoFrechet, n.AveragesSlowWTwoFrechet, n.AveragesRisingWTwoFrechet)),
+    "averages-diversity": lambda n: (
+        overlap(n.AveragesSlowestWTwoDiversity, n.AveragesRealDiversity)
+        and n.AveragesSlowestWTwoAccuracy.value < 0.15),
+    "frechet-six": lambda n: (
+        n.FrechetOfSixCifar.value > n.FrechetOfHundredCifar.value > n.FrechetOfThousandCifar.value > 1
+        and n.FrechetOfSixMnist.value > n.FrechetOfThousandMnist.value > 1),
+    "encoders-captions": lambda n: (
+        overlap(n.EncodersMinilmCaptionAccuracy, n.EncodersRandomCaptionAccuracy, n.EncodersOneHotCaptionAccuracy)),
+    "encoders-digit": lambda n: overlap(n.EncodersRandomDigitAccuracy, n.EncodersRandomCaptionAccuracy),
+    "encoders-word": lambda n: (
+        above(n.EncodersMinilmSevenAccuracy, n.EncodersRandomSevenAccuracy)
+        and contains(n.EncodersRandomSevenAccuracy, 0.1)),
+    "recognition-mnist": lambda n: (
+        n.RecognitionMnistWOneGuessMedian.value < 0.5 and n.RecognitionMnistWTwoGuessMedian.value == 0
+        and (n.RecognitionMnistWOneNoisyMedian.value > 0.7) and (n.RecognitionMnistWTwoNoisyMedian.value > 0.7)
+        and (n.RecognitionMnistWOneGuessImages.value > 90)),
+    "recognition-cifar": lambda n: (
+        n.RecognitionCifarWFiveGuessMedian.value > n.RecognitionMnistWOneGuessMedian.value
+        and n.RecognitionCifarWOneGuessMedian.value > n.RecognitionMnistWOneGuessMedian.value
+        and (n.RecognitionCifarWOneGuessImages.value < 0.5 * n.RecognitionSamples.value)),
+    # 10_discussion
+    "discussion-parameters": lambda n: (
+        n.CifarFullParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
+        and n.WikiartFullParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value
+        and (n.MnistFullParams.value == 3140385)
+        and (n.PrintedMnistParams.value * 1e6 > 2 * n.MnistFullParams.value)),
+    "discussion-printed": lambda n: (
+        overlap(n.PrintedAccuracyWTwo, n.PrintedAccuracyWFive, n.PrintedAccuracyWTen)),
+    "discussion-cifar": lambda n: (
+        above(n.CifarImprovedAccuracyWFive, n.CifarImprovedAccuracyWOne)
+        and above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWFive)
+        and above(n.CifarImprovedFrechetWOne, n.CifarImprovedFrechetWFive)
+        and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWFive)),
+    "discussion-recipe": lambda n: (
+        above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
+        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)
+        and (n.MnistThesisSteps.value == n.MnistImprovedSteps.value)
+        and (n.CifarThesisSteps.value == n.CifarImprovedSteps.value)
+        and (n.WikiartThesisSteps.value == n.WikiartImprovedSteps.value)),
+    "discussion-meeting": lambda n: (
+        overlap(n.MnistThesisFrechetWTwenty, n.MnistImprovedFrechetWTwenty)
+        and overlap(n.WikiartThesisFrechetWFive, n.WikiartImprovedFrechetWFive)
+        and above(n.CifarThesisFrechetWTen, n.CifarImprovedFrechetWTen)),
+    "discussion-accuracy-alone": lambda n: (
+        overlap(n.CifarImprovedAccuracyWTen, n.CifarRealAccuracy)
+        and above(n.CifarRealRecall, n.CifarImprovedRecallWTen)
+        and above(n.CifarImprovedFrechetWTen, n.CifarRealFrechet)),
+    "discussion-noise": lambda n: (
+        overlap(n.AveragesSlowestWTwoDiversity, n.AveragesRealDiversity)
+        and n.AveragesSlowestWTwoAccuracy.value < 0.15),
+    "discussion-loading": lambda n: (
+        10 < n.LoadingSequentialOverRandom.value < 20
+        and n.LoadingSequentialEntropy.value < 0.1 * n.LoadingStoreEntropy.value
+        and (n.LoadingStoreBatch.value < n.LoadingSequentialBatch.value)),
+    "discussion-sampling": lambda n: (
+        n.SamplersDdpmSFiveAccuracy.value > 0.95
+        and above(n.StudyCifarCfgWFiveSaturation, n.StudyCifarRescaleWFiveSaturation)
+        and overlap(n.StudyCifarRescaleWFiveAccuracy, n.StudyCifarCfgWFiveAccuracy)),
+    "discussion-interval": lambda n: (
+        above(n.StudyCifarIntervalSigmaWFiveDiversity, n.StudyCifarCfgWFiveDiversity)
+        and overlap(n.StudyCifarIntervalSigmaWFiveFrechet, n.StudyCifarCfgWFiveFrechet)),
+    "discussion-averages": lambda n: (
+        above(n.AveragesRawWOneFrechet, n.AveragesRisingWOneFrechet)
+        and overlap(n.AveragesRawWTwoFrechet, n.AveragesRisingWTwoFrechet)),
+    "discussion-small": lambda n: (
+        n.CifarDemoParams.value < 0.1 * n.CifarFullParams.value
+        and n.WikiartDemoParams.value < 0.1 * n.WikiartFullParams.value),
+    # 11_conclusion
+    "conclusion-accuracy": lambda n: (
+        above(n.CifarImprovedAccuracyWFive, n.CifarImprovedAccuracyWOne)
+        and above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWFive)),
+    "conclusion-both": lambda n: (
+        above(n.MnistThesisAccuracyWTwenty, n.MnistThesisAccuracyWOne)
+        and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWOne)
+        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWOne)
+        and above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
+        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)),
+    "conclusion-rules": lambda n: (
+        overlap(n.StudyCifarRescaleWFiveAccuracy, n.StudyCifarCfgWFiveAccuracy)
+        and above(n.StudyCifarCfgWFiveSaturation, n.StudyCifarRescaleWFiveSaturation)),
+    "conclusion-disguise": lambda n: (
+        overlap(n.StudyCifarTcfgWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
+        and overlap(n.StudyCifarMagWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
+        and overlap(n.StudyCifarTcfgWFiveDiversity, n.StudyCifarCfgWThreeDiversity)
+        and overlap(n.StudyCifarMagWFiveDiversity, n.StudyCifarCfgWThreeDiversity)),
+    "conclusion-solvers": lambda n: (
+        above(n.SpacingDpmTrailingSFiveAccuracy, n.SpacingDpmLeadingSFiveAccuracy)
+        and n.SpacingDpmTrailingSFiveAccuracy.value > 0.95),
+    "conclusion-language": lambda n: above(n.EncodersMinilmSevenAccuracy, n.EncodersRandomSevenAccuracy),
+    "conclusion-floor": lambda n: (
+        n.StudyCifarSamples.value > 0 and n.StudyCifarRealFrechet.value > 10
+        and overlap(n.StudyCifarIntervalSigmaWFiveFrechet, n.StudyCifarCfgWOneFrechet)
+        and n.StudyCifarIntervalSigmaWFiveFrechet.value == min(
+            each.value for each in n.like("StudyCifar(?!Real).*Frechet"))),
+}

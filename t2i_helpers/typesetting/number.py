@@ -1,0 +1,106 @@
+"""A number of the report: its value, its LaTeX, where it comes from; and how estimates become numbers."""
+
+import dataclasses
+import re
+import statistics
+from dataclasses import dataclass
+
+from ..reporting.latex import Estimate
+
+SHORT = {"mnist": "Mnist", "cifar10": "Cifar", "wikiart": "Wikiart"}
+WORDS = {0: "Zero", 1: "One", 2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven", 8: "Eight", 9: "Nine",
+         10: "Ten", 12: "Twelve", 15: "Fifteen", 20: "Twenty", 25: "TwentyFive", 50: "Fifty", 100: "Hundred",
+         250: "TwoHundredFifty", 500: "FiveHundred", 1000: "Thousand", 2500: "TwentyFiveHundred"}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value as predicates compare it, as LaTeX prints it, with its 95 % interval if it is an estimate."""
+
+    value: float
+    text: str
+    source: str                                     # file and place in it
+    interval: tuple[float, float] | None = None
+
+    @property
+    def low(self) -> float:
+        return self.interval[0]
+
+    @property
+    def high(self) -> float:
+        return self.interval[1]
+
+
+def words(number) -> str:
+    """A number in letters: 5 is Five, 0.5 is ZeroPointFive."""
+    if number in WORDS:
+        return WORDS[number]
+    whole, _, decimals = f"{number:g}".partition(".")
+    return words(int(whole)) + "Point" + "".join(WORDS[int(digit)] for digit in decimals)
+
+
+def count(value, source) -> Number:
+    """An integer or a number that is printed with all its digits."""
+    return Number(value, rf"\num{{{value}}}", source)
+
+
+def share(value, source, digits=1) -> Number:
+    """A share of 1, printed in per cent."""
+    return Number(value, rf"\qty{{{100 * value:.{digits}f}}}{{\percent}}", source)
+
+
+def quantity(value, source, unit: str = "") -> Number:
+    """A measured quantity to three digits or so, with its unit if it has one."""
+    text, *_ = Estimate(value, value, value).numbers()
+    return Number(value, rf"\qty{{{text}}}{{{unit}}}" if unit else rf"\num{{{text}}}", source)
+
+
+def estimate(metric, source, percent=False) -> Number:
+    """A metric as the evaluations store it, {"value", "interval"}."""
+    value, *_ = Estimate(metric["value"], *metric["interval"], percent).numbers()
+    text = rf"\qty{{{value}}}{{\percent}}" if percent else rf"\num{{{value}}}"
+    return Number(metric["value"], text, source, tuple(metric["interval"]))
+
+
+def interval_of(number: Number) -> Number:
+    percent = number.text.endswith(r"{\percent}")
+    _, low, high = Estimate(number.value, *number.interval, percent).numbers()
+    if re.fullmatch(r"\\num\{-?0\.\d{4}\}", number.text):                            # see _fine
+        low, high = (f"{end:.4f}" for end in number.interval)
+    text = rf"\qtyrange{{{low}}}{{{high}}}{{\percent}}" if percent else rf"\numrange{{{low}}}{{{high}}}"
+    return dataclasses.replace(number, text=text, interval=None)
+
+
+METRICS = {                                         # name -> (where it is in a row, whether it is a share)
+    "Accuracy": (lambda row: row["accuracy"], True), "Target": (lambda row: row["target_probability"], True),
+    "Saturation": (lambda row: row.get("saturation"), True),
+    **{name: (lambda row, key=key: row["classifier"].get(key), percent) for name, key, percent in (
+        ("Frechet", "frechet", False), ("FrechetInfinity", "frechet_infinity", False), ("Kernel", "kernel", False),
+        ("Precision", "precision", True), ("Recall", "recall", True), ("Diversity", "diversity", False))},
+}
+
+
+def metrics(prefix, row, source, suffix=""):
+    """All metrics of a row, and with "Real" before their names those of real images."""
+    for name, (find, percent) in METRICS.items():
+        if metric := find(row):
+            yield f"{prefix}{name}{suffix}", estimate(metric, f"{source}, {name.lower()}", percent)
+
+
+def real(prefix, row, source):
+    for name, (find, percent) in METRICS.items():
+        if metric := find(row):
+            yield f"{prefix}Real{name}", estimate(metric["real"], f"{source}, real images, {name.lower()}", percent)
+
+
+def proportion(hits, n, source) -> Number:
+    """A share of n with Wilson's interval."""
+    z, p = statistics.NormalDist().inv_cdf(0.975), hits / n
+    middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    half /= 1 + z * z / n
+    return dataclasses.replace(share(p, source), interval=(middle - half, middle + half))
+
+
+def fine(metric, source) -> Number:
+    """An estimate with four decimals: differences of grey values."""
+    return Number(metric["value"], rf"\num{{{metric['value']:.4f}}}", source, tuple(metric["interval"]))

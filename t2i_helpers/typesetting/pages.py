@@ -1,0 +1,85 @@
+"""LaTeX that code writes: macros, what goes with each exhibit, and the long tables."""
+
+from ..provenance import file_hash
+from ..reporting.latex import escaped
+
+RAGGED = r">{\raggedright\arraybackslash}p"
+
+
+def macros(numbers) -> str:
+    """One macro for each of {name: number}."""
+    return "".join(rf"\newcommand{{\{name}}}{{{number.text}\xspace}}" + "\n" for name, number in numbers.items())
+
+
+def exhibit_lines(exhibits) -> str:
+    """Each exhibit's file, the note that ends its caption, and why it is stale."""
+    lines = []
+    for exhibit in exhibits:
+        note, stale = exhibit.sidecar["note"], escaped("; ".join(exhibit.stale))
+        note = escaped(note[:1].upper() + note[1:])
+        lines.append(rf"\defineexhibit{{{exhibit.name}}}{{../{exhibit.file}}}{{{note}}}{{{stale}}}" + "\n")
+    return "".join(lines)
+
+
+def reproduced(verdicts) -> str:
+    """{part: verdicts on its claims} as a table."""
+    rows = []
+    for part, claims in verdicts.items():
+        rows += [rf"\multicolumn{{4}}{{@{{}}l}}{{\textit{{{escaped(part)}}}}} \\*[2pt]"]
+        for claim in claims:
+            told = rf"\textbf{{{claim.verdict}}}" + (f"; {claim.reason}" if claim.reason else "")
+            rows.append(_line(claim.claim, claim.printed, claim.here, told))
+        rows.append(r"\addlinespace")
+    columns = f"@{{}}{RAGGED}{{4.1cm}}{RAGGED}{{2.2cm}}{RAGGED}{{4.1cm}}{RAGGED}{{4.6cm}}@{{}}"
+    return _longtable(columns, ["claim", "printed", "here", "verdict"], rows, r"\footnotesize")
+
+
+def number_list(numbers) -> str:
+    """Every macro with its number and source; an interval has those of the number that it belongs to."""
+    rows = [_line(rf"\texttt{{\textbackslash {name}}}", number.text, _breakable(escaped(number.source)))
+            for name, number in numbers.items() if not name.endswith("CI")]
+    return _longtable(f"@{{}}ll{RAGGED}{{7.0cm}}@{{}}", ["macro", "value", "from"], rows, r"\scriptsize")
+
+
+def provenance(stored, exhibits) -> str:
+    """The checkpoints and the exhibits with what identifies them."""
+    files = sorted((stored.root / "checkpoints").glob("*/provenance.json"))
+    checkpoints = [_checkpoint(file.parent, stored.json(str(file.relative_to(stored.root)))) for file in files]
+    header = ["checkpoint", "commit", "steps", "text", "weights", "trained on"]
+    shown = [_line(*map(escaped, (exhibit.name, _short(exhibit.sidecar["git_commit"]), exhibit.sidecar["device"],
+                                  _short(exhibit.sidecar["file_sha256_16"]), "; ".join(exhibit.stale) or "fresh")))
+             for exhibit in exhibits]
+    return "\n".join([
+        r"\subsection{Checkpoints}", _longtable("@{}llrlll@{}", header, checkpoints, r"\scriptsize"),
+        r"\subsection{Figures and tables}",
+        _longtable(f"@{{}}llll{RAGGED}{{4.6cm}}@{{}}", ["file", "commit", "drawn on", "hash", "state"], shown,
+                   r"\scriptsize")])
+
+
+def _checkpoint(folder, told) -> str:
+    parts = told.get("parts") or [told]
+    steps = f"\\num{{{told['steps']}}}" if "steps" in told else "--"
+    devices = ", ".join(sorted({part["device"] for part in parts}))
+    weights = told.get("weights_sha256_16") or file_hash(folder / "model.safetensors")
+    return _line(escaped(folder.name), _short(parts[-1]["git_commit"]), steps, escaped(told.get("text_encoder") or "–"),
+                 _short(weights), escaped(devices))
+
+
+def _line(*cells) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _longtable(columns, header, rows, size) -> str:
+    head = _line(*(rf"\textbf{{{title}}}" for title in header))
+    return "\n".join([
+        rf"{{{size}\setlength{{\tabcolsep}}{{4pt}}", rf"\begin{{longtable}}{{{columns}}}", r"\toprule", head,
+        r"\midrule", r"\endhead", r"\bottomrule", r"\endlastfoot", *rows, r"\end{longtable}}", ""])
+
+
+def _breakable(path: str) -> str:
+    """A path that may be broken after its slashes and underscores."""
+    return path.replace("/", r"/\allowbreak{}").replace(r"\_", r"\_\allowbreak{}")
+
+
+def _short(hexadecimal) -> str:
+    return (hexadecimal or "--")[:10]

@@ -1,0 +1,50 @@
+"""The stored results that the report is made from, read once each.
+
+`root` is a folder laid out like the repository: ``checkpoints/``, ``figures/``, ``report/``.
+"""
+
+import json
+import math
+import struct
+from pathlib import Path
+
+from ..errors import BadData, one_line
+from ..paths import ROOT
+
+WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
+EVALUATE, STUDY = "run t2i evaluate", "run t2i evaluate study"           # remedies
+DRAW, RESTORE = "run t2i figures", "restore it with git checkout"
+
+
+class Stored:
+    """Reads files under `root`; BadData, with the remedy, where one is missing, cut short or of another form."""
+
+    def __init__(self, root=ROOT):
+        self.root, self._read = Path(root), {}
+
+    def json(self, name: str, remedy: str = RESTORE) -> dict:
+        """A JSON file's content; `name` is its path from the root."""
+        return self._once(name, remedy, json.loads)
+
+    def lines(self, name: str, remedy: str = STUDY) -> list[dict]:
+        """The objects of a JSON-lines file."""
+        return self._once(name, remedy, lambda text: [json.loads(line) for line in text.splitlines()])
+
+    def parameters(self, checkpoint: str) -> int:
+        """The parameters of a checkpoint's U-Net, counted from the header of its safetensors file; its folder's path
+        from the root."""
+        path = self.root / checkpoint / WEIGHTS
+        try:
+            with open(path, "rb") as file:
+                header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+            return sum(math.prod(told["shape"]) for name, told in header.items() if name != "__metadata__")
+        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            raise BadData(f"{path} cannot be read ({one_line(error)}): {RESTORE}") from error
+
+    def _once(self, name, remedy, parse):
+        if name not in self._read:
+            try:
+                self._read[name] = parse((self.root / name).read_text())
+            except (OSError, ValueError) as error:
+                raise BadData(f"{self.root / name} is missing or cut short ({one_line(error)}): {remedy}") from error
+        return self._read[name]

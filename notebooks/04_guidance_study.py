@@ -109,7 +109,7 @@ for name, rule in GUIDERS.items():
     print(f"{name:13}", " ".join(inspect.getdoc(rule).split("\n\n")[0].split()))
 
 # %% [markdown]
-# Ten objects, fourteen rules, one noise a column, plain guidance at $w$ = 1, 2 and 5 on top. $w$ is 5 where a rule takes
+# Six objects, fourteen rules, one noise a column, plain guidance at $w$ = 1, 2 and 5 on top. $w$ is 5 where a rule takes
 # any number, and lower where its own scale is; the last three go on top of plain guidance at $w=2$.
 #
 # > **Look for:** rows that burn out, rows that lose the object, a row that can hardly be told from plain $w=1$. Which

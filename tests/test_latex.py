@@ -11,14 +11,14 @@ from support import refuses
 
 from t2i_helpers.errors import BadValue
 from t2i_helpers.reporting.booktabs import tabular
-from t2i_helpers.reporting.latex import Estimate, escaped
+from t2i_helpers.reporting.latex import WithInterval, escaped
 from t2i_helpers.reporting.tables import Table, with_interval
 
 PLAIN = [*map(chr, range(32, 127)), *"éäüßøÀŁžœ"]
 PRINTED = [*PLAIN, *"±×→←↑↓∞≠≤≥−–—…“”‘’·∅σηαετλΔΩ"]
 COMMANDS = re.compile(r"\\[&%$#_{},]|\$\\[A-Za-z]+\$|\$-\$|\\[a-z]+\{\}|\{\}|~")
-ACCURACY, FRECHET = Estimate(0.852, 0.829, 0.873, percent=True), Estimate(6.33, 4.87, 7.79)
-KERNEL = Estimate(-0.0604, -2.93, 2.81)
+ACCURACY, FRECHET = WithInterval(0.852, 0.829, 0.873, percent=True), WithInterval(6.33, 4.87, 7.79)
+KERNEL = WithInterval(-0.0604, -2.93, 2.81)
 
 
 @given(st.text(PRINTED))
@@ -65,14 +65,14 @@ def test_an_estimate_reads_in_markdown_as_before(value, interval, percent, text)
 
 
 def test_thousands_have_no_decimals_and_a_rounded_zero_no_minus():
-    assert Estimate(3059.9, 1911.3, 4208.5).numbers() == ("3060", "1911", "4208")
-    assert Estimate(703.8, 172.2, 1235.4).numbers() == ("703.8", "172", "1235")
-    assert Estimate(0.0, -0.0004, 0.004).numbers() == ("0.000", "0.000", "0.004")
+    assert WithInterval(3059.9, 1911.3, 4208.5).numbers() == ("3060", "1911", "4208")
+    assert WithInterval(703.8, 172.2, 1235.4).numbers() == ("703.8", "172", "1235")
+    assert WithInterval(0.0, -0.0004, 0.004).numbers() == ("0.000", "0.000", "0.004")
 
 
 def test_numbers_are_aligned_over_their_intervals():
     tex = tabular(["w", "model: Fréchet", "model: accuracy"],
-                  [["0", Estimate(113.93, 105.6, 122.2), ACCURACY], ["real images", KERNEL, "–"]])
+                  [["0", WithInterval(113.93, 105.6, 122.2), ACCURACY], ["real images", KERNEL, "–"]])
     assert "{@{}lS[table-format=-3.3]S[table-format=2.1]@{}}" in tex
     lines = tex.splitlines()
     above = next(place for place, line in enumerate(lines) if line.startswith(r"\num{0} & 113.9 & 85.2"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import BadValue
+from ..intervals import wilson_interval
 from ..randomness import generator, seed_from
 
 GROUPS = 10                     # of the jackknife
@@ -29,14 +30,6 @@ class Estimate:
 
     def as_json(self) -> dict:
         return {"value": self.value, "interval": [self.low, self.high]}
-
-
-def wilson_interval(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927); unlike p +- z sqrt(pq/n) it stays in [0, 1] near its ends."""
-    p = successes / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def proportion(values: torch.Tensor) -> Estimate:

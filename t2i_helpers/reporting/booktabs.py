@@ -1,7 +1,7 @@
 r"""Tables of the report for booktabs, siunitx and makecell, as wide as they must be and no wider than the text.
 
-An `Estimate` stands over its interval in a column aligned at the decimal point; `%` moves to the column's or the row's
-title. Like latex.py, it starts at once.
+A number stands over its interval in a column aligned at the decimal point; `%` moves to the title of the column or row.
+Like latex.py, it starts at once.
 """
 
 import itertools
@@ -9,7 +9,7 @@ import re
 import textwrap
 from typing import NamedTuple
 
-from .latex import Estimate, escaped
+from .latex import WithInterval, escaped
 
 TEXT_WIDTH = 455.0                                      # points: 16 cm
 NUMBERS = r"\sisetup{group-digits=integer, print-unity-mantissa=false}%"
@@ -40,13 +40,13 @@ _SYMBOL = re.compile(r"(?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.])"
 
 
 def tabular(header: list[str], rows: list[list]) -> str:
-    """A booktabs table of text and Estimates, no wider than TEXT_WIDTH where breaking text and small print allow it."""
+    """A booktabs table of text and numbers, no wider than TEXT_WIDTH where breaking text and small print allow it."""
     header, rows = _without_percent(header, rows)
     groups, titles = _groups(header)
     cells = [[row[place] for row in rows] for place in range(len(header))]
     kinds = [_kind(column, first=not place) for place, column in enumerate(cells)]
     layout, heads = _layout(cells, kinds, titles)
-    tall = any(isinstance(cell, Estimate) for row in rows for cell in row)
+    tall = any(isinstance(cell, WithInterval) for row in rows for cell in row)
     paragraphs = [layout.broken and not tall and kind != "S" and max(map(_length, column)) > LONG
                   for kind, column in zip(kinds, cells)]
     if layout.broken and tall:
@@ -75,11 +75,11 @@ def _layout(cells, kinds, titles):
 
 
 def _is_percentage(cell) -> bool:
-    return cell.percent if isinstance(cell, Estimate) else cell.endswith("%") and _is_number(cell[:-1])
+    return cell.percent if isinstance(cell, WithInterval) else cell.endswith("%") and _is_number(cell[:-1])
 
 
 def _is_number(cell) -> bool:
-    return isinstance(cell, Estimate) or bool(_NUMBER.fullmatch(cell))
+    return isinstance(cell, WithInterval) or bool(_NUMBER.fullmatch(cell))
 
 
 def _all_percentages(cells) -> bool:
@@ -90,7 +90,7 @@ def _all_percentages(cells) -> bool:
 def _without_percent(header, rows):
     """The sign in the title of a column of percentages or, where columns have others too, of a row of them.
 
-    Estimates that are alone in neither become text.
+    Numbers WithInterval that are alone in neither become text.
     """
     columns = [_all_percentages([row[place] for row in rows]) for place in range(len(header))]
     header = [_with_percent(title) if percent else title for title, percent in zip(header, columns)]
@@ -104,7 +104,7 @@ def _without_percent(header, rows):
 
 
 def _stripped(cell):
-    return cell if isinstance(cell, Estimate) else cell.removesuffix("%")
+    return cell if isinstance(cell, WithInterval) else cell.removesuffix("%")
 
 
 def _with_percent(title: str) -> str:
@@ -131,7 +131,7 @@ def _group_lines(groups) -> list[str]:
         return []
     cells, rules, place = [], [], 1
     for name, count in groups:
-        cells.append(rf"\multicolumn{{{count}}}{{c}}{{{_prose(name)}}}" if name else "")
+        cells.append(rf"\multicolumn{{{count}}}{{c}}{{{prose(name)}}}" if name else "")
         rules += [rf"\cmidrule(lr){{{place}-{place + count - 1}}}"] * bool(name)
         place += count
     return [" & ".join(cells) + r" \\", " ".join(rules)]
@@ -165,7 +165,7 @@ def _format(cells) -> str:
 
 def _plain(cell) -> str:
     """A number as siunitx reads it."""
-    return cell.numbers()[0] if isinstance(cell, Estimate) else cell.replace(",", "")
+    return cell.numbers()[0] if isinstance(cell, WithInterval) else cell.replace(",", "")
 
 
 def _length(cell) -> int:
@@ -176,7 +176,7 @@ def _length(cell) -> int:
 def _width(cells, kind, head, layout) -> float:
     """About how many points a column takes, seldom less than it does."""
     if kind == "S":
-        intervals = [sum(map(len, cell.numbers()[1:])) + 4 for cell in cells if isinstance(cell, Estimate)]
+        intervals = [sum(map(len, cell.numbers()[1:])) + 4 for cell in cells if isinstance(cell, WithInterval)]
         return max(0.52 * layout.points * max(_length(head), *map(len, map(_plain, cells))),
                    0.45 * layout.interval_points * max(intervals, default=0))
     lines = [line for cell in _broken(cells) for line in cell] if layout.broken else map(str, cells)
@@ -200,7 +200,7 @@ def _wrapped(text: str, width: int, lines: int = 1) -> list[str]:
 
 def _head(lines, kind) -> str:
     """A title above its column, on several lines where it is long."""
-    text, side = r" \\ ".join(map(_prose, lines)), "" if kind == "S" else kind
+    text, side = r" \\ ".join(map(prose, lines)), "" if kind == "S" else kind
     if len(lines) > 1:
         text = rf"\makecell[b{side}]{{{text}}}"
     return f"{{{text}}}" if kind == "S" else text
@@ -221,24 +221,24 @@ def _lines(cell, kind, paragraph, layout) -> list[str]:
     """The lines of a cell: an estimate over its interval, those that text was broken into, or one."""
     if isinstance(cell, list):
         return [_text(line) for line in cell]
-    if kind == "S" and isinstance(cell, Estimate):
+    if kind == "S" and isinstance(cell, WithInterval):
         number, low, high = cell.numbers()
         return [number, rf"{{{layout.interval}[\num{{{low}}}, \num{{{high}}}]}}"]
     if kind == "S":
-        return [_plain(cell) if _is_number(cell) else f"{{{_prose(cell)}}}" if cell else ""]
-    return [_prose(str(cell)).replace(r"\_", r"\_\allowbreak{}") if paragraph else _text(str(cell))]
+        return [_plain(cell) if _is_number(cell) else f"{{{prose(cell)}}}" if cell else ""]
+    return [prose(str(cell)).replace(r"\_", r"\_\allowbreak{}") if paragraph else _text(str(cell))]
 
 
 def _text(cell: str) -> str:
     """Text, or a number by siunitx, also where it is marked with ≠ or ~."""
     mark, number = re.fullmatch(r"((?:≠|~) ?)?(.*)", cell, re.DOTALL).groups()
     if not (_NUMBER.fullmatch(number) or _EXPONENT.fullmatch(number)):
-        return _prose(cell)
+        return prose(cell)
     return (rf"{escaped(mark.strip())}{'~' * mark.endswith(' ')}" if mark else "") + \
         rf"\num{{{number.replace(',', '')}}}"
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """Escaped text with our symbols in italics, w = 2 on one line, and minus signs where hyphens are between spaces."""
     text = re.sub(r"(?<=\b[cnsw]) = (?=\d)", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", text.replace(" - ", " − "))
     pieces, last = [], 0

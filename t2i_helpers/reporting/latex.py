@@ -37,7 +37,7 @@ def _character(each: str, text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class WithInterval:
     """A measured number with its 95 % interval; its text is what Markdown shows, its `numbers` what LaTeX does."""
 
     value: float

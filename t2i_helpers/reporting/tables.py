@@ -11,16 +11,16 @@ from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, TRAINING_IMA
 from ..provenance import best_device, file_hash, made_from, of_preset, record, write_sidecar
 from .booktabs import tabular
 from .evaluations import by_w, facts_of, files_of, note_of, told_of
-from .latex import Estimate
+from .latex import WithInterval
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text and Estimates under a header, the name of its file, and the facts that it was made from."""
+    """Rows of text and numbers under a header, the name of its file, and the facts that it was made from."""
 
     name: str
     header: list[str]
-    rows: list[list[str | Estimate]]
+    rows: list[list[str | WithInterval]]
     note: str
     facts: dict
 
@@ -182,9 +182,9 @@ def _best(evaluation, find, choose) -> str:
     return "w = " + ", ".join(equal)
 
 
-def with_interval(metric, percent=False) -> Estimate:
+def with_interval(metric, percent=False) -> WithInterval:
     """A metric, {"value", "interval"}, as a table's cell."""
-    return Estimate(metric["value"], *metric["interval"], percent)
+    return WithInterval(metric["value"], *metric["interval"], percent)
 
 
 def _printed(key, value) -> str:

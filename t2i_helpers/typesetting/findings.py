@@ -73,7 +73,7 @@ FINDINGS = {
         and contains(n.NoiseThesisBackgroundDifference, 0)),
     # 05_cifar10
     "cifar-parameters-not-printed": lambda n: (
-        1.9 * n.PrintedCifarParams.value < n.CifarFullParams.value < 2 * n.PrintedCifarParams.value),
+        1.9 < n.CifarFullParams.value / 1e6 / n.PrintedCifarParams.value < 2),                 # printed in millions
     "cifar-printed-accuracy-overlaps": lambda n: (
         overlap(n.PrintedAccuracyWTwo, n.PrintedAccuracyWFive, n.PrintedAccuracyWTen)
         and n.PrintedCifarSamples.value == 1000),

@@ -2,10 +2,10 @@
 
 import dataclasses
 import re
-import statistics
 from dataclasses import dataclass
 
-from ..reporting.latex import Estimate
+from ..intervals import wilson_interval
+from ..reporting.latex import WithInterval
 
 SHORT = {"mnist": "Mnist", "cifar10": "Cifar", "wikiart": "Wikiart"}
 WORDS = {0: "Zero", 1: "One", 2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven", 8: "Eight", 9: "Nine",
@@ -51,20 +51,20 @@ def share(value, source, digits=1) -> Number:
 
 def quantity(value, source, unit: str = "") -> Number:
     """A measured quantity to three digits or so, with its unit if it has one."""
-    text, *_ = Estimate(value, value, value).numbers()
+    text, *_ = WithInterval(value, value, value).numbers()
     return Number(value, rf"\qty{{{text}}}{{{unit}}}" if unit else rf"\num{{{text}}}", source)
 
 
 def estimate(metric, source, percent=False) -> Number:
     """A metric as the evaluations store it, {"value", "interval"}."""
-    value, *_ = Estimate(metric["value"], *metric["interval"], percent).numbers()
+    value, *_ = WithInterval(metric["value"], *metric["interval"], percent).numbers()
     text = rf"\qty{{{value}}}{{\percent}}" if percent else rf"\num{{{value}}}"
     return Number(metric["value"], text, source, tuple(metric["interval"]))
 
 
 def interval_of(number: Number) -> Number:
     percent = number.text.endswith(r"{\percent}")
-    _, low, high = Estimate(number.value, *number.interval, percent).numbers()
+    _, low, high = WithInterval(number.value, *number.interval, percent).numbers()
     if re.fullmatch(r"\\num\{-?0\.\d{4}\}", number.text):                            # see _fine
         low, high = (f"{end:.4f}" for end in number.interval)
     text = rf"\qtyrange{{{low}}}{{{high}}}{{\percent}}" if percent else rf"\numrange{{{low}}}{{{high}}}"
@@ -95,10 +95,7 @@ def real(prefix, row, source):
 
 def proportion(hits, n, source) -> Number:
     """A share of n with Wilson's interval."""
-    z, p = statistics.NormalDist().inv_cdf(0.975), hits / n
-    middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    half /= 1 + z * z / n
-    return dataclasses.replace(share(p, source), interval=(middle - half, middle + half))
+    return dataclasses.replace(share(hits / n, source), interval=wilson_interval(hits, n))
 
 
 def fine(metric, source) -> Number:

@@ -1,6 +1,7 @@
 """LaTeX that code writes: macros, what goes with each exhibit, and the long tables."""
 
 from ..provenance import file_hash
+from ..reporting.booktabs import prose
 from ..reporting.latex import escaped
 
 RAGGED = r">{\raggedright\arraybackslash}p"
@@ -16,8 +17,9 @@ def exhibit_lines(exhibits) -> str:
     lines = []
     for exhibit in exhibits:
         note, stale = exhibit.sidecar["note"], escaped("; ".join(exhibit.stale))
-        note = escaped(note[:1].upper() + note[1:])
-        lines.append(rf"\defineexhibit{{{exhibit.name}}}{{../{exhibit.file}}}{{{note}}}{{{stale}}}" + "\n")
+        if note[1:2].isalpha():                                # a word, and not a symbol such as n
+            note = note[0].upper() + note[1:]
+        lines.append(rf"\defineexhibit{{{exhibit.name}}}{{../{exhibit.file}}}{{{prose(note)}}}{{{stale}}}" + "\n")
     return "".join(lines)
 
 
@@ -38,7 +40,7 @@ def number_list(numbers) -> str:
     """Every macro with its number and source; an interval has those of the number that it belongs to."""
     rows = [_line(rf"\texttt{{\textbackslash {name}}}", number.text, _breakable(escaped(number.source)))
             for name, number in numbers.items() if not name.endswith("CI")]
-    return _longtable(f"@{{}}ll{RAGGED}{{7.0cm}}@{{}}", ["macro", "value", "from"], rows, r"\scriptsize")
+    return _longtable(f"@{{}}ll{RAGGED}{{8.1cm}}@{{}}", ["macro", "value", "from"], rows, r"\scriptsize")
 
 
 def provenance(stored, exhibits) -> str:

@@ -52,15 +52,21 @@ for field, value in vars(thesis).items():
 # And this is the machine that it runs on, beside the thesis's:
 
 # %%
-from t2i_helpers.reporting.setup import setup_table
+from t2i_helpers.reporting.setup import setup_table, trained_table
 from t2i_helpers.reporting.tables import export_table, guidance_table, metrics_table
 
 export_table(setup_table(), SIZE)
 
 # %% [markdown]
+# The checkpoints that ship were trained on such machines, for one or two hours each:
+
+# %%
+export_table(trained_table(), SIZE)
+
+# %% [markdown]
 # | what `improved` changes | why |
 # |---|---|
-# | `pixel_range` [−1, 1] | the noise has mean 0; so should the images |
+# | `pixel_range` [−1, 1] | the schedule and the sampler's clipping are made for that range; in [0, 1] a digit has half the contrast against the noise |
 # | `prediction` v | stays accurate where almost all is noise (1.5) |
 # | `caption_dropout` 10 % | teaches the empty caption ∅, which guidance subtracts (1.8) |
 # | `ema_decay` | samples from an average of the last few hundred steps' weights, which is less noisy than any of them |
@@ -300,21 +306,15 @@ export(mnist.guidance_sweep(pipes, steps), SIZE)
 #    without bound and turns them into saturated strokes at large $w$. For `thesis`, whose pixels are in [0, 1], that is
 #    twice its range.
 #
-# *Are* they noisier? A hundred pairs of digits from the same seeds, $w=5$ minus $w=1$, in units of a pixel from black to
-# white. One estimate takes everything that is no slope for noise, and so counts the edges of strokes, too; the other looks
-# at windows of background only:
+# *Are* they noisier? Measured on a hundred pairs of digits from the same seeds. One estimate takes everything that is no
+# slope for noise, and so counts the edges of strokes, too; the other looks at windows of background:
 
 # %%
-from t2i_helpers.evaluation.study import read_experiment
-
-for found in read_experiment("noise")["differences"]:
-    estimate, background = found["noise_level"], found["background_noise"]
-    print(f"{found['variant']:9} by the estimate {estimate['value']:+.4f}, in the background {background['value']:+.4f}",
-          f"(95 %: {background['interval'][0]:+.4f} to {background['interval'][1]:+.4f})")
+export_table(mnist.noise_table(), SIZE)
 
 # %% [markdown]
-# The estimate says yes, twice. But the background of `thesis` gains no noise that could be told: what its guidance adds
-# is ink. That of `improved` does gain some, about one grey level of 256.
+# The estimate says yes, twice. But the background of `thesis` gains no noise that could be detected: its strokes
+# grow bolder. That of `improved` does gain some, about one grey level of 256.
 #
 # `improved` changes several things at once, so these pictures alone cannot say which one helps. To isolate the first
 # reason, train the thesis's variant with that one line mended, `dataclasses.replace(thesis, caption_dropout=0.1)`.

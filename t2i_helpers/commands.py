@@ -285,7 +285,7 @@ def report(pdf: bool = False, check: bool = False) -> None:
     """
     from .paths import ROOT
     from .typesetting.build import INSTALL, build_pdf, has_latex
-    from .typesetting.generated import read_report, write_generated
+    from .typesetting.generated import find_changed, find_stale, read_report, write_generated
 
     try:
         found = read_report(ROOT)
@@ -293,12 +293,12 @@ def report(pdf: bool = False, check: bool = False) -> None:
         if not check:
             raise
         sys.exit(f"t2i: {error}")                # exit status 1
-    stale = [f"{exhibit.file}: {reason}" for exhibit in found.exhibits for reason in exhibit.stale]
-    print("\n".join(stale) or f"{len(found.exhibits)} figures and tables are fresh; "
-          f"{len(found.claims)} findings hold")
+    stale = find_stale(found) + (find_changed(found) if check else [])
+    print("\n".join(stale) or f"{len(found.exhibits)} figures and tables are fresh")
+    print(f"{len(found.claims)} findings hold")
     if check:
         sys.exit(1 if stale else 0)
-    write_generated(ROOT, found)
+    write_generated(found)
     if pdf:
         print(f"written: {build_pdf(ROOT)}" if has_latex() else INSTALL)
 

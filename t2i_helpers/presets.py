@@ -1,8 +1,9 @@
 """Every number of the thesis, once.
 
 `thesis` is what sections 3.2-3.4 of the thesis's text state, faults included; `improved` lists only what differs.
-`full` is an A100; `demo` a laptop CPU in minutes; `smoke` is CI in seconds. A size changes how much, never what:
-how long to train, how many steps to sample, and where data and text embeddings come from when there is no hub.
+`full` is an A100; `demo` a laptop CPU in minutes; `smoke` is CI in seconds. A size changes how much, not how: how large
+a network and its images are, how long to train, how many steps to sample, and where data and text embeddings come from
+when there is no hub.
 """
 
 import dataclasses
@@ -167,6 +168,7 @@ PRINTED_SETUP = {                        # sections 3.1.1 and 3.1.2, and the enc
 }
 
 TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 81_444}          # on the hub
+WIKIART_FILES = 72
 
 DATASETS = tuple(THESIS)
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt"}            # of datasets, as they are written

@@ -102,8 +102,9 @@ def test_the_strip_has_a_row_of_pictures_a_sampler(pipe):
 def invented_row(scheduler, steps, passes, value):
     metric = {"value": value, "interval": [value - 0.1, value + 0.1], "real": {"value": 0.9, "interval": [0.8, 1.0]}}
     told = dict.fromkeys(("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16"), "0")
-    return told | {"cell": {"scheduler": scheduler, "steps": steps}, "w": 2.0, "n": 200, "forward_passes": passes,
-                   "training_steps": 1000, "seconds": 1.0, "accuracy": metric, "classifier": {"frechet": metric}}
+    cell = {"checkpoint": "ablation", "scheduler": scheduler, "steps": steps}
+    return told | {"cell": cell, "w": 2.0, "n": 200, "forward_passes": passes, "training_steps": 1000, "seconds": 1.0,
+                   "accuracy": metric, "classifier": {"frechet": metric}}
 
 
 def test_quality_is_one_line_a_sampler_from_few_passes_to_many(monkeypatch):

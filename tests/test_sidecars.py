@@ -114,7 +114,8 @@ def weights(*names):
 
 
 def evaluated(*datasets):
-    return {f"checkpoints/{dataset}-{variant}/evaluation.json" for dataset in datasets for variant in presets.VARIANTS}
+    names = [f"{dataset}-{variant}" for dataset in datasets for variant in presets.VARIANTS]
+    return {f"checkpoints/{name}/evaluation.json" for name in names} | weights(*names)
 
 
 BOTH = ("mnist-thesis", "mnist-improved")
@@ -135,9 +136,13 @@ SOURCES = {
     "real images": (lambda *_: cifar10.real_against_real(counts=(50, 100)), JUDGE),
     "real images, n": (lambda *_: networks.frechet_against_n(counts=(6, 12), draws=1),
                        JUDGE | {file.replace("cifar10", "mnist") for file in JUDGE}),
-    "study": (lambda *_: rules.pareto(), {f"checkpoints/study/rules-{name}.jsonl" for name in ("mnist", "cifar10")}),
+    "study": (lambda *_: rules.pareto(), weights("mnist-improved", "cifar10-improved") | {
+        f"checkpoints/study/rules-{name}.jsonl" for name in ("mnist", "cifar10")}),
     "study's table": (lambda *_: samplers.spacing_table(), {"checkpoints/study/samplers.jsonl"}),
-    "experiment": (lambda *_: losses.best_of_table(), {"checkpoints/study/best-of.json"}),
+    "experiment": (lambda *_: losses.best_of_table(), weights("mnist-improved", "cifar10-improved") | {
+        "checkpoints/study/best-of.json", "checkpoints/image-text/model.safetensors",
+        *(f"checkpoints/classifier-{name}/model.safetensors" for name in ("mnist", "cifar10"))}),
+    "noise": (lambda *_: mnist.noise_table(), weights(*BOTH) | {"checkpoints/study/noise.json"}),
 }
 
 
@@ -163,7 +168,7 @@ def test_an_evaluation_s_file_is_the_one_that_holds_it(tmp_path, monkeypatch, me
         file = tmp_path / place / "mnist-thesis" / "evaluation.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(content))
-    assert evaluations.files_of({"thesis": found}) == [file]
+    assert evaluations.files_of({"thesis": found}) == [file, file.parent / WEIGHTS]
 
 
 # the note, which captions print
@@ -221,8 +226,9 @@ def test_the_note_is_not_in_a_file_of_pictures_and_leaves_no_gap(folder):
     export(shown, "smoke")
     file = Image.open(folder / "picture.png")
     assert file.width == round(TEXT_WIDTH * 220) and file.height < 220 * shown.figure.get_figheight() - 60
-    inked = np.flatnonzero((np.asarray(file) < 250).any((1, 2)))
-    rows, columns = len(inked), (np.asarray(file) < 250).any((0, 2)).sum()
+    pixels = np.asarray(file.convert("L")) < 250
+    inked = np.flatnonzero(pixels.any(1))
+    rows, columns = len(inked), pixels.any(0).sum()
     assert columns / rows == pytest.approx(3, abs=0.1), "there is more than two rows of six pictures"
     assert file.height - inked[-1] < 30, "an empty strip is left at the bottom"
 
@@ -240,10 +246,17 @@ def test_pictures_are_opaque_and_stand_at_their_size(folder):
         written.append((folder / "picture.png").read_bytes())
     file = Image.open(folder / "picture.png")
     assert written[0] == written[1], "the same figure gives other bytes"
-    assert file.mode == "RGB" and file.info["dpi"] == pytest.approx((220, 220), abs=0.02)
+    assert file.mode == "L" and file.info["dpi"] == pytest.approx((220, 220), abs=0.02)
     direct = io.BytesIO()
     picture().figure.savefig(direct, format="png")
     assert len(written[0]) < len(direct.getvalue())
+
+
+def test_a_picture_with_any_colour_keeps_it(folder):
+    shown = picture()
+    shown.figure.axes[0].set_title("a title", color="#0072B2")
+    export(shown, "smoke")
+    assert Image.open(folder / "picture.png").mode == "RGB"
 
 
 def test_a_table_s_note_is_in_its_sidecar(folder):

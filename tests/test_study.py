@@ -20,7 +20,7 @@ from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting import export as exporting
 from t2i_helpers.reporting import losses, networks, rules, samplers, tables
 from t2i_helpers.reporting import study as stored
-from t2i_helpers.reporting.latex import Estimate
+from t2i_helpers.reporting.latex import WithInterval
 from t2i_helpers.training.ablation import ablation_preset
 
 CELLS = [Cell(checkpoint="mnist", w=w, n=20, steps=1) for w in (0.0, 1.0, 5.0)]
@@ -273,7 +273,7 @@ def test_tables_of_the_study_are_written(make, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "tables_dir", lambda size: tmp_path)
     table = tables.export_table(make(), "smoke")
     body = (tmp_path / f"{table.name}.tex").read_text().partition(r"\midrule")[2]
-    estimates = any(isinstance(cell, Estimate) for row in table.rows for cell in row)
+    estimates = any(isinstance(cell, WithInterval) for row in table.rows for cell in row)
     assert body.count(r"\\") == len(table.rows) * (2 if estimates else 1)
 
 

@@ -13,7 +13,7 @@ from ..diffusion.losses import UNITS
 from ..models import WEIGHTS, load_image_text, load_pipeline
 from ..paths import CHECKPOINTS
 from ..provenance import file_hash, record
-from .classifiers import classifier_hash, load_classifier, read
+from .classifiers import load_classifier, read, weights_file
 from .critic import WORDS, best_of, caption_critic, critic, critic_scores
 from .metrics import mean_estimate, proportion
 from .noise_level import background_noise, noise_level
@@ -27,15 +27,21 @@ NOISE = {"noise_level": noise_level, "background_noise": background_noise}
 IMAGE_TEXT = CHECKPOINTS / "image-text" / "model.safetensors"
 
 
-def made_with(experiment: str) -> dict:
-    """The hashes of the networks that an experiment may use, and its settings: with others it is made again."""
+def networks(experiment: str) -> dict:
+    """{name: weights file} of the networks that an experiment may use."""
     if experiment == "noise":
-        weights = {name: file_hash(CHECKPOINTS / name / WEIGHTS) for name in ("mnist-thesis", "mnist-improved")}
-        return weights | {"w": [UNGUIDED, GUIDED], "measures": list(NOISE)}
-    found = {dataset: file_hash(CHECKPOINTS / f"{dataset}-improved" / WEIGHTS) for dataset in ("mnist", "cifar10")}
-    judges = {f"classifier-{dataset}": classifier_hash(dataset) for dataset in found}
-    settings = {"strengths": list(STRENGTHS), "colour": list(GREEN), "units": UNITS, "best_of": [BEST, CANDIDATES]}
-    return found | judges | {"image-text": file_hash(IMAGE_TEXT)} | settings
+        return {name: CHECKPOINTS / name / WEIGHTS for name in ("mnist-thesis", "mnist-improved")}
+    datasets = ("mnist", "cifar10")
+    return {**{dataset: CHECKPOINTS / f"{dataset}-improved" / WEIGHTS for dataset in datasets},
+            **{f"classifier-{dataset}": weights_file(dataset) for dataset in datasets}, "image-text": IMAGE_TEXT}
+
+
+def made_with(experiment: str) -> dict:
+    """The hashes of an experiment's networks, and its settings: with others it is made again."""
+    hashes = {name: file_hash(file) for name, file in networks(experiment).items()}
+    if experiment == "noise":
+        return hashes | {"w": [UNGUIDED, GUIDED], "measures": list(NOISE)}
+    return hashes | {"strengths": list(STRENGTHS), "colour": list(GREEN), "units": UNITS, "best_of": [BEST, CANDIDATES]}
 
 
 def guiding_losses(pipe, labels) -> dict:

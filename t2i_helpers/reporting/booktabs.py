@@ -12,7 +12,6 @@ from typing import NamedTuple
 from .latex import WithInterval, escaped
 
 TEXT_WIDTH = 455.0                                      # points: 16 cm
-NUMBERS = r"\sisetup{group-digits=integer, print-unity-mantissa=false}%"
 REFERENCE = "real images"                               # the row that a rule sets apart
 LONG = 22                                               # characters of text that may be broken
 
@@ -56,7 +55,7 @@ def tabular(header: list[str], rows: list[list]) -> str:
     lines = [[_lines(cell, kind, paragraph, layout) for cell in column]
              for column, kind, paragraph in zip(cells, kinds, paragraphs)]
     return "\n".join([
-        rf"\begingroup\{layout.size}\setlength{{\tabcolsep}}{{{layout.padding:g}pt}}%", NUMBERS,
+        rf"\begingroup\{layout.size}\setlength{{\tabcolsep}}{{{layout.padding:g}pt}}%",
         rf"\begin{{{environment}}}{width}{{@{{}}{columns}@{{}}}}", r"\toprule", *_group_lines(groups),
         " & ".join(map(_head, heads, kinds)) + r" \\", r"\midrule",
         *_body(list(zip(*lines)), [row[0] == REFERENCE for row in rows], tall or any(paragraphs)), r"\bottomrule",

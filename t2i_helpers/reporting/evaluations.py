@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..evaluation import evaluate
 from ..evaluation.classifiers import classifier_hash
+from ..models import WEIGHTS
 from ..paths import CHECKPOINTS, RUNS
 from ..provenance import content_hash, made_from, write_json
 from .pictures import training_in_words
@@ -45,12 +46,13 @@ def facts_of(evaluations: dict) -> dict:
 
 
 def files_of(evaluations: dict) -> list[Path]:
-    """The files that hold the evaluations, beside weights in CHECKPOINTS or RUNS; of one made elsewhere there is none.
-    """
-    candidates = ((found, folder / found["checkpoint"]["checkpoint"] / "evaluation.json")
-                  for found in evaluations.values() for folder in (CHECKPOINTS, RUNS))
-    return [file for found, file in candidates
-            if file.exists() and content_hash(json.loads(file.read_text())) == content_hash(found)]
+    """The files that hold the evaluations in CHECKPOINTS or RUNS, and the weights beside them; of an evaluation made
+    elsewhere there are none."""
+    folders = [(found, folder / found["checkpoint"]["checkpoint"])
+               for found in evaluations.values() for folder in (CHECKPOINTS, RUNS)]
+    return [folder / name for found, folder in folders for name in ("evaluation.json", WEIGHTS)
+            if (file := folder / "evaluation.json").exists()
+            and content_hash(json.loads(file.read_text())) == content_hash(found)]
 
 
 def told_of(evaluations: dict) -> dict:

@@ -8,7 +8,7 @@ from . import cifar10, inside, losses, mnist, networks, rules, samplers, wikiart
 from .conventions import convention_table, conventions
 from .evaluations import measured
 from .export import export
-from .setup import setup_table
+from .setup import setup_table, trained_table
 from .tables import comparison_table, configuration_table, export_table, guidance_table, metrics_table
 
 
@@ -67,5 +67,7 @@ def all_tables(evaluations: dict):
     yield convention_table()
     yield from rules.all_tables()
     yield samplers.spacing_table()
+    yield mnist.noise_table()
+    yield trained_table()
     yield losses.best_of_table()
     yield setup_table()

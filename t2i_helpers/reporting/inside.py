@@ -11,7 +11,7 @@ from ..data import DRAWINGS, captions, stroke_drawing, to_unit
 from ..diffusion import AttentionMaps, PromptToPrompt, Start, Swap, make_guider
 from ..evaluation import recognition
 from ..evaluation.classifiers import classifier_hash
-from ..models import load_text_encoder
+from ..models import WEIGHTS, load_text_encoder
 from ..provenance import made_from, write_json
 from .drawing import banded, footnote, image_grid, new_figure
 from .export import exhibit
@@ -77,7 +77,8 @@ def recognition_curves(pipes):
     footnote(figure, f"{training_note(pipes)}; {told['scheduler'].upper()}, {told['steps']} steps, n = {told['n']} at "
                      "each w; judged by our own classifiers; bands 95 %; bars: quartiles of the images recognised at "
                      "the end")
-    return figure, {"recognition": found} | made_from(*map(recognition_file, pipes.values()))
+    return figure, {"recognition": found} | made_from(
+        *(file for pipe in pipes.values() for file in (recognition_file(pipe), pipe.folder / WEIGHTS)))
 
 
 @exhibit("inside_attention", "png")

@@ -7,7 +7,7 @@ from ..diffusion import LossGuidance
 from ..errors import BadData
 from ..evaluation.classifiers import weights_file
 from ..evaluation.critic import WORDS
-from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses
+from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses, networks
 from ..evaluation.study import STUDY, read_experiment
 from ..presets import NAMES
 from ..provenance import made_from
@@ -71,7 +71,7 @@ def loss_curves():
     axes[0, 0].legend(fontsize=7)
     footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
                      f"point; {JUDGES}; the classifier is no fair judge of its own loss")
-    return figure, {"experiment": found} | made_from(STUDY / "losses.json")
+    return figure, {"experiment": found} | made_from(STUDY / "losses.json", *networks("losses").values())
 
 
 def best_of_table() -> Table:
@@ -83,7 +83,8 @@ def best_of_table() -> Table:
     header = ["", "chosen by", "n", *WORDS, "accuracy"]
     note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
             f"good, clear, blurry: how well each word fits, of the three; {JUDGES}")
-    return Table("best_of_fifteen", header, rows, note, {"experiment": found} | made_from(STUDY / "best-of.json"))
+    files = [STUDY / "best-of.json", *networks("best-of").values()]
+    return Table("best_of_fifteen", header, rows, note, {"experiment": found} | made_from(*files))
 
 
 def all_figures(pipe, steps: int):

@@ -7,10 +7,16 @@ import torch
 
 from ..data import captions, from_uint8, to_unit
 from ..diffusion import make_scheduler
+from ..errors import BadData
+from ..evaluation.experiments import networks
+from ..evaluation.study import STUDY, read_experiment
+from ..provenance import made_from
 from ..training import Run
 from .drawing import COLOURS, footnote, image_grid, line, new_figure, variant_line
 from .export import exhibit
+from .latex import WithInterval
 from .pictures import facts_of_pipes, noted, of_data, real_images, sweep, training_note
+from .tables import Table
 
 SWEEP = (0, 1, 2, 3, 5, 10, 20)         # the columns of Figure 7
 
@@ -108,6 +114,7 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
     axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", **line(0, marker=""))
     axes[1, 0].set(xlabel="timestep t")
     axes[1, 0].legend(loc="lower center")
+    footnote(figure, f"one digit of {dataset.source}, one noise; {scheduler.config.num_train_timesteps:,} timesteps")
     return figure, of_data(dataset, preset) | {"timesteps": list(timesteps)}
 
 
@@ -132,3 +139,23 @@ def all_figures(pipes, dataset, preset):
     yield empty_prompts(pipes, steps)
     yield loss_curves(pipes)
     yield guidance_sweep(pipes, steps)
+
+
+def noise_table() -> Table:
+    """Whether guidance makes digits noisier, as the thesis finds by eye: the stored measurement of both recipes."""
+    found = read_experiment("noise")
+    if not found:
+        raise BadData("the noise of these checkpoints is not measured: run t2i evaluate study")
+
+    def cells(row):
+        return [WithInterval(*(1000 * each for each in (metric["value"], *metric["interval"])))
+                for metric in (row["noise_level"], row["background_noise"])]
+
+    rows = [[f"{row['variant']}, w = {row['w']:g}", *cells(row)] for row in found["rows"]]
+    rows += [[f"{row['variant']}, w = 5 minus w = 1", *cells(row)] for row in found["differences"]]
+    note = (f"in thousandths of the range from black to white; n = {found['real']['n']} digits a row, the same seeds, "
+            f"{found['scheduler'].upper()}, {found['steps']} steps; estimate: Immerkaer's, which counts the edges of "
+            "strokes, too; background: the median standard deviation of windows of 3×3 pixels; differences: of pairs "
+            f"from one seed; real images: {found['real']['data_source']}; intervals 95 %")
+    return Table("noise", ["digits", "estimate", "background"], [*rows, ["real images", *cells(found["real"])]], note,
+                 {"experiment": found} | made_from(STUDY / "noise.json", *networks("noise").values()))

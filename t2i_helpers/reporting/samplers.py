@@ -53,8 +53,9 @@ def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
         axis.set(yscale="log", title=name, xlabel="step", xticks=range(1, steps + 1, max(1, steps // 5)))
         axis.legend(fontsize=7)
     axes[0, 0].set_ylabel(r"$\sigma$ that the step starts from")
-    footnote(figure, f"{steps} of {preset.train_timesteps} timesteps, {preset.beta_schedule} schedule; (used): what a "
-                     f"scheduler takes by its bare name with the {preset.variant} preset")
+    schedule = {"squaredcos_cap_v2": "cosine"}.get(preset.beta_schedule, preset.beta_schedule)
+    footnote(figure, f"{steps} of {preset.train_timesteps:,} timesteps of the {schedule} schedule; (used): the spacing "
+                     "that this report draws with where it names none")
     return figure, of_preset(preset) | {"steps": steps, "sigmas": found}
 
 

@@ -1,11 +1,15 @@
-"""On what the thesis ran, and on what this project does."""
+"""On what the thesis ran, on what this project does, and how its checkpoints were trained."""
 
 import json
+import math
+
+from safetensors import safe_open
 
 from ..doctor import report
+from ..models import WEIGHTS
 from ..models.text import IN_WORDS
 from ..paths import CHECKPOINTS
-from ..presets import PRINTED_SETUP
+from ..presets import DATASETS, NAMES, PRINTED_SETUP, TRAINING_IMAGES, VARIANTS, get
 from ..provenance import made_from
 from .tables import Table
 
@@ -27,7 +31,6 @@ def setup_table() -> Table:
         "CUDA": here["cuda"] or "none",
         "diffusers": here["versions"]["diffusers"],
         "transformers": here["versions"]["transformers"],
-        "hub": here["hub"],
         "text encoder": ", ".join(IN_WORDS.get(name, name) for name in encoders),
         "trained on": _devices(part for found in trained for part in found.get("parts", [found])),
         "evaluated on": _devices(evaluated),
@@ -35,10 +38,31 @@ def setup_table() -> Table:
     rows = [[name, PRINTED_SETUP.get(name, "–"), found] for name, found in ours.items()]
     note = ("this machine: the one that this table was made on; trained and evaluated on: what the records of the "
             "shipped checkpoints, classifiers and the image-text model tell, wherever that was; –: not told")
-    told = {name: here[name] for name in ("processor", "cores", "memory_gb", "accelerator", "operating_system", "cuda",
-                                          "hub")}
+    told = {name: here[name] for name in ("processor", "cores", "memory_gb", "accelerator", "operating_system", "cuda")}
     return Table("setup", ["", "the thesis", "this machine"], rows, note,
                  {"setup": told, **made_from(*files["provenance"], *files["evaluation"])})
+
+
+def trained_table() -> Table:
+    """How each checkpoint that ships was trained, and how much of the thesis's effort that is."""
+    rows, files = [], []
+    for dataset in DATASETS:
+        full = get(dataset, "thesis", "full")
+        for variant in VARIANTS:
+            folder = CHECKPOINTS / f"{dataset}-{variant}"
+            found = json.loads((folder / "provenance.json").read_text())
+            preset, files = found["preset"], [*files, folder / "provenance.json", folder / WEIGHTS]
+            with safe_open(folder / WEIGHTS, "np") as weights:
+                parameters = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
+            effort = found["images_seen"] / (TRAINING_IMAGES[dataset] * full.epochs)
+            rows.append([f"{NAMES[dataset]}, {variant}", f"{parameters:,}",
+                         f"{preset['resolution']}×{preset['resolution']}", str(preset["batch_size"]),
+                         f"{preset['learning_rate']:g}", f"{found['steps']:,}", f"{effort:.1%}",
+                         f"{found['training_seconds'] / 3600:.1f}"])
+    header = ["checkpoint", "parameters", "pixels", "batch size", "learning rate", "steps", "effort", "hours"]
+    note = ("effort: images that passed through the network, as a share of those of the thesis's epochs (of WikiArt's "
+            "81,444 paintings; ours are procedural ones); hours: on one or two cores of a processor")
+    return Table("trained", header, rows, note, made_from(*files))
 
 
 def _devices(records) -> str:

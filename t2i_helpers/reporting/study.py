@@ -10,6 +10,9 @@ from torchvision.io import read_image
 
 from ..errors import BadData, one_line
 from ..evaluation.study import PARTS, STUDY, read_part
+from ..models import WEIGHTS
+from ..paths import CHECKPOINTS
+from ..presets import DATASETS
 from ..provenance import made_from
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
@@ -39,7 +42,9 @@ def note_of_rows(rows) -> str:
 def facts_of_rows(rows, *parts: str, pictured=()) -> dict:
     """What a sidecar tells of the rows of `parts` that a figure or table was made from, and of their files; `pictured`
     are the rows whose pictures it shows."""
-    files = [STUDY / f"{part}.jsonl" for part in parts] + [picture_file(row) for row in pictured]
+    datasets = {row["cell"]["checkpoint"] for row in rows} & set(DATASETS)          # the other networks do not ship
+    files = [*(STUDY / f"{part}.jsonl" for part in parts), *map(picture_file, pictured),
+             *(CHECKPOINTS / f"{dataset}-improved" / WEIGHTS for dataset in datasets)]
     told = ("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16", "training_steps", "n")
     return {"study": {name: sorted({row[name] for row in rows}) for name in told} | {
         "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)},

@@ -46,7 +46,7 @@ def imbalance():
     figure, axes = new_figure(1, 1, 2.7)
     axis = axes[0, 0]
     axis.bar(range(len(order)), np.array(PAINTINGS)[order], color=COLOURS["improved"], width=0.75)
-    axis.axhline(np.mean(PAINTINGS), color="0.45", linestyle="--", label="were they equally many")
+    axis.axhline(np.mean(PAINTINGS), color="0.45", linestyle="--", label="if all were equally frequent")
     axis.set_xticks(range(len(order)), [short_names()[style] for style in order], rotation=60, ha="right", fontsize=6.5)
     axis.set(yscale="log", ylabel="paintings")
     axis.grid(axis="x", visible=False)

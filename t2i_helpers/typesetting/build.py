@@ -15,6 +15,7 @@ TOO_WIDE = 5.0                                                 # points
 
 
 def has_latex() -> bool:
+    """Whether latexmk and pdflatex are here."""
     return bool(shutil.which("latexmk") and shutil.which("pdflatex"))
 
 
@@ -26,7 +27,7 @@ def build_pdf(root: Path) -> Path:
     """
     work, main = root / "build" / "report", root / "report" / "main.pdf"
     work.mkdir(parents=True, exist_ok=True)
-    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-outdir={work}", "main.tex"]
+    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-outdir={work}", "main.tex"]
     told = subprocess.run(command, cwd=root / "report", capture_output=True, text=True, errors="replace",
                           env=os.environ | {"max_print_line": "10000"})
     log = work / "main.log"
@@ -44,9 +45,12 @@ def find_complaint(log: str) -> str | None:
     """The first thing in LaTeX's log that must not be in a report; None where it is clean."""
     error = re.search(r"^! (.*)(?:\n(?!l\.).*)*(?:\n(l\.\d+.*))?", log, re.M)
     if error:
-        return " ".join(part.strip() for part in error.groups() if part)
-    for found in re.finditer(r"^Overfull \\[hv]box \((\d+(?:\.\d+)?)pt too \w+\).*", log, re.M):
+        told = " ".join(part.strip() for part in error.groups() if part)
+        return f"{told} ({INSTALL.partition(': ')[2]})" if ".sty' not found" in told else told
+    for found in re.finditer(r"^(?:Overfull \\[hv]box \(|LaTeX Warning: Float too large for page by )"
+                             r"(\d+(?:\.\d+)?)pt.*", log, re.M):
         if float(found[1]) > TOO_WIDE:
             return found[0]
-    missing = re.search(r"^(?:LaTeX|Package \w+) Warning: .*(?:undefined|not found).*|^Missing character.*", log, re.M)
+    missing = re.search(r"^(?:LaTeX|Package \w+) Warning: .*(?:undefined|not found|multiply[- ]defined).*"
+                        r"|^Missing character.*", log, re.M)
     return missing[0] if missing else None

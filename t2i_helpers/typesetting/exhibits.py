@@ -10,6 +10,8 @@ from ..provenance import file_hash, read_sidecar
 from ..reporting.latex import escaped
 
 FIGURES, TABLES = "figures", "report/generated"
+WRITTEN_HERE = ("numbers.tex", "exhibits.tex", "reproduced.tex", "number_list.tex", "provenance.tex")     # t2i report
+TOLD = ("file", "file_sha256_16", "git_commit", "git_dirty", "device", "size", "note")
 AGAIN = "run t2i figures to draw it again"
 
 
@@ -22,10 +24,6 @@ class Exhibit:
     sidecar: dict
     stale: tuple[str, ...]
 
-    @property
-    def kind(self) -> str:
-        return "fig" if self.file.startswith(FIGURES) else "tab"
-
 
 def read_exhibits(root: Path) -> dict[str, Exhibit]:
     """Every exhibit by name; BadData where a sidecar is missing, edited, of an older schema, or not of its file."""
@@ -33,13 +31,17 @@ def read_exhibits(root: Path) -> dict[str, Exhibit]:
     for folder, suffixes in ((FIGURES, (".png", ".pdf")), (TABLES, (".tex",))):
         paths = {path for path in (root / folder).glob("*") if path.suffix in suffixes} - {
             root / folder / name for name in WRITTEN_HERE}
-        told = {path.with_name(read_sidecar(path)["file"]) for path in (root / folder).glob("*.json")}
+        told = {path.with_name(_sidecar(path)["file"]) for path in (root / folder).glob("*.json")}
         for path in sorted(paths | told):
             found[path.stem] = _exhibit(root, folder, path, hashes)
     return found
 
 
-WRITTEN_HERE = ("numbers.tex", "exhibits.tex", "reproduced.tex", "number_list.tex", "provenance.tex")
+def _sidecar(path) -> dict:
+    found = read_sidecar(path)
+    if missing := [key for key in TOLD if key not in found]:
+        raise BadData(f"{path} does not tell {missing[0]}: {AGAIN}, or remove it if it belongs to no figure or table")
+    return found
 
 
 def _exhibit(root, folder, path, hashes) -> Exhibit:
@@ -49,9 +51,9 @@ def _exhibit(root, folder, path, hashes) -> Exhibit:
         plain = False
     if not plain:
         raise BadData(f"{path}: a name with characters that LaTeX reads as its own: rename the file and its sidecar")
-    sidecar = read_sidecar(path.with_suffix(".json"))
+    sidecar = _sidecar(path.with_suffix(".json"))
     if not path.is_file():
-        raise BadData(f"{path} is missing and its sidecar is there: {AGAIN}")
+        raise BadData(f"{path} is missing and its sidecar is there: {AGAIN}, or remove the sidecar")
     if file_hash(path) != sidecar["file_sha256_16"]:
         raise BadData(f"{path} is not the file that its sidecar tells (edited?): {AGAIN}")
     return Exhibit(path.stem, f"{folder}/{path.name}", sidecar, tuple(staleness(root, sidecar, hashes)))

@@ -8,11 +8,20 @@ from .claims import above, contains, overlap
 
 STEPS = ("Five", "Ten", "Twenty", "Fifty")
 
+DISGUISED = ("Tcfg", "Mag", "IntervalSigma")
+
+
+def _like_a_smaller_scale(n) -> bool:
+    """Whether three rules at w = 5 are not told from plain guidance at w = 3."""
+    return all(overlap(n[f"StudyCifar{rule}WFive{metric}"], n[f"StudyCifarCfgWThree{metric}"])
+               for rule in DISGUISED for metric in ("Accuracy", "Diversity"))
+
+
 FINDINGS = {
     # 00_abstract
     "abstract-parameters": lambda n: (
-        n.CifarFullParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
-        and n.WikiartFullParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
+        n.CifarThesisParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
+        and n.WikiartThesisParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
     "abstract-accuracy": lambda n: (
         above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwo)
         and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTwo)
@@ -20,6 +29,13 @@ FINDINGS = {
         and (n.MnistThesisSteps.value == n.MnistImprovedSteps.value)
         and (n.CifarThesisSteps.value == n.CifarImprovedSteps.value)
         and (n.WikiartThesisSteps.value == n.WikiartImprovedSteps.value)),
+    "abstract-best": lambda n: (
+        above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
+        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)
+        and all(best.value == max(each.value for each in n.like(f"{data}ThesisAccuracyW[A-Z][a-z]*"))
+                for data, best in (("Mnist", n.MnistThesisAccuracyWTwenty), ("Cifar", n.CifarThesisAccuracyWTen),
+                                   ("Wikiart", n.WikiartThesisAccuracyWFive)))),
     "abstract-recall": lambda n: (
         above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWTen)
         and above(n.CifarImprovedAccuracyWTen, n.CifarImprovedAccuracyWOne)),
@@ -33,7 +49,7 @@ FINDINGS = {
         n.FrechetOfSixCifar.value > 10 * n.CifarRealFrechet.value and n.CifarRealFrechet.value > 1
         and (n.CifarSamples.value == 1000)),
     # 04_mnist
-    "mnist-parameters-as-printed": lambda n: n.PrintedMnistParamsText.value == n.MnistFullParams.value,
+    "mnist-parameters-as-printed": lambda n: n.PrintedMnistParamsText.value == n.MnistThesisParams.value,
     "mnist-unguided-variants": lambda n: above(n.MnistImprovedAccuracyWOne, n.MnistThesisAccuracyWOne),
     "mnist-thesis-guided": lambda n: above(n.MnistThesisAccuracyWFive, n.MnistThesisAccuracyWOne),
     "mnist-unconditional-chance": lambda n: (
@@ -69,11 +85,12 @@ FINDINGS = {
     "mnist-noise": lambda n: n.NoiseThesisDifference.low > 0 and n.NoiseImprovedDifference.low > 0,
     "mnist-noise-real": lambda n: above(n.NoiseReal, n.NoiseThesisGuided),
     "mnist-noise-background": lambda n: (
-        n.NoiseImprovedBackgroundDifference.low > 0 and n.NoiseImprovedBackgroundDifference.value < 2 / 255
-        and contains(n.NoiseThesisBackgroundDifference, 0)),
+        n.NoiseImprovedBackgroundDifference.low > 0 and contains(n.NoiseThesisBackgroundDifference, 0)
+        and 0.5 / 255 < n.NoiseImprovedBackgroundDifference.value < 1.5 / 255),
     # 05_cifar10
     "cifar-parameters-not-printed": lambda n: (
-        1.9 < n.CifarFullParams.value / 1e6 / n.PrintedCifarParams.value < 2),                 # printed in millions
+        1.9 < n.CifarThesisParams.value / 1e6 / n.PrintedCifarParams.value < 2),                 # printed in millions
+    "cifar-printed-not-chance": lambda n: n.PrintedAccuracyWTwo.low > 0.1,
     "cifar-printed-accuracy-overlaps": lambda n: (
         overlap(n.PrintedAccuracyWTwo, n.PrintedAccuracyWFive, n.PrintedAccuracyWTen)
         and n.PrintedCifarSamples.value == 1000),
@@ -96,11 +113,10 @@ FINDINGS = {
         and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWTwo)
         and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWFive)),
     "cifar-thesis-distance-falls": lambda n: (
-        above(n.CifarThesisFrechetWTwo, n.CifarThesisFrechetWFive)
-        and above(n.CifarThesisFrechetWFive, n.CifarThesisFrechetWTen)
+        above(n.CifarThesisFrechetWTwo, n.CifarThesisFrechetWFive, n.CifarThesisFrechetWTen)
         and above(n.CifarThesisFrechetWTen, n.CifarImprovedFrechetWZero)),
     "cifar-far-from-floor": lambda n: (
-        above(n.CifarImprovedFrechetWFive, n.CifarRealFrechet) and n.CifarImprovedFrechetWFive.value
+        n.CifarImprovedFrechetWFive.low > 3 * n.CifarRealFrechet.high and n.CifarImprovedFrechetWFive.value
         == min(each.value for each in n.like("Cifar(Thesis|Improved)FrechetW[A-Z][a-z]*"))),
     "cifar-kernel-undecided": lambda n: (
         overlap(n.CifarImprovedKernelWTwo, n.CifarImprovedKernelWFive)
@@ -116,6 +132,7 @@ FINDINGS = {
         above(n.CifarImprovedRecallWTwo, n.CifarImprovedRecallWFive)
         and above(n.CifarImprovedRecallWFive, n.CifarImprovedRecallWTen)),
     "cifar-precision-above-real": lambda n: above(n.CifarImprovedPrecisionWFive, n.CifarRealPrecision),
+    "cifar-precision-tinted": lambda n: above(n.CifarThesisPrecisionWZero, n.CifarRealPrecision),
     "cifar-vehicles-easier-at-two": lambda n: above(n.CifarImprovedVehiclesWTwo, n.CifarImprovedAnimalsWTwo),
     "cifar-vehicles-alike-later": lambda n: (
         overlap(n.CifarImprovedVehiclesWFive, n.CifarImprovedAnimalsWFive)
@@ -126,7 +143,8 @@ FINDINGS = {
     "cifar-dogs-become-cats": lambda n: above(n.CifarImprovedDogAsCatWTen, n.CifarImprovedCatAsDogWTen),
     "cifar-birds-and-airplanes": lambda n: (
         above(n.CifarImprovedCatDogWTwo, n.CifarImprovedBirdAirplaneWTwo)
-        and above(n.CifarImprovedCatDogWTen, n.CifarImprovedBirdAirplaneWTen)),
+        and above(n.CifarImprovedCatDogWTen, n.CifarImprovedBirdAirplaneWTen)
+        and n.CifarImprovedBirdAirplaneWTwo.high < 0.1 and n.CifarImprovedBirdAirplaneWTen.high < 0.1),
     "cifar-thesis-birds-unread": lambda n: (
         overlap(n.CifarThesisBirdAirplaneWTen, n.CifarThesisBirdAirplaneWZero)
         and n.CifarThesisSeenAirplaneWZero.value > 0.5),
@@ -154,7 +172,8 @@ FINDINGS = {
         and n.LoadingSequentialEntropy.value < 0.1 * n.LoadingStoreEntropy.value
         and (n.LoadingStoreFiles.value > 10 * n.LoadingSequentialFiles.value)),
     "wikiart-stream": lambda n: (
-        n.LoadingStreamRead.value == 1 and n.LoadingStreamRate.value > 2 * n.LoadingSequentialRate.value
+        n.LoadingStreamRead.value == n.LoadingSequentialRead.value == 1
+        and n.LoadingStreamRate.value > 2 * n.LoadingSequentialRate.value
         and (n.LoadingStreamMemory.value < n.LoadingSequentialMemory.value / 3)
         and (n.LoadingStreamEntropy.value > 0.9 * n.LoadingStoreEntropy.value)),
     "wikiart-decoding": lambda n: n.DecodingPillow.value > 1.5 * n.DecodingOurs.value,
@@ -165,7 +184,7 @@ FINDINGS = {
     "wikiart-buffers": lambda n: (
         n.LoadingSequentialEntropy.value < n.LoadingStreamingEntropy.value < n.LoadingStreamEntropy.value
         and n.LoadingSequentialEntropy.value < n.LoadingWebdatasetEntropy.value < n.LoadingStreamEntropy.value),
-    "wikiart-parameters": lambda n: n.WikiartFullParams.value / 1e6 > 2 * n.PrintedWikiartParams.value,
+    "wikiart-parameters": lambda n: n.WikiartThesisParams.value / 1e6 > 2 * n.PrintedWikiartParams.value,
     "wikiart-improved-accuracy": lambda n: above(n.WikiartImprovedAccuracyWTwo, n.WikiartImprovedAccuracyWOne),
     "wikiart-improved-five": lambda n: overlap(n.WikiartImprovedAccuracyWFive, n.WikiartImprovedAccuracyWTwo),
     "wikiart-improved-frechet": lambda n: (
@@ -191,13 +210,14 @@ FINDINGS = {
         n.WikiartThesisPrecisionWOne.high - n.WikiartThesisPrecisionWOne.low > 0.9
         and n.WikiartImprovedPrecisionWOne.high - n.WikiartImprovedPrecisionWOne.low > 0.9),
     # 07_comparison
+    "comparison-cells": lambda n: n.ContradictedCells.value == 5 and n.ContradictedCellsMnist.value == 3,
     "comparison-mnist": lambda n: (
-        n.PrintedMnistParams.value * 1e6 != n.MnistFullParams.value
+        n.PrintedMnistParams.value > 1.5 * n.MnistThesisParams.value / 1e6
         and n.PrintedMnistBatchSize.value != n.MnistFullBatchSize.value
-        and (n.PrintedMnistLearningRate.value != n.MnistFullLearningRate.value)),
+        and n.PrintedMnistLearningRate.value != n.MnistFullLearningRate.value),
     "comparison-parameters": lambda n: (
-        n.CifarFullParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
-        and n.WikiartFullParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
+        n.CifarThesisParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
+        and n.WikiartThesisParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
     "comparison-chance": lambda n: (
         contains(n.MnistThesisAccuracyWZero, 0.1) and contains(n.MnistImprovedAccuracyWZero, 0.1)
         and contains(n.CifarThesisAccuracyWZero, 0.1) and contains(n.CifarImprovedAccuracyWZero, 0.1)
@@ -253,12 +273,11 @@ FINDINGS = {
         overlap(n.StudyCifarApgWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
         and above(n.StudyCifarCfgWThreeSaturation, n.StudyCifarApgWFiveSaturation)),
     "study-disguise": lambda n: (
-        overlap(n.StudyCifarTcfgWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
-        and overlap(n.StudyCifarMagWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
-        and overlap(n.StudyCifarIntervalSigmaWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
-        and overlap(n.StudyCifarTcfgWFiveDiversity, n.StudyCifarCfgWThreeDiversity)
-        and overlap(n.StudyCifarMagWFiveDiversity, n.StudyCifarCfgWThreeDiversity)
-        and overlap(n.StudyCifarIntervalSigmaWFiveDiversity, n.StudyCifarCfgWThreeDiversity)),
+        _like_a_smaller_scale(n)
+        and all(above(n[f"StudyCifar{rule}WFiveDiversity"], n.StudyCifarCfgWFiveDiversity) for rule in DISGUISED)
+        and above(n.StudyCifarCfgWFiveAccuracy, n.StudyCifarTcfgWFiveAccuracy)
+        and overlap(n.StudyCifarCfgWFiveAccuracy, n.StudyCifarMagWFiveAccuracy)
+        and overlap(n.StudyCifarCfgWFiveAccuracy, n.StudyCifarIntervalSigmaWFiveAccuracy)),
     "study-interval": lambda n: n.StudyCifarIntervalSigmaWFivePasses.value < n.StudyCifarCfgWThreePasses.value,
     "study-home": lambda n: (
         above(n.StudyMnistCfgWTwoAccuracy, n.StudyMnistThresholdWTwoAccuracy)
@@ -274,6 +293,8 @@ FINDINGS = {
         all(overlap(n[f"Study{data}{rule}WTwo{metric}"], n[f"Study{data}CfgWTwo{metric}"])
             for data in ("Mnist", "Cifar") for rule in ("Pag", "Slg", "Seg")
             for metric in ("Accuracy", "Diversity", "Saturation"))
+        and all(n[f"Study{data}{rule}WTwoPasses"].value == 1.5 * n[f"Study{data}CfgWTwoPasses"].value
+                for data in ("Mnist", "Cifar") for rule in ("Pag", "Slg", "Seg"))
         and n.StudyCifarPagWTwoPasses.value == 1.5 * n.StudyCifarCfgWTwoPasses.value),
     "study-distances": lambda n: (
         overlap(n.StudyCifarIntervalSigmaWFiveFrechet, n.StudyCifarCfgWOneFrechet)
@@ -283,27 +304,23 @@ FINDINGS = {
             each.value for each in n.like("StudyCifar(?!Real).*Frechet"))),
     "loss-similarity": lambda n: (
         above(n.LossSimilaritySZeroPointTwoAccuracy, n.LossSimilaritySZeroAccuracy)
-        and overlap(n.LossSimilaritySZeroPointTwoAccuracy, n.LossSimilaritySZeroPointEightAccuracy)
-        and (n.LossSamples.value > 0)),
+        and overlap(n.LossSimilaritySZeroPointTwoAccuracy, n.LossSimilaritySZeroPointEightAccuracy)),
     "loss-classifier": lambda n: above(n.LossClassifierSZeroPointTwoAccuracy, n.LossClassifierSZeroAccuracy),
     "loss-colour": lambda n: (
         above(n.LossColourSZeroAtEnd, n.LossColourSOneAtEnd)
-        and n.LossColourSOneAccuracy.value <= n.LossColourSZeroAccuracy.value),
+        and not above(n.LossColourSOneAccuracy, n.LossColourSZeroAccuracy)),
     "best-of": lambda n: (
         above(n.BestOfCifarCaptionAccuracy, n.BestOfCifarAllAccuracy)
         and overlap(n.BestOfCifarBlurAccuracy, n.BestOfCifarAllAccuracy)),
     "samplers-few": lambda n: (
-        overlap(n.SamplersDdpmSFiveAccuracy, n.SamplersDdpmSHundredAccuracy)
-        and overlap(n.SamplersDdpmSFiveFrechet, n.SamplersDdpmSHundredFrechet)
-        and overlap(n.SamplersDdpmSThousandAccuracy, n.SamplersDdpmSFiveAccuracy)
-        and (n.SamplersDdpmSThousandSamples.value > 0)),
+        overlap(n.SamplersDdpmSFiveAccuracy, n.SamplersDdpmSHundredAccuracy, n.SamplersDdpmSThousandAccuracy)
+        and overlap(n.SamplersDdpmSFiveFrechet, n.SamplersDdpmSHundredFrechet)),
     "samplers-alike": lambda n: (
         all(overlap(*(n[f"Samplers{solver}S{steps}{metric}"] for solver in ("Ddpm", "Ddim", "Dpm", "Unipc")))
             for steps in STEPS for metric in ("Accuracy", "Frechet"))),
-    "samplers-same": lambda n: (
-        all(n[f"SamplersDdimFullS{steps}Accuracy"].value == n[f"SamplersDdpmS{steps}Accuracy"].value
-            and abs(n[f"SamplersDdimFullS{steps}Frechet"].value - n[f"SamplersDdpmS{steps}Frechet"].value) < 0.05
-            for steps in STEPS)),
+    "samplers-same": lambda n: all(
+        n[f"SamplersDdimFullS{steps}{metric}"].text == n[f"SamplersDdpmS{steps}{metric}"].text
+        for steps in STEPS for metric in ("Accuracy", "Frechet")),
     "samplers-sigma": lambda n: (
         above(n.SamplersDdpmSFiveAccuracy, n.SamplersLmsSFiveAccuracy)
         and above(n.SamplersDdpmSFiveAccuracy, n.SamplersEulerSFiveAccuracy)
@@ -333,7 +350,9 @@ FINDINGS = {
         and n.FrechetOfSixMnist.value > n.FrechetOfThousandMnist.value > 1),
     "encoders-captions": lambda n: (
         overlap(n.EncodersMinilmCaptionAccuracy, n.EncodersRandomCaptionAccuracy, n.EncodersOneHotCaptionAccuracy)),
-    "encoders-digit": lambda n: overlap(n.EncodersRandomDigitAccuracy, n.EncodersRandomCaptionAccuracy),
+    "encoders-digit": lambda n: (
+        overlap(n.EncodersRandomDigitAccuracy, n.EncodersRandomCaptionAccuracy)
+        and overlap(n.EncodersRandomPictureAccuracy, n.EncodersRandomCaptionAccuracy)),
     "encoders-word": lambda n: (
         above(n.EncodersMinilmSevenAccuracy, n.EncodersRandomSevenAccuracy)
         and contains(n.EncodersRandomSevenAccuracy, 0.1)),
@@ -347,10 +366,10 @@ FINDINGS = {
         and (n.RecognitionCifarWOneGuessImages.value < 0.5 * n.RecognitionSamples.value)),
     # 10_discussion
     "discussion-parameters": lambda n: (
-        n.CifarFullParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
-        and n.WikiartFullParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value
-        and (n.MnistFullParams.value == 3140385)
-        and (n.PrintedMnistParams.value * 1e6 > 2 * n.MnistFullParams.value)),
+        n.CifarThesisParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
+        and n.WikiartThesisParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value
+        and (n.MnistThesisParams.value == n.PrintedMnistParamsText.value)
+        and (n.PrintedMnistParams.value * 1e6 > 2 * n.MnistThesisParams.value)),
     "discussion-printed": lambda n: (
         overlap(n.PrintedAccuracyWTwo, n.PrintedAccuracyWFive, n.PrintedAccuracyWTen)),
     "discussion-cifar": lambda n: (
@@ -391,8 +410,9 @@ FINDINGS = {
         above(n.AveragesRawWOneFrechet, n.AveragesRisingWOneFrechet)
         and overlap(n.AveragesRawWTwoFrechet, n.AveragesRisingWTwoFrechet)),
     "discussion-small": lambda n: (
-        n.CifarDemoParams.value < 0.1 * n.CifarFullParams.value
-        and n.WikiartDemoParams.value < 0.1 * n.WikiartFullParams.value),
+        n.CifarDemoParams.value < 0.1 * n.CifarThesisParams.value
+        and n.WikiartDemoParams.value < 0.1 * n.WikiartThesisParams.value),
+    "discussion-learning-rate": lambda n: n.CifarImprovedLearningRate.value > n.CifarFullLearningRate.value,
     # 11_conclusion
     "conclusion-accuracy": lambda n: (
         above(n.CifarImprovedAccuracyWFive, n.CifarImprovedAccuracyWOne)
@@ -407,17 +427,13 @@ FINDINGS = {
     "conclusion-rules": lambda n: (
         overlap(n.StudyCifarRescaleWFiveAccuracy, n.StudyCifarCfgWFiveAccuracy)
         and above(n.StudyCifarCfgWFiveSaturation, n.StudyCifarRescaleWFiveSaturation)),
-    "conclusion-disguise": lambda n: (
-        overlap(n.StudyCifarTcfgWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
-        and overlap(n.StudyCifarMagWFiveAccuracy, n.StudyCifarCfgWThreeAccuracy)
-        and overlap(n.StudyCifarTcfgWFiveDiversity, n.StudyCifarCfgWThreeDiversity)
-        and overlap(n.StudyCifarMagWFiveDiversity, n.StudyCifarCfgWThreeDiversity)),
+    "conclusion-disguise": _like_a_smaller_scale,
     "conclusion-solvers": lambda n: (
         above(n.SpacingDpmTrailingSFiveAccuracy, n.SpacingDpmLeadingSFiveAccuracy)
         and n.SpacingDpmTrailingSFiveAccuracy.value > 0.95),
     "conclusion-language": lambda n: above(n.EncodersMinilmSevenAccuracy, n.EncodersRandomSevenAccuracy),
     "conclusion-floor": lambda n: (
-        n.StudyCifarSamples.value > 0 and n.StudyCifarRealFrechet.value > 10
+        n.StudyCifarRealFrechet.value > 10
         and overlap(n.StudyCifarIntervalSigmaWFiveFrechet, n.StudyCifarCfgWOneFrechet)
         and n.StudyCifarIntervalSigmaWFiveFrechet.value == min(
             each.value for each in n.like("StudyCifar(?!Real).*Frechet"))),

@@ -1,8 +1,6 @@
-"""A number of the report: its value, its LaTeX, where it comes from; and how estimates become numbers."""
+"""A number of the report: its value, its LaTeX, where it comes from; and how measurements become numbers."""
 
-import dataclasses
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..intervals import wilson_interval
 from ..reporting.latex import WithInterval
@@ -21,14 +19,21 @@ class Number:
     text: str
     source: str                                     # file and place in it
     interval: tuple[float, float] | None = None
+    interval_text: str = ""
 
     @property
     def low(self) -> float:
+        """The lower end of the interval."""
         return self.interval[0]
 
     @property
     def high(self) -> float:
+        """The upper end of the interval."""
         return self.interval[1]
+
+    def of_interval(self) -> "Number":
+        """The interval as a number of its own."""
+        return Number(self.value, self.interval_text, self.source)
 
 
 def words(number) -> str:
@@ -57,18 +62,22 @@ def quantity(value, source, unit: str = "") -> Number:
 
 def estimate(metric, source, percent=False) -> Number:
     """A metric as the evaluations store it, {"value", "interval"}."""
-    value, *_ = WithInterval(metric["value"], *metric["interval"], percent).numbers()
+    value, low, high = WithInterval(metric["value"], *metric["interval"], percent).numbers()
     text = rf"\qty{{{value}}}{{\percent}}" if percent else rf"\num{{{value}}}"
-    return Number(metric["value"], text, source, tuple(metric["interval"]))
+    interval = rf"\qtyrange{{{low}}}{{{high}}}{{\percent}}" if percent else rf"\numrange{{{low}}}{{{high}}}"
+    return Number(metric["value"], text, source, tuple(metric["interval"]), interval)
 
 
-def interval_of(number: Number) -> Number:
-    percent = number.text.endswith(r"{\percent}")
-    _, low, high = WithInterval(number.value, *number.interval, percent).numbers()
-    if re.fullmatch(r"\\num\{-?0\.\d{4}\}", number.text):                            # see _fine
-        low, high = (f"{end:.4f}" for end in number.interval)
-    text = rf"\qtyrange{{{low}}}{{{high}}}{{\percent}}" if percent else rf"\numrange{{{low}}}{{{high}}}"
-    return dataclasses.replace(number, text=text, interval=None)
+def grey_levels(metric, source) -> Number:
+    """An estimate of pixels in [0, 1], with the four decimals that tell 256 levels apart."""
+    low, high = metric["interval"]
+    return replace(estimate(metric, source), text=rf"\num{{{metric['value']:.4f}}}",
+                   interval_text=rf"\numrange{{{low:.4f}}}{{{high:.4f}}}")
+
+
+def proportion(hits, n, source) -> Number:
+    """A share of n with Wilson's interval."""
+    return estimate({"value": hits / n, "interval": wilson_interval(hits, n)}, source, percent=True)
 
 
 METRICS = {                                         # name -> (where it is in a row, whether it is a share)
@@ -81,23 +90,14 @@ METRICS = {                                         # name -> (where it is in a 
 
 
 def metrics(prefix, row, source, suffix=""):
-    """All metrics of a row, and with "Real" before their names those of real images."""
+    """(name, number) of every metric of a row."""
     for name, (find, percent) in METRICS.items():
         if metric := find(row):
             yield f"{prefix}{name}{suffix}", estimate(metric, f"{source}, {name.lower()}", percent)
 
 
 def real(prefix, row, source):
+    """(name, number) of every metric of real images, at the row's n."""
     for name, (find, percent) in METRICS.items():
         if metric := find(row):
             yield f"{prefix}Real{name}", estimate(metric["real"], f"{source}, real images, {name.lower()}", percent)
-
-
-def proportion(hits, n, source) -> Number:
-    """A share of n with Wilson's interval."""
-    return dataclasses.replace(share(hits / n, source), interval=wilson_interval(hits, n))
-
-
-def fine(metric, source) -> Number:
-    """An estimate with four decimals: differences of grey values."""
-    return Number(metric["value"], rf"\num{{{metric['value']:.4f}}}", source, tuple(metric["interval"]))

@@ -6,20 +6,18 @@ CIFAR-10 checkpoint at w = 10, ``\CifarImprovedAccuracyWTenCI`` its 95 % interva
 
 from ..errors import BadData, one_line
 from . import experiments, study
-from .number import Number, interval_of
+from .number import Number
 from .stored import EVALUATE, RESTORE, STUDY
-
-REMEDIES = {experiments.evaluations: EVALUATE, **dict.fromkeys(study.GROUPS, STUDY)}
 
 
 def all_numbers(stored) -> dict[str, Number]:
-    """{macro: number} from everything that is stored; BadData where a file misses what it should hold."""
+    """{macro: number} from everything that is stored; BadData, with the file, where one misses what it should hold."""
     numbers = {}
     for group in (*experiments.GROUPS, *study.GROUPS):
         try:
-            for name, number in group(stored):
-                numbers[name] = number
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            what = group.__name__.strip("_").replace("_", " ")
-            raise BadData(f"the stored {what} lack {one_line(error)}: {REMEDIES.get(group, RESTORE)}") from error
-    return numbers | {f"{name}CI": interval_of(number) for name, number in numbers.items() if number.interval}
+            numbers |= dict(group(stored))
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            remedy = {experiments.evaluations: EVALUATE}.get(group, STUDY if group in study.GROUPS else RESTORE)
+            file = stored.root / stored.last
+            raise BadData(f"{file} does not hold what it should ({one_line(error)}): {remedy}") from error
+    return numbers | {f"{name}CI": number.of_interval() for name, number in numbers.items() if number.interval}

@@ -1,8 +1,10 @@
 """LaTeX that code writes: macros, what goes with each exhibit, and the long tables."""
 
+from ..errors import BadData, one_line
 from ..provenance import file_hash
 from ..reporting.booktabs import prose
 from ..reporting.latex import escaped
+from .stored import RESTORE
 
 RAGGED = r">{\raggedright\arraybackslash}p"
 
@@ -33,7 +35,9 @@ def reproduced(verdicts) -> str:
             rows.append(_line(claim.claim, claim.printed, claim.here, told))
         rows.append(r"\addlinespace")
     columns = f"@{{}}{RAGGED}{{4.1cm}}{RAGGED}{{2.2cm}}{RAGGED}{{4.1cm}}{RAGGED}{{4.6cm}}@{{}}"
-    return _longtable(columns, ["claim", "printed", "here", "verdict"], rows, r"\footnotesize")
+    caption = (r"\caption{Every number of the thesis's Tables 1 to 4, and what it finds, against ours. ``Thesis's "
+               r"recipe'' and ``improved'' are our two variants at their small size.}\label{tab:reproduced}\\")
+    return _longtable(columns, ["claim", "printed", "here", "verdict"], rows, r"\footnotesize", caption)
 
 
 def number_list(numbers) -> str:
@@ -46,7 +50,12 @@ def number_list(numbers) -> str:
 def provenance(stored, exhibits) -> str:
     """The checkpoints and the exhibits with what identifies them."""
     files = sorted((stored.root / "checkpoints").glob("*/provenance.json"))
-    checkpoints = [_checkpoint(file.parent, stored.json(str(file.relative_to(stored.root)))) for file in files]
+    checkpoints = []
+    for file in files:
+        try:
+            checkpoints.append(_checkpoint(file.parent, stored.json(str(file.relative_to(stored.root)))))
+        except (LookupError, TypeError, AttributeError, OSError) as error:
+            raise BadData(f"{file} does not hold what it should ({one_line(error)}): {RESTORE}") from error
     header = ["checkpoint", "commit", "steps", "text", "weights", "trained on"]
     shown = [_line(*map(escaped, (exhibit.name, _short(exhibit.sidecar["git_commit"]), exhibit.sidecar["device"],
                                   _short(exhibit.sidecar["file_sha256_16"]), "; ".join(exhibit.stale) or "fresh")))
@@ -71,11 +80,14 @@ def _line(*cells) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _longtable(columns, header, rows, size) -> str:
-    head = _line(*(rf"\textbf{{{title}}}" for title in header))
+def _longtable(columns, header, rows, size, caption="") -> str:
+    """A table over several pages; only one with a caption is numbered."""
+    environment = "longtable" if caption else "longtable*"
+    head = [r"\toprule", _line(*(rf"\textbf{{{title}}}" for title in header)), r"\midrule"]
     return "\n".join([
-        rf"{{{size}\setlength{{\tabcolsep}}{{4pt}}", rf"\begin{{longtable}}{{{columns}}}", r"\toprule", head,
-        r"\midrule", r"\endhead", r"\bottomrule", r"\endlastfoot", *rows, r"\end{longtable}}", ""])
+        rf"{{{size}\setlength{{\tabcolsep}}{{4pt}}", rf"\begin{{{environment}}}{{{columns}}}", *filter(None, [caption]),
+        *head, r"\endfirsthead", *head, r"\endhead", r"\bottomrule", r"\endlastfoot", *rows,
+        rf"\end{{{environment}}}}}", ""])
 
 
 def _breakable(path: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..errors import BadReport
 
-LATEX_NAMES = {"LaTeX", "TeX", "Large", "Cref", "Sigma"}                              # capitals, but no numbers
+LATEX_NAMES = {"LaTeX", "TeX", "Large", "Cref", "Delta", "Gamma", "Lambda", "Omega", "Phi", "Pi", "Psi", "Sigma",
+               "Theta", "Xi"}                                        # capitals, but no numbers
 NAMES = re.compile(r"CIFAR-10\b|ResNet-18|Inception-v3|ViT-B/32")
 ARGUMENTS = re.compile(r"\\(?:cite\w*|[cC]?ref|label|begin|end|exhibit\w+|claim|url)(?:\[[^]]*\])?\{[^}]*\}")
 MATH = re.compile(r"(?<!\\)\$.*?(?<!\\)\$|\\\[.*?\\\]|\\begin\{(equation|align)\}.*?\\end\{\1\}", re.S)
@@ -51,41 +52,70 @@ class Prose:
 
 
 def read_prose(root: Path) -> Prose:
-    """Read ``report/main.tex`` and ``report/sections``; BadReport where one is missing, types a number, or concludes
-    something that is not checked."""
-    prose = Prose({}, {}, [])
-    for file in [root / "report" / "main.tex", *sorted((root / "report" / "sections").glob("*.tex"))]:
-        try:
-            text = re.sub(r"(?<!\\)%.*", "", file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadReport(f"{file} cannot be read ({error}): restore it with git checkout") from error
-        _scan(file, text, prose)
+    """Read ``report/main.tex`` and the sections that it takes in; BadReport where one is missing, types a number, or
+    concludes something that is not checked."""
+    prose, main = Prose({}, {}, []), root / "report" / "main.tex"
+    text = _read(main)
+    _collect(text, _placer(root, main, text), prose)
+    for name in re.findall(r"\\input\{(sections/[^}]*)\}", text):
+        file = main.parent / f"{name}.tex"
+        text = _read(file)
+        place = _placer(root, file, text)
+        spans = _collect(text, place, prose)
+        if file.name in CONCLUDING:
+            _refuse_unchecked(text, spans, place)
+        _refuse_typed_numbers(text, place)
     return prose
 
 
-def _scan(file, text, prose):
-    def place(position):
-        return Place(file.relative_to(file.parents[2 if file.parent.name == "sections" else 1]),
-                     text.count("\n", 0, position) + 1)
+def _read(file) -> str:
+    try:
+        return re.sub(r"(?<!\\)%.*", "", file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadReport(f"{file} cannot be read ({error}): restore it with git checkout") from error
 
+
+def _placer(root, file, text):
+    """A function from a position in the text to its Place."""
+    return lambda position: Place(file.relative_to(root), text.count("\n", 0, position) + 1)
+
+
+def _collect(text, place, prose) -> list[tuple[int, int]]:
+    """Put what the text names into `prose`; returns where its claims begin and end."""
     for found in MACRO.finditer(text):
         if found[1] not in LATEX_NAMES:
             prose.macros.setdefault(found[1], place(found.start()))
     for found in re.finditer(r"\\exhibit(?:figure|table)\{([^}#]*)\}", text):
         prose.exhibits.setdefault(found[1], place(found.start()))
-    rest = text
-    for found in re.finditer(r"\\claim\{([^}#]*)\}(?=\{)", text):
-        end = _closing(text, found.end(), place)
-        prose.claims.append(Claim(found[1], " ".join(text[found.end() + 1:end].split()), place(found.start())))
-        rest = _blank(rest, found.start(), end + 1)
-    if file.name == "main.tex":
-        return
-    if file.name in CONCLUDING and (found := re.search(r"\\(?!LaTeX|TeX)[A-Z]\w*|\bthan\b", rest)):
-        raise BadReport(f"{place(found.start())}: {found[0]!r} stands outside a claim: put the sentence into "
-                        r"\claim and its predicate into typesetting/findings.py")
+    spans, names = [], {claim.name for claim in prose.claims}
+    for found in re.finditer(r"\\claim\{([^}#]*)\}(\{?)", text):
+        if not found[2] or found[1] in names:
+            wrong = "stands twice: rename one" if found[2] else "has no sentence: write it behind the name"
+            raise BadReport(f"{place(found.start())}: the claim {found[1]!r} {wrong}")
+        names.add(found[1])
+        end = _closing(text, found.start(2), place)
+        prose.claims.append(Claim(found[1], " ".join(text[found.end():end].split()), place(found.start())))
+        spans.append((found.start(), end + 1))
+    return spans
+
+
+def _refuse_unchecked(text, spans, place):
+    """Where conclusions are drawn, numbers and comparisons stand in claims only."""
+    for span in spans:
+        text = _blank(text, *span)
+    for found in re.finditer(r"\\([A-Z]\w*)|\bthan\b|\bper cent\b", text):
+        if found[1] not in LATEX_NAMES:
+            raise BadReport(f"{place(found.start())}: {found[0]!r} stands outside a claim: put the sentence into "
+                            r"\claim and its predicate into typesetting/findings.py")
+
+
+def _refuse_typed_numbers(text, place):
+    for math in MATH.finditer(text):
+        if r"\%" in math[0]:
+            raise BadReport(f"{place(math.start())}: a share is typed in {math[0]}: use a macro, as of appendix B")
     for pattern in (MATH, ARGUMENTS, NAMES):
         for found in pattern.finditer(text):
-            text = _blank(text, found.start(), found.end())
+            text = _blank(text, *found.span())
     if found := re.search(r"\d[\d.,]*", text):
         raise BadReport(f"{place(found.start())}: the number {found[0]!r} is typed: use a macro, as of appendix B")
 

@@ -17,10 +17,11 @@ DRAW, RESTORE = "run t2i figures", "restore it with git checkout"
 
 
 class Stored:
-    """Reads files under `root`; BadData, with the remedy, where one is missing, cut short or of another form."""
+    """Reads files under `root`, and remembers them and the `last`; BadData, with the remedy, where one is missing, cut
+    short or of another form."""
 
     def __init__(self, root=ROOT):
-        self.root, self._read = Path(root), {}
+        self.root, self.last, self._read = Path(root), None, {}
 
     def json(self, name: str, remedy: str = RESTORE) -> dict:
         """A JSON file's content; `name` is its path from the root."""
@@ -41,7 +42,13 @@ class Stored:
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
             raise BadData(f"{path} cannot be read ({one_line(error)}): {RESTORE}") from error
 
+    def uncommitted(self) -> list[str]:
+        """The files read so far whose record says that uncommitted code made them."""
+        records = {name: found if isinstance(found, list) else [found] for name, found in self._read.items()}
+        return sorted(name for name, found in records.items() if any(each.get("git_dirty") for each in found))
+
     def _once(self, name, remedy, parse):
+        self.last = name
         if name not in self._read:
             try:
                 self._read[name] = parse((self.root / name).read_text())

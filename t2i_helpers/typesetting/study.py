@@ -55,17 +55,15 @@ def averages(stored):
     for row in stored.lines(name):
         prefix = f"Averages{AVERAGED[row['cell']['checkpoint'].split('/')[-1]]}W{words(row['w'])}"
         yield from metrics(prefix, row, f"{name}, {row['cell']['checkpoint']}, w = {row['w']:g}")
-    yield from real("Averages", row, name)
-    yield "AveragesSamples", count(row["n"], name)
-    yield "AveragesTrainingSteps", count(row["training_steps"], name)
+    first = stored.lines(name)[0]
+    yield from real("Averages", first, name)
+    yield "AveragesSamples", count(first["n"], name)
+    yield "AveragesTrainingSteps", count(first["training_steps"], name)
     drawn, file = stored.json("figures/study_frechet_n.json"), "figures/study_frechet_n.json"
     for dataset in ("mnist", "cifar10"):
         for n, values in zip(drawn["counts"], zip(*drawn[dataset]["frechet"])):
             source = f"{file}, {dataset}, mean of the draws of {n}"
             yield f"FrechetOf{words(n)}{SHORT[dataset]}", quantity(statistics.fmean(values), source)
-
-
-
 
 
 WORDINGS = {"caption": "Caption", "7": "Digit", "the digit 7": "TheDigit", "a picture of the number 7": "Picture",
@@ -79,20 +77,20 @@ def encoders(stored):
         encoder = row["cell"]["checkpoint"].removeprefix("ablation-").title().replace("-", "")
         prefix = f"Encoders{encoder}{WORDINGS[row['cell']['wording']]}"
         yield from metrics(prefix, row, f"{name}, {row['cell']['checkpoint']}, {row['cell']['wording']!r}")
-    yield "EncodersSamples", count(row["n"], name)
+    yield "EncodersSamples", count(stored.lines(name)[0]["n"], name)
 
 
 CRITICS = {"nobody: all of them": "All", "least blurry": "Blur", "nearest to the caption": "Caption"}
 
 
 def experiments(stored):
-    """Losses that guide, the best of fifteen, noise, and the image-text model."""
+    """Losses that guide, the best of fifteen, and the image-text model."""
     name = "checkpoints/study/losses.json"
     for row in stored.json(name, STUDY)["rows"]:
         prefix = f"Loss{row['loss'].title()}S{words(row['strength'])}"
         yield f"{prefix}Accuracy", estimate(row["accuracy"], f"{name}, {row['loss']}, s = {row['strength']:g}", True)
         yield f"{prefix}AtEnd", estimate(row["loss_at_end"], f"{name}, {row['loss']}, s = {row['strength']:g}")
-    yield "LossSamples", count(row["n"], name)
+    yield "LossSamples", count(stored.json(name)["rows"][0]["n"], name)
     name = "checkpoints/study/best-of.json"
     for row in stored.json(name, STUDY)["rows"]:
         prefix = f"BestOf{SHORT[row['dataset']]}{CRITICS[row['critic']]}"

@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shutil
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ from .data.images import HUB, OFFLINE
 from .models.text import ENCODERS, encoder_location
 from .paths import CHECKPOINTS, mirror
 from .provenance import best_device, device_name, git_state, versions
+from .typesetting.build import has_latex
 
 
 def report() -> dict:
@@ -36,7 +36,7 @@ def report() -> dict:
         "text_encoders": {name: _encoder_source(name, hub_there) for name in ENCODERS},
         "checkpoints": sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_index.json")),
         "classifiers": sorted(path.name for path in CHECKPOINTS.glob("classifier-*")),
-        "latex": bool(shutil.which("latexmk")),
+        "latex": has_latex(),
         "sizes_that_run": ["smoke", "demo", *(["full"] if _full_runs(hub_there) else [])],
     }
 

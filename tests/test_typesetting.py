@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,6 +80,15 @@ def test_all_figures_and_tables_of_the_thesis_are_shown(root):
         assert any(name.startswith(f"fig{place:02}_") for name in shown), place
     for place in range(1, 5):
         assert any(name.startswith(f"table{place:02}_") for name in shown), place
+
+
+def test_links_into_the_report_lead_to_its_sections(root):
+    labels = {label for file in (root / "report/sections").glob("*.tex")
+              for label in re.findall(r"\\label\{(sec:[^}]*)\}", file.read_text())}
+    repository = Path(__file__).parents[1]
+    for file in [repository / "README.md", *(repository / "notebooks").glob("*.py")]:
+        linked = re.findall(r"main\.pdf#nameddest=([\w:-]+)", file.read_text())
+        assert linked and set(linked) <= labels, file.name
 
 
 def test_no_word_is_left_to_be_written(root):
@@ -221,7 +231,7 @@ def test_a_table_is_stale_when_the_weights_changed_that_were_evaluated(root):
 def test_a_result_from_uncommitted_code_is_stale(root):
     file = "checkpoints/image-text/evaluation.json"
     change_json(root / file, git_dirty=True)
-    assert generated.find_stale(generated.read_report(root)) == [f"{file}: made from code that no commit holds"]
+    assert f"{file}: made from code that no commit holds" in generated.find_stale(generated.read_report(root))
 
 
 def test_the_check_finds_text_that_code_did_not_write(root, capsys):

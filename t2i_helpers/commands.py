@@ -289,11 +289,11 @@ def report(pdf: bool = False, check: bool = False) -> None:
 
     try:
         found = read_report(ROOT)
+        stale = find_stale(found) + (find_changed(found) if check else [])
     except T2IError as error:
         if not check:
             raise
         sys.exit(f"t2i: {error}")                # exit status 1
-    stale = find_stale(found) + (find_changed(found) if check else [])
     print("\n".join(stale) or f"{len(found.exhibits)} figures and tables are fresh")
     print(f"{len(found.claims)} findings hold")
     if check:

@@ -14,7 +14,7 @@ from support import refuses
 
 from t2i_helpers import paths, presets, provenance
 from t2i_helpers.cli import main
-from t2i_helpers.errors import BadData, BadReport
+from t2i_helpers.errors import BadData, BadReport, OutputError
 from t2i_helpers.typesetting import build, claims, exhibits, generated, number, numbers, prose, verdicts
 from t2i_helpers.typesetting.stored import Stored
 
@@ -77,9 +77,9 @@ def test_what_is_committed_is_what_code_writes_to_the_byte(root):
 def test_all_figures_and_tables_of_the_thesis_are_shown(root):
     shown = prose.read_prose(root).exhibits
     for place in range(1, 13):
-        assert any(name.startswith(f"fig{place:02}_") for name in shown), place
+        assert any(kind == "figure" and name.startswith(f"fig{place:02}_") for kind, name in shown), place
     for place in range(1, 5):
-        assert any(name.startswith(f"table{place:02}_") for name in shown), place
+        assert any(kind == "table" and name.startswith(f"table{place:02}_") for kind, name in shown), place
 
 
 def test_links_into_the_report_lead_to_its_sections(root):
@@ -89,6 +89,11 @@ def test_links_into_the_report_lead_to_its_sections(root):
     for file in [repository / "README.md", *(repository / "notebooks").glob("*.py")]:
         linked = re.findall(r"main\.pdf#nameddest=([\w:-]+)", file.read_text())
         assert linked and set(linked) <= labels, file.name
+
+
+def test_the_report_that_ships_is_a_pdf_of_moderate_size(root):
+    built = root / "report/main.pdf"
+    assert built.read_bytes().startswith(b"%PDF") and built.stat().st_size < 5e6
 
 
 def test_no_word_is_left_to_be_written(root):
@@ -152,6 +157,7 @@ def test_a_checkpoint_without_a_record_is_refused(root):
     rewrite(root / "checkpoints/mnist-weak/provenance.json", lambda text: "{}")
     with refuses(BadData, "mnist-weak/provenance.json", "git checkout"):
         generated.texts(generated.read_report(root))
+    assert exit_status("--check") == 1
 
 
 def test_results_that_miss_what_they_should_hold_are_refused(root):
@@ -328,6 +334,21 @@ def test_a_claim_that_stands_twice_or_says_nothing_is_refused(root):
         prose._collect("\\claim{nothing} at all", lambda position: "a.tex, line 1", prose.Prose({}, {}, []))
 
 
+@pytest.mark.parametrize("text, words", [
+    (r"\citep{ho2022clasifier}", ("ho2022clasifier", "did you mean ho2022classifier")),
+    (r"\cref{fig:nowhere}", ("fig:nowhere",)),
+    (r"\exhibittable{hero}{A figure.}", ("figures/hero.png is no table",)),
+    (r"\exhibitfigure{fig06_loss}{Again.}", ("fig06_loss", "twice")),
+    (r"It is $73.2$ times as large.", ("$73.2$", "macro")),
+    (r"\claim{mnist-five-to-much}{It is.}", ("did you mean mnist-five-too-much",)),
+    (r"\MnistThesisParms", (r"did you mean MnistThesisParams",)),
+])
+def test_slips_of_an_author_are_refused_where_they_are(root, text, words):
+    add_to(root, "04_mnist", f"\n{text}\n")
+    with refuses(BadReport, "04_mnist.tex, line", *words):
+        generated.read_report(root)
+
+
 def test_a_missing_section_is_refused(root):
     (root / "report/sections/11_conclusion.tex").unlink()
     with refuses(BadReport, "11_conclusion.tex", "git checkout"):
@@ -368,6 +389,14 @@ def test_a_finding_of_two_parts_fails_with_its_sentence_too():
     rule = {"c": lambda n: n.Before.value > 90 and n.After.value > 90}
     with refuses(BadReport, "no longer true", "It rises from 10 to 20."):
         claims.check_claims([claim(r"It rises from \Before{} to \After{}.")], asked(Before=10, After=20), rule)
+
+
+@pytest.mark.parametrize("rule", [lambda n: n.Before > 1, lambda n: undefined(n.Before),              # noqa: F821
+                                  lambda n: claims.above(n.Plain, n.Before)], ids=["a number", "a name", "an interval"])
+def test_a_predicate_that_stops_is_told_with_its_claim(rule):
+    known = asked(Before=1) | {"Plain": number.count(3, "")}
+    with refuses(BadReport, "a.tex, line 1", "predicate of 'c' stops", "findings.py"):
+        claims.check_claims([claim(r"It is \Before{}.")], known, {"c": rule})
 
 
 def test_a_predicate_reads_every_number_of_its_sentence():
@@ -437,6 +466,12 @@ def test_every_printed_number_of_the_tables_has_a_verdict(root):
 ])
 def test_what_must_not_be_in_a_log(line, found):
     assert bool(build.find_complaint(f"This is pdfTeX\n{line}\nOutput written")) is found
+
+
+def test_a_build_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "build").write_text("")
+    with refuses(OutputError, "build/report"):
+        build.build_pdf(tmp_path)
 
 
 def test_without_latex_everything_but_the_pdf_is_made(root, monkeypatch, capsys):

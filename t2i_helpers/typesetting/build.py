@@ -6,17 +6,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ..errors import BadReport
+from ..errors import BadReport, OutputError
 from ..paths import atomic_write
 
-INSTALL = ("no LaTeX here, so no PDF: install texlive-core and latexmk (conda, as in environment.yml) or "
-           "latexmk texlive-latex-extra texlive-science lmodern (Debian)")
+INSTALL = ("no LaTeX here, so report/main.pdf is left as it was: install latexmk texlive-latex-extra texlive-science "
+           "lmodern (Debian), or texlive-core latexmk (conda, as environment.yml does)")
 TOO_WIDE = 5.0                                                 # points
 
 
 def has_latex() -> bool:
-    """Whether latexmk and pdflatex are here."""
-    return bool(shutil.which("latexmk") and shutil.which("pdflatex"))
+    """Whether latexmk, pdflatex and bibtex are here."""
+    return all(map(shutil.which, ("latexmk", "pdflatex", "bibtex")))
 
 
 def build_pdf(root: Path) -> Path:
@@ -26,8 +26,12 @@ def build_pdf(root: Path) -> Path:
     than 5 pt too wide.
     """
     work, main = root / "build" / "report", root / "report" / "main.pdf"
-    work.mkdir(parents=True, exist_ok=True)
-    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-outdir={work}", "main.tex"]
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {work} ({error.strerror}): make room for that folder") from error
+    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error",
+               f"-outdir={work}", "main.tex"]
     told = subprocess.run(command, cwd=root / "report", capture_output=True, text=True, errors="replace",
                           env=os.environ | {"max_print_line": "10000"})
     log = work / "main.log"
@@ -43,14 +47,13 @@ def build_pdf(root: Path) -> Path:
 
 def find_complaint(log: str) -> str | None:
     """The first thing in LaTeX's log that must not be in a report; None where it is clean."""
-    error = re.search(r"^! (.*)(?:\n(?!l\.).*)*(?:\n(l\.\d+.*))?", log, re.M)
-    if error:
-        told = " ".join(part.strip() for part in error.groups() if part)
-        return f"{told} ({INSTALL.partition(': ')[2]})" if ".sty' not found" in told else told
+    if error := re.search(r"^(?:! |\S+:\d+: )(?!.*==> Fatal).*", log, re.M):
+        return f"{error[0]} ({INSTALL.partition(': ')[2]})" if ".sty' not found" in error[0] else error[0]
     for found in re.finditer(r"^(?:Overfull \\[hv]box \(|LaTeX Warning: Float too large for page by )"
                              r"(\d+(?:\.\d+)?)pt.*", log, re.M):
         if float(found[1]) > TOO_WIDE:
-            return found[0]
+            opened = re.findall(r"\(\.?/?((?:sections|generated)/[\w.]+)", log[:found.start()])
+            return found[0] + (f" (about {opened[-1]})" if opened else "")
     missing = re.search(r"^(?:LaTeX|Package \w+) Warning: .*(?:undefined|not found|multiply[- ]defined).*"
                         r"|^Missing character.*", log, re.M)
     return missing[0] if missing else None

@@ -1,10 +1,11 @@
 """The findings that the report states, as predicates over its numbers: one that no longer holds fails the build."""
 
+import difflib
 import re
 
-from ..errors import BadReport
+from ..errors import BadReport, one_line
 
-FINDINGS = "typesetting/findings.py"
+FINDINGS = "t2i_helpers/typesetting/findings.py"
 COUNTS = ("Samples", "Images", "Steps")                 # of what a finding was made from: no part of it
 
 
@@ -46,9 +47,15 @@ def check_claims(claims, numbers, predicates) -> None:
     """BadReport at the first claim without a predicate, with a number its predicate does not read, or that is false."""
     for claim in claims:
         if claim.name not in predicates:
-            raise BadReport(f"{claim.place}: the claim {claim.name!r} has no predicate: add it to {FINDINGS}")
+            raise BadReport(f"{claim.place}: the claim {claim.name!r} has no predicate{like(claim.name, predicates)}: "
+                            f"add it to {FINDINGS}")
         asked = Asked(numbers)
-        if not predicates[claim.name](asked):
+        try:
+            holds = predicates[claim.name](asked)
+        except (NameError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+            raise BadReport(f"{claim.place}: the predicate of {claim.name!r} stops ({one_line(error)}): mend it in "
+                            f"{FINDINGS}") from error
+        if not holds:
             raise BadReport(f"{claim.place}: no longer true: “{in_plain_words(claim.sentence, numbers)}”: "
                             "rewrite the sentence, or find out what changed")
         stated = {macro.removesuffix("CI") for macro in claim.macros if not macro.endswith(COUNTS)}
@@ -57,6 +64,11 @@ def check_claims(claims, numbers, predicates) -> None:
                             f"{', '.join(sorted(unread))}: mend it in {FINDINGS}")
     if unused := predicates.keys() - {claim.name for claim in claims}:
         raise BadReport(f"{FINDINGS} checks {min(unused)!r}, which no sentence claims: remove it")
+
+
+def like(name: str, known) -> str:
+    """A word on the known name that is nearest to `name`, if one is near."""
+    return "".join(f" (did you mean {near}?)" for near in difflib.get_close_matches(name, known, 1, 0.8))
 
 
 def in_plain_words(sentence: str, numbers) -> str:

@@ -10,9 +10,7 @@ from .findings_study import STUDY, like_a_smaller_scale
 
 FINDINGS = EXPERIMENTS | STUDY | {
     # 00_abstract
-    "abstract-parameters": lambda n: (
-        n.CifarThesisParams.value / 1e6 > 1.5 * n.PrintedCifarParams.value
-        and n.WikiartThesisParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
+    "abstract-parameters": EXPERIMENTS["comparison-parameters"],
     "abstract-accuracy": lambda n: (
         above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwo)
         and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTwo)
@@ -67,9 +65,7 @@ FINDINGS = EXPERIMENTS | STUDY | {
         overlap(n.CifarImprovedAccuracyWTen, n.CifarRealAccuracy)
         and above(n.CifarRealRecall, n.CifarImprovedRecallWTen)
         and above(n.CifarImprovedFrechetWTen, n.CifarRealFrechet)),
-    "discussion-noise": lambda n: (
-        overlap(n.AveragesSlowestWTwoDiversity, n.AveragesRealDiversity)
-        and n.AveragesSlowestWTwoAccuracy.value < 0.15),
+    "discussion-noise": STUDY["averages-diversity"],
     "discussion-loading": lambda n: (
         10 < n.LoadingSequentialOverRandom.value < 20
         and n.LoadingSequentialEntropy.value < 0.1 * n.LoadingStoreEntropy.value

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import BadReport
 from ..paths import atomic_write
 from . import pages
-from .claims import check_claims
+from .claims import check_claims, like
 from .exhibits import FIGURES, TABLES, WRITTEN_HERE, Exhibit, read_exhibits
 from .findings import FINDINGS
 from .number import Number, count
@@ -69,7 +69,7 @@ def find_stale(report: Report) -> list[str]:
 def find_changed(report: Report) -> list[str]:
     """A line for each generated text that is not what `t2i report` would write."""
     folder = report.stored.root / TABLES
-    return [f"{TABLES}/{name}: not what t2i report writes today" for name, text in texts(report).items()
+    return [f"{TABLES}/{name}: not what t2i report writes today: run it" for name, text in texts(report).items()
             if not (folder / name).is_file() or (folder / name).read_text() != text]
 
 
@@ -90,8 +90,11 @@ def _of_verdicts(verdicts, prose) -> dict[str, Number]:
 def _check_names(prose: Prose, numbers, exhibits):
     for name, place in prose.macros.items():
         if name not in numbers:
-            raise BadReport(f"{place}: the macro \\{name} has no source: correct its name, restore the result that it "
-                            "tells of, or add it to typesetting/")
-    for name, place in prose.exhibits.items():
+            raise BadReport(f"{place}: the macro \\{name} has no source{like(name, numbers)}: correct its name, "
+                            "restore the result that it tells of, or add it to t2i_helpers/typesetting/")
+    for (kind, name), place in prose.exhibits.items():
+        if name in exhibits and (kind == "table") != exhibits[name].file.endswith(".tex"):
+            raise BadReport(f"{place}: {exhibits[name].file} is no {kind}: show it with the other command")
         if name not in exhibits:
-            raise BadReport(f"{place}: {name} is no exported figure or table: correct its name, or run t2i figures")
+            raise BadReport(f"{place}: {name} is no exported figure or table{like(name, exhibits)}: correct its name, "
+                            "or run t2i figures")

@@ -23,13 +23,18 @@ class Number:
 
     @property
     def low(self) -> float:
-        """The lower end of the interval."""
-        return self.interval[0]
+        """The lower end of the interval; TypeError where there is none: compare values."""
+        return self._ends()[0]
 
     @property
     def high(self) -> float:
-        """The upper end of the interval."""
-        return self.interval[1]
+        """The upper end of the interval; TypeError where there is none."""
+        return self._ends()[1]
+
+    def _ends(self):
+        if self.interval is None:
+            raise TypeError(f"{self.text} has no interval: compare its value")
+        return self.interval
 
     def of_interval(self) -> "Number":
         """The interval as a number of its own."""
@@ -69,10 +74,9 @@ def estimate(metric, source, percent=False) -> Number:
 
 
 def grey_levels(metric, source) -> Number:
-    """An estimate of pixels in [0, 1], with the four decimals that tell 256 levels apart."""
-    low, high = metric["interval"]
-    return replace(estimate(metric, source), text=rf"\num{{{metric['value']:.4f}}}",
-                   interval_text=rf"\numrange{{{low:.4f}}}{{{high:.4f}}}")
+    """An estimate of pixels in [0, 1], printed in thousandths."""
+    scaled = estimate({"value": 1000 * metric["value"], "interval": [1000 * end for end in metric["interval"]]}, source)
+    return replace(scaled, value=metric["value"], interval=tuple(metric["interval"]))
 
 
 def proportion(hits, n, source) -> Number:

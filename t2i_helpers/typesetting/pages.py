@@ -49,7 +49,9 @@ def number_list(numbers) -> str:
 
 def provenance(stored, exhibits) -> str:
     """The checkpoints and the exhibits with what identifies them."""
-    files = sorted((stored.root / "checkpoints").glob("*/provenance.json"))
+    folder = stored.root / "checkpoints"
+    networks = [*folder.glob("*/unet"), *folder.glob("*/model.safetensors")]
+    files = sorted(found.with_name("provenance.json") for found in networks)
     checkpoints = []
     for file in files:
         try:

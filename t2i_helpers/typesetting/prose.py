@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadReport
+from .claims import like
 
 LATEX_NAMES = {"LaTeX", "TeX", "Large", "Cref", "Delta", "Gamma", "Lambda", "Omega", "Phi", "Pi", "Psi", "Sigma",
                "Theta", "Xi"}                                        # capitals, but no numbers
 NAMES = re.compile(r"CIFAR-10\b|ResNet-18|Inception-v3|ViT-B/32")
-ARGUMENTS = re.compile(r"\\(?:cite\w*|[cC]?ref|label|begin|end|exhibit\w+|claim|url)(?:\[[^]]*\])?\{[^}]*\}")
+ARGUMENTS = re.compile(
+    r"\\(?:cite\w*|[cC]?ref|label|begin|end|exhibit\w+|claim|url|input|[vh]space)(?:\[[^]]*\])?\{[^}]*\}")
 MATH = re.compile(r"(?<!\\)\$.*?(?<!\\)\$|\\\[.*?\\\]|\\begin\{(equation|align)\}.*?\\end\{\1\}", re.S)
+LINK = re.compile(r"\\(cite\w*|[cC]?ref)(?:\[[^]]*\])*\{([^}]*)\}")
 MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
 CONCLUDING = ("00_abstract.tex", "10_discussion.tex", "11_conclusion.tex")      # no finding outside a claim
 
@@ -47,7 +50,7 @@ class Prose:
     """What the text names: each macro and each exhibit with its first place, and the claims."""
 
     macros: dict[str, Place]
-    exhibits: dict[str, Place]
+    exhibits: dict[tuple[str, str], Place]       # by ("figure" or "table", name)
     claims: list[Claim]
 
 
@@ -56,15 +59,28 @@ def read_prose(root: Path) -> Prose:
     concludes something that is not checked."""
     prose, main = Prose({}, {}, []), root / "report" / "main.tex"
     text = _read(main)
-    _collect(text, _placer(root, main, text), prose)
+    place = _placer(root, main, text)
+    _collect(text, place, prose)
+    _refuse_typed_numbers(_blank(text, 0, text.find(r"\begin{document}")), place)
+    labels = {"tab:reproduced"}                                                  # in a table that code writes
+    keys = set(re.findall(r"@\w+\{([^,\s]+),", _read(main.with_name("references.bib"))))
+    links = []
     for name in re.findall(r"\\input\{(sections/[^}]*)\}", text):
         file = main.parent / f"{name}.tex"
         text = _read(file)
         place = _placer(root, file, text)
         spans = _collect(text, place, prose)
+        labels |= set(re.findall(r"\\label\{([^}]*)\}", text)) | {
+            f"{kind[:3]}:{name}" for kind, name in re.findall(r"\\exhibit(figure|table)\{([^}]*)\}", text)}
+        links += [(found[1], key.strip(), place(found.start())) for found in LINK.finditer(text)
+                  for key in found[2].split(",")]
         if file.name in CONCLUDING:
             _refuse_unchecked(text, spans, place)
         _refuse_typed_numbers(text, place)
+    for command, key, where in links:
+        if key not in (keys if command.startswith("cite") else labels):
+            raise BadReport(f"{where}: \\{command} names {key!r}, which is nowhere{like(key, keys | labels)}: "
+                            "correct it")
     return prose
 
 
@@ -85,8 +101,10 @@ def _collect(text, place, prose) -> list[tuple[int, int]]:
     for found in MACRO.finditer(text):
         if found[1] not in LATEX_NAMES:
             prose.macros.setdefault(found[1], place(found.start()))
-    for found in re.finditer(r"\\exhibit(?:figure|table)\{([^}#]*)\}", text):
-        prose.exhibits.setdefault(found[1], place(found.start()))
+    for found in re.finditer(r"\\exhibit(figure|table)\{([^}#]*)\}", text):
+        if found.groups() in prose.exhibits:
+            raise BadReport(f"{place(found.start())}: {found[2]} is shown twice: refer to it the second time")
+        prose.exhibits[found.groups()] = place(found.start())
     spans, names = [], {claim.name for claim in prose.claims}
     for found in re.finditer(r"\\claim\{([^}#]*)\}(\{?)", text):
         if not found[2] or found[1] in names:
@@ -106,18 +124,19 @@ def _refuse_unchecked(text, spans, place):
     for found in re.finditer(r"\\([A-Z]\w*)|\bthan\b|\bper cent\b", text):
         if found[1] not in LATEX_NAMES:
             raise BadReport(f"{place(found.start())}: {found[0]!r} stands outside a claim: put the sentence into "
-                            r"\claim and its predicate into typesetting/findings.py")
+                            r"\claim and its predicate into t2i_helpers/typesetting/findings.py")
 
 
 def _refuse_typed_numbers(text, place):
     for math in MATH.finditer(text):
-        if r"\%" in math[0]:
-            raise BadReport(f"{place(math.start())}: a share is typed in {math[0]}: use a macro, as of appendix B")
+        if r"\%" in math[0] or re.fullmatch(r"\$[-+\d.,]+\$", math[0]):
+            raise BadReport(f"{place(math.start())}: a number is typed in {math[0]}: use a macro, as of appendix B")
     for pattern in (MATH, ARGUMENTS, NAMES):
         for found in pattern.finditer(text):
             text = _blank(text, *found.span())
     if found := re.search(r"\d[\d.,]*", text):
-        raise BadReport(f"{place(found.start())}: the number {found[0]!r} is typed: use a macro, as of appendix B")
+        raise BadReport(f"{place(found.start())}: the number {found[0]!r} is typed: use a macro, as of appendix B, or "
+                        "words for what is no result")
 
 
 def _closing(text, start, place) -> int:

@@ -47,11 +47,9 @@ def _table_1(n):
         yield untestable(f"FID at $w={w}$", n[f"PrintedFid{at}"].text, "Inception's weights were not available; a "
                          "distance on other features is another number",
                          both(n, f"Frechet{at}") + " (our classifier's features)")
-        printed, ours = n[f"PrintedAccuracy{at}"], n[f"CifarThesisAccuracy{at}"]
-        yield Verdict(f"accuracy at $w={w}$", printed.text, both(n, f"Accuracy{at}"),
-                      decided(contains(ours, printed.value)),
-                      "the printed judge's head was never trained; ours is right on "
-                      f"{n.CifarJudgeAccuracy.text} of real test images, and its networks saw fewer")
+        yield untestable(f"accuracy at $w={w}$", n[f"PrintedAccuracy{at}"].text,
+                         "the printed judge's head was never trained, and our networks saw "
+                         f"{n.CifarEffortShare.text} as many images", both(n, f"Accuracy{at}") + " (our judge)")
 
 
 def _table_2(n):
@@ -123,8 +121,9 @@ def _digits(n):
     yield Verdict("guided digits ($w=5$) are slightly noisier", "by eye",
                   f"{_signed(edges)} by an estimate that counts edges, {_signed(grain)} in the background "
                   f"({n.NoiseThesisBackgroundDifferenceCI.text})", decided(edges.low > 0 and grain.low > 0),
-                  "paired differences, pixels in [0, 1], thesis's recipe: bolder strokes, no grain that could be "
-                  f"detected; the improved one gains {_signed(n.NoiseImprovedBackgroundDifference)} in the background")
+                  "paired differences in thousandths of the range of a pixel, thesis's recipe: bolder strokes, no "
+                  "grain that could be detected; the improved one gains "
+                  f"{_signed(n.NoiseImprovedBackgroundDifference)} in the background")
     unguided, guided = n.MnistThesisAccuracyWOne, n.MnistThesisAccuracyWFive
     yield Verdict("guidance improves adherence without caption dropout", "its Figures 2 and 4",
                   f"accuracy {unguided.text} at $w=1$, {guided.text} at $w=5$", decided(above(guided, unguided)),
@@ -152,10 +151,10 @@ def _photographs(n):
     yield Verdict("a trade-off of quality and adherence", "its Figure 10",
                   "from $w=2$ to $w=10$ accuracy and distance both grow", decided(trade),
                   "of the improved recipe; the thesis's gains in both up to $w=10$")
-    worse = above(n.CifarImprovedFrechetWFive, n.CifarImprovedFrechetWTwo)
+    two, five = n.CifarImprovedFrechetWTwo, n.CifarImprovedFrechetWFive
+    verdict, why = (UNTESTABLE, "not told apart") if overlap(two, five) else (decided(above(five, two)), "told apart")
     yield Verdict("$w=5$ is slightly worse in quality than $w=2$", "its Table 1",
-                  f"improved: distance {n.CifarImprovedFrechetWTwo.text} at $w=2$, {n.CifarImprovedFrechetWFive.text} "
-                  "at $w=5$", decided(worse), "on other features")
+                  f"improved: distance {two.text} at $w=2$, {five.text} at $w=5$", verdict, f"{why} on other features")
     apart = [w for w in (2, 5, 10)
              if above(n[f"CifarImprovedVehiclesW{words(w)}"], n[f"CifarImprovedAnimalsW{words(w)}"])]
     yield Verdict("vehicles are easier than animals", "its Figure 11", "; ".join(

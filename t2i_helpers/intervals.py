@@ -1,4 +1,4 @@
-"""Intervals of proportions, for whoever counts."""
+"""Intervals, (low, high): of proportions, and whether they tell estimates apart."""
 
 import math
 
@@ -9,3 +9,8 @@ def wilson_interval(successes: float, n: int, z: float = 1.96) -> tuple[float, f
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def overlap(*intervals) -> bool:
+    """Whether every two of the intervals share a point: the estimates are not told apart."""
+    return max(low for low, _ in intervals) <= min(high for _, high in intervals)

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA, CHECKPOINTS, FIGURES = ROOT / "data", ROOT / "checkpoints", ROOT / "figures"
 TABLES = ROOT / "report" / "generated"
 RUNS = CHECKPOINTS / "runs"             # a user's own runs, git-ignored
+WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a checkpoint folder
 
 
 def figures_dir(size: str) -> Path:

@@ -152,6 +152,9 @@ PRINTED_LOADING = {                      # Table 3: batch time and memory at bat
     "random access": ("10–15 s", "variable"), "LRU of 5 files": ("3–5 s", "~2 GB"),
     "file-sequential (thesis)": ("0.1–0.5 s", "~400 MB"),
 }
+PRINTED_SETTINGS = {                     # Table 2's, of MNIST and CIFAR-10
+    "resolution": ("28×28", "32×32"), "channels": ("1", "3"), "parameters": ("~3.1M", "~45M"), "epochs": ("20", "50"),
+}
 PRINTED_COMPARISON = {                   # Table 4, line by line
     "training samples": ("60,000", "50,000", "~81,000"),
     "U-Net blocks": ("4", "4", "5"), "parameters": ("~25M", "~45M", "~150M"), "batch size": ("256", "128", "16"),

@@ -3,9 +3,12 @@
 import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 from pathlib import Path
+
+from safetensors import safe_open
 
 from .errors import BadData
 from .paths import ROOT, atomic_write
@@ -78,6 +81,12 @@ def file_hash(path) -> str:
     """The first 16 hexadecimal digits of a file's SHA-256."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def count_parameters(weights_file) -> int:
+    """The numbers in a safetensors file, from its header; SafetensorError or OSError where it cannot be read."""
+    with safe_open(weights_file, "np") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
 
 
 def content_hash(content) -> str:

@@ -11,14 +11,13 @@ from .. import presets
 from ..data import captions, from_unit, to_unit
 from ..diffusion import Auto, LossGuidance, Samples, Start, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
-from ..paths import CHECKPOINTS
+from ..paths import CHECKPOINTS, WEIGHTS
 from ..provenance import best_device, file_hash
 from .text import IN_WORDS, caption_table, load_text_encoder
 
 # what two networks must have in common for one to guide the other
 GUIDED_ALIKE = ("dataset", "resolution", "pixel_range", "text_encoder", "max_length", "prediction", "beta_schedule",
                 "beta_start", "beta_end", "train_timesteps")
-WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a checkpoint folder
 
 
 class CaptionPipeline(DiffusionPipeline):

@@ -8,11 +8,13 @@ import torch
 from matplotlib.figure import Figure
 from torchvision.utils import make_grid
 
+from ..presets import VARIANTS
+
 TEXT_WIDTH = 6.3        # inches between the report's margins: no figure is wider
-COLOURS = {"thesis": "#D55E00", "improved": "#0072B2"}      # Okabe & Ito: told apart by colour-blind eyes
-PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")      # theirs, for any lines
+# Okabe & Ito's: told apart by colour-blind eyes
+PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = dict(zip(VARIANTS, PALETTE))
 DASHES, MARKERS = ("--", "-", ":", "-."), "soD^v"           # with which lines are told apart in grey, too
-VARIANTS = tuple(COLOURS)
 GREY = "0.45"          # of what is no result: real images, chance, limits
 PAD = 0.07             # inches above and below what stands in a figure
 FOOTNOTE = "footnote"
@@ -56,7 +58,7 @@ def line(place: int, **changes) -> dict:
 
 def variant_line(variant: str, **changes) -> dict:
     """The line of a variant, the same in every figure."""
-    return line(VARIANTS.index(variant), **{"label": variant} | changes)
+    return line(list(VARIANTS).index(variant), **{"label": variant} | changes)
 
 
 def banded(axis, x, metrics, alpha: float = 0.15, **style) -> None:

@@ -6,6 +6,7 @@ import textwrap
 import torch
 
 from ..data import captions
+from ..intervals import overlap
 from ..models import WEIGHTS
 from ..paths import CHECKPOINTS
 from ..presets import NAMES
@@ -151,7 +152,7 @@ def recommended(rows, find, distance) -> str:
     if find in (DIVERSITY, SATURATION):
         rows = [row for row in rows if ACCURACY(row)["interval"][1] >= ACCURACY(plain)["interval"][0]]
     best = min(rows, key=lambda row: distance(find(row)))
-    alike = [row for row in rows if _overlap(find(row), find(best))]
+    alike = [row for row in rows if overlap(find(row)["interval"], find(best)["interval"])]
     rules = {row["cell"]["guider"] for row in rows}
     if 3 * len({row["cell"]["guider"] for row in alike}) > 2 * len(rules):
         return f"not told apart at this n (best: {_name(best)})"
@@ -159,9 +160,6 @@ def recommended(rows, find, distance) -> str:
     others = len({row["cell"]["guider"] for row in alike} - {cheapest["cell"]["guider"]})
     return f"{_name(cheapest)} ({cheapest['forward_passes']} passes), {others} others alike"
 
-
-def _overlap(one, other) -> bool:
-    return one["interval"][0] <= other["interval"][1] and other["interval"][0] <= one["interval"][1]
 
 
 def _name(row) -> str:

@@ -1,16 +1,12 @@
 """On what the thesis ran, on what this project does, and how its checkpoints were trained."""
 
 import json
-import math
-
-from safetensors import safe_open
 
 from ..doctor import report
-from ..models import WEIGHTS
 from ..models.text import IN_WORDS
-from ..paths import CHECKPOINTS
+from ..paths import CHECKPOINTS, WEIGHTS
 from ..presets import DATASETS, NAMES, PRINTED_SETUP, TRAINING_IMAGES, VARIANTS, get
-from ..provenance import made_from
+from ..provenance import count_parameters, made_from
 from .tables import Table
 
 
@@ -52,10 +48,8 @@ def trained_table() -> Table:
             folder = CHECKPOINTS / f"{dataset}-{variant}"
             found = json.loads((folder / "provenance.json").read_text())
             preset, files = found["preset"], [*files, folder / "provenance.json", folder / WEIGHTS]
-            with safe_open(folder / WEIGHTS, "np") as weights:
-                parameters = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
             effort = found["images_seen"] / (TRAINING_IMAGES[dataset] * full.epochs)
-            rows.append([f"{NAMES[dataset]}, {variant}", f"{parameters:,}",
+            rows.append([f"{NAMES[dataset]}, {variant}", f"{count_parameters(folder / WEIGHTS):,}",
                          f"{preset['resolution']}×{preset['resolution']}", str(preset["batch_size"]),
                          f"{preset['learning_rate']:g}", f"{found['steps']:,}", f"{effort:.1%}",
                          f"{found['training_seconds'] / 3600:.1f}"])

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import torch
 
 from ..data import CLASS_NAMES
+from ..intervals import overlap
 from ..paths import atomic_write, tables_dir
 from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, TRAINING_IMAGES, get
 from ..provenance import best_device, file_hash, made_from, of_preset, record, write_sidecar
 from .booktabs import tabular
+from .configured import FROM_TEXT, agrees
 from .evaluations import by_w, facts_of, files_of, note_of, told_of
 from .latex import WithInterval
 
@@ -131,20 +133,16 @@ def configuration_table(name: str) -> Table:
     """Table 4: what the thesis prints of each experiment beside what its own text says; ≠ where they disagree."""
     configured = {dataset: get(dataset, "thesis", "full") for dataset in DATASETS}
     counted = _count_parameters(configured)
-    said = {
-        "resolution": lambda p: f"{p.resolution}×{p.resolution}",
-        "channels": lambda p: str(p.channels),
+    said = FROM_TEXT | {
         "classes": lambda p: str(len(CLASS_NAMES[p.dataset])),
         "training samples": lambda p: f"{TRAINING_IMAGES[p.dataset]:,}",
-        "U-Net blocks": lambda p: str(len(p.block_channels)),
         "parameters": lambda p: f"{counted[p.dataset]:,}",
-        "batch size": lambda p: str(p.batch_size),
-        "learning rate": lambda p: f"{p.learning_rate:.0e}".replace("e-0", "e-"),
-        "epochs": lambda p: str(p.epochs),
     }
+    titles = ("resolution", "channels", "classes", "training samples", "U-Net blocks", "parameters", "batch size",
+              "learning rate", "epochs")
     rows = [[title, *itertools.chain.from_iterable(
-        _beside(printed, tell(preset)) for printed, preset in zip(PRINTED_COMPARISON[title], configured.values()))]
-        for title, tell in said.items()]
+        _beside(printed, said[title](p)) for printed, p in zip(PRINTED_COMPARISON[title], configured.values()))]
+        for title in titles]
     header = ["", *(f"{NAMES[dataset]}: {column}" for dataset in configured for column in ("printed", "its text"))]
     note = ("printed: Table 4 of the thesis; its text: sections 3.2 to 3.4 and the network that they describe, built "
             "and counted, images as the hub has them; ≠ marks what disagrees")
@@ -154,14 +152,7 @@ def configuration_table(name: str) -> Table:
 
 def _beside(printed, said):
     """(printed, said), the latter marked where they are not the same number, at the printed one's precision."""
-    rounded = printed.startswith("~")
-    number = printed.strip("~M").replace(",", "")
-    if rounded and said.replace(",", "").isdigit():
-        exact = float(said.replace(",", "")) / (1e6 if printed.endswith("M") else 1)
-        same = abs(exact - float(number)) < 0.02 * float(number)
-    else:
-        same = number == said.replace(",", "")
-    return printed, said if same else f"≠ {said}"
+    return printed, said if agrees(printed, said) else f"≠ {said}"
 
 
 def _count_parameters(configured) -> dict[str, int]:
@@ -177,8 +168,7 @@ def _best(evaluation, find, choose) -> str:
     """The best scale and those whose intervals overlap its interval."""
     rows = evaluation["rows"]
     best = find(choose(rows, key=lambda row: find(row)["value"]))["interval"]
-    equal = [f"{row['w']:g}" for row in rows
-             if find(row)["interval"][0] <= best[1] and best[0] <= find(row)["interval"][1]]
+    equal = [f"{row['w']:g}" for row in rows if overlap(find(row)["interval"], best)]
     return "w = " + ", ".join(equal)
 
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 
+from .. import intervals
 from ..errors import BadReport, one_line
 
 FINDINGS = "t2i_helpers/typesetting/findings.py"
@@ -16,7 +17,7 @@ def above(*numbers) -> bool:
 
 def overlap(*numbers) -> bool:
     """Whether every two of the intervals share a point: the numbers are not told apart."""
-    return max(number.low for number in numbers) <= min(number.high for number in numbers)
+    return intervals.overlap(*((number.low, number.high) for number in numbers))
 
 
 def contains(number, value) -> bool:

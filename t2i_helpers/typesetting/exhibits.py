@@ -29,11 +29,13 @@ def read_exhibits(root: Path) -> dict[str, Exhibit]:
     """Every exhibit by name; BadData where a sidecar is missing, edited, of an older schema, or not of its file."""
     found, hashes = {}, {}
     for folder, suffixes in ((FIGURES, (".png", ".pdf")), (TABLES, (".tex",))):
-        paths = {path for path in (root / folder).glob("*") if path.suffix in suffixes} - {
+        files = {path for path in (root / folder).glob("*") if path.suffix in suffixes} - {
             root / folder / name for name in WRITTEN_HERE}
-        told = {path.with_name(_sidecar(path)["file"]) for path in (root / folder).glob("*.json")}
-        for path in sorted(paths | told):
-            found[path.stem] = _exhibit(root, folder, path, hashes)
+        told = {path: _sidecar(path) for path in (root / folder).glob("*.json")}
+        sidecars = {path.with_name(sidecar["file"]): sidecar for path, sidecar in told.items()}
+        for path in sorted(files | sidecars.keys()):
+            sidecar = sidecars.get(path) or _sidecar(path.with_suffix(".json"))
+            found[path.stem] = _exhibit(root, path, sidecar, hashes)
     return found
 
 
@@ -44,19 +46,18 @@ def _sidecar(path) -> dict:
     return found
 
 
-def _exhibit(root, folder, path, hashes) -> Exhibit:
+def _exhibit(root, path, sidecar, hashes) -> Exhibit:
     try:
         plain = escaped(path.stem) == path.stem.replace("_", r"\_")
     except BadValue:
         plain = False
     if not plain:
         raise BadData(f"{path}: a name with characters that LaTeX reads as its own: rename the file and its sidecar")
-    sidecar = _sidecar(path.with_suffix(".json"))
     if not path.is_file():
         raise BadData(f"{path} is missing and its sidecar is there: {AGAIN}, or remove the sidecar")
     if file_hash(path) != sidecar["file_sha256_16"]:
         raise BadData(f"{path} is not the file that its sidecar tells (edited?): {AGAIN}")
-    return Exhibit(path.stem, f"{folder}/{path.name}", sidecar, tuple(staleness(root, sidecar, hashes)))
+    return Exhibit(path.stem, path.relative_to(root).as_posix(), sidecar, tuple(staleness(root, sidecar, hashes)))
 
 
 def staleness(root: Path, sidecar: dict, hashes: dict | None = None):

@@ -66,7 +66,7 @@ def configurations(stored):
     """The presets of the full thesis and of what was evaluated, the networks' parameters, and how many images there
     are and were seen."""
     table = "report/generated/table04_comparison.json"
-    for place, (dataset, short) in enumerate(SHORT.items()):
+    for dataset, short in SHORT.items():
         full = presets.get(dataset, "thesis", "full")
         yield from _preset(f"{short}Full", vars(full), f"presets.get({dataset!r}, 'thesis', 'full')")
         for prefix, variant in (("Demo", "thesis"), ("Improved", "improved")):
@@ -82,7 +82,7 @@ def configurations(stored):
         yield f"{short}EffortShare", share(seen / (images * full.epochs), f"{name}: images seen, of the thesis's")
         yield f"{short}RawMegabytes", quantity(images * full.resolution**2 * full.channels / 1e6,
                                                "presets: images x pixels x channels", r"\mega\byte")
-        yield f"{short}Classes", count(int(presets.PRINTED_COMPARISON["classes"][place]), "presets")
+        yield f"{short}Classes", count(len(found["rows"][0]["per_class"]), f"{name}, per_class")
     paintings = stored.json("figures/wikiart_imbalance.json", DRAW)["paintings"].values()
     yield "WikiartLargestStyle", count(max(paintings), "figures/wikiart_imbalance.json")
     yield "WikiartSmallestStyle", count(min(paintings), "figures/wikiart_imbalance.json")

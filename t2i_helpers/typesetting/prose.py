@@ -70,13 +70,13 @@ def read_prose(root: Path) -> Prose:
         text = _read(file)
         place = _placer(root, file, text)
         spans = _collect(text, place, prose)
-        labels |= set(re.findall(r"\\label\{([^}]*)\}", text)) | {
-            f"{kind[:3]}:{name}" for kind, name in re.findall(r"\\exhibit(figure|table)\{([^}]*)\}", text)}
+        labels |= set(re.findall(r"\\label\{([^}]*)\}", text))
         links += [(found[1], key.strip(), place(found.start())) for found in LINK.finditer(text)
                   for key in found[2].split(",")]
         if file.name in CONCLUDING:
             _refuse_unchecked(text, spans, place)
         _refuse_typed_numbers(text, place)
+    labels |= {f"{kind[:3]}:{name}" for kind, name in prose.exhibits}
     for command, key, where in links:
         if key not in (keys if command.startswith("cite") else labels):
             raise BadReport(f"{where}: \\{command} names {key!r}, which is nowhere{like(key, keys | labels)}: "

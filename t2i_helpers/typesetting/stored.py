@@ -4,14 +4,14 @@
 """
 
 import json
-import math
-import struct
 from pathlib import Path
 
-from ..errors import BadData, one_line
-from ..paths import ROOT
+from safetensors import SafetensorError
 
-WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
+from ..errors import BadData, one_line
+from ..paths import ROOT, WEIGHTS
+from ..provenance import count_parameters
+
 EVALUATE, STUDY = "run t2i evaluate", "run t2i evaluate study"           # remedies
 DRAW, RESTORE = "run t2i figures", "restore it with git checkout"
 
@@ -36,10 +36,8 @@ class Stored:
         from the root."""
         path = self.root / checkpoint / WEIGHTS
         try:
-            with open(path, "rb") as file:
-                header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-            return sum(math.prod(told["shape"]) for name, told in header.items() if name != "__metadata__")
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            return count_parameters(path)
+        except (OSError, SafetensorError) as error:
             raise BadData(f"{path} cannot be read ({one_line(error)}): {RESTORE}") from error
 
     def uncommitted(self) -> list[str]:

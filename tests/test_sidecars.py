@@ -233,6 +233,12 @@ def test_the_note_is_not_in_a_file_of_pictures_and_leaves_no_gap(folder):
     assert file.height - inked[-1] < 30, "an empty strip is left at the bottom"
 
 
+def test_long_labels_are_not_cut_in_a_file(pipes, folder):
+    export(rules.negative_prompts(pipes["improved"], 1), "smoke")
+    pixels = np.asarray(Image.open(folder / "study_negative.png").convert("L"))
+    assert (pixels[:, :4] == 255).all(), "the labels at the left end outside"
+
+
 def test_a_figure_without_a_note_keeps_its_height(folder):
     figure, axes = new_figure(1, 1, 2)
     export(Exhibit(figure, "bare", "png", {}), "smoke")

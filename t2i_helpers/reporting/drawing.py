@@ -100,6 +100,8 @@ def without_footnote(figure: Figure):
     for note in notes:
         figure.set_figheight(height - note.get_window_extent().height / figure.dpi - 2 * PAD)
         note.set(visible=False, in_layout=False)
+    for _ in range(2):
+        figure.draw_without_rendering()         # pictures of fixed aspect settle over some draws; else labels are cut
     try:
         yield
     finally:

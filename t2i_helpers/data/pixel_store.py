@@ -25,8 +25,9 @@ class PixelStore:
     """The readable paintings of a set of Parquet files, in `folder` as `build` left them.
 
     `images` is the memory map of ``images.npy``, uint8 [n, size, size, 3]; `labels` int64 [n], indices into the 27
-    styles; `row_ids` int64 [n], the paintings' rows in the source; `manifest` tells sources, decoder and the rejected
-    rows with their reasons. Raises BadData where `folder` holds no complete store.
+    styles; `genres` int64 [n], indices into GENRES or UNKNOWN_GENRE; `row_ids` int64 [n], the paintings' rows in the
+    source; `manifest` tells sources, decoder and the rejected rows with their reasons. Raises BadData where `folder`
+    holds no complete store.
     """
 
     def __init__(self, folder):
@@ -34,9 +35,9 @@ class PixelStore:
         try:
             self.manifest = json.loads((self.folder / "manifest.json").read_text())
             # copy on write: torch asks for writable memory, and nothing that is written there reaches the file
-            self.images, self.labels, self.row_ids = (
-                np.load(self.folder / f"{name}.npy", mmap_mode=mode)
-                for name, mode in (("images", "c"), ("labels", None), ("row_ids", None)))
+            self.images, self.labels, self.genres, self.row_ids = (
+                np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)
+                for name in ("images", "labels", "genres", "row_ids"))
             self.manifest["rejected"], self.manifest["sources"]
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise BadData(f"{folder} holds no complete store ({error}): run t2i data build-wikiart --source DIR "
@@ -99,7 +100,7 @@ class _Part:
 
     def __init__(self, file: ArtFile, size: int, path: Path):
         self.file, self.size, self.path = file, size, path
-        self.told = {"source": file.fingerprint, "size": str(size), "decoder": DECODER}
+        self.told = {"source": file.fingerprint, "size": str(size), "decoder": DECODER, "columns": "row style genre"}
 
     def is_done(self) -> bool:
         try:
@@ -115,11 +116,11 @@ class _Part:
             row = painting.row_id - self.file.first_row
             try:
                 images.append(decode(painting.encoded, self.size).permute(1, 2, 0).numpy())   # -> [s, s, 3]
-                rows.append((row, painting.style))
+                rows.append((row, painting.style, painting.genre))
             except Undecodable as reason:
                 rejected[row] = str(reason)
         content = {"images": np.array(images, np.uint8).reshape(-1, self.size, self.size, 3),
-                   "rows": np.array(rows, np.int64).reshape(-1, 2)}
+                   "rows": np.array(rows, np.int64).reshape(-1, 3)}
         try:
             with atomic_write(self.path) as temporary:
                 save_file(content, temporary, self.told | {"rejected": json.dumps(rejected)})
@@ -133,11 +134,11 @@ class _Part:
             return part.get_tensor("images")
 
     def rows(self):
-        """(row_ids int64 [n], styles int64 [n], {row_id: reason})."""
+        """(row_ids, styles, genres, int64 [n] each, {row_id: reason})."""
         with safe_open(self.path, "np") as part:
             rows, rejected = part.get_tensor("rows"), json.loads(part.metadata()["rejected"])
         first = self.file.first_row
-        return rows[:, 0] + first, rows[:, 1], {int(row) + first: why for row, why in rejected.items()}
+        return rows[:, 0] + first, rows[:, 1], rows[:, 2], {int(row) + first: why for row, why in rejected.items()}
 
 
 def _decode_all(parts, workers):
@@ -149,8 +150,8 @@ def _decode_all(parts, workers):
 def _assemble(parts, out) -> Path:
     """Join the parts to a store in `out` and remove them; the manifest, written last, makes it complete."""
     contents, digest = [part.rows() for part in parts], hashlib.blake2b(digest_size=8)
-    row_ids, labels = (np.concatenate([content[i] for content in contents]) for i in (0, 1))
-    rejected = {row_id: reason for content in contents for row_id, reason in content[2].items()}
+    row_ids, labels, genres = (np.concatenate([content[i] for content in contents]) for i in range(3))
+    rejected = {row_id: reason for content in contents for row_id, reason in content[3].items()}
     if not len(row_ids):
         raise BadData("none of the {} paintings can be decoded, such as row {}: {}; name other files".format(
             len(rejected), *next(iter(rejected.items()))))
@@ -162,7 +163,7 @@ def _assemble(parts, out) -> Path:
             pixels = part.images()
             digest.update(pixels.data)
             file.write(pixels.data)
-    for name, content in (("labels", labels), ("row_ids", row_ids)):
+    for name, content in (("labels", labels), ("genres", genres), ("row_ids", row_ids)):
         digest.update(content.data)
         with atomic_write(out / f"{name}.npy") as temporary:
             np.save(temporary, content)

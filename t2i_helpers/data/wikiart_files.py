@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ..errors import BadData, SourceUnavailable, T2IError, one_line
 from ..paths import atomic_write
-from .captions import CLASS_NAMES
+from .captions import CLASS_NAMES, GENRES, UNKNOWN_GENRE
 
 STYLES = CLASS_NAMES["wikiart"]
 # huggan/wikiart's paintings by style, in that order: 81,444 in all
@@ -37,6 +37,7 @@ class ArtFile:
     size: int                            # bytes
     fingerprint: str                     # of its size, its style names and its footer with every column's place
     style_names: tuple[str, ...]         # as the file itself names its labels
+    genre_names: tuple[str, ...] = ()    # none where it has no genres
 
     @property
     def row_ids(self) -> range:
@@ -49,6 +50,7 @@ class Painting:
 
     row_id: int
     style: int                           # an index into STYLES, whatever the file's own order is
+    genre: int                           # an index into GENRES, or UNKNOWN_GENRE
     encoded: bytes | None
 
 
@@ -75,31 +77,43 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
     row = 0
     try:
         with _open(file.path) as (parquet, _):
-            for batch in parquet.iter_batches(READ_AT_ONCE, columns=["image.bytes", "style"], use_threads=False):
-                encoded, labels = batch.column("image").field("bytes"), batch.column("style").to_pylist()
-                for place, label in enumerate(labels):
-                    if wanted is None or wanted[row]:
-                        yield Painting(file.first_row + row, _style(file, row, label), encoded[place].as_py())
-                    row += 1
+            columns = ["image.bytes", "style", *(["genre"] if file.genre_names else [])]
+            for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
+                encoded = batch.column("image").field("bytes")
+                for place, labels in enumerate(_labels(file, row, batch)):
+                    if wanted is None or wanted[row + place]:
+                        yield Painting(file.first_row + row + place, *labels, encoded[place].as_py())
+                row += len(batch)
     except T2IError:
         raise
     except _failures(file.path) as error:
         raise BadData(f"{file.path}, after row {row}: {one_line(error)}; {_remedy(file.path)}") from error
 
 
-def write_art_file(path, pictures: list[bytes], styles: list[int]) -> Path:
-    """Write encoded `pictures` of `styles`, indices into STYLES, in huggan/wikiart's schema: one row group, one
-    dictionary. They have no artist and no genre."""
+def read_labels(file: ArtFile) -> tuple[np.ndarray, np.ndarray]:
+    """(styles, genres) of all rows, int64 [rows] each, without reading a picture; errors as of `read_paintings`."""
+    try:
+        with _open(file.path) as (parquet, _):
+            table = parquet.read(["style", *(["genre"] if file.genre_names else [])])
+    except _failures(file.path) as error:
+        raise BadData(f"{file.path}: {one_line(error)}; {_remedy(file.path)}") from error
+    return tuple(np.array(list(_labels(file, 0, table)), np.int64).reshape(-1, 2).T)
+
+
+def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[int] | None = None) -> Path:
+    """Write encoded `pictures` in huggan/wikiart's schema: one row group, one dictionary. `styles` are indices into
+    STYLES, `genres` into GENRES, where len(GENRES) is unknown, as all are without them; nobody is named as artist."""
     import datasets
 
     features = datasets.Features({
         "image": datasets.Image(), "artist": datasets.ClassLabel(names=["Unknown Artist"]),
-        "genre": datasets.ClassLabel(names=["Unknown Genre"]),
+        "genre": datasets.ClassLabel(names=[name.replace(" ", "_") for name in GENRES] + ["Unknown Genre"]),
         "style": datasets.ClassLabel(names=[name.replace(" ", "_") for name in STYLES])})
     rows = len(styles)
     files = pa.array(pictures, pa.binary()), pa.nulls(rows, pa.string())
     images, unknown = pa.StructArray.from_arrays(files, ["bytes", "path"]), pa.array(np.zeros(rows, np.int64))
-    table = pa.Table.from_arrays([images, unknown, unknown, pa.array(styles, pa.int64())], schema=features.arrow_schema)
+    genres = pa.array([len(GENRES)] * rows if genres is None else genres, pa.int64())
+    table = pa.Table.from_arrays([images, unknown, genres, pa.array(styles, pa.int64())], schema=features.arrow_schema)
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, row_group_size=max(1, rows))
     return Path(path)
@@ -152,17 +166,34 @@ def _describe(path, first_row) -> ArtFile:
     try:
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
         names = tuple(name.replace("_", " ") for name in features["style"]["names"])
+        genres = features.get("genre", {}).get("names", ()) if "genre" in schema.names else ()
     except (KeyError, TypeError, ValueError) as error:
         raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library") from error
     footer = hashlib.blake2b(f"{size} {names} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
-    return ArtFile(path, first_row, metadata.num_rows, size, footer, names)
+    return ArtFile(path, first_row, metadata.num_rows, size, footer, names,
+                   tuple(name.replace("_", " ") for name in genres))
+
+
+def _labels(file, first, rows):
+    """(style, genre) of each of `rows`, a batch or table that begins at the file's row `first`."""
+    styles = rows.column("style").to_pylist()
+    genres = rows.column("genre").to_pylist() if file.genre_names else [None] * len(styles)
+    for place, (style, genre) in enumerate(zip(styles, genres)):
+        yield _style(file, first + place, style), _genre(file, genre)
+
+
+def _genre(file, label) -> int:
+    """Unlike a style, a genre may be unknown."""
+    name = file.genre_names[label] if label is not None and 0 <= label < len(file.genre_names) else None
+    return list(GENRES).index(name) if name in GENRES else UNKNOWN_GENRE
 
 
 def _style(file, row, label) -> int:
     where = f"{file.path}, row {row}"
     if label is None or not 0 <= label < len(file.style_names):
-        raise BadData(f"{where}: style label {label} is none of 0 to {len(file.style_names) - 1}; mend or drop the row")
+        raise BadData(f"{where}: style label {label} is none of 0 to {len(file.style_names) - 1}; correct or drop the "
+                      "row")
     name = file.style_names[label]
     if name not in STYLES:
-        raise BadData(f"{where}: {name!r} is none of WikiArt's 27 styles; mend or drop the row")
+        raise BadData(f"{where}: {name!r} is none of WikiArt's 27 styles; correct or drop the row")
     return STYLES.index(name)

@@ -1,11 +1,15 @@
-"""Networks by preset: U-Nets, frozen text encoders and the pipeline that joins them."""
+"""Networks by preset: U-Nets, frozen text encoders, autoencoders and the pipeline that joins them."""
 
+from .autoencoder import Autoencoder, load_autoencoder
+from .efficientnet import load_efficientnet
 from .image_text import ImageText, load_image_text
+from .latents import LatentSpace, latents_of, load_latent_space
 from .pipeline import WEIGHTS, CaptionPipeline, load_pipeline
 from .text import caption_table, encoder_dim, load_text_encoder
 from .unet import build_unet
 
 __all__ = [
-    "WEIGHTS", "CaptionPipeline", "ImageText", "build_unet", "caption_table", "encoder_dim", "load_image_text",
+    "WEIGHTS", "Autoencoder", "CaptionPipeline", "ImageText", "LatentSpace", "build_unet", "caption_table",
+    "encoder_dim", "latents_of", "load_autoencoder", "load_efficientnet", "load_image_text", "load_latent_space",
     "load_pipeline", "load_text_encoder",
 ]

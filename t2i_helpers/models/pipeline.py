@@ -8,16 +8,19 @@ from diffusers.utils import logging
 from safetensors import SafetensorError, safe_open
 
 from .. import presets
-from ..data import captions, from_unit, to_unit
+from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Auto, LossGuidance, Samples, Start, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS
 from ..provenance import best_device, file_hash
+from .latents import MOST, load_latent_space
 from .text import IN_WORDS, caption_table, load_text_encoder
 
 # what two networks must have in common for one to guide the other
-GUIDED_ALIKE = ("dataset", "resolution", "pixel_range", "text_encoder", "max_length", "prediction", "beta_schedule",
-                "beta_start", "beta_end", "train_timesteps")
+GUIDED_ALIKE = ("dataset", "resolution", "autoencoder", "pixel_range", "text_encoder", "max_length", "prediction",
+                "beta_schedule", "beta_start", "beta_end", "train_timesteps")
+
+DECODED_AT_ONCE = 64                # images that leave latent space together
 
 
 class CaptionPipeline(DiffusionPipeline):
@@ -27,18 +30,41 @@ class CaptionPipeline(DiffusionPipeline):
     texts load the encoder when they are first asked for.
     """
 
-    def __init__(self, unet: UNet2DConditionModel, scheduler: SchedulerMixin, preset: dict | None = None):
+    def __init__(self, unet: UNet2DConditionModel, scheduler: SchedulerMixin, preset: dict | None = None,
+                 latents: dict | None = None, classes: list[int] | None = None):
+        """`latents` is the LatentSpace's metadata of a latent model; `classes` are the labels that it was trained on,
+        where the data lacked some."""
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(preset=preset)
+        self.register_to_config(preset=preset, latents=latents, classes=classes)
         self.preset = presets.from_dict(preset)
+        self.classes = classes or list(range(len(captions(self.preset))))
+        self.latent_space = load_latent_space(latents) if latents else None
         self.folder: Path | None = None         # where it was loaded from
         self.weights_sha256_16: str | None = None
 
     @classmethod
-    def for_preset(cls, preset: presets.Preset, unet) -> "CaptionPipeline":
-        """A pipeline around `unet` that carries `preset` with it when it is saved."""
-        return cls(unet, make_scheduler(preset), presets.to_dict(preset))
+    def for_preset(cls, preset: presets.Preset, unet, latents=None, classes=None) -> "CaptionPipeline":
+        """A pipeline around `unet` that carries `preset`, `latents` and `classes` with it when it is saved."""
+        return cls(unet, make_scheduler(preset), presets.to_dict(preset), latents, classes)
+
+    @property
+    def captions(self) -> list[str]:
+        """The captions of the classes that the network was trained on, in label order."""
+        known = captions(self.preset)
+        return [known[label] for label in self.classes]
+
+    def decode(self, x: torch.Tensor) -> torch.Tensor:
+        """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
+        if self.latent_space is None:
+            return to_unit(x, self.preset.pixel_range)
+        return torch.cat([self.latent_space.to(x.device).decode(part) for part in x.split(DECODED_AT_ONCE)])
+
+    def encode(self, unit_images: torch.Tensor) -> torch.Tensor:
+        """Images in [0, 1] as the U-Net sees them, float32: the inverse of `decode`, up to an autoencoder's loss."""
+        if self.latent_space is None:
+            return from_unit(unit_images, self.preset.pixel_range)
+        return self.latent_space.to(unit_images.device).encode(unit_images)
 
     @torch.no_grad()
     def __call__(
@@ -88,11 +114,11 @@ class CaptionPipeline(DiffusionPipeline):
         parts = [
             sample(self.unet, solver, guider, cond[i:i + batch_size], null, seeds=seeds[i:i + batch_size],
                    steps=preset.sample_steps if steps is None else steps, loss=part_loss, callback=callback,
+                   clip=1.0 if self.latent_space is None else MOST,
                    start=start and Start(start.images[i:i + batch_size], start.strength))
             for i, part_loss in zip(starts, losses)
         ]
-        images = torch.cat([part.images for part in parts])                         # [n, c, h, w]
-        return Samples(to_unit(images, preset.pixel_range), parts[0].forward_passes)
+        return Samples(torch.cat([self.decode(part.images) for part in parts]), parts[0].forward_passes)
 
     def make_guider(self, name: str, w: float):
         """`diffusion.make_guider`, where "auto" has a weaker network: that of the checkpoint in "auto weak=FOLDER",
@@ -123,14 +149,14 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue(f"{prompts} prompts and {len(images)} start images: give one for each prompt")
         if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
             raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
-        return Start(from_unit(images, self.preset.pixel_range), start.strength)
+        return Start(self.encode(images), start.strength)
 
     def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""
         preset = self.preset
         if isinstance(prompts, str) or not prompts:
             raise BadValue("no prompts: give a list with at least one text")
-        known = [*captions(preset), ""]
+        known = [*every_caption(preset), ""]
         table = caption_table(preset.text_encoder, known[:-1], preset.max_length)
         if all(prompt in known for prompt in prompts):
             cond = table[[known.index(prompt) for prompt in prompts]]

@@ -22,9 +22,9 @@ def build_unet(preset, text_dim: int | None = None):
     if text_dim != preset.cross_attention_dim:
         projection = {"encoder_hid_dim": text_dim, "encoder_hid_dim_type": "text_proj"}
     return diffusers.UNet2DConditionModel(
-        sample_size=preset.resolution,
-        in_channels=preset.channels,
-        out_channels=preset.channels,
+        sample_size=preset.unet_shape[-1],
+        in_channels=preset.unet_shape[0],
+        out_channels=preset.unet_shape[0],
         block_out_channels=preset.block_channels,
         layers_per_block=preset.layers_per_block,
         down_block_types=preset.down_blocks,

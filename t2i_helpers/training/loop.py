@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel, compute_snr
 from tqdm.auto import tqdm
 
-from ..data import captions, from_uint8, load_images
+from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8, load_images
 from ..diffusion import make_scheduler
 from ..errors import BadValue, UnknownName
-from ..models import CaptionPipeline, build_unet, caption_table
+from ..models import CaptionPipeline, build_unet, caption_table, latents_of
 from ..provenance import computes_bf16, of_preset, record
 from ..randomness import epoch_order, generator, seed_from
 from .run import Run
@@ -81,8 +81,14 @@ class _Trainer:
                            "processes evenly: choose another number of processes")
         self.steps_per_epoch = -(-len(dataset) // preset.batch_size)
         self.last_step = self.steps_per_epoch * preset.epochs
-        self.images, self.labels = dataset.images.to(device), dataset.labels.to(device)
-        self.table = caption_table(preset.text_encoder, captions(preset), preset.max_length).to(device)
+        self.latents, self.classes = None, None if preset.dataset != "wikiart" else dataset.classes
+        if preset.autoencoder is None:
+            self.images = dataset.images.to(device)                                      # uint8 [n, c, h, w]
+        else:
+            images, space = latents_of(dataset, preset.autoencoder)
+            self.images, self.latents = images.to(device), space.metadata()              # float16 [n, 2, 4, h, w]
+        self.labels, self.genres = dataset.labels.to(device), dataset.genres.to(device)
+        self.table = caption_table(preset.text_encoder, every_caption(preset), preset.max_length).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from(preset.seed, "weights"))
             unet = build_unet(preset)
@@ -97,7 +103,7 @@ class _Trainer:
         self.bf16 = preset.bf16 and computes_bf16(device)
         self.description = record(device, **of_preset(preset), seed=preset.seed, data_source=dataset.source,
                                   data_fingerprint=dataset.fingerprint, training_images=len(dataset),
-                                  text_encoder=preset.text_encoder, processes=processes,
+                                  text_encoder=preset.text_encoder, processes=processes, latents=self.latents,
                                   precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0
         if run.open(self.description):
@@ -175,16 +181,29 @@ class _Trainer:
         order = epoch_order(len(self.labels), preset.seed, epoch)
         chosen = order[place * preset.batch_size:(place + 1) * preset.batch_size].to(device)
         rng = generator(preset.seed, "step", step, device=device)
-        x_0 = from_uint8(self.images[chosen], preset.pixel_range)                        # [n, c, h, w]
-        noise = torch.randn(x_0.shape, generator=rng, device=device)
+        shape = (len(chosen), *preset.unet_shape)
+        noise = torch.randn(shape, generator=rng, device=device)
         timesteps = torch.randint(preset.train_timesteps, (len(chosen),), generator=rng, device=device)
         dropped = torch.rand(len(chosen), generator=rng, device=device) < preset.caption_dropout
-        rows = torch.where(dropped, len(self.table) - 1, self.labels[chosen])        # the last row is the empty caption
+        flipped = torch.zeros_like(dropped)
         if preset.horizontal_flips:
             flipped = torch.rand(len(chosen), generator=rng, device=device) < 0.5
-            x_0 = torch.where(flipped[:, None, None, None], x_0.flip(-1), x_0)
+        x_0 = self.clean(chosen, flipped)                                                # [n, c, h, w]
+        rows = self.labels[chosen]
+        if preset.genre_dropout is not None:
+            silent = torch.rand(len(chosen), generator=rng, device=device) < preset.genre_dropout
+            rows = caption_rows(preset, rows, self.genres[chosen].masked_fill(silent, UNKNOWN_GENRE))
+        rows = torch.where(dropped, len(self.table) - 1, rows)                           # the last is the empty caption
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
+
+    def clean(self, chosen, flipped) -> torch.Tensor:
+        """The images `chosen`, those of `flipped` mirrored, as the U-Net sees them: float32 [n, c, h, w]."""
+        if self.latents is None:
+            x_0 = from_uint8(self.images[chosen], self.preset.pixel_range)
+            return torch.where(flipped[:, None, None, None], x_0.flip(-1), x_0)
+        mean, std = (torch.tensor(self.latents[name], device=flipped.device).view(-1, 1, 1) for name in ("mean", "std"))
+        return (self.images[chosen, flipped.long()].float() - mean) / std
 
     def log(self, rows, bar):
         """Write finished rows; returns the empty list that collects the next ones. Losses leave the device here."""
@@ -206,7 +225,7 @@ class _Trainer:
             average.store(self.bare_unet.parameters())
             average.copy_to(self.bare_unet.parameters())
         try:
-            yield CaptionPipeline.for_preset(self.preset, self.bare_unet)
+            yield CaptionPipeline.for_preset(self.preset, self.bare_unet, self.latents, self.classes)
         finally:
             if average is not None:
                 average.restore(self.bare_unet.parameters())
@@ -225,8 +244,8 @@ class _Trainer:
             return
         from torchvision.utils import make_grid, save_image
 
-        prompts = captions(self.preset)[:16]
         with self.averaged() as pipeline:
+            prompts = pipeline.captions[:16]
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
         folder = self.run.folder / "samples"
         folder.mkdir(exist_ok=True)

@@ -1,0 +1,88 @@
+"""Autoencoders between pixels and latents: 3x128x128 <-> 4x16x16 (Rombach et al. 2022, arXiv:2112.10752).
+
+``python -m t2i_helpers.training.autoencoder`` trains the small one that ships, in ``checkpoints/autoencoder``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from diffusers.utils import logging
+from safetensors import SafetensorError
+
+from .. import hub
+from ..errors import BadCheckpoint, BadValue, SourceUnavailable, one_line
+from ..paths import CHECKPOINTS, mirror
+from ..provenance import file_hash
+
+FACTOR = 8                          # pixels a side of one latent
+CHANNELS = 4                        # of the latents
+BOUND = 3.0                         # the decoder reads 3 tanh(z / 3)
+FOLDER = CHECKPOINTS / "autoencoder"
+TAESD = "madebyollin/taesd"
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+# the usual tiny autoencoder without residual blocks at the full resolution, where they cost most
+CONFIG = dict(encoder_block_out_channels=(64,) * 4, decoder_block_out_channels=(64,) * 4,
+              num_encoder_blocks=(0, 1, 3, 4), num_decoder_blocks=(4, 3, 1, 0), latent_magnitude=3)
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """A frozen encoder and decoder; latents are as the network gives them, not standardised."""
+
+    name: str                       # "own", "taesd" or its folder
+    network: AutoencoderTiny
+    weights_sha256_16: str          # latents of other weights mean other images
+
+    @torch.inference_mode()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Images in [0, 1], float [n, 3, h, w], to latents float32 [n, 4, h / 8, w / 8]; BadValue for other shapes."""
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % FACTOR or images.shape[3] % FACTOR:
+            raise BadValue(f"images {tuple(images.shape)}: an autoencoder takes [n, 3, h, w] with h and w multiples of "
+                           f"{FACTOR}, so resize or pad them")
+        return self.network.encode(images.to(self.network.device) * 2 - 1).latents.float()
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]."""
+        return (self.network.decode(latents.to(self.network.device)).sample.float() / 2 + 0.5).clamp(0, 1)
+
+    def to(self, device) -> "Autoencoder":
+        """The autoencoder, moved to `device`."""
+        self.network.to(device)
+        return self
+
+
+def load_autoencoder(name: str = "own", device="cpu") -> Autoencoder:
+    """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout.
+
+    Raises SourceUnavailable where TAESD is out of reach, BadCheckpoint for a folder that is missing or damaged.
+    """
+    logging.disable_progress_bar()
+    folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
+    try:
+        weights = file_hash(folder / WEIGHTS_FILE)
+        network = AutoencoderTiny.from_pretrained(folder, dtype=torch.float32, use_safetensors=True,
+                                                  low_cpu_mem_usage=False)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it, or run "
+                            "python -m t2i_helpers.training.autoencoder") from error
+    if network.config.latent_channels != CHANNELS:
+        raise BadCheckpoint(f"the autoencoder in {folder} has {network.config.latent_channels} latent channels, not "
+                            f"{CHANNELS}: name another")
+    return Autoencoder(name, network.requires_grad_(False).eval().to(device), weights)
+
+
+def _taesd_folder() -> Path:
+    if folder := mirror("models", TAESD):
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        if not hub.reachable():
+            raise OSError("the hub cannot be reached")
+        return Path(snapshot_download(TAESD, allow_patterns=["config.json", WEIGHTS_FILE]))
+    except Exception as error:        # the hub raises a dozen unrelated types when it cannot be reached
+        raise SourceUnavailable(f"cannot load {TAESD} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
+                                f"folder that holds models/{TAESD}, or use the autoencoder that ships (own)") from error

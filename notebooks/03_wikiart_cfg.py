@@ -12,58 +12,64 @@
 # ---
 
 # %% [markdown]
-# # 3 · Paintings from text, and 32 GB through a laptop
+# # 3 · Paintings from text: 32 GB through a laptop, and into latent space
 #
-# The thesis ends its experiments with WikiArt (section 3.4): 81,444 paintings in 27 styles, at 128×128, asked for by
-# captions like "A painting in the style of Ukiyo e". The network is larger, but what stood in the way was the *data*:
-# 72 Parquet files of some 430 MB each. The thesis's loader is its one engineering result. It is fast, and it pays for
-# that with a shuffle that is not one.
+# The last experiment of the thesis is WikiArt (section 3.4): 81,444 paintings in 27 styles, at 128×128, with captions
+# like "A painting in the style of Ukiyo e". The thesis describes a loader and a network, and stops before the first
+# result. Its abstract says that the model "operates in latent space", but its networks see pixels.
 #
-# **You need** notebook 1. **You will learn** why reading images at random reads every file a thousand times, how to mix
-# them well in bounded memory, why one decodes only once, and how eight tokens make 27 captions the same.
+# **You need** notebook 1, and notebook 2 for the metrics. **You will learn** why random access reads every file a
+# thousand times, how to mix images well in bounded memory, how eight tokens make 27 captions the same, what an
+# autoencoder keeps of a painting, why diffusion on its latents is so much cheaper, and how to measure whether a model
+# composes or memorises.
+#
+# **Time:** 60 minutes to read, 5 minutes to run at `demo` on two cores.
 #
 # On paper: [the report's chapter on the paintings](../report/main.pdf#nameddest=sec:wikiart), and
 # [what was reproduced and what corrected](../report/main.pdf#nameddest=sec:reproduced).
 #
 # | size | for | what it runs |
 # |---|---|---|
-# | `demo` (default) | a laptop | **procedural paintings** and the small checkpoints trained on them |
-# | `full` | a big GPU, with the Hugging Face hub | reads WikiArt, trains both variants for 100 epochs with CLIP |
-# | `smoke` | CI | the same cells in seconds, without meaning; it trains nothing |
+# | `demo` (default) | a laptop | the checkpoints that ship: `thesis` on pixels of 64×64, `improved` on latents of 128×128 |
+# | `full` | a big GPU, with the Hugging Face hub | trains the thesis's 348-million-parameter network, and a latent one |
+# | `smoke` | CI | the same cells in seconds, on drawn shapes; it trains nothing |
 #
-# **Procedural paintings** are drawn by a program: 27 styles, one for each of WikiArt's, in the spirit of the real ones
-# and in files of the same format. They are no art and say nothing about art. What is shown with them is how everything
-# works; every figure made from them says so.
+# The paintings come from the hub or from a folder that `T2I_MIRROR` names. Without either, the models still draw, and
+# cells that need real paintings show the committed figures.
 
 # %%
+import dataclasses
 import os
 
 import torch
 
 from t2i_helpers import presets
 from t2i_helpers.reporting import wikiart
-from t2i_helpers.reporting.export import export
+from t2i_helpers.reporting.export import committed, export
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 thesis, improved = (presets.get("wikiart", variant, SIZE) for variant in ("thesis", "improved"))
-for field, value in vars(thesis).items():
-    if value != getattr(improved, field):
-        print(f"{field:20} thesis {value!s:14} improved {getattr(improved, field)}")
 
 # %% [markdown]
 # ## 3.1 The data
 #
-# The first call paints the files (or, at `full` size, reads them from the hub) and decodes every picture once. How, and
-# why only once, is what the next sections are about.
+# The first call decodes every picture once and keeps the pixels. Every 20th painting is held out: no network here
+# trains on it.
 
 # %%
 from t2i_helpers.data import load_images
+from t2i_helpers.errors import SourceUnavailable
 
-dataset = load_images(improved)
-export(wikiart.dataset_samples(dataset, improved), SIZE)
+try:
+    dataset, held_out = load_images(improved), load_images(improved, "test")
+except SourceUnavailable as error:
+    print(error)
+    dataset = held_out = None
+
+export(wikiart.dataset_samples(dataset, improved), SIZE) if dataset else committed("wikiart_dataset")
 
 # %% [markdown]
-# The procedural paintings are equally many of each style. WikiArt's are not:
+# These are five styles whose works are in the public domain. The whole of WikiArt is very unbalanced:
 
 # %%
 export(wikiart.imbalance(), SIZE)
@@ -98,41 +104,45 @@ import pyarrow.parquet as pq
 from t2i_helpers.data import find_paintings
 from t2i_helpers.data.wikiart_files import find_art_files
 
-source = find_paintings(improved).files
+files_of = improved if dataset else dataclasses.replace(improved, data_source="procedural")     # drawn shapes instead
+source = find_paintings(files_of).files
 files = find_art_files(source)
 if "://" not in files[0].path:
     metadata = pq.ParquetFile(files[0].path).metadata
     pictures = metadata.row_group(0).column(0)
-    print(f"{len(files)} files; the first: {metadata.num_rows} rows in {metadata.num_row_groups} row group, "
-          f"{pictures.total_compressed_size / 1e6:.1f} MB of pictures, encoded as {', '.join(pictures.encodings)}")
+    print(f"{len(files)} files; the first has {metadata.num_rows:,} rows in {metadata.num_row_groups} row groups; its "
+          f"first group holds {pictures.total_compressed_size / 1e6:.1f} MB of pictures, encoded as "
+          f"{', '.join(pictures.encodings)}")
 
 # %% [markdown]
-# One row group, and in it one *dictionary* of all pictures. Whoever wants a single row unpacks them all: in WikiArt's
-# files, 430 MB for one painting. A `DataLoader` with `shuffle=True` asks for single rows, in random order. Sixteen
-# of them, a small batch, are sixteen files read from end to end. The thesis measured 10 to 15 seconds.
+# The files on the hub have one row group each, and in it one *dictionary* of all pictures: reading a single row
+# decompresses 430 MB. (A reduced copy may have smaller groups, as printed above.) A `DataLoader` with `shuffle=True`
+# asks for single rows in random order: a batch of sixteen reads sixteen files from end to end. The thesis measured 10
+# to 15 seconds.
 #
-# Its solution (and the "Figure 12" below): read the files one after the other, in an order shuffled every epoch, and
-# shuffle *inside* each file. The reading is now as fast as it can be. But look at where the images of a batch come from,
-# in **traces of the real loaders**. A dot is an image: across, the batch that it came in; up, the file that it came from.
+# Its solution (its Figure 12): read the files one after the other, in an order shuffled every epoch, and shuffle
+# *inside* each file. This reads as fast as possible. But look at where the images of a batch come from, in **traces of
+# the real loaders**. Each dot is an image: its batch on the horizontal axis, its file on the vertical axis.
 
 # %%
 from t2i_helpers.data import painting_store
 
-store = painting_store(improved)                                                    # of which more below
-export(wikiart.loading(wikiart.read_traces(source, store), dataset, improved), SIZE)
+store = painting_store(files_of)                                                    # more on this below
+shown = wikiart.loading(wikiart.read_traces(source, store), dataset or load_images(files_of), files_of)
+export(shown, SIZE) if dataset else shown.figure
 
 # %% [markdown]
-# Ours are ordered by style, and we take WikiArt's to be: the worst case. With one file at a time, a batch is then of
-# one style or two, and the network unlearns in the next hundred steps what it learnt in the last.
+# With one file at a time, a batch comes from one file. If the files are ordered, by style or by artist, the network
+# unlearns in the next hundred steps what it learnt in the last.
 #
-# **Our stream** reads the files in the same order, once. But it decodes every picture at once to the 128×128 pixels that
-# training needs, 49 KB in place of 400, and keeps 20,480 of *those*, a quarter of all, in a scratch file. What it gives
-# out is drawn from these at random. **Our store** goes all the way: it decodes everything once into one file of 4 GB.
-# From there on any order costs the same, so the shuffle is perfect.
+# **Our stream** reads the files in the same order, once. It decodes every picture at once to the 128×128 pixels that
+# training needs, 49 KB in place of 400, and keeps 20,480 of *those*, a quarter of all, in a scratch file. Batches are
+# drawn from these at random. **Our store** decodes everything once into one file of 4 GB. From there any order costs
+# the same, so the shuffle is perfect.
 #
-# Here is what that costs and brings, measured by `t2i bench loader` on files as large as WikiArt's. Beside it, what the
-# thesis printed in its Table 3. *Style entropy* says how evenly a batch of 16 spreads over the styles: 0 bits are one
-# style, 3.10 is what a perfect shuffle gives with WikiArt's imbalance:
+# `t2i bench loader` measures what this costs, on files as large as WikiArt's. The thesis's Table 3 stands beside it.
+# *Style entropy* says how evenly a batch of 16 spreads over the styles: 0 bits are one style, 3.10 is what a perfect
+# shuffle gives with WikiArt's imbalance:
 
 # %%
 from t2i_helpers.reporting.tables import export_table
@@ -249,7 +259,7 @@ except PromptTooLong as refusal:
 # The style alone fits. The words before it are the same in all captions and carry nothing.
 # </details>
 #
-# ## 3.5 The U-Net, counted, and trained
+# ## 3.5 The U-Net, counted
 #
 # > **Before you run the cell:** the thesis says "~150 million" parameters, with (128, 256, 512, 512, 1024) channels and
 # > attention at three of five levels. After notebook 2, what is your guess?
@@ -257,15 +267,52 @@ except PromptTooLong as refusal:
 # %%
 from t2i_helpers.models import build_unet
 
-for size, text_dim in (("full", 512), ("demo", 384)):             # CLIP's and MiniLM's width
+configured = {"thesis, full": presets.get("wikiart", "thesis", "full"), "thesis, demo": presets.get("wikiart", "thesis"),
+              "improved, demo": presets.get("wikiart", "improved")}
+for name, preset in configured.items():
     with torch.device("meta"):
-        unet = build_unet(presets.get("wikiart", "thesis", size), text_dim)
-    print(f"{size}: {sum(p.numel() for p in unet.parameters()):,} parameters in {unet.config.block_out_channels}")
+        unet = build_unet(preset, text_dim=512)
+    channels, height, width = preset.unet_shape
+    print(f"{name:15} {sum(p.numel() for p in unet.parameters()):>12,} parameters, sees {channels}×{height}×{width}")
 
 # %% [markdown]
-# At `full` size the next cell trains both variants for the thesis's 100 epochs; that takes days on one A100. Otherwise it
-# loads what ships: small networks for 64×64 pixels, trained on procedural paintings. `thesis` follows the thesis's
-# *text*, with 77 tokens, so it is told the styles apart: what you will see is not the fault of the last section.
+# A forward pass of the thesis's network costs 514 GFLOP per image; training costs three times that. An A100 needs days
+# for its 100 epochs, and a laptop needs years. At `demo` size, `thesis` therefore learns 64×64 pixels with a small network.
+#
+# ## 3.6 From pixels to latents
+#
+# Most of these numbers are spent on detail that any painting has: brush texture, canvas, grain. *Latent diffusion*
+# (Rombach et al. 2022, the idea behind Stable Diffusion) gives this detail to an **autoencoder** that is trained once,
+# and lets the diffusion model decide only what is painted where. The encoder maps 3×128×128 numbers to 4×16×16:
+
+# %%
+from t2i_helpers.models import load_autoencoder
+
+autoencoder = load_autoencoder("own")
+print(f"{sum(p.numel() for p in autoencoder.network.parameters()):,} parameters, "
+      f"{3 * 128 * 128:,} numbers to {4 * 16 * 16:,}: {3 * 128 * 128 // (4 * 16 * 16)} times fewer")
+
+# %% [markdown]
+# It is trained from scratch on random 64×64 crops of the training paintings (`python -m
+# t2i_helpers.training.autoencoder`). It is convolutional, so it then works at any size. Its loss has three parts, and
+# this is all of it:
+
+# %%
+import inspect
+
+from t2i_helpers.training.autoencoder import autoencoder_loss
+
+print(inspect.getsource(autoencoder_loss))
+
+# %% [markdown]
+# * the **mean absolute error** keeps colours and shapes, but is content with blur;
+# * the **perceptual term** compares feature maps of a network trained on ImageNet (EfficientNet-Lite1), which notice
+#   missing texture;
+# * **noise on bounded latents** makes near latents mean similar images. Without it the encoder could hide anything in
+#   the last decimals, and a diffusion model, whose latents are never exact, would decode to artefacts.
+#
+# Look at what it keeps. The four channels are images themselves, of 16×16 pixels. TAESD, a tiny autoencoder for Stable
+# Diffusion's own latents, stands beside ours where the hub or a mirror has it:
 
 # %%
 from t2i_helpers.models import load_pipeline
@@ -276,70 +323,163 @@ if SIZE == "full":
     pipes = {p.variant: load_pipeline(train(p, RUNS / f"wikiart-{p.variant}-full").folder) for p in (thesis, improved)}
 else:
     pipes = {p.variant: load_pipeline("wikiart", p.variant) for p in (thesis, improved)}
-steps = improved.sample_steps
-export(wikiart.style_grid(pipes, steps), SIZE)
+latent, steps = pipes["improved"], improved.sample_steps
+
+if dataset:
+    examples = wikiart.examples(held_out)
+    shown = export(wikiart.latent_space(examples, wikiart.autoencoders(latent), held_out.source), SIZE)
+else:
+    shown = committed("latent_space")
+shown
 
 # %% [markdown]
-# **Exercise 5.** The store feeds batches in a fraction of a millisecond, a training step of the small network takes a
-# second on a laptop. By how much would a loader of 100 ms slow down this training? And one on a GPU that needs 150 ms a
-# step?
+# > **Look closely:** which details are gone? Faces and fine lines suffer most: one latent pixel describes 8×8 pixels
+# > with four numbers.
+#
+# A diffusion model adds noise to latents that have mean 0 and variance 1 in each channel:
+# $z = (\mathrm{encode}(x) - \mu)/s$, with $\mu$ and $s$ of the training set. What does such a noise mean in pixels?
+
+# %%
+if dataset:
+    shown = export(wikiart.noisy_latents(examples, latent.latent_space, held_out.source), SIZE)
+else:
+    shown = committed("latent_noise")
+shown
+
+# %% [markdown]
+# Noise in latents is not grain: it becomes blotches and wrong colours, and at $\sigma = 1$ the composition is gone.
+# Nothing else changes. The training step of notebook 1 works on latents as it is; here it is once more, on one batch,
+# with $v$-prediction (Salimans & Ho 2022): $v = \sqrt{\bar\alpha_t}\,\epsilon - \sqrt{1-\bar\alpha_t}\,z_0$.
+
+# %%
+from t2i_helpers.diffusion import make_scheduler
+
+batch = (dataset or load_images(files_of)).images[:8]
+z_0 = latent.latent_space.encode(batch / 255)                                       # [8, 4, 16, 16]
+c, null = latent.embed(latent.captions[:8])                                         # [8, length, dim]
+abar = make_scheduler(improved, "ddpm").alphas_cumprod                              # [1000]
+
+t = torch.randint(len(abar), (len(z_0),))
+eps = torch.randn_like(z_0)
+signal, noise = abar[t].sqrt().view(-1, 1, 1, 1), (1 - abar[t]).sqrt().view(-1, 1, 1, 1)
+z_t = signal * z_0 + noise * eps
+v = signal * eps - noise * z_0
+with torch.no_grad():
+    predicted = latent.unet(z_t, t, c).sample
+print(f"loss {(predicted - v).square().mean():.3f}; guessing 0 would give {v.square().mean():.3f}")
+
+# %% [markdown]
+# **Exercise 5.** Repeat the cell's last lines for fixed t = 100, 500 and 900. Where does the network know most, and why
+# is the loss near $t = 0$ not small, as it was for predicted noise?
 #
 # <details><summary>Solution</summary>
 #
-# If nothing overlaps, by a tenth on the laptop and by two thirds on the GPU; with workers that read ahead, by nothing
-# until the loader is slower than the step. A fast loader matters where the device is fast.
+# ```python
+# for t in (100, 500, 900):
+#     z_t = abar[t].sqrt() * z_0 + (1 - abar[t]).sqrt() * eps
+#     v = abar[t].sqrt() * eps - (1 - abar[t]).sqrt() * z_0
+#     with torch.no_grad():
+#         print(t, (latent.unet(z_t, t, c).sample - v).square().mean().item())
+# ```
+#
+# Near $t = 0$, $v$ is the noise itself, which hardly shows in $z_t$; near $t = 1000$ it is minus the image, of which
+# nothing shows. In between both can be read.
 # </details>
 #
-# ## 3.6 Styles against guidance
+# ## 3.7 Pixels against latents
+#
+# Both networks trained for the same processor time on the same paintings: `thesis` at 64×64 pixels, `improved` on
+# latents of 128×128. Every style they know, once each:
 
 # %%
-export(wikiart.guidance_sweep(pipes, steps), SIZE)
+export(wikiart.style_grid(pipes, steps), SIZE)
 
 # %% [markdown]
-# A classifier that was trained on procedural paintings says how often the right style was drawn, and its features how
-# far the drawn ones are from others that the same program painted:
+# Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. The course report that
+# this project also follows shows a scale of 1 to 20 for Stable Diffusion. Here is ours:
 
 # %%
-from t2i_helpers.reporting.evaluations import measured
+export(wikiart.guidance_sweep({"improved": latent}, steps), SIZE)
+
+# %% [markdown]
+# > **Where does it break?** Up to about 4 the pictures gain contrast and clarity. Beyond that, the latents leave the
+# > range in which the decoder was trained, and colours burn out.
+#
+# ### Judges that we did not train
+#
+# A classifier of our own would share the blind spots of our models. EfficientNet-Lite0 was trained on ImageNet by
+# others, and no training in this project uses it. Two kinds of numbers come from its 1,280 features: distances from
+# held-out paintings, and a *linear probe* that names styles. The probe is right about less than half of real paintings
+# (last column), so read accuracies relative to that:
+
+# %%
+from t2i_helpers.reporting.evaluations import measured, measured_composition
 from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
 evaluations = {variant: measured(pipe) for variant, pipe in pipes.items()}
-for variant, found in evaluations.items():                                # all that was measured, for the report
-    export_table(metrics_table(f"wikiart_{variant}_metrics", variant, found), SIZE)
+tables = [export_table(metrics_table(f"wikiart_{variant}_metrics", variant, found), SIZE)
+          for variant, found in evaluations.items()]
 export_table(guidance_table("wikiart_guidance", evaluations), SIZE)
+tables[1]
 
 # %% [markdown]
-# Without guidance ($w = 1$) the improved network draws the style that was asked for two times in three, at $w = 2$
-# nearly always, and at $w = 5$ perhaps less often again (the intervals overlap), while the distance does not rise: the
-# two judges do not agree on the best $w$. Both say that what is recognised is not yet what the program paints: at
-# $w = 2$ the distance is 66, and 24 between two sets of real ones, with wide intervals at so few images.
+# Why the kernel distance? The Fréchet distance compares covariances of 1,280 features. With a thousand images these are
+# singular, and two sets of *real* paintings are already far apart, as the last column says. The unbiased kernel distance
+# of two sets of real paintings is zero on average, whatever $n$.
 #
-# The thesis's recipe saw exactly as many paintings. Look at its pictures again: the *shapes* are right, often better
-# than the improved ones, and the *colours* are not. A likely reason: the overall colour survives more noise than
-# anything else in an image, so it is decided in the first steps. There, at $t = 950$, the image that a prediction of
-# the noise implies is what is left without that noise, divided by $\sqrt{\bar\alpha_t} = 0.01$: one per cent too
-# much noise is a tint as strong as the image. A network that predicts $v$ divides by nothing. (The recipes
-# differ in more than that, as the first cell lists: in averaging, decay and spacing. We have not separated them.)
+# **Exercise 6.** The table's accuracy at $w = 4$ may exceed that of real paintings. Does this mean that the model paints
+# better Baroque than Baroque painters did?
 #
-# **Exercise 6.** Ask for a style that does not exist: "A painting in the style of Impressionism and Pop Art". What does
-# the network make of it, and why is the answer less interesting than from a model trained on millions of captions?
+# <details><summary>Solution</summary>
+#
+# No. Guidance moves samples towards what distinguishes a style, so they are *more typical* than real paintings, and less
+# varied: compare the recall.
+# </details>
+#
+# ## 3.8 Does it compose?
+#
+# Most captions in training name a genre: "A landscape in the style of Impressionism". Ten pairs, such as a landscape in
+# the style of Baroque, were left out of the training entirely. If the model had only learnt a list of captions, it could
+# not draw them. Each column below starts from one noise image; the framed pairs were never seen:
+
+# %%
+export(wikiart.composition_grid(latent, steps), SIZE)
+
+# %%
+export_table(wikiart.composition_table(measured_composition(latent)), SIZE)
+
+# %% [markdown]
+# **Exercise 7.** Ask for something that has no caption: "A portrait of a cat in the style of Cubism". What does the
+# model make of it, and why?
 #
 # <details><summary>Solution</summary>
 #
 # ```python
 # from t2i_helpers.reporting.drawing import image_grid, new_figure
 #
-# prompts = ["A painting in the style of Impressionism and Pop Art"] * 6
+# prompts = ["A portrait of a cat in the style of Cubism"] * 6
 # figure, axes = new_figure(1, 1, 1.4)
-# image_grid(axes[0, 0], pipes["improved"](prompts, w=2.0, steps=steps).images[None])
+# image_grid(axes[0, 0], latent(prompts, w=4.0, steps=steps).images[None])
 # display(figure)
 # ```
 #
-# A patchwork that is neither. It was trained on 28 captions, and between them lies nothing that it has seen: it has no
-# words, only addresses.
+# A Cubist portrait, at best. No caption of the training set contains "cat", so its embedding changes little that the
+# network has learnt to read. Stable Diffusion read millions of different captions.
 # </details>
 #
-# ## 3.7 Table 4: the three experiments
+# ## 3.9 Did it memorise?
+#
+# A model that copies its training set would score well above. The nearest training paintings, in the judge's features,
+# to some samples:
+
+# %%
+export(wikiart.neighbours(latent, dataset, steps), SIZE) if dataset else committed("wikiart_neighbours")
+
+# %% [markdown]
+# The neighbours share subject and palette, and none is the same picture. (This looks at five samples; it would not find
+# rare copies.)
+#
+# ## 3.10 Table 4: the three experiments
 #
 # The thesis's last table, each printed value beside the one that its own text and code give, and those that differ
 # marked:
@@ -350,7 +490,7 @@ from t2i_helpers.reporting.tables import configuration_table
 export_table(configuration_table("table04_comparison"), SIZE)
 
 # %% [markdown]
-# **Exercise 7.** The MNIST column disagrees in three rows. Which of the thesis's numbers would you believe, the table's
+# **Exercise 8.** The MNIST column disagrees in three rows. Which of the thesis's numbers would you believe, the table's
 # or the text's, and how could you find out without asking its author?
 #
 # <details><summary>Solution</summary>

@@ -39,6 +39,7 @@ def train(
     size: str = "demo",
     out: Path | None = None,
     max_steps: int | None = None,
+    loader: str = "store",
     source: str | None = None,
     encoder: str | None = None,
     seed: int | None = None,
@@ -51,6 +52,7 @@ def train(
         size: full, demo or smoke.
         out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE].
         max_steps: stop after so many steps in all.
+        loader: store, decoded images in memory; or stream, WikiArt's files in bounded memory (wikiart thesis).
         source: hub, embedded (mnist) or procedural (cifar10, wikiart), instead of the size's data source.
         encoder: clip, minilm, bert or a local folder, instead of the size's text encoder.
         seed: instead of the thesis's 422.
@@ -60,7 +62,7 @@ def train(
     preset = dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
     from .training import train as run_training
 
-    run = run_training(preset, out or RUNS / f"{dataset}-{variant}-{size}", max_steps=max_steps)
+    run = run_training(preset, out or RUNS / f"{dataset}-{variant}-{size}", loader=loader, max_steps=max_steps)
     print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
 
 
@@ -116,7 +118,7 @@ def sample(
     grid = make_grid(images, nrow=len(w), padding=4, pad_value=1.0)
     with atomic_write(out) as temporary:
         save_image(grid, temporary)
-    learnt = images_in_words(pipe.preset.dataset, pipe.preset.data_source)
+    learnt = images_in_words(pipe.preset.data_source)
     print(f"{len(prompt) * len(w)} images in {out}; trained on {learnt}; text: {pipe.encoder_in_words}")
 
 

@@ -122,12 +122,12 @@ IMPROVED = {                             # what `improved` sets otherwise for on
     "mnist": dict(ema_decay=0.999, warmup_steps=100),      # 20 epochs are only 2,360 steps
     "cifar10": dict(max_length=16, horizontal_flips=True, min_snr_gamma=5.0, learning_rate=5e-4,
                     learning_rate_decay="cosine"),          # the longest caption needs 7 tokens
-    # latents of 16x16; the longest caption needs 13 tokens; no min-SNR weighting, which hides the noisiest steps, where
+    # latents of 16x16; the longest caption needs 14 tokens; no min-SNR weighting, which hides the noisiest steps, where
     # the style is decided; the cosine schedule ends in pure noise
     "wikiart": dict(autoencoder="own", genre_dropout=0.15, horizontal_flips=True, max_length=16,
                     block_channels=(192, 384, 512), down_blocks=(DOWN, CROSS, CROSS), attention_head_dim=8,
                     beta_schedule="squaredcos_cap_v2", batch_size=128, learning_rate=3e-4,
-                    learning_rate_decay="cosine"),
+                    learning_rate_decay="cosine", scheduler="dpm++"),
 }
 
 SIZES = {
@@ -153,8 +153,8 @@ SMALL = {                                # what `demo` and `smoke` change of one
                     learning_rate=5e-4, epochs=60, sample_steps=20),
 }
 SMALL_IMPROVED = {                       # and what they change of `improved` alone: as many latents as fit on a laptop
-    "wikiart": dict(resolution=128, block_channels=(96, 128, 144), down_blocks=(DOWN, CROSS, CROSS), batch_size=64,
-                    ema_decay=0.9995, warmup_steps=300),
+    "wikiart": dict(resolution=128, block_channels=(96, 128, 128), down_blocks=(DOWN, CROSS, CROSS),
+                    attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
 
 PRINTED = {                              # results that the thesis prints, to stand beside ours

@@ -16,7 +16,7 @@ from support import small_preset, tiny_preset  # noqa: E402
 from t2i_helpers import paths  # noqa: E402
 from t2i_helpers.data import images  # noqa: E402
 from t2i_helpers.evaluation import features, samples  # noqa: E402
-from t2i_helpers.models import build_unet, text  # noqa: E402
+from t2i_helpers.models import build_unet, latents, text  # noqa: E402
 
 os.environ.pop("T2I_MIRROR", None)
 
@@ -25,7 +25,7 @@ settings.load_profile("suite")
 
 
 def use_data_folder(monkeypatch, folder):
-    for module in (paths, images, text, samples, features):
+    for module in (paths, images, text, latents, samples, features):
         monkeypatch.setattr(module, "DATA", folder)
 
 

@@ -17,6 +17,8 @@ from t2i_helpers.data.wikiart_files import write_art_file
 
 MIRROR = Path(os.environ.get("T2I_MIRROR", "no mirror"))      # read before conftest.py takes it away
 needs_mirror = pytest.mark.skipif(not MIRROR.is_dir(), reason="T2I_MIRROR names no mirror of the hub")
+WIKIART = MIRROR / "datasets/huggan/wikiart"
+needs_wikiart = pytest.mark.skipif(not WIKIART.is_dir(), reason="T2I_MIRROR holds no huggan/wikiart")
 
 
 @contextlib.contextmanager
@@ -80,11 +82,12 @@ def jpeg(pixels, **options) -> bytes:
 
 
 def write_art_files(folder, rows_per_file, seed=0):
-    """Parquet files of small random JPEGs, each picture filled with the brightness of its row id times 3."""
+    """Parquet files of small JPEGs with random labels, each filled with the brightness of its row id times 3."""
     first = 0
     for number, rows in enumerate(rows_per_file):
         pictures = [jpeg(np.full((12, 9, 3), 3 * (first + row) % 256, np.uint8)) for row in range(rows)]
-        styles = np.random.default_rng([seed, number]).integers(0, 27, rows).tolist()
-        write_art_file(folder / f"train-{number:05d}.parquet", pictures, styles)
+        rng = np.random.default_rng([seed, number])
+        styles, genres = (rng.integers(0, count, rows).tolist() for count in (27, 11))
+        write_art_file(folder / f"train-{number:05d}.parquet", pictures, styles, genres)
         first += rows
     return folder

@@ -20,7 +20,7 @@ from t2i_helpers.evaluation.train_classifier import train_classifier, write_refe
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.randomness import generator
 
-SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "wikiart": (3, 64, 64)}
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 each_dataset = pytest.mark.parametrize("dataset", RECIPES)
 
 

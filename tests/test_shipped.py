@@ -4,23 +4,25 @@ import json
 
 import pytest
 import torch
-from support import MIRROR, needs_mirror
+from support import MIRROR, needs_mirror, needs_wikiart
 
 from t2i_helpers import presets
-from t2i_helpers.cli import main
 from t2i_helpers.data import captions, load_images
 from t2i_helpers.evaluation import evaluate
 from t2i_helpers.evaluation.classifiers import classifier_folder, load_classifier, read
 from t2i_helpers.evaluation.features import FeatureFile, reference_file
-from t2i_helpers.models import WEIGHTS, load_pipeline
+from t2i_helpers.models import WEIGHTS, load_autoencoder, load_pipeline
+from t2i_helpers.models.autoencoder import FOLDER, WEIGHTS_FILE
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting.evaluations import SCALES
 from t2i_helpers.training import Run
+from t2i_helpers.training.autoencoder import psnr
 
 DATASETS = ("mnist", "cifar10")
 FOLDERS = [CHECKPOINTS / f"{dataset}-{variant}" for dataset in presets.DATASETS for variant in presets.VARIANTS]
-TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 5_400}
+# of the 31,841 paintings of a reduced copy all but every 20th, for `improved` without ten (genre, style) pairs
+TRAINING_IMAGES = {"mnist": [60_000], "cifar10": [50_000], "wikiart": [30_248, 28_157]}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -28,7 +30,7 @@ def test_sidecar_tells_the_weights_that_lie_beside_it(folder):
     sidecar = json.loads((folder / "provenance.json").read_text())
     assert sidecar["weights_sha256_16"] == file_hash(folder / WEIGHTS)
     assert sidecar["steps"] == Run(folder).metrics()[-1]["step"]
-    assert sidecar["training_images"] == TRAINING_IMAGES[sidecar["preset"]["dataset"]]
+    assert sidecar["training_images"] in TRAINING_IMAGES[sidecar["preset"]["dataset"]]
     assert sidecar["text_encoder"] == "minilm"
     assert sidecar["git_commit"] and sidecar["git_dirty"] is False
     assert sidecar["preset_hash"] == presets.preset_hash(presets.from_dict(sidecar["preset"]))
@@ -37,7 +39,7 @@ def test_sidecar_tells_the_weights_that_lie_beside_it(folder):
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_checkpoint_is_small_and_free_of_pickles(folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) < 12e6
+    assert sum(file.stat().st_size for file in files) < 16.5e6
     assert {file.suffix for file in files} <= {".json", ".jsonl", ".safetensors"}
     assert not [file for file in files if file.suffix == ".json" and "_name_or_path" in file.read_text()]
 
@@ -55,10 +57,32 @@ def test_small_width_for_cpus():
     assert sum(p.numel() for p in unet.parameters()) < 6e6 and unet.dtype == torch.float32
 
 
-@pytest.mark.parametrize("dataset, images, right", [("mnist", 100, 0.97), ("wikiart", 108, 0.9)])
-def test_improved_draws_what_was_asked_for(dataset, images, right):
-    (row,) = evaluate(load_pipeline(dataset, "improved"), [2.0], images, steps=15, scheduler="dpm++")["rows"]
-    assert row["accuracy"]["value"] >= right
+def test_improved_draws_what_was_asked_for():
+    (row,) = evaluate(load_pipeline("mnist", "improved"), [2.0], 100, steps=15, scheduler="dpm++")["rows"]
+    assert row["accuracy"]["value"] >= 0.97
+
+
+def test_paintings_are_drawn_through_the_autoencoder_that_ships():
+    pipe = load_pipeline("wikiart")
+    assert pipe.latent_space.autoencoder.weights_sha256_16 == file_hash(FOLDER / WEIGHTS_FILE)
+    assert len(pipe.classes) == 16 and pipe.captions[0] == "A painting in the style of Abstract Expressionism"
+    prompts = ["A portrait in the style of Baroque", "A landscape in the style of Impressionism"]
+    images = pipe(prompts, w=4.0, steps=8, seeds=[0, 0]).images
+    assert images.shape == (2, 3, 128, 128) and images.min() >= 0 and images.max() <= 1
+    assert (images[0] - images[1]).abs().mean() > 0.1               # the same noise, two captions
+
+
+def test_the_autoencoder_is_small_and_as_good_as_its_sidecar_says():
+    sidecar = json.loads((FOLDER / "provenance.json").read_text())
+    assert sidecar["weights_sha256_16"] == file_hash(FOLDER / WEIGHTS_FILE) and sidecar["git_dirty"] is False
+    assert (FOLDER / WEIGHTS_FILE).stat().st_size < 5e6 and sidecar["heldout_psnr_db"] >= 23
+
+
+@needs_wikiart
+def test_the_autoencoder_keeps_held_out_paintings(monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
+    held_out = load_images(presets.get("wikiart", "improved", "demo"), "test").images[:100]
+    assert psnr(load_autoencoder(), held_out) > 22.5
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -66,8 +90,9 @@ def test_stored_evaluation_is_of_these_weights(folder):
     evaluation = json.loads((folder / "evaluation.json").read_text())
     dataset = evaluation["checkpoint"]["preset"]["dataset"]
     assert evaluation["checkpoint"]["weights_sha256_16"] == file_hash(folder / WEIGHTS)
-    assert (evaluation["judges"]["classifier"]["classifier_sha256_16"]
-            == file_hash(classifier_folder(dataset) / "model.safetensors"))
+    if dataset != "wikiart":
+        assert (evaluation["judges"]["classifier"]["classifier_sha256_16"]
+                == file_hash(classifier_folder(dataset) / "model.safetensors"))
     assert [row["w"] for row in evaluation["rows"]] == list(SCALES[dataset]) and evaluation["git_dirty"] is False
 
 
@@ -98,9 +123,3 @@ def test_any_wording_is_drawn():
     pipe = load_pipeline("mnist", "improved")
     images = pipe(["seven", captions(pipe.preset)[7]], steps=2).images
     assert images.shape == (2, 1, 28, 28) and images.min() >= 0 and images.max() <= 1
-
-
-def test_a_picture_of_paintings_is_told_to_be_of_procedural_ones(capsys, tmp_path):
-    main(["sample", "wikiart", "--prompt", "A painting in the style of Cubism", "--w", "1", "--steps", "1",
-          "--out", str(tmp_path / "a.png")])
-    assert "procedural paintings" in capsys.readouterr().out

@@ -1,16 +1,13 @@
 """The procedural stand-ins: the real dataset's schema, and a difference between its classes."""
 
 import datasets
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-import torch.nn.functional as F
 from support import MIRROR, needs_mirror
 
 from t2i_helpers import presets
-from t2i_helpers.data import CLASS_NAMES, load_images
-from t2i_helpers.data.paintings import PAINTERS, paint
+from t2i_helpers.data import CLASS_NAMES, GENRES, images_in_words, load_images
 from t2i_helpers.data.synthetic import draw_shapes, procedural_cifar10, procedural_wikiart
 
 
@@ -46,33 +43,13 @@ def test_splits_share_no_image():
     assert not (train[:, None] == test[None]).flatten(2).all(2).any()
 
 
-def test_paintings_are_a_function_of_style_and_seed():
-    first, again, other = paint(3, "a"), paint(3, "a"), paint(3, "b")
-    assert first.tobytes() == again.tobytes() != other.tobytes()
-    assert first.mode == "RGB" and first.size == (160, 160) and paint(3, "a", 64).size == (64, 64)
-
-
-def test_every_style_has_a_painter_in_the_labels_order():
-    assert tuple(PAINTERS) == CLASS_NAMES["wikiart"]
-
-
-def test_styles_look_different_and_paintings_of_one_style_vary():
-    """Nearest neighbours in pixels of 8 x 8 mostly share a style, and no painting is drawn twice."""
-    seen = torch.stack([torch.from_numpy(np.array(paint(style, seed, 32), np.float32))
-                        for style in range(27) for seed in range(6)])
-    small = F.avg_pool2d(seen.permute(0, 3, 1, 2), 4).flatten(1)               # [162, 3 * 8 * 8]
-    distance = torch.cdist(small, small).fill_diagonal_(torch.inf)
-    styles = torch.arange(162) // 6
-    assert (styles[distance.argmin(1)] == styles).float().mean() > 0.6           # by chance 0.03
-    assert distance.min() > 1
-
-
-def test_procedural_wikiart_has_the_hub_s_schema_and_is_painted_once(tmp_path):
+def test_drawn_wikiart_has_the_hub_s_schema_and_is_written_once(tmp_path):
     folder = procedural_wikiart(tmp_path, "train", 2)
     (table, *_) = tables = [pq.read_table(file) for file in sorted(folder.iterdir())]
     features = datasets.Features.from_arrow_schema(table.schema)
     assert [*features] == ["image", "artist", "genre", "style"] and isinstance(features["image"], datasets.Image)
     assert [name.replace("_", " ") for name in features["style"].names] == [*CLASS_NAMES["wikiart"]]
+    assert [name.replace("_", " ") for name in features["genre"].names] == [*GENRES, "Unknown Genre"]
     labels = sum((table["style"].to_pylist() for table in tables), [])
     assert labels == sorted(labels) == [style for style in range(27) for _ in range(2)]
     before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
@@ -80,10 +57,15 @@ def test_procedural_wikiart_has_the_hub_s_schema_and_is_painted_once(tmp_path):
     assert before == {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
 
 
-def test_load_images_gives_procedural_paintings_from_their_store(empty_data_folder):
+def test_load_images_gives_drawn_shapes_in_place_of_paintings(empty_data_folder):
     preset = presets.get("wikiart", "improved", "smoke")
     train, test = load_images(preset), load_images(preset, "test")
-    assert train.images.shape == (216, 3, 64, 64) and train.images.dtype == torch.uint8
-    assert train.labels.bincount().tolist() == [8] * 27 and "procedural paintings" in train.source
+    drawn, labels = draw_shapes(216, 27, 128, seed="wikiart/train")
+    order = labels.argsort(stable=True)
+    assert train.images.shape == (216, 3, 128, 128) and train.images.dtype == torch.uint8
+    assert (train.images.float() - drawn[order]).abs().mean() < 2                             # a JPEG's loss
+    assert torch.equal(train.labels, labels[order]) and train.classes == list(range(27))
+    assert (train.genres + 1).bincount().min() >= 19 and train.genres.unique().tolist() == list(range(-1, 10))
+    assert "drawn shapes" in train.source and images_in_words(preset.data_source) == "drawn shapes"
     assert train.fingerprint != test.fingerprint and not torch.equal(train.images[0], test.images[0])
     assert load_images(preset).fingerprint == train.fingerprint

@@ -10,7 +10,7 @@ import transformers
 from support import MIRROR, needs_mirror, refuses
 
 from t2i_helpers import presets
-from t2i_helpers.data import captions
+from t2i_helpers.data import captions, every_caption
 from t2i_helpers.errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName
 from t2i_helpers.models import caption_table, encoder_dim, load_text_encoder, text
 
@@ -49,6 +49,14 @@ def test_a_prompt_that_does_not_fit_is_refused_with_the_words_that_would_be_lost
     with refuses(PromptTooLong, repr(prompt), "needs 11 tokens", "8 fit", "'bright red ink' would be lost"):
         minilm.encode([DIGITS[0], prompt], max_length=8)
     assert minilm.encode([prompt], max_length=11).shape == (1, 11, 384)
+
+
+@pytest.mark.parametrize("dataset", presets.DATASETS)
+@pytest.mark.parametrize("variant", presets.VARIANTS)
+def test_every_caption_fits(minilm, dataset, variant):
+    preset = presets.get(dataset, variant, "demo")
+    for caption in every_caption(preset):
+        assert len(minilm.tokens(caption, preset.max_length)) == preset.max_length          # or PromptTooLong
 
 
 @pytest.mark.parametrize("prompts, length, word", [
@@ -155,9 +163,10 @@ def test_clip_s_lengths_are_checked_with_its_own_tokens(clip_tokenizer):
             encoder.encode([style], 8)
     with refuses(PromptTooLong, "'impressionism' would be lost"):
         encoder.encode(["A painting in the style of Impressionism"], 8)
-    lengths = {name: max(len(clip_tokenizer(caption).input_ids) for caption in captions(presets.get(name)))
+    lengths = {name: max(len(clip_tokenizer(caption).input_ids) for caption in every_caption(presets.get(name)))
                for name in presets.DATASETS}
-    assert lengths == {"mnist": 6, "cifar10": 7, "wikiart": 13}
+    assert lengths == {"mnist": 6, "cifar10": 7, "wikiart": 14}
+    assert all(length <= presets.get(name, size="full").max_length for name, length in lengths.items())
 
 
 @needs_mirror

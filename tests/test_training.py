@@ -22,7 +22,7 @@ from t2i_helpers.data import from_uint8, load_images, to_uint8, to_unit
 from t2i_helpers.diffusion import make_scheduler
 from t2i_helpers.errors import BadCheckpoint, BadValue, OutputError
 from t2i_helpers.models import caption_table, load_pipeline
-from t2i_helpers.training import Run, loop, train, training_loss
+from t2i_helpers.training import Run, loaders, loop, train, training_loss
 
 pytestmark = pytest.mark.usefixtures("few_digits")       # 36 images in batches of 8: an epoch is 5 steps, the last of 4
 STEPS = 7
@@ -387,7 +387,7 @@ def test_a_run_of_another_preset_is_refused_and_left_alone(change, word, straigh
 
 def test_a_run_on_other_data_is_refused(straight, monkeypatch):
     other = dataclasses.replace(load_images(PRESETS["improved"]), fingerprint="other")
-    monkeypatch.setattr(loop, "load_images", lambda *_: other)
+    monkeypatch.setattr(loaders, "load_images", lambda *_: other)
     with refuses(BadCheckpoint, "data_fingerprint", "'other'"):
         train(PRESETS["improved"], straight("improved").folder, max_steps=STEPS + 1)
 

@@ -16,9 +16,17 @@ from hypothesis import strategies as st
 from support import jpeg, refuses, write_art_files
 from torch.utils.data import DataLoader
 
-from t2i_helpers.data import wikiart, wikiart_files
+from t2i_helpers.data import GENRES, UNKNOWN_GENRE, wikiart, wikiart_files
 from t2i_helpers.data.wikiart import WikiArtStream, reservoir_shuffle
-from t2i_helpers.data.wikiart_files import PAINTINGS, STYLES, ArtFile, find_art_files, read_paintings, write_art_file
+from t2i_helpers.data.wikiart_files import (
+    PAINTINGS,
+    STYLES,
+    ArtFile,
+    find_art_files,
+    read_labels,
+    read_paintings,
+    write_art_file,
+)
 from t2i_helpers.errors import BadData, BadValue, OutputError, SourceUnavailable
 
 ROWS = (7, 13, 5, 11)
@@ -325,10 +333,10 @@ def test_a_connection_lost_between_two_rows_is_one_line(folder, monkeypatch):
         list(read_paintings(files[0]))
 
 
-def test_files_that_differ_in_their_style_names_alone_are_different(tmp_path):
-    names = list(STYLES)
+@pytest.mark.parametrize("column, names", [("style", [*STYLES]), ("genre", [*GENRES])])
+def test_files_that_differ_in_their_labels_names_alone_are_different(tmp_path, column, names):
     for folder, order in (("a", names), ("b", [names[1], names[0], *names[2:]])):
-        rewritten(tmp_path / folder, lambda table, order=order: with_names(table, order))
+        rewritten(tmp_path / folder, lambda table, order=order: with_names(table, order, column))
     a, b = (find_art_files(tmp_path / folder)[0] for folder in ("a", "b"))
     assert a.size == b.size and a.fingerprint != b.fingerprint
 
@@ -340,7 +348,7 @@ def test_no_files_is_said(source, tmp_path):
 
 
 def rewritten(folder, change):
-    """The path of a Parquet file whose table `change` has mended or broken."""
+    """The path of a Parquet file of 6 rows whose table `change` has altered."""
     path = write_art_files(folder, (6,)) / "train-00000.parquet"
     pq.write_table(change(pq.read_table(path)), path)
     return path
@@ -350,9 +358,13 @@ def with_styles(table, labels):
     return table.set_column(3, table.schema.field("style"), pa.array(labels, pa.int64()))
 
 
-def with_names(table, names):
+def with_genres(table, labels):
+    return table.set_column(2, table.schema.field("genre"), pa.array(labels, pa.int64()))
+
+
+def with_names(table, names, column="style"):
     told = json.loads(table.schema.metadata[b"huggingface"])
-    told["info"]["features"]["style"]["names"] = names
+    told["info"]["features"][column]["names"] = names
     return table.replace_schema_metadata({"huggingface": json.dumps(told)})
 
 
@@ -374,6 +386,38 @@ def test_files_of_another_schema_are_refused_by_name_and_row(tmp_path, change, w
 def test_labels_follow_the_file_s_own_names(tmp_path):
     path = rewritten(tmp_path, lambda table: with_styles(with_names(table, ["Ukiyo_e", "Cubism"]), [0, 1, 0, 1, 0, 1]))
     assert {STYLES[style] for _, style, _ in stream_of(path)} == {"Ukiyo e", "Cubism"}
+
+
+def genres_in(path):
+    (file,) = find_art_files(path)
+    paintings = list(read_paintings(file))
+    styles, genres = read_labels(file)
+    assert styles.tolist() == [painting.style for painting in paintings]
+    assert genres.tolist() == [painting.genre for painting in paintings]
+    return genres.tolist()
+
+
+def test_genres_follow_the_file_s_own_names_too(tmp_path):
+    names = ["portrait", "Unknown_Genre", "still_life", "abstract_painting", "caricature"]
+    path = rewritten(tmp_path, lambda table: with_genres(with_names(table, names, "genre"), [0, 1, 2, 3, 4, 0]))
+    assert genres_in(path) == [6, UNKNOWN_GENRE, 9, 0, UNKNOWN_GENRE, 6] and [*GENRES][6] == "portrait"
+
+
+@pytest.mark.parametrize("change, expected", [
+    (lambda table: table.drop_columns("genre"), [UNKNOWN_GENRE] * 6),
+    (lambda table: with_genres(table, [None] * 6), [UNKNOWN_GENRE] * 6),
+    (lambda table: with_genres(table, [4, None, -1, 11, 10, 0]), [4, *[UNKNOWN_GENRE] * 4, 0]),
+])
+def test_a_genre_may_be_unknown(tmp_path, change, expected):
+    assert genres_in(rewritten(tmp_path, change)) == expected
+
+
+def test_labels_are_read_without_pictures(folder, tmp_path):
+    for file in find_art_files(folder):
+        assert len(genres_in(file.path)) == file.rows
+    path = rewritten(tmp_path, lambda table: with_styles(table, [0, 1, 2, 27, 4, 5]))
+    with refuses(BadData, str(path), "row 3", "27"):
+        read_labels(find_art_files(path)[0])
 
 
 def test_a_file_cut_short_and_a_damaged_page_are_named(folder, tmp_path):

@@ -1,12 +1,14 @@
 """Section 3.4's figures and tables: what they show is what was measured."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from support import refuses, write_art_files
 
 from t2i_helpers import presets
-from t2i_helpers.data import PixelStore, load_images
+from t2i_helpers.data import GENRES, HELD_OUT_PAIRS, PixelStore, load_images
 from t2i_helpers.errors import BadData
 from t2i_helpers.reporting import wikiart
 from t2i_helpers.reporting.tables import configuration_table
@@ -39,14 +41,45 @@ def test_the_figure_counts_the_files_of_a_batch(traces):
     assert shown.facts["data_fingerprint"] == dataset.fingerprint and shown.facts["preset_hash"]
     titles = [axis.get_title() for axis in shown.figure.axes]
     assert len(titles) == 3 and "1.1 files" in titles[0]       # one of seven batches has the end of a file
-    assert "procedural paintings" in shown.figure._supxlabel.get_text().replace("\n", " ")
+    assert "drawn shapes" in shown.figure._supxlabel.get_text().replace("\n", " ")
 
 
-def test_every_style_is_shown_once_in_label_order():
+def test_pictures_of_the_data_are_thumbnails_of_styles_in_the_public_domain():
     preset = presets.get("wikiart", "improved", "smoke")
-    shown = wikiart.dataset_samples(load_images(preset), preset)
-    labels = [text.get_text() for axis in shown.figure.axes for text in axis.get_xticklabels()]
-    assert labels == wikiart.short_names() and len(set(labels)) == 27
+    shown = wikiart.dataset_samples(load_images(preset), preset, columns=4)
+    (axis,) = shown.figure.axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == list(wikiart.PUBLIC_DOMAIN)
+    height, width, _ = axis.images[0].get_array().shape
+    assert height < 5 * 72 and width < 4 * 72
+
+
+def test_framed_pairs_are_those_that_training_never_saw(monkeypatch):
+    pipe = SimpleNamespace(preset=presets.get("wikiart", "improved", "smoke"))
+    asked = []
+
+    def draw(prompts, **options):
+        asked.extend(prompts)
+        return SimpleNamespace(images=torch.zeros(len(prompts), 3, 16, 16))
+
+    monkeypatch.setattr(wikiart, "noted", lambda figure, *_, **facts: (figure, {}))
+    pipe = type("Pipe", (), {"__call__": lambda self, *a, **k: draw(*a, **k), "preset": pipe.preset})()
+    shown = wikiart.composition_grid(pipe, 2)
+    (axis,) = shown.figure.axes
+    framed = {(round(patch.get_y() / 17), round(patch.get_x() / 17)) for patch in axis.patches}
+    columns = len(wikiart.COMPOSED)
+    captions_framed = {asked[row * columns + column] for row, column in framed}
+    assert captions_framed == {f"{GENRES[genre]} in the style of {style}" for genre, style in HELD_OUT_PAIRS
+                               if style in wikiart.COMPOSED}
+    assert len(framed) == shown.facts["unseen_pairs_shown"] == 8
+
+
+def test_the_composition_table_puts_drawn_beside_real():
+    part = {"n": 300, **{key: {"value": 0.5, "interval": [0.4, 0.6], "real": {"value": 0.7, "interval": [0.6, 0.8]}}
+                         for key in ("genre_accuracy", "style_accuracy", "both")}}
+    table = wikiart.composition_table({"seen": part, "unseen": part, "chance": {"genre": 1 / 9, "style": 1 / 16},
+                                       "w": 4.0, "steps": 15, "data_source": "a mirror"})
+    assert table.rows[1][:2] == ["unseen in training", "300"] and "11.1%" in table.note and "a mirror" in table.note
+    assert [str(cell)[:2] for cell in table.rows[0][2:]] == ["50", "70"] * 3
 
 
 def test_the_imbalance_is_that_of_the_hub_s_labels():

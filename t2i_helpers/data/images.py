@@ -67,9 +67,7 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     """
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
-    source_known = ("hub", OFFLINE[preset.dataset].kind)
-    if preset.data_source not in source_known:
-        raise UnknownName(f"data source of {preset.dataset}", preset.data_source, source_known)
+    _check_source(preset)
     if preset.dataset == "wikiart":
         return _checked(preset, split, *_load_wikiart(preset, split))
     if preset.data_source == "hub":
@@ -79,6 +77,12 @@ def load_images(preset, split: str = "train") -> LabelledImages:
         images, labels = _cached(f"{preset.dataset}-{offline.kind}", split, offline.read)
         source = offline.in_words
     return _checked(preset, split, images, labels, source)
+
+
+def _check_source(preset) -> None:
+    known = ("hub", OFFLINE[preset.dataset].kind)
+    if preset.data_source not in known:
+        raise UnknownName(f"data source of {preset.dataset}", preset.data_source, known)
 
 
 def _checked(preset, split, images, labels, source, fingerprint=None, genres=None) -> LabelledImages:
@@ -140,6 +144,7 @@ class Paintings(NamedTuple):
 
 def find_paintings(preset, split: str = "train") -> Paintings:
     """The files of ``preset.data_source``; drawn shapes are written if they are missing."""
+    _check_source(preset)
     if preset.data_source == "procedural":
         key = f"wikiart-procedural-{split}"
         return Paintings(key, procedural_wikiart(DATA / key, split, SHAPES_OF_A_STYLE), OFFLINE["wikiart"].in_words)
@@ -179,24 +184,31 @@ def _load_wikiart(preset, split):
     labels, genres = torch.from_numpy(store.labels), torch.from_numpy(store.genres)
     kept = torch.from_numpy(split_of_rows(preset, split, store.row_ids, store.labels, store.genres))
     images = torch.from_numpy(store.images).permute(0, 3, 1, 2)[kept]            # [n, s, s, 3] -> [n, 3, s, s]
-    source, rows = found.source, len(store) + len(store.manifest["rejected"])
-    if not drawn and rows < sum(PAINTINGS) and f"{rows:,}" not in source:
-        source += f": {rows:,} of {sum(PAINTINGS):,} paintings, {len(labels.unique())} of {len(PAINTINGS)} styles"
-    fingerprint = f"{store.manifest['fingerprint']}/{split}/{len(kept)}"
+    source = paintings_in_words(preset, found.source, len(store) + len(store.manifest["rejected"]), store.labels)
+    fingerprint = f"{store.manifest['fingerprint']}-{split.replace(' ', '-')}-{int(kept.sum())}"
     return images, labels[kept], source, fingerprint, genres[kept]
 
 
+def paintings_in_words(preset, source: str, rows: int, styles) -> str:
+    """`source`, with the number of its `rows` and `styles` (numpy array [n]) where it holds a part of WikiArt."""
+    if preset.data_source == "procedural" or rows >= sum(PAINTINGS) or f"{rows:,}" in source:
+        return source
+    return f"{source}: {rows:,} of {sum(PAINTINGS):,} paintings, {len(set(styles))} of {len(PAINTINGS)} styles"
+
+
 def split_of_rows(preset, split: str, row_ids, styles, genres):
-    """Whether each of WikiArt's rows belongs to `split`: bool [n] for numpy arrays [n]. See `load_images`."""
-    test = row_ids % TEST_EVERY == 0
+    """Whether each of WikiArt's rows belongs to `split`: bool [n] for numpy arrays [n]. See `load_images`.
+
+    Drawn shapes have a test split of their own, so that every row of theirs belongs to both.
+    """
     pairs = held_out(torch.from_numpy(styles), torch.from_numpy(genres)).numpy()
     if split == "unseen pairs":
         return pairs
+    drawn = preset.data_source == "procedural"
     if split == "test":
-        return test if preset.data_source == "hub" else row_ids >= 0
-    if preset.data_source == "hub":
-        return ~test & ~pairs if preset.genre_dropout is not None else ~test
-    return row_ids >= 0
+        return (row_ids % TEST_EVERY == 0) | drawn
+    kept = (row_ids % TEST_EVERY != 0) | drawn
+    return kept & ~pairs if preset.genre_dropout is not None else kept
 
 
 def _load_hub(dataset, split):

@@ -40,8 +40,9 @@ class PixelStore:
                 for name in ("images", "labels", "genres", "row_ids"))
             self.manifest["rejected"], self.manifest["sources"]
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise BadData(f"{folder} holds no complete store ({error}): run t2i data build-wikiart --source DIR "
-                          f"--out {folder}") from error
+            remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
+            raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
+                          f"--source DIR --out {folder}") from error
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -35,7 +35,7 @@ class ArtFile:
     first_row: int
     rows: int
     size: int                            # bytes
-    fingerprint: str                     # of its size, its style names and its footer with every column's place
+    fingerprint: str                     # of its size, its labels' names and its footer with every column's place
     style_names: tuple[str, ...]         # as the file itself names its labels
     genre_names: tuple[str, ...] = ()    # none where it has no genres
 
@@ -167,11 +167,11 @@ def _describe(path, first_row) -> ArtFile:
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
         names = tuple(name.replace("_", " ") for name in features["style"]["names"])
         genres = features.get("genre", {}).get("names", ()) if "genre" in schema.names else ()
+        genres = tuple(name.replace("_", " ") for name in genres)
     except (KeyError, TypeError, ValueError) as error:
         raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library") from error
-    footer = hashlib.blake2b(f"{size} {names} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
-    return ArtFile(path, first_row, metadata.num_rows, size, footer, names,
-                   tuple(name.replace("_", " ") for name in genres))
+    footer = hashlib.blake2b(f"{size} {names} {genres} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
+    return ArtFile(path, first_row, metadata.num_rows, size, footer, names, genres)
 
 
 def _labels(file, first, rows):

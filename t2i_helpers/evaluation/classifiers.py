@@ -51,16 +51,6 @@ class ObjectClassifier(Classifier):
         ), 256)
 
 
-class StyleClassifier(Classifier):
-    """Paintings of 64x64: CIFAR-10's three stages behind a fourth, 0.5 M parameters, 128 features."""
-
-    def __init__(self):
-        super().__init__(nn.Sequential(                                            # [n, 3, 64, 64]
-            _convolution(3, 16), ResidualStage(16, 32), ResidualStage(32, 64), ResidualStage(64, 128),
-            ResidualStage(128, 128), nn.AdaptiveMaxPool2d(1), nn.Flatten(),        # [n, 128]
-        ), 128, classes=27)
-
-
 class ResidualStage(nn.Module):
     """[n, inputs, h, w] to [n, outputs, h / 2, w / 2]: widen and halve, then add what one more convolution finds."""
 
@@ -91,7 +81,6 @@ class Recipe:
 RECIPES = {
     "mnist": Recipe(DigitClassifier, 5, False, "full"),
     "cifar10": Recipe(ObjectClassifier, 16, True, "full"),     # 24, an hour of one core, reach 89.11 %: no more
-    "wikiart": Recipe(StyleClassifier, 10, False, "demo"),     # procedural paintings
 }
 
 

@@ -2,10 +2,11 @@
 
 import torch
 
-from ..data import captions, load_images
+from ..data import CLASS_NAMES, captions, load_images
 from ..diffusion import make_scheduler
 from ..errors import BadCheckpoint, BadValue, UnknownName
-from ..provenance import record
+from ..models.efficientnet import WIDTH as EFFICIENTNET_WIDTH
+from ..provenance import best_device, record
 from ..randomness import generator
 from ..training import describe_checkpoint
 from .classifiers import classifier_hash, how_to_train, load_classifier, read, told
@@ -29,9 +30,10 @@ from .metrics import (
     proportion,
     saturation,
 )
+from .paintings import RealPaintings, feature_network, image_features
 from .samples import draw_samples
 
-ALSO = ("inception", "imagenet", "clip")
+ALSO = ("efficientnet", "inception", "imagenet", "clip")
 
 
 def evaluate(
@@ -56,10 +58,13 @@ def evaluate(
     "real": {"value", "interval"}}, where "real" is the same metric of n real test images, against n others where it
     compares sets; the saturation is that of all of them.
 
-    The shipped classifier always judges. `also` adds judges whose weights must be fetched: "inception" (FID and its
-    kin, against `reference`, a file of real features, or the dataset's test set), "imagenet" (the thesis's ResNet-18
-    with its untrained head), "clip" (CLIP score). Raises BadValue, UnknownName or SourceUnavailable before the first
-    image is drawn.
+    Of digits and photographs the shipped classifier always judges. Paintings are judged on EfficientNet-Lite0's
+    features ("efficientnet"), by probes that read style and genre and by distances from held-out paintings, whose own
+    captions are asked for; "real" are then held-out paintings, and in distances training paintings against them.
+    `also` adds judges: "efficientnet" for the other datasets, and those whose weights must be fetched, "inception"
+    (FID and its kin, against `reference`, a file of real features, or the dataset's test set), "imagenet" (the thesis's
+    ResNet-18 with its untrained ten-way head), "clip" (CLIP score). Raises BadValue, UnknownName or SourceUnavailable
+    before the first image is drawn.
     """
     if not len(scales):
         raise BadValue("no guidance scale: give at least one number")
@@ -75,10 +80,13 @@ def evaluate(
     make_scheduler(pipe.preset, scheduler)
     for w in scales:
         pipe.make_guider(guider, w)
-    judges = _judges(pipe, samples, tuple(also), inception_weights, reference)
+    paintings = RealPaintings.load(pipe.preset) if pipe.preset.dataset == "wikiart" else None
+    asked = paintings and paintings.asked(pipe.preset, samples)
+    judges = _judges(pipe, samples, tuple(also), inception_weights, reference, paintings)
     rows = []
     for w in scales:
-        store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, prompts=prompts)
+        store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, prompts=prompts,
+                             asked=asked)
         images, labels, passes = store.load()
         row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name,
                "drawn_with": store.drawn_with()}
@@ -92,9 +100,12 @@ def evaluate(
     return record(pipe.device, checkpoint=checkpoint, **told, judges=judged, rows=rows)
 
 
-def _judges(pipe, samples, also, inception_weights, reference):
+def _judges(pipe, samples, also, inception_weights, reference, paintings):
     dataset, device = pipe.preset.dataset, pipe.device
-    judges = [ClassifierJudge(dataset, samples, device)]
+    judges = [PaintingJudge(paintings, samples) if paintings else ClassifierJudge(dataset, samples, device)]
+    if paintings and (refused := [name for name in also if name in ("efficientnet", "imagenet")]):
+        raise BadValue(f"--also {refused[0]} has no meaning for paintings: EfficientNet judges them already, and the "
+                       "thesis's ResNet-18 has ten answers for 27 styles; leave it out")
     if not also:
         return judges
     # networks first: a file that is missing should be told before a dataset is fetched
@@ -105,7 +116,11 @@ def _judges(pipe, samples, also, inception_weights, reference):
     test = None if also == ("inception",) and given else load_images(pipe.preset, "test")
     if inception:
         real = given or cached_features("inception", test, inception, INCEPTION_WIDTH)
-        judges.append(FeatureJudge("inception", lambda images: in_batches(inception, images), real, samples))
+        judges.append(FeatureJudge("inception", lambda images: in_batches(inception, images),
+                                   *_two_draws(real, samples), real.facts))
+    if "efficientnet" in also:
+        real = cached_features("efficientnet", test, feature_network(best_device()), EFFICIENTNET_WIDTH)
+        judges.append(FeatureJudge("efficientnet", image_features, *_two_draws(real, samples), real.facts))
     if untrained:
         judges.append(UntrainedHeadJudge(untrained, test, samples))
     if clip_score:
@@ -116,12 +131,12 @@ def _judges(pipe, samples, also, inception_weights, reference):
 class FeatureJudge:
     """Distances between the features of generated and of real images, with those between real and real."""
 
-    def __init__(self, name, extract, real: FeatureFile, samples: int):
-        self.name, self.extract = name, extract
-        width = real.features.shape[1]
-        self.facts = {name: real.facts | {"reference_images": len(real.features), "width": width}}
-        self.chosen, others = _two_draws(len(real.features), samples)
-        self.reference = real.features[self.chosen]
+    def __init__(self, name, extract, reference: FeatureFile, others: FeatureFile, facts: dict):
+        """`reference` and `others` are features of as many real images as will be drawn; the distance of generated
+        images from the first is read beside that of the second."""
+        self.name, self.extract, self.reference = name, extract, reference.features
+        samples, width = self.reference.shape
+        self.facts = {name: facts | {"reference_images": samples, "width": width}}
         self.enough = samples >= 2 * GROUPS
         if not self.enough:
             print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * GROUPS}")
@@ -130,9 +145,9 @@ class FeatureJudge:
         if self.too_few:
             print(f"warning: {samples} samples for {name}'s {width} features: the covariances are singular and the "
                   "Frechet distance is mostly bias; read it beside real against real only")
-        self.floor = compare(real.features[others], self.reference)
-        if real.labels is not None:
-            self.floor["diversity"] = diversity(self.reference, real.labels[self.chosen])
+        self.floor = compare(others.features, self.reference)
+        if reference.labels is not None:
+            self.floor["diversity"] = diversity(self.reference, reference.labels)
 
     def __call__(self, images, labels) -> dict:
         return self.distances(self.extract(images), labels)
@@ -159,21 +174,42 @@ class ClassifierJudge(FeatureJudge):
         if real.facts.get("classifier_sha256_16") != classifier_hash(dataset):
             raise BadCheckpoint(f"{reference_file(dataset)} was made with another classifier than the one beside it: "
                                 + how_to_train(dataset))
-        super().__init__("classifier", None, real, samples)
+        reference, others = _two_draws(real, samples)
+        super().__init__("classifier", None, reference, others, real.facts)
         with torch.inference_mode():
             probabilities = self.classifier.head(self.reference.to(device)).softmax(1).cpu()
-        self.real_answers = (_answers(probabilities, real.labels[self.chosen])
+        self.real_answers = (_answers(probabilities, reference.labels)
                              | {"saturation": Estimate(**told(dataset)["test_saturation"])})
 
     def __call__(self, images, labels) -> dict:
         reading = read(self.classifier, images)
         predicted = reading.probabilities.argmax(1)
         confusion = confusion_matrix(labels, predicted, reading.probabilities.shape[1])
-        per_class = [proportion((predicted[labels == k] == k).double()).as_json() | {"n": int((labels == k).sum())}
-                     for k in labels.unique().tolist()]
         found = _answers(reading.probabilities, labels) | {"saturation": saturation(images)}
-        return {**_beside(found, self.real_answers), "per_class": per_class,
+        return {**_beside(found, self.real_answers), "per_class": _per_class(predicted, labels),
                 "confusion": confusion.tolist(), **self.distances(reading.features, labels)}
+
+
+class PaintingJudge(FeatureJudge):
+    """Probes that read style and genre, and distances on the features that they read."""
+
+    def __init__(self, paintings: RealPaintings, samples):
+        self.paintings = paintings
+        order = torch.randperm(len(paintings.train.labels), generator=generator("real"))[:samples]
+        asked = torch.randperm(len(paintings.test.labels), generator=generator("asked"))[:samples]
+        reference, others = paintings.test.rows(asked), paintings.train.rows(order)
+        super().__init__("efficientnet", image_features, reference, others, paintings.test.facts)
+        self.real_answers = (paintings.answers(reference.features, reference.labels, paintings.test_genres[asked])
+                             | {"saturation": paintings.saturation})
+
+    def __call__(self, images, labels) -> dict:
+        features, classes = self.extract(images), len(CLASS_NAMES["wikiart"])
+        styles, genres = labels % classes, labels // classes - 1             # of rows of every_caption
+        predicted = self.paintings.style.logits(features).argmax(1)
+        found = self.paintings.answers(features, styles, genres) | {"saturation": saturation(images)}
+        return {**_beside(found, self.real_answers),
+                "per_class": _per_class(predicted, styles),
+                "confusion": confusion_matrix(styles, predicted, classes).tolist(), **self.distances(features, styles)}
 
 
 class UntrainedHeadJudge:
@@ -181,7 +217,7 @@ class UntrainedHeadJudge:
 
     def __init__(self, network, test, samples):
         self.network = network
-        chosen, _ = _two_draws(len(test), samples)
+        chosen = _draw_order(len(test), samples)[:samples]
         self.real = self.accuracy(test.images[chosen], test.labels[chosen])
         self.facts = {"imagenet": {"network": "torchvision ResNet-18, ImageNet weights, random ten-way head"}}
 
@@ -198,7 +234,7 @@ class ClipJudge:
 
     def __init__(self, score, prompts, test, samples):
         self.score, self.prompts = score, prompts
-        chosen, _ = _two_draws(len(test), samples)
+        chosen = _draw_order(len(test), samples)[:samples]
         self.real = self.mean(test.images[chosen], test.labels[chosen])
         self.facts = {"clip": {"network": "CLIP ViT-B/32"}}
 
@@ -210,14 +246,23 @@ class ClipJudge:
         return _beside(self.mean(images, labels), self.real)
 
 
-def _two_draws(count: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two disjoint draws of n of `count` real images, the same ones for every judge: what generated images are compared
+def _two_draws(real: FeatureFile, n: int) -> tuple[FeatureFile, FeatureFile]:
+    """Two disjoint draws of n of the real images, the same ones for every judge: what generated images are compared
     with, and what gives the floor."""
+    order = _draw_order(len(real.features), n)
+    return real.rows(order[:n]), real.rows(order[n:2 * n])
+
+
+def _draw_order(count: int, n: int) -> torch.Tensor:
     if count < 2 * n:
         raise BadValue(f"samples = {n}: real against real needs twice as many real images, and there are {count}: draw "
                        f"at most {count // 2}")
-    chosen = torch.randperm(count, generator=generator("real"))
-    return chosen[:n], chosen[n:2 * n]
+    return torch.randperm(count, generator=generator("real"))
+
+
+def _per_class(predicted, labels) -> list[dict]:
+    return [proportion((predicted[labels == k] == k).double()).as_json() | {"n": int((labels == k).sum())}
+            for k in labels.unique().tolist()]
 
 
 def _answers(probabilities, labels) -> dict[str, Estimate]:

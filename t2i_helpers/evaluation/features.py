@@ -49,6 +49,10 @@ class FeatureFile:
                            "same network")
         return cls(features, labels, facts)
 
+    def rows(self, chosen: torch.Tensor) -> "FeatureFile":
+        """The images `chosen`, int64 [m]."""
+        return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.facts)
+
     def save(self, path) -> None:
         """Write the features as float16; all or nothing."""
         tensors = {"features": self.features.half().contiguous()}
@@ -84,7 +88,7 @@ def load_inception(weights: Path | None = None, device="cpu"):
     with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: state):   # it would unpickle it
         network = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[INCEPTION_WIDTH]])
     network = network.eval().to(device)
-    return lambda images: network(_as_rgb(images).to(device))[0].flatten(1)
+    return lambda images: network(as_rgb(images).to(device))[0].flatten(1)
 
 
 def _find_inception(address) -> Path:
@@ -129,7 +133,7 @@ def load_untrained_head(device="cpu"):
         network.fc.bias.zero_()
     network = network.eval().to(device)
     mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    return lambda images: network((_as_rgb(images).to(device) - mean) / std)
+    return lambda images: network((as_rgb(images).to(device) - mean) / std)
 
 
 def load_clip_score(device="cpu"):
@@ -157,7 +161,7 @@ def load_clip_score(device="cpu"):
     model.eval().to(device)
 
     def score(images, prompts):
-        inputs = processor(text=prompts, images=list(_as_rgb(images).mul(255).byte()), return_tensors="pt",
+        inputs = processor(text=prompts, images=list(as_rgb(images).mul(255).byte()), return_tensors="pt",
                            padding=True).to(device)
         found = model(**inputs)
         return 100 * torch.cosine_similarity(found.image_embeds, found.text_embeds)
@@ -183,6 +187,6 @@ def cached_features(name: str, dataset, network, width: int) -> FeatureFile:
     return FeatureFile.load(path, width)
 
 
-def _as_rgb(images):
+def as_rgb(images):
     """uint8 [n, 1 or 3, h, w] to float32 [n, 3, h, w] in [0, 1]."""
     return from_uint8(images, (0, 1)).expand(-1, 3, -1, -1)

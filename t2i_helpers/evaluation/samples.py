@@ -14,12 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
-from ..data import captions, to_uint8
+from ..data import captions, every_caption, to_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue
 from ..paths import DATA, atomic_write
 from ..presets import preset_hash
-from ..provenance import record, write_json
+from ..provenance import content_hash, record, write_json
 
 PART = 250                      # images a file
 
@@ -83,19 +83,20 @@ class SampleStore:
 
 def draw_samples(
     pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg",
-    prompts: list[str] | None = None,
+    prompts: list[str] | None = None, asked: torch.Tensor | None = None,
 ) -> SampleStore:
     """The store of `n` images at scale `w`, the classes in turn, image i from seed i; drawn where it is not complete.
 
-    `prompts` are one text a class, by default the dataset's captions. Raises BadValue, with a count, where images hold
-    NaN: nothing is kept of that part.
+    `prompts` are one text a class, by default the dataset's captions. `asked`, int64 [n], are rows of `every_caption`
+    to ask for instead of each class in turn; the store's labels are then these rows. Raises BadValue, with a count,
+    where images hold NaN: nothing is kept of that part.
     """
     if n < 2:
         raise BadValue(f"samples = {n}: draw at least 2 images")
     if pipe.weights_sha256_16 is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
     w = float(w)
-    texts = captions(pipe.preset)
+    texts = captions(pipe.preset) if asked is None else every_caption(pipe.preset)
     if prompts is not None:
         if len(prompts) != len(texts):
             raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
@@ -108,7 +109,8 @@ def draw_samples(
         "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
         "timestep_spacing": spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
-    } | getattr(rule, "facts", {})
+    } | getattr(rule, "facts", {}) | ({} if asked is None else {"asked": content_hash(asked.tolist())})
+    labels = torch.arange(n) % len(texts) if asked is None else asked
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     store = SampleStore(DATA / "samples" / f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{key}")
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
@@ -117,12 +119,12 @@ def draw_samples(
     made = record(pipe.device)
     drawn_with = json.dumps({name: made[name] for name in ("git_commit", "git_dirty", "device")})
     for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
-        _draw_part(pipe, rule, paths[first], range(first, min(first + PART, n)), facts, drawn_with)
+        seeds = range(first, min(first + PART, n))
+        _draw_part(pipe, rule, paths[first], seeds, labels[first:seeds.stop], facts, drawn_with)
     return store
 
 
-def _draw_part(pipe, rule, path, seeds, facts, drawn_with):
-    labels = torch.tensor(list(seeds)) % len(facts["captions"])
+def _draw_part(pipe, rule, path, seeds, labels, facts, drawn_with):
     drawn = pipe([facts["captions"][label] for label in labels], seeds=seeds, steps=facts["steps"],
                  scheduler=facts["scheduler"], guider=rule)
     if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):

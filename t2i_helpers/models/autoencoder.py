@@ -3,18 +3,18 @@
 ``python -m t2i_helpers.training.autoencoder`` trains the small one that ships, in ``checkpoints/autoencoder``.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from diffusers.utils import logging
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from .. import hub
 from ..errors import BadCheckpoint, BadValue, SourceUnavailable, one_line
 from ..paths import CHECKPOINTS, mirror
-from ..provenance import file_hash
 
 FACTOR = 8                          # pixels a side of one latent
 CHANNELS = 4                        # of the latents
@@ -33,7 +33,7 @@ class Autoencoder:
 
     name: str                       # "own", "taesd" or its folder
     network: AutoencoderTiny
-    weights_sha256_16: str          # latents of other weights mean other images
+    encoder_sha256_16: str          # another encoder's latents mean other images; a decoder may be trained further
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -59,19 +59,22 @@ def load_autoencoder(name: str = "own", device="cpu") -> Autoencoder:
 
     Raises SourceUnavailable where TAESD is out of reach, BadCheckpoint for a folder that is missing or damaged.
     """
-    logging.disable_progress_bar()
     folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
     try:
-        weights = file_hash(folder / WEIGHTS_FILE)
-        network = AutoencoderTiny.from_pretrained(folder, dtype=torch.float32, use_safetensors=True,
-                                                  low_cpu_mem_usage=False)
+        config = AutoencoderTiny.load_config(folder)
+        config.pop("block_out_channels", None)          # diffusers writes this and warns when it reads it
+        network = AutoencoderTiny.from_config(config)
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))       # from_pretrained draws what is missing
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it, or run "
                             "python -m t2i_helpers.training.autoencoder") from error
     if network.config.latent_channels != CHANNELS:
         raise BadCheckpoint(f"the autoencoder in {folder} has {network.config.latent_channels} latent channels, not "
                             f"{CHANNELS}: name another")
-    return Autoencoder(name, network.requires_grad_(False).eval().to(device), weights)
+    digest = hashlib.sha256()
+    for _, weights in sorted(network.encoder.state_dict().items()):
+        digest.update(weights.half().numpy().tobytes())
+    return Autoencoder(name, network.requires_grad_(False).eval().to(device), digest.hexdigest()[:16])
 
 
 def _taesd_folder() -> Path:

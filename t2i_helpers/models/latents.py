@@ -41,26 +41,25 @@ class LatentSpace:
 
     def metadata(self) -> dict:
         """What a checkpoint keeps of it, for `load_latent_space`."""
-        return {"autoencoder": self.autoencoder.name, "weights_sha256_16": self.autoencoder.weights_sha256_16,
+        return {"autoencoder": self.autoencoder.name, "encoder_sha256_16": self.autoencoder.encoder_sha256_16,
                 "mean": self.mean.tolist(), "std": self.std.tolist()}
 
 
 def load_latent_space(metadata: dict, device="cpu") -> LatentSpace:
-    """The space that `LatentSpace.metadata` describes; BadCheckpoint where its autoencoder has other weights now."""
+    """The space that `LatentSpace.metadata` describes; BadCheckpoint where its encoder has other weights now."""
     autoencoder = load_autoencoder(metadata["autoencoder"], device)
-    if autoencoder.weights_sha256_16 != metadata["weights_sha256_16"]:
-        raise BadCheckpoint(f"the U-Net was trained on latents of autoencoder {metadata['weights_sha256_16']}, and "
-                            f"{metadata['autoencoder']!r} is now {autoencoder.weights_sha256_16}: restore that one, or "
+    if autoencoder.encoder_sha256_16 != metadata["encoder_sha256_16"]:
+        raise BadCheckpoint(f"the U-Net was trained on latents of encoder {metadata['encoder_sha256_16']}, and that of "
+                            f"{metadata['autoencoder']!r} is now {autoencoder.encoder_sha256_16}: restore that one, or "
                             "train again")
     return LatentSpace(autoencoder, torch.tensor(metadata["mean"]), torch.tensor(metadata["std"]))
 
 
 def latents_of(dataset, name: str) -> tuple[torch.Tensor, LatentSpace]:
     """(latents float16 [n, 2, 4, h / 8, w / 8], their space) of `dataset`, as the autoencoder `name` encodes each image
-    and its mirror image; computed once and kept under ``data/`` by the fingerprints of images and autoencoder."""
+    and its mirror image; computed once and kept under ``data/`` by the fingerprints of images and encoder."""
     autoencoder = load_autoencoder(name, best_device())
-    key = f"{dataset.fingerprint.replace('/', '-')}-{autoencoder.weights_sha256_16}".replace(" ", "-")
-    path = DATA / f"latents-{key}.safetensors"
+    path = DATA / f"latents-{dataset.fingerprint}-{autoencoder.encoder_sha256_16}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError), safe_open(path, "pt") as file:
         return file.get_tensor("latents"), LatentSpace(autoencoder, file.get_tensor("mean"), file.get_tensor("std"))
     parts = []

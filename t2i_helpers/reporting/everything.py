@@ -1,12 +1,12 @@
 """Every figure and table of the report, one after the other, from the checkpoints that ship."""
 
 from .. import presets
-from ..data import find_paintings, load_images, painting_store
+from ..data import load_images
 from ..errors import SourceUnavailable
 from ..models import load_pipeline
 from . import cifar10, inside, losses, mnist, networks, rules, samplers, wikiart
 from .conventions import convention_table, conventions
-from .evaluations import measured
+from .evaluations import measured, measured_composition
 from .export import export
 from .setup import setup_table, trained_table
 from .tables import comparison_table, configuration_table, export_table, guidance_table, metrics_table
@@ -27,12 +27,16 @@ def draw_everything(size: str):
         yield f"cifar10_dataset.png is left as it is: {error}"
     for shown in cifar10.all_figures(pipes["cifar10"], photographs.sample_steps, evaluations["cifar10"]):
         yield _written(shown, size)
-    traces = wikiart.read_traces(find_paintings(paintings).files, painting_store(paintings))
-    for shown in wikiart.all_figures(pipes["wikiart"], load_images(paintings), traces, paintings):
+    for shown in wikiart.all_figures(pipes["wikiart"], paintings.sample_steps):
         yield _written(shown, size)
+    try:
+        for shown in wikiart.figures_of_paintings(pipes["wikiart"]["improved"], paintings):
+            yield _written(shown, size)
+    except SourceUnavailable as error:
+        yield f"figures of real paintings are left as they are: {error}"
     for shown in study_figures(pipes["mnist"]["improved"], pipes["cifar10"]["improved"], digits.sample_steps):
         yield _written(shown, size)
-    for table in all_tables(evaluations):
+    for table in all_tables(pipes, evaluations):
         export_table(table, size)
         yield f"{table.name}.tex"
 
@@ -53,12 +57,13 @@ def study_figures(digits, objects, steps):
     yield from inside.all_figures(digits, objects, steps)
 
 
-def all_tables(evaluations: dict):
+def all_tables(pipes: dict, evaluations: dict):
     """Tables 1 to 4, Table 1's twins of the other datasets, all metrics of each checkpoint, the study's, the setup."""
     yield guidance_table("table01_cifar10", evaluations["cifar10"])
     yield comparison_table("table02_comparison", {name: evaluations[name] for name in ("mnist", "cifar10")})
     yield wikiart.stored_loader_table()
     yield configuration_table("table04_comparison")
+    yield wikiart.composition_table(measured_composition(pipes["wikiart"]["improved"]))
     for dataset in ("mnist", "wikiart"):
         yield guidance_table(f"{dataset}_guidance", evaluations[dataset])
     for dataset, found in evaluations.items():

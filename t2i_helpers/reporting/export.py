@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..paths import atomic_write, figures_dir
-from ..provenance import best_device, file_hash, record, write_sidecar
+from ..provenance import best_device, file_hash, read_sidecar, record, write_sidecar
 from .drawing import note_under, without_footnote
 
 
@@ -50,6 +50,15 @@ def export(shown: Exhibit, size: str) -> Figure:
                      file_sha256_16=file_hash(path))
     write_sidecar(path.with_suffix(".json"), sidecar)
     return shown.figure
+
+
+def committed(name: str):
+    """The picture NAME.png as it lies in `figures/`, to be displayed where it cannot be drawn; its note is printed."""
+    from IPython.display import Image as Picture
+
+    path = figures_dir("demo") / f"{name}.png"
+    print(f"drawn earlier: {read_sidecar(path.with_suffix('.json'))['note']}")
+    return Picture(filename=str(path))
 
 
 def _save_pdf(figure, path):

@@ -39,7 +39,7 @@ def training_in_words(checkpoint: dict) -> str:
     """How long a described checkpoint was trained, on what."""
     preset = checkpoint["preset"]
     return (f"{checkpoint['training_steps']:,} steps of {preset['batch_size']} "
-            f"{images_in_words(preset['dataset'], preset['data_source'])}")
+            f"{images_in_words(preset['data_source'])}")
 
 
 def training_note(pipes) -> str:

@@ -52,20 +52,21 @@ def guidance_table(name: str, evaluations: dict) -> Table:
     `evaluations` is {variant: what `t2i evaluate` stored}.
     """
     dataset = next(iter(evaluations.values()))["checkpoint"]["preset"]["dataset"]
+    judge, distance, title = DISTANCE[dataset]
     printed = {key: PRINTED[dataset][key] for key in ("fid", "accuracy") if key in PRINTED[dataset]}
     header = ["w", *(f"thesis prints: {'FID' if key == 'fid' else key}" for key in printed)]
-    header += [f"{variant}: {metric}" for variant in evaluations for metric in ("Fréchet", "accuracy")]
+    header += [f"{variant}: {metric}" for variant in evaluations for metric in (title, "accuracy")]
     rows = []
     for w in by_w(next(iter(evaluations.values()))):
         line = [f"{w:g}", *(_printed(key, values.get(w)) for key, values in printed.items())]
         for found in evaluations.values():
             row = by_w(found)[w]
-            line += [with_interval(row["classifier"]["frechet"]), with_interval(row["accuracy"], percent=True)]
+            line += [with_interval(row[judge][distance]), with_interval(row["accuracy"], percent=True)]
         rows.append(line)
     last = ["real images", *("–" for _ in printed)]
     for found in evaluations.values():
         row = found["rows"][0]
-        last += [with_interval(row["classifier"]["frechet"]["real"]),
+        last += [with_interval(row[judge][distance]["real"]),
                  with_interval(row["accuracy"]["real"], percent=True)]
     return Table(name, header, [*rows, last], note_of(evaluations), facts_of(evaluations))
 
@@ -87,11 +88,16 @@ def _of(judge, metric):
     return lambda row: row.get(judge, {}).get(metric)
 
 
+# the distance that a dataset's guidance table shows: which judge's, which, and its title
+DISTANCE = {"mnist": ("classifier", "frechet", "Fréchet"), "cifar10": ("classifier", "frechet", "Fréchet"),
+            "wikiart": ("efficientnet", "kernel", "kernel distance")}
 METRICS = [
     ("accuracy", lambda row: row["accuracy"], True),
-    ("mean target probability", lambda row: row["target_probability"], True),
+    ("right style among three", lambda row: row.get("style_top3"), True),
+    ("genre accuracy", lambda row: row.get("genre_accuracy"), True),
+    ("mean target probability", lambda row: row.get("target_probability"), True),
     *((f"{title} ({judge})", _of(judge, metric), percent)
-      for judge in ("classifier", "inception")
+      for judge in ("classifier", "efficientnet", "inception")
       for title, metric, percent in (
           ("Fréchet distance", "frechet", False), ("Fréchet, n → ∞", "frechet_infinity", False),
           ("kernel distance", "kernel", False), ("precision", "precision", True), ("recall", "recall", True))),

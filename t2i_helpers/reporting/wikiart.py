@@ -1,22 +1,44 @@
 """Section 3.4 of the thesis: the paintings, how they are loaded (Figure 12, Table 3), and what is drawn from them."""
 
+import contextlib
 import json
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from matplotlib.patches import Rectangle
 
-from ..data import CLASS_NAMES, WikiArtStream, captions, from_uint8
+from ..data import (
+    CLASS_NAMES,
+    GENRES,
+    HELD_OUT_PAIRS,
+    WikiArtStream,
+    captions,
+    find_paintings,
+    from_uint8,
+    genre_caption,
+    load_images,
+    painting_store,
+    to_uint8,
+)
 from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files
-from ..errors import BadData
+from ..errors import BadData, SourceUnavailable
 from ..evaluation.bench_loader import BATCH, file_by_file, kept_files
+from ..evaluation.paintings import nearest_training_paintings
+from ..models import load_autoencoder
 from ..paths import TABLES
 from ..presets import PRINTED_LOADING
+from ..randomness import generator
 from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
 from .pictures import noted, of_data
-from .tables import Table
+from .tables import Table, with_interval
 
 LOADING = "table03_loading"
+THUMBNAIL = (64, 64)
+PUBLIC_DOMAIN = ("Baroque", "Rococo", "Romanticism", "Impressionism", "Ukiyo e")
+COMPOSED = ("Art Nouveau", "Baroque", "Cubism", "Impressionism", "Naive Art Primitivism", "Post Impressionism",
+            "Rococo", "Ukiyo e")
 SHORT = {"Abstract Expressionism": "Abstract Expr.", "Analytical Cubism": "Analyt. Cubism",
          "Color Field Painting": "Color Field", "Contemporary Realism": "Contemp. Real.",
          "Early Renaissance": "Early Ren.", "High Renaissance": "High Ren.", "Mannerism Late Renaissance": "Mannerism",
@@ -30,13 +52,16 @@ def short_names() -> list[str]:
 
 
 @exhibit("wikiart_dataset", "png")
-def dataset_samples(dataset, preset):
-    """One painting of each style, three rows of nine."""
-    first = torch.stack([torch.nonzero(dataset.labels == style)[0, 0] for style in range(len(STYLES))])
-    figure = _named_pictures({"": from_uint8(dataset.images[first], (0, 1))})
-    footnote(figure, f"the first of each style among {len(dataset):,} images; {dataset.source}")
+def dataset_samples(dataset, preset, columns: int = 9):
+    """Some paintings of the styles whose works are in the public domain, a row a style."""
+    styles = [STYLES.index(name) for name in PUBLIC_DOMAIN]
+    first = torch.stack([torch.nonzero(dataset.labels == style)[:columns, 0] for style in styles])
+    figure, axes = new_figure(1, 1, 4.0)
+    image_grid(axes[0, 0], _thumbnails(dataset.images[first.flatten()]).unflatten(0, first.shape), PUBLIC_DOMAIN)
+    footnote(figure, f"the first {columns} of five styles among {len(dataset):,} images, as thumbnails; "
+                     + dataset.source)
     fit_height(figure)
-    return figure, of_data(dataset, preset) | {"images": len(first)}
+    return figure, of_data(dataset, preset) | {"images": first.numel()}
 
 
 @exhibit("wikiart_imbalance", "pdf")
@@ -86,44 +111,150 @@ def loading(traces, dataset, preset):
     return figure, of_data(dataset, preset) | {"rows": rows, "files": int(count), "reader_seed": 0, "epoch": 0}
 
 
+@exhibit("latent_space", "png")
+def latent_space(paintings: torch.Tensor, autoencoders: dict, source: str):
+    """Paintings, their four latent channels, and what autoencoders make of these; uint8 [n, 3, h, w], {name: ..}."""
+    images = from_uint8(paintings, (0, 1))
+    latents = next(iter(autoencoders.values())).encode(images)
+    trips = {name: each.decode(each.encode(images)) for name, each in autoencoders.items()}
+    low, high = latents.amin((0, 2, 3), keepdim=True), latents.amax((0, 2, 3), keepdim=True)
+    channels = F.interpolate((latents - low) / (high - low), images.shape[2:])            # [n, 4, h, w], grey
+    columns = [images, *(channels[:, i:i + 1].expand(-1, 3, -1, -1) for i in range(4)), *trips.values()]
+    figure, axes = new_figure(1, 1, 4.0)
+    image_grid(axes[0, 0], torch.stack(columns, 1), (), ["painting", *(f"channel {i + 1}" for i in range(4)), *trips])
+    errors = {name: (trip - images).square().mean((1, 2, 3)) for name, trip in trips.items()}
+    quality = {name: float(-10 * error.log10().mean()) for name, error in errors.items()}
+    told = ", ".join(f"{name} {value:.1f} dB" for name, value in quality.items())
+    footnote(figure, f"channels of {next(iter(trips))}, 16×16 each; round trip of these paintings: {told}; {source}")
+    fit_height(figure)
+    return figure, {"psnr_db": quality, "data_source": source, "images": len(images),
+                    "autoencoders": {name: each.encoder_sha256_16 for name, each in autoencoders.items()}}
+
+
+@exhibit("latent_noise", "png")
+def noisy_latents(paintings: torch.Tensor, space, source: str, sigmas=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0)):
+    """What the decoder makes of latents with Gaussian noise; uint8 [n, 3, h, w], `space` a LatentSpace."""
+    z = space.encode(from_uint8(paintings, (0, 1)))
+    noise = torch.randn(z.shape, generator=generator("noisy latents"))
+    columns = torch.stack([space.decode(z + sigma * noise) for sigma in sigmas], 1)       # [n, sigmas, 3, h, w]
+    figure, axes = new_figure(1, 1, 4.0)
+    image_grid(axes[0, 0], columns, (), [rf"$\sigma$ = {sigma:g}" for sigma in sigmas])
+    footnote(figure, "noise added to latents of mean 0 and variance 1 before they are decoded; " + source)
+    fit_height(figure)
+    return figure, {"sigmas": list(sigmas), "data_source": source, "latent_space": space.metadata()}
+
+
 @exhibit("wikiart_styles", "png")
-def style_grid(pipes, steps: int, w: float = 2.0):
-    """Every style once, drawn with guidance."""
-    drawn = {variant: pipe(captions(pipe.preset), w=w, steps=steps).images for variant, pipe in pipes.items()}
-    figure = _named_pictures({f"{variant}, w = {w:g}": images for variant, images in drawn.items()})
-    return noted(figure, pipes, steps, drawn=len(STYLES), w=[w])
+def style_grid(pipes, steps: int, w: float = 4.0):
+    """Every style that was trained on, two rows of eight a variant, drawn with guidance."""
+    figure, axes = new_figure(len(pipes), 1, 2.2 * len(pipes))
+    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
+        images, names = pipe(pipe.captions, w=w, steps=steps).images, [short_names()[k] for k in pipe.classes]
+        half = len(names) // 2
+        image_grid(axis, images[:2 * half].unflatten(0, (2, half)), (), names[:half], f"{variant}, w = {w:g}")
+        for place, name in enumerate(names[half:2 * half]):
+            axis.text((place + 0.5) / half, -0.01, name, transform=axis.transAxes, ha="center", va="top", fontsize=5.5)
+        axis.tick_params(axis="x", labelsize=5.5)
+    return noted(figure, pipes, steps, drawn=len(names), w=[w])
 
 
 @exhibit("wikiart_sweep", "png")
-def guidance_sweep(pipes, steps: int, styles=(2, 3, 5, 14, 18, 26), scales=(0, 1, 2, 5)):
-    """Some styles (columns) against guidance scales (rows), every column from one noise image."""
-    figure, axes = new_figure(len(pipes), 1, 0.4 + 3.0 * len(pipes))
+def guidance_sweep(pipes, steps: int, styles=PUBLIC_DOMAIN, scales=(1, 2, 4, 7, 12, 20)):
+    """Some styles (rows) against guidance scales (columns), every row from one noise image."""
+    figure, axes = new_figure(len(pipes), 1, 0.4 + 4.2 * len(pipes))
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
-        prompts = [captions(pipe.preset)[style] for style in styles]
-        rows = torch.stack([pipe(prompts, w=w, steps=steps).images for w in scales])     # [scales, styles, 3, h, w]
-        image_grid(axis, rows, [f"w = {w:g}" for w in scales], [short_names()[style] for style in styles], variant)
-        axis.tick_params(axis="x", labelsize=5.5)
-    return noted(figure, pipes, steps, drawn=len(styles), w=list(scales), styles=[STYLES[style] for style in styles])
+        prompts = [captions(pipe.preset)[STYLES.index(style)] for style in styles]
+        columns = torch.stack([pipe(prompts, w=w, steps=steps).images for w in scales], 1)   # [styles, scales, 3, h, w]
+        image_grid(axis, columns, styles, [f"w = {w}" for w in scales], variant if len(pipes) > 1 else "")
+    return noted(figure, pipes, steps, drawn=len(styles), w=list(scales), styles=list(styles))
 
 
-def all_figures(pipes, dataset, traces, preset):
-    """Notebook 03's figures, Figure 12 among them, one after the other."""
-    yield dataset_samples(dataset, preset)
+@exhibit("wikiart_composition", "png")
+def composition_grid(pipe, steps: int, w: float = 4.0, styles=COMPOSED):
+    """A plain painting and nine genres (rows) in eight styles (columns); pairs that training never saw are framed."""
+    genres = [genre for genre in GENRES if genre != "nude painting"]
+    prompts = [captions(pipe.preset)[STYLES.index(style)] for style in styles]
+    prompts += [genre_caption(pipe.preset, list(GENRES).index(genre), STYLES.index(style))
+                for genre in genres for style in styles]
+    images = pipe(prompts, w=w, steps=steps, seeds=list(range(len(styles))) * (len(genres) + 1)).images
+    figure, axes = new_figure(1, 1, 8.0)
+    image_grid(axes[0, 0], images.unflatten(0, (-1, len(styles))), ["painting", *genres],
+               [SHORT.get(style, style) for style in styles])
+    side, pad = images.shape[-1], max(1, images.shape[-1] // 14)
+    unseen = [(row, column) for row, genre in enumerate(genres, 1) for column, style in enumerate(styles)
+              if (genre, style) in HELD_OUT_PAIRS]
+    for row, column in unseen:
+        corner = (pad + column * (side + pad) - pad / 2, pad + row * (side + pad) - pad / 2)
+        frame = Rectangle(corner, side + pad, side + pad, fill=False, color=COLOURS["thesis"], linewidth=1.5)
+        axes[0, 0].add_patch(frame)
+    axes[0, 0].tick_params(axis="x", labelsize=6)
+    figure, facts = noted(figure, {pipe.preset.variant: pipe}, steps, drawn=len(prompts), w=[w])
+    return figure, facts | {"first_and_last_seed": [0, len(styles) - 1], "unseen_pairs_shown": len(unseen)}
+
+
+@exhibit("wikiart_neighbours", "png")
+def neighbours(pipe, dataset, steps: int, w: float = 4.0, styles=PUBLIC_DOMAIN, k: int = 4):
+    """Drawn paintings (first column) and the nearest training paintings in the judge's features, as thumbnails."""
+    images = pipe([captions(pipe.preset)[STYLES.index(style)] for style in styles], w=w, steps=steps).images.cpu()
+    indices, distances = nearest_training_paintings(pipe.preset, to_uint8(images), k)
+    found = _thumbnails(dataset.images[indices.flatten()]).unflatten(0, indices.shape)       # [styles, k, 3, 64, 64]
+    figure, axes = new_figure(1, 1, 4.5)
+    image_grid(axes[0, 0], torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], found], 1), styles,
+               ["drawn", *(f"nearest {i + 1}" for i in range(k))])
+    figure, facts = noted(figure, {pipe.preset.variant: pipe}, steps, drawn=len(styles), w=[w])
+    return figure, facts | {"cosine_distances": distances.tolist()} | of_data(dataset, pipe.preset)
+
+
+def all_figures(pipes, steps: int):
+    """Notebook 03's figures that the checkpoints draw, one after the other."""
     yield imbalance()
-    yield loading(traces, dataset, preset)
-    yield style_grid(pipes, preset.sample_steps)
-    yield guidance_sweep(pipes, preset.sample_steps)
+    yield style_grid(pipes, steps)
+    yield guidance_sweep({"improved": pipes["improved"]}, steps)
+    yield composition_grid(pipes["improved"], steps)
 
 
-def _named_pictures(pictures):
-    """A figure of 27 images [27, 3, h, w] a title, three rows of nine with the style over each."""
-    figure, axes = new_figure(3 * len(pictures), 1, 3.4 * len(pictures))
-    for (title, images), block in zip(pictures.items(), axes[:, 0].reshape(-1, 3)):
-        for row, axis in enumerate(block):
-            shown = slice(9 * row, 9 * row + 9)
-            image_grid(axis, images[None, shown], column_labels=short_names()[shown], title=title if not row else "")
-            axis.tick_params(axis="x", labelsize=5.5, pad=0)
-    return figure
+def figures_of_paintings(pipe, preset):
+    """Notebook 03's figures that need paintings; SourceUnavailable where there are none."""
+    dataset, held_out = load_images(preset), load_images(preset, "test")
+    shown = examples(held_out)
+    yield dataset_samples(dataset, preset)
+    found = find_paintings(preset)
+    yield loading(read_traces(found.files, painting_store(preset)), dataset, preset)
+    yield latent_space(shown, autoencoders(pipe), held_out.source)
+    yield noisy_latents(shown, pipe.latent_space, held_out.source)
+    yield neighbours(pipe, dataset, preset.sample_steps)
+
+
+def examples(dataset) -> torch.Tensor:
+    """A painting of each style in the public domain, uint8 [5, 3, h, w]."""
+    return torch.stack([dataset.images[dataset.labels == STYLES.index(style)][0] for style in PUBLIC_DOMAIN])
+
+
+def autoencoders(pipe) -> dict:
+    """{name: Autoencoder}: the pipeline's own, and TAESD where it can be had."""
+    found = {"ours": pipe.latent_space.autoencoder}
+    with contextlib.suppress(SourceUnavailable):
+        found["TAESD"] = load_autoencoder("taesd")
+    return found
+
+
+def composition_table(found: dict) -> Table:
+    """What `evaluation.composition` found: accuracies on seen and unseen pairs, with those of real paintings."""
+    titles = {"genre_accuracy": "genre", "style_accuracy": "style", "both": "both"}
+    header = ["pairs", "n", *(f"{title}: {of}" for title in titles.values() for of in ("drawn", "real"))]
+    rows = [[f"{name} in training", f"{found[name]['n']:,}",
+             *(with_interval(each, percent=True) for key in titles
+               for each in (found[name][key], found[name][key]["real"]))] for name in ("seen", "unseen")]
+    chance = found["chance"]
+    note = (f"w = {found['w']:g}, {found['steps']} steps; ten (genre, style) pairs each; linear probes on "
+            f"EfficientNet-Lite0's features; chance: {chance['genre']:.1%} for genres, {chance['style']:.1%} for "
+            f"styles; real: held-out paintings of the pairs; intervals 95 %; {found['data_source']}")
+    return Table("wikiart_composition_accuracy", header, rows, note, {"composition": found})
+
+
+def _thumbnails(images):
+    """uint8 [n, 3, h, w] to floats in [0, 1] of 64x64."""
+    return F.interpolate(from_uint8(images, (0, 1)), THUMBNAIL, mode="area")
 
 
 def stored_loader_table() -> Table:

@@ -1,8 +1,10 @@
 """Train the autoencoder that ships, from scratch on paintings: ``python -m t2i_helpers.training.autoencoder [OUT]``."""
 
+import json
 import math
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,54 +17,74 @@ from ..data import from_uint8, load_images
 from ..errors import SourceUnavailable, T2IError
 from ..models.autoencoder import CONFIG, FOLDER, WEIGHTS_FILE, load_autoencoder
 from ..models.efficientnet import load_efficientnet
-from ..provenance import best_device, computes_bf16, file_hash, record, write_json
+from ..provenance import best_device, computes_bf16, file_hash, git_state, record, write_json
 from ..randomness import generator, seed_from
 
-STEPS, BATCH, CROP = 4000, 24, 64
-LEARNING_RATE, WARMUP = 1.5e-3, 200
-PERCEPTUAL = 0.02                   # weight of the perceptual term beside the mean absolute error
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training with a learning-rate schedule of its own."""
+
+    steps: int
+    learning_rate: float            # at the end of the warm-up; then it falls as a cosine
+    perceptual: float               # weights beside the mean absolute error: of feature maps,
+    colour: float                   # and of the colour term
+    decoder_only: bool = False      # latents keep their meaning
+
+
+# the first finds shapes and loses colours, which are a small part of the error; the second learns them, and texture
+STAGES = (Stage(4000, 1.5e-3, 0.02, 0.0), Stage(2500, 1e-3, 0.05, 1.0))
+BATCH, CROP, WARMUP = 24, 64, 200
 NOISE = 0.03                        # added to the latents, which reach from -3 to 3: near latents mean like images
 HALVED_EVERY = 4                    # so many steps apart, halved latents must mean the halved image
 
 
-def autoencoder_loss(network, perceptual, images, noise, halved: bool) -> torch.Tensor:
-    """|x^ - x| + PERCEPTUAL sum_s |f_s(x^) - f_s(x)|^2 with x^ = decode(encode(x) + NOISE noise).
+def autoencoder_loss(network, judge, images, noise, halved: bool, perceptual: float, colour: float) -> torch.Tensor:
+    """|x^ - x| + perceptual sum_s |f_s(x^) - f_s(x)|^2 + colour C(x^ - x) with x^ = decode(encode(x) + NOISE noise).
 
-    x are `images` in [0, 1], float [n, 3, h, w]; `noise` [n, 4, h / 8, w / 8]; f_s are the frozen maps of `perceptual`,
+    x are `images` in [0, 1], float [n, 3, h, w]; `noise` [n, 4, h / 8, w / 8]; f_s are the frozen maps of `judge`,
     normalised over their channels (Zhang et al. 2018, arXiv:1801.03924). With `halved`, latents and images are shrunk
-    to half their side first, so that the latents behave like a picture (Kouzelis et al. 2025, arXiv:2502.09509).
+    to half their side first, so that the latents behave like a picture (Kouzelis et al. 2025, arXiv:2502.09509). C is
+    the mean absolute error of 8x8 averages, in which differences between the channels count three times.
     """
     latents = network.encoder(images * 2 - 1) + NOISE * noise
     if halved:
         latents, images = F.avg_pool2d(latents, 2), F.avg_pool2d(images, 2)
     decoded = network.decoder(latents).float() / 2 + 0.5                           # [n, 3, h, w]
     with torch.no_grad():
-        wanted = perceptual.stages(images)
+        wanted = judge.stages(images)
     distance = sum((F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).mean()
-                   for a, b in zip(perceptual.stages(decoded), wanted))
-    return F.l1_loss(decoded, images) + PERCEPTUAL * distance
+                   for a, b in zip(judge.stages(decoded), wanted))
+    loss = F.l1_loss(decoded, images) + perceptual * distance
+    if colour:
+        averages = F.avg_pool2d(decoded - images, 8)                               # [n, 3, h / 8, w / 8]
+        chroma = averages - averages.mean(1, keepdim=True)
+        loss = loss + colour * (averages.abs().mean() + 2 * chroma.abs().mean())
+    return loss
 
 
-def train_autoencoder(images: torch.Tensor, steps: int = STEPS, seed: int = 0) -> AutoencoderTiny:
-    """AdamW on random 64x64 crops of uint8 `images` [n, 3, h, w], warm-up and cosine decay of the learning rate."""
-    device = best_device()
-    torch.manual_seed(seed_from(seed, "autoencoder"))
-    network = AutoencoderTiny(**CONFIG).to(device, memory_format=torch.channels_last)
-    perceptual = load_efficientnet("lite1", device)
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.01)
+def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, first_step: int = 0) -> AutoencoderTiny:
+    """AdamW on random 64x64 crops of uint8 `images` [n, 3, h, w]; trains `network` in place and returns it.
+    `first_step` counts the steps of earlier stages, so that each stage sees other crops."""
+    device, steps = best_device(), stage.steps
+    network.float().to(device, memory_format=torch.channels_last).train()
+    trained = (network.decoder if stage.decoder_only else network).requires_grad_(True)
+    judge = load_efficientnet("lite1", device)
+    optimizer = torch.optim.AdamW(trained.parameters(), stage.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps)))
     bar = tqdm(range(steps), unit="step")
     for step in bar:
-        rng = generator(seed, "autoencoder", step)
+        rng = generator(0, "autoencoder", first_step + step)
         chosen = torch.randint(len(images), (BATCH,), generator=rng)
         x = from_uint8(random_crops(images[chosen], rng), (0, 1)).to(device, memory_format=torch.channels_last)
         noise = torch.randn(BATCH, 4, CROP // 8, CROP // 8, generator=rng).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            loss = autoencoder_loss(network, perceptual, x, noise, halved=step % HALVED_EVERY == HALVED_EVERY - 1)
+            halved = step % HALVED_EVERY == HALVED_EVERY - 1 and not stage.decoder_only
+            loss = autoencoder_loss(network, judge, x, noise, halved, stage.perceptual, stage.colour)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if step % 50 == 0:
@@ -91,23 +113,42 @@ def psnr(autoencoder, images: torch.Tensor) -> float:
 
 
 def main(out: Path = FOLDER) -> None:
-    """Train on the training paintings; write the weights as float16 and a sidecar with the held-out PSNR."""
+    """Train on the training paintings, one stage after the other; after each, write the weights as float16 and a
+    sidecar with the held-out PSNR. The same command goes on with the first stage that is not done."""
     preset = presets.get("wikiart", "improved", "demo")
     train, test = (load_images(preset, split) for split in ("train", "test"))
-    began = time.monotonic()
-    network = train_autoencoder(train.images)
-    seconds = round(time.monotonic() - began)
-    network.to(torch.float16).save_pretrained(out)
-    measured = {"heldout_psnr_db": psnr(load_autoencoder(out), test.images)}
+    sidecar = out / "provenance.json"
+    done = json.loads(sidecar.read_text())["stages"] if sidecar.exists() else []
+    for stage in STAGES[len(done):]:
+        torch.manual_seed(seed_from(0, "autoencoder"))
+        network = load_autoencoder(out).network if done else AutoencoderTiny(**CONFIG)
+        began = time.monotonic()
+        save(train_stage(network, train.images, stage, sum(each["steps"] for each in done)), out)
+        quality = psnr(load_autoencoder(out), test.images)
+        done.append({**vars(stage), "seconds": round(time.monotonic() - began), "heldout_psnr_db": quality,
+                     **git_state()})
+        write_json(sidecar, record(
+            best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
+            stages=done, crops_seen=BATCH * sum(each["steps"] for each in done), crop=CROP, test_images=len(test),
+            weights="float16", weights_sha256_16=file_hash(out / WEIGHTS_FILE), heldout_psnr_db=quality,
+            **taesd_psnr(test.images)))
+        print(f"stage {len(done)} of {len(STAGES)}: {quality:.2f} dB on held-out paintings")
+
+
+def taesd_psnr(images) -> dict:
+    """TAESD's held-out PSNR, to stand beside ours; nothing where it cannot be had."""
     try:
-        measured["taesd_heldout_psnr_db"] = psnr(load_autoencoder("taesd"), test.images)
+        return {"taesd_heldout_psnr_db": psnr(load_autoencoder("taesd"), images)}
     except SourceUnavailable as error:
         print(f"note: {error}")
-    write_json(out / "provenance.json", record(
-        best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
-        steps=STEPS, crops_seen=STEPS * BATCH, crop=CROP, training_seconds=seconds, test_images=len(test),
-        weights="float16", weights_sha256_16=file_hash(out / WEIGHTS_FILE), **measured))
-    print(f"{measured} after {seconds} s")
+        return {}
+
+
+def save(network, out) -> None:
+    """Write float16 weights and a config.json without the field that diffusers adds and then warns about."""
+    network.half().save_pretrained(out)
+    config = json.loads((out / "config.json").read_text())
+    write_json(out / "config.json", {key: value for key, value in config.items() if key != "block_out_channels"})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The training loop. Every random number is a function of (seed, what it is for, step), so a resumed run draws the
-same data order, timesteps, noise and dropped captions as one that was never stopped, on any number of processes."""
+same data order, timesteps, noise and dropped captions as one that was never stopped, on any number of processes. Only
+a resumed stream gives the rest of its epoch in another order."""
 
 import contextlib
 import math
@@ -13,12 +14,13 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel, compute_snr
 from tqdm.auto import tqdm
 
-from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8, load_images
+from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue, UnknownName
-from ..models import CaptionPipeline, build_unet, caption_table, latents_of
+from ..models import CaptionPipeline, build_unet, caption_table
 from ..provenance import computes_bf16, of_preset, record
-from ..randomness import epoch_order, generator, seed_from
+from ..randomness import generator, seed_from
+from .loaders import LOADERS, check_loader
 from .run import Run
 
 
@@ -42,21 +44,24 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
     return (error * snr.clamp(max=min_snr_gamma) / (snr + 1 if predicts_v else snr)).mean()
 
 
-def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, sample_every: int = 500,
-          averages: dict[str, dict] | None = None) -> Run:
+def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
+          sample_every: int = 500, averages: dict[str, dict] | None = None) -> Run:
     """Train `preset` into the run folder `out`; the same call again resumes where the last one stopped.
+
+    `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory; a resumed stream
+    gives exactly the images that its epoch has not given yet, in another order.
 
     `averages` are further moving averages of the same weights, as settings of diffusers' EMAModel by name; each ends as
     a checkpoint in the subfolder of its name.
 
     Ends after ``preset.epochs`` epochs or `max_steps` steps in all. Ctrl-C (or SIGTERM) ends after the step in hand,
     leaves a checkpoint and raises KeyboardInterrupt. Raises BadCheckpoint where `out` holds a run of another preset,
-    data or seed, OutputError where it holds something else.
+    loader, data or seed, OutputError where it holds something else, BadValue where the stream cannot feed `preset`.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
     # accelerate fixes one precision a process, but a notebook trains both variants: autocast is ours, see train_step
-    trainer = _Trainer(preset, Run(out), Accelerator(mixed_precision="no"), averages or {})
+    trainer = _Trainer(preset, Run(out), loader, Accelerator(mixed_precision="no"), averages or {})
     steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
     if trainer.step < steps_to_do:
         with _stop_requested() as stop:
@@ -67,27 +72,23 @@ def train(preset, out, *, max_steps: int | None = None, state_every: int = 200, 
 
 
 class _Trainer:
-    """What one training holds in memory: images and captions resident on the device, network, optimizer, average."""
+    """What one training holds in memory: images or their stream, captions, network, optimizer, averages."""
 
-    def __init__(self, preset, run, accelerator, averages):
+    def __init__(self, preset, run, loader, accelerator, averages):
         if preset.learning_rate_decay not in ("none", "cosine"):
             raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
         self.preset, self.run, self.accelerator = preset, run, accelerator
         device = accelerator.device
-        dataset = load_images(preset, "train")
         processes = accelerator.num_processes
-        if preset.batch_size % processes or len(dataset) % preset.batch_size % processes:
-            raise BadValue(f"batches of {preset.batch_size} of {len(dataset)} images do not split over {processes} "
+        check_loader(loader, preset, processes)
+        run.open(of_preset(preset) | {"loader": loader})        # a run of another preset is refused before data is read
+        images = self.images = LOADERS[loader](preset, device)
+        if preset.batch_size % processes or len(images) % preset.batch_size % processes:
+            raise BadValue(f"batches of {preset.batch_size} of {len(images)} images do not split over {processes} "
                            "processes evenly: choose another number of processes")
-        self.steps_per_epoch = -(-len(dataset) // preset.batch_size)
+        self.steps_per_epoch = -(-len(images) // preset.batch_size)
         self.last_step = self.steps_per_epoch * preset.epochs
-        self.latents, self.classes = None, None if preset.dataset != "wikiart" else dataset.classes
-        if preset.autoencoder is None:
-            self.images = dataset.images.to(device)                                      # uint8 [n, c, h, w]
-        else:
-            images, space = latents_of(dataset, preset.autoencoder)
-            self.images, self.latents = images.to(device), space.metadata()              # float16 [n, 2, 4, h, w]
-        self.labels, self.genres = dataset.labels.to(device), dataset.genres.to(device)
+        self.latents, self.classes = images.latents, None if preset.dataset != "wikiart" else images.classes
         self.table = caption_table(preset.text_encoder, every_caption(preset), preset.max_length).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from(preset.seed, "weights"))
@@ -101,13 +102,15 @@ class _Trainer:
         self.averages = {name: EMAModel(self.bare_unet.parameters(), **settings) for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
-        self.description = record(device, **of_preset(preset), seed=preset.seed, data_source=dataset.source,
-                                  data_fingerprint=dataset.fingerprint, training_images=len(dataset),
-                                  text_encoder=preset.text_encoder, processes=processes, latents=self.latents,
+        self.description = record(device, **of_preset(preset), seed=preset.seed, loader=loader,
+                                  data_source=images.source, data_fingerprint=images.fingerprint,
+                                  training_images=len(images), text_encoder=preset.text_encoder,
+                                  processes=processes, latents=self.latents,
                                   precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0
         if run.open(self.description):
-            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages)
+            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages,
+                                                     images.stream)
         accelerator.wait_for_everyone()         # all have looked into the folder before the first writes there
 
     def fit(self, steps_to_do, stop, state_every, sample_every):
@@ -175,35 +178,34 @@ class _Trainer:
         return warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.last_step)))
 
     def batch(self, device):
-        """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step) alone."""
+        """This process's share of step `self.step`: (x_0, c, noise, timesteps), which follow from (seed, step) alone;
+        a stream's images also depend on where it was resumed."""
         preset, step = self.preset, self.step
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = epoch_order(len(self.labels), preset.seed, epoch)
-        chosen = order[place * preset.batch_size:(place + 1) * preset.batch_size].to(device)
+        images, rows, genres = self.images.batch(step)
+        n = len(images)
         rng = generator(preset.seed, "step", step, device=device)
-        shape = (len(chosen), *preset.unet_shape)
-        noise = torch.randn(shape, generator=rng, device=device)
-        timesteps = torch.randint(preset.train_timesteps, (len(chosen),), generator=rng, device=device)
-        dropped = torch.rand(len(chosen), generator=rng, device=device) < preset.caption_dropout
+        noise = torch.randn((n, *preset.unet_shape), generator=rng, device=device)
+        timesteps = torch.randint(preset.train_timesteps, (n,), generator=rng, device=device)
+        dropped = torch.rand(n, generator=rng, device=device) < preset.caption_dropout
         flipped = torch.zeros_like(dropped)
         if preset.horizontal_flips:
-            flipped = torch.rand(len(chosen), generator=rng, device=device) < 0.5
-        x_0 = self.clean(chosen, flipped)                                                # [n, c, h, w]
-        rows = self.labels[chosen]
+            flipped = torch.rand(n, generator=rng, device=device) < 0.5
+        x_0 = self.clean(images, flipped)                                                # [n, c, h, w]
         if preset.genre_dropout is not None:
-            silent = torch.rand(len(chosen), generator=rng, device=device) < preset.genre_dropout
-            rows = caption_rows(preset, rows, self.genres[chosen].masked_fill(silent, UNKNOWN_GENRE))
+            silent = torch.rand(n, generator=rng, device=device) < preset.genre_dropout
+            rows = caption_rows(preset, rows, genres.masked_fill(silent, UNKNOWN_GENRE))
         rows = torch.where(dropped, len(self.table) - 1, rows)                           # the last is the empty caption
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
 
-    def clean(self, chosen, flipped) -> torch.Tensor:
-        """The images `chosen`, those of `flipped` mirrored, as the U-Net sees them: float32 [n, c, h, w]."""
+    def clean(self, images, flipped) -> torch.Tensor:
+        """A batch of `self.images`, those of `flipped` mirrored, as the U-Net sees it: float32 [n, c, h, w]."""
         if self.latents is None:
-            x_0 = from_uint8(self.images[chosen], self.preset.pixel_range)
+            x_0 = from_uint8(images, self.preset.pixel_range)
             return torch.where(flipped[:, None, None, None], x_0.flip(-1), x_0)
         mean, std = (torch.tensor(self.latents[name], device=flipped.device).view(-1, 1, 1) for name in ("mean", "std"))
-        return (self.images[chosen, flipped.long()].float() - mean) / std
+        latents = torch.where(flipped[:, None, None, None], images[:, 1], images[:, 0])
+        return (latents.float() - mean) / std
 
     def log(self, rows, bar):
         """Write finished rows; returns the empty list that collects the next ones. Losses leave the device here."""
@@ -215,7 +217,8 @@ class _Trainer:
 
     def save_state(self):
         if self.accelerator.is_main_process:
-            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, self.averages)
+            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, self.averages,
+                                self.images.stream)
 
     @contextlib.contextmanager
     def averaged(self, name="ema"):

@@ -80,19 +80,22 @@ class Run:
         with atomic_write(self.metrics_file) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept))
 
-    def save_state(self, step: int, seconds: float, unet, optimizer, averages: dict) -> None:
-        """Everything the next step depends on, as one safetensors file; `averages` are diffusers' EMAModels by name.
-        Random numbers need no state: see loop.py."""
+    def save_state(self, step: int, seconds: float, unet, optimizer, averages: dict, stream) -> None:
+        """Everything the next step depends on, as one safetensors file; `averages` are diffusers' EMAModels by name,
+        `stream` is the WikiArtStream that training reads, or None. Random numbers need no state: see loop.py."""
         tensors = {f"unet.{name}": value for name, value in unet.state_dict().items()}
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
         for average, ema in averages.items():
             tensors |= {f"{average}.{index}": value for index, value in enumerate(ema.shadow_params)}
         tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
+        metadata = {"step": str(step), "seconds": str(seconds)}
+        if stream is not None:
+            metadata["stream"] = json.dumps(stream.state_dict())
         with atomic_write(self.state_file) as temporary:
-            save_file(tensors, temporary, metadata={"step": str(step), "seconds": str(seconds)})
+            save_file(tensors, temporary, metadata=metadata)
 
-    def load_state(self, unet, optimizer, averages: dict) -> tuple[int, float]:
+    def load_state(self, unet, optimizer, averages: dict, stream) -> tuple[int, float]:
         """Restore what `save_state` wrote; (steps done, seconds of training). BadCheckpoint if it is damaged."""
         try:
             with safe_open(self.state_file, "pt") as file:
@@ -102,6 +105,8 @@ class Run:
                     group, _, rest = name.partition(".")
                     groups[group][rest] = file.get_tensor(name)
             _restore(groups, unet, optimizer, averages)
+            if stream is not None:
+                stream.load_state_dict(json.loads(metadata["stream"]))
             for ema in averages.values():
                 ema.optimization_step = int(metadata["step"])
             return int(metadata["step"]), float(metadata["seconds"])
@@ -176,4 +181,5 @@ def _identity(record) -> dict:
     if preset["learning_rate_decay"] != "none":
         later.remove("epochs")
     preset = {name: value for name, value in preset.items() if name not in later}
-    return preset | {"data_fingerprint": record.get("data_fingerprint")}
+    data = {"data_fingerprint": record["data_fingerprint"]} if "data_fingerprint" in record else {}
+    return preset | {"loader": record.get("loader", "store")} | data

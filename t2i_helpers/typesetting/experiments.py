@@ -4,8 +4,9 @@ import re
 import statistics
 
 from .. import presets
+from ..models.autoencoder import WEIGHTS_FILE
 from ..reporting.latex import escaped
-from .number import SHORT, Number, count, grey_levels, metrics, proportion, quantity, real, share, words
+from .number import SHORT, Number, count, estimate, grey_levels, metrics, proportion, quantity, real, share, words
 from .stored import DRAW, EVALUATE, RESTORE, STUDY
 
 TABLES = {"mnist": "mnist_guidance", "cifar10": "table01_cifar10", "wikiart": "wikiart_guidance"}
@@ -37,7 +38,8 @@ def evaluations(stored):
             yield f"{short}Samples", count(found["rows"][0]["n"], name)
             yield f"{short}SamplesPerClass", count(found["rows"][0]["n"] // len(found["rows"][0]["per_class"]), name)
             yield f"{short}EvaluationSteps", count(found["steps"], name)
-            yield f"{short}Features", count(found["judges"]["classifier"]["width"], name)
+            judge = found["judges"].get("classifier") or found["judges"]["efficientnet"]
+            yield f"{short}Features", count(judge["width"], name)
 
 
 VEHICLES, ANIMALS = (0, 1, 8, 9), (2, 3, 4, 5, 6, 7)
@@ -69,16 +71,18 @@ def configurations(stored):
     for dataset, short in SHORT.items():
         full = presets.get(dataset, "thesis", "full")
         yield from _preset(f"{short}Full", vars(full), f"presets.get({dataset!r}, 'thesis', 'full')")
-        for prefix, variant in (("Demo", "thesis"), ("Improved", "improved")):
+        for prefix, variant in (("Improved", "improved"), ("Demo", "thesis")):
             name, found = evaluated(stored, dataset, variant)
-            yield from _preset(f"{short}{prefix}", found["checkpoint"]["preset"], f"{name}, preset")
+            preset, steps = found["checkpoint"]["preset"], found["checkpoint"]["training_steps"]
+            yield from _preset(f"{short}{prefix}", preset, f"{name}, preset")
+            folder = name.rpartition("/")[0]
+            yield f"{short}{prefix}Params", count(stored.parameters(folder), f"{name}: the weights beside it")
+            seen = steps * preset["batch_size"]
+            yield f"{short}{prefix}ImagesSeen", count(seen, f"{name}: steps x batch size")
         parameters = stored.json(table)["parameters"][dataset]
         yield f"{short}ThesisParams", count(parameters, f"{table}: the full preset's U-Net, counted")
-        yield f"{short}DemoParams", count(stored.parameters(name.rpartition("/")[0]), f"{name}: the weights beside it")
         images = presets.TRAINING_IMAGES[dataset]
-        seen = found["checkpoint"]["training_steps"] * found["checkpoint"]["preset"]["batch_size"]
         yield f"{short}TrainingImages", count(images, "presets.TRAINING_IMAGES")
-        yield f"{short}ImagesSeen", count(seen, f"{name}: steps x batch size")
         yield f"{short}EffortShare", share(seen / (images * full.epochs), f"{name}: images seen, of the thesis's")
         yield f"{short}RawMegabytes", quantity(images * full.resolution**2 * full.channels / 1e6,
                                                "presets: images x pixels x channels", r"\mega\byte")
@@ -193,11 +197,39 @@ def loaders(stored):
 
 def judges(stored):
     """The classifiers' accuracy on real test images."""
-    for dataset, short in SHORT.items():
+    for dataset in ("mnist", "cifar10"):
+        short = SHORT[dataset]
         name = f"checkpoints/classifier-{dataset}/provenance.json"
         found = stored.json(name)
         yield f"{short}JudgeAccuracy", share(found["test_accuracy"], name, 1 if found["test_accuracy"] < 0.99 else 2)
         yield f"{short}JudgeImages", count(found["test_images"], name)
+
+
+def paintings(stored):
+    """The autoencoders' round trips, the paintings that there were, and how well unseen pairs are drawn."""
+    name = "checkpoints/autoencoder/provenance.json"
+    found = stored.json(name)
+    yield "AutoencoderPsnr", quantity(found["heldout_psnr_db"], name, r"\decibel")
+    yield "TaesdPsnr", quantity(found["taesd_heldout_psnr_db"], name, r"\decibel")
+    yield "AutoencoderCrops", count(found["crops_seen"], name)
+    yield "PaintingsHeldOut", count(found["test_images"], name)
+    yield "PaintingsTrained", count(found["training_images"], name)
+    yield "AutoencoderParams", count(stored.parameters("checkpoints/autoencoder", WEIGHTS_FILE), name)
+    folder = evaluated(stored, "wikiart", "improved")[0].rpartition("/")[0]
+    name = f"{folder}/composition.json"
+    found = stored.json(name, "run t2i figures")
+    for pairs in ("seen", "unseen"):
+        yield f"Composed{pairs.title()}Images", count(found[pairs]["n"], name)
+        for title, key in (("Genre", "genre_accuracy"), ("Style", "style_accuracy"), ("Both", "both")):
+            metric = found[pairs][key]
+            yield f"Composed{pairs.title()}{title}", estimate(metric, f"{name}, {pairs}, {key}", percent=True)
+            yield f"Composed{pairs.title()}{title}Real", estimate(metric["real"], f"{name}, {pairs}, {key}, real", True)
+    yield "ComposedGenreChance", share(found["chance"]["genre"], name)
+    yield "ComposedStyleChance", share(found["chance"]["style"], name)
+    for variant in presets.VARIANTS:
+        name, found = evaluated(stored, "wikiart", variant)
+        rows = stored.lines(name.replace("evaluation.json", "metrics.jsonl"), RESTORE)
+        yield f"Wikiart{variant.title()}Hours", quantity(rows[-1]["seconds"] / 3600, name)
 
 
 def floors(stored):
@@ -214,4 +246,4 @@ def floors(stored):
         yield f"SigmaTrailing{title}", quantity(sigma, name)
 
 
-GROUPS = (evaluations, configurations, printed, losses, noise, loaders, judges, floors)
+GROUPS = (evaluations, configurations, printed, losses, noise, loaders, judges, paintings, floors)

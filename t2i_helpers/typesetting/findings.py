@@ -14,17 +14,13 @@ FINDINGS = EXPERIMENTS | STUDY | {
     "abstract-accuracy": lambda n: (
         above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwo)
         and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTwo)
-        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWTwo)
         and (n.MnistThesisSteps.value == n.MnistImprovedSteps.value)
-        and (n.CifarThesisSteps.value == n.CifarImprovedSteps.value)
-        and (n.WikiartThesisSteps.value == n.WikiartImprovedSteps.value)),
+        and (n.CifarThesisSteps.value == n.CifarImprovedSteps.value)),
     "abstract-best": lambda n: (
         above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
         and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
-        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)
         and all(best.value == max(each.value for each in n.like(f"{data}ThesisAccuracyW[A-Z][a-z]*"))
-                for data, best in (("Mnist", n.MnistThesisAccuracyWTwenty), ("Cifar", n.CifarThesisAccuracyWTen),
-                                   ("Wikiart", n.WikiartThesisAccuracyWFive)))),
+                for data, best in (("Mnist", n.MnistThesisAccuracyWTwenty), ("Cifar", n.CifarThesisAccuracyWTen)))),
     "abstract-recall": lambda n: (
         above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWTen)
         and above(n.CifarImprovedAccuracyWTen, n.CifarImprovedAccuracyWOne)),
@@ -53,13 +49,10 @@ FINDINGS = EXPERIMENTS | STUDY | {
     "discussion-recipe": lambda n: (
         above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
         and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
-        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)
         and (n.MnistThesisSteps.value == n.MnistImprovedSteps.value)
-        and (n.CifarThesisSteps.value == n.CifarImprovedSteps.value)
-        and (n.WikiartThesisSteps.value == n.WikiartImprovedSteps.value)),
+        and (n.CifarThesisSteps.value == n.CifarImprovedSteps.value)),
     "discussion-meeting": lambda n: (
         overlap(n.MnistThesisFrechetWTwenty, n.MnistImprovedFrechetWTwenty)
-        and overlap(n.WikiartThesisFrechetWFive, n.WikiartImprovedFrechetWFive)
         and above(n.CifarThesisFrechetWTen, n.CifarImprovedFrechetWTen)),
     "discussion-accuracy-alone": lambda n: (
         overlap(n.CifarImprovedAccuracyWTen, n.CifarRealAccuracy)
@@ -91,10 +84,8 @@ FINDINGS = EXPERIMENTS | STUDY | {
     "conclusion-both": lambda n: (
         above(n.MnistThesisAccuracyWTwenty, n.MnistThesisAccuracyWOne)
         and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWOne)
-        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWOne)
         and above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
-        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
-        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)),
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)),
     "conclusion-rules": lambda n: (
         overlap(n.StudyCifarRescaleWFiveAccuracy, n.StudyCifarCfgWFiveAccuracy)
         and above(n.StudyCifarCfgWFiveSaturation, n.StudyCifarRescaleWFiveSaturation)),

@@ -140,30 +140,6 @@ EXPERIMENTS = {
         n.LoadingSequentialEntropy.value < n.LoadingStreamingEntropy.value < n.LoadingStreamEntropy.value
         and n.LoadingSequentialEntropy.value < n.LoadingWebdatasetEntropy.value < n.LoadingStreamEntropy.value),
     "wikiart-parameters": lambda n: n.WikiartThesisParams.value / 1e6 > 2 * n.PrintedWikiartParams.value,
-    "wikiart-improved-accuracy": lambda n: above(n.WikiartImprovedAccuracyWTwo, n.WikiartImprovedAccuracyWOne),
-    "wikiart-improved-five": lambda n: overlap(n.WikiartImprovedAccuracyWFive, n.WikiartImprovedAccuracyWTwo),
-    "wikiart-improved-frechet": lambda n: (
-        above(n.WikiartImprovedFrechetWOne, n.WikiartImprovedFrechetWTwo)
-        and overlap(n.WikiartImprovedFrechetWTwo, n.WikiartImprovedFrechetWFive)),
-    "wikiart-improved-floor": lambda n: (
-        above(n.WikiartImprovedFrechetWZero, n.WikiartRealFrechet)
-        and above(n.WikiartImprovedFrechetWOne, n.WikiartRealFrechet)
-        and above(n.WikiartImprovedFrechetWTwo, n.WikiartRealFrechet)
-        and above(n.WikiartImprovedFrechetWFive, n.WikiartRealFrechet)),
-    "wikiart-thesis-accuracy": lambda n: (
-        above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWTwo)
-        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWOne)
-        and above(n.WikiartImprovedAccuracyWOne, n.WikiartThesisAccuracyWFive)
-        and (n.WikiartThesisSteps.value == n.WikiartImprovedSteps.value)),
-    "wikiart-distances": lambda n: (
-        overlap(n.WikiartThesisFrechetWOne, n.WikiartImprovedFrechetWOne)
-        and overlap(n.WikiartThesisFrechetWTwo, n.WikiartImprovedFrechetWTwo)
-        and overlap(n.WikiartThesisFrechetWFive, n.WikiartImprovedFrechetWFive)
-        and above(n.WikiartImprovedFrechetWZero, n.WikiartThesisFrechetWZero)),
-    "wikiart-recall": lambda n: above(n.WikiartThesisRecallWFive, n.WikiartImprovedRecallWFive),
-    "wikiart-precision": lambda n: (
-        n.WikiartThesisPrecisionWOne.high - n.WikiartThesisPrecisionWOne.low > 0.9
-        and n.WikiartImprovedPrecisionWOne.high - n.WikiartImprovedPrecisionWOne.low > 0.9),
     # 07_comparison
     "comparison-cells": lambda n: n.ContradictedCells.value == 5 and n.ContradictedCellsMnist.value == 3,
     "comparison-mnist": lambda n: (
@@ -175,40 +151,29 @@ EXPERIMENTS = {
         and n.WikiartThesisParams.value / 1e6 > 1.5 * n.PrintedWikiartParams.value),
     "comparison-chance": lambda n: (
         contains(n.MnistThesisAccuracyWZero, 0.1) and contains(n.MnistImprovedAccuracyWZero, 0.1)
-        and contains(n.CifarThesisAccuracyWZero, 0.1) and contains(n.CifarImprovedAccuracyWZero, 0.1)
-        and contains(n.WikiartThesisAccuracyWZero, 1 / 27) and contains(n.WikiartImprovedAccuracyWZero, 1 / 27)),
+        and contains(n.CifarThesisAccuracyWZero, 0.1) and contains(n.CifarImprovedAccuracyWZero, 0.1)),
     "comparison-accuracy": lambda n: (
         above(n.MnistImprovedAccuracyWOne, n.MnistImprovedAccuracyWZero)
         and n.MnistImprovedAccuracyWTwo.value > n.MnistImprovedAccuracyWOne.value
-        and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne, n.CifarImprovedAccuracyWZero)
-        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartImprovedAccuracyWOne, n.WikiartImprovedAccuracyWZero)),
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne, n.CifarImprovedAccuracyWZero)),
     "comparison-mnist-step": lambda n: (
         overlap(n.MnistImprovedAccuracyWOne, n.MnistImprovedAccuracyWTwo)
-        and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne)
-        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartImprovedAccuracyWOne)),
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne)),
     "comparison-mnist-frechet": lambda n: (
         above(n.MnistImprovedFrechetWFive, n.MnistImprovedFrechetWOne) and n.MnistImprovedAccuracyWOne.value > 0.95),
     "comparison-cifar-frechet": lambda n: (
         above(n.CifarImprovedFrechetWOne, n.CifarImprovedFrechetWFive)
         and above(n.CifarImprovedFrechetWTen, n.CifarImprovedFrechetWFive)),
-    "comparison-wikiart-frechet": lambda n: above(n.WikiartImprovedFrechetWOne, n.WikiartImprovedFrechetWFive),
     "comparison-recall": lambda n: (
         above(n.MnistImprovedRecallWOne, n.MnistImprovedRecallWTen)
         and above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWTen)),
-    "comparison-wikiart-recall": lambda n: (
-        overlap(n.WikiartImprovedRecallWOne, n.WikiartImprovedRecallWFive)
-        and n.WikiartImprovedRecallWOne.value < 0.2 and (n.WikiartImprovedRecallWTwo.value < 0.2)
-        and (n.WikiartImprovedRecallWFive.value < 0.2) and (n.WikiartImprovedRecallWZero.value < 0.2)),
     "comparison-thesis": lambda n: (
         n.MnistThesisAccuracyWTwenty.value >= n.MnistThesisAccuracyWTen.value
         and above(n.MnistThesisAccuracyWTwenty, n.MnistThesisAccuracyWFive)
         and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWFive)
-        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWTwo)
         and above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
-        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
-        and above(n.WikiartImprovedAccuracyWTwo, n.WikiartThesisAccuracyWFive)),
+        and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)),
     "comparison-thesis-mnist": lambda n: (
         overlap(n.MnistThesisAccuracyWTwenty, n.MnistThesisAccuracyWTen)
-        and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWFive)
-        and above(n.WikiartThesisAccuracyWFive, n.WikiartThesisAccuracyWTwo)),
+        and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWFive)),
 }

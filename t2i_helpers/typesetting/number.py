@@ -84,10 +84,16 @@ def proportion(hits, n, source) -> Number:
     return estimate({"value": hits / n, "interval": wilson_interval(hits, n)}, source, percent=True)
 
 
+def _distances(row) -> dict:
+    """What the judge that every evaluation of the dataset has says: our classifier, or EfficientNet of paintings."""
+    return row.get("classifier") or row["efficientnet"]
+
+
 METRICS = {                                         # name -> (where it is in a row, whether it is a share)
-    "Accuracy": (lambda row: row["accuracy"], True), "Target": (lambda row: row["target_probability"], True),
+    "Accuracy": (lambda row: row["accuracy"], True), "Target": (lambda row: row.get("target_probability"), True),
+    "TopThree": (lambda row: row.get("style_top3"), True), "Genre": (lambda row: row.get("genre_accuracy"), True),
     "Saturation": (lambda row: row.get("saturation"), True),
-    **{name: (lambda row, key=key: row["classifier"].get(key), percent) for name, key, percent in (
+    **{name: (lambda row, key=key: _distances(row).get(key), percent) for name, key, percent in (
         ("Frechet", "frechet", False), ("FrechetInfinity", "frechet_infinity", False), ("Kernel", "kernel", False),
         ("Precision", "precision", True), ("Recall", "recall", True), ("Diversity", "diversity", False))},
 }

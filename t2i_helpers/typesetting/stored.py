@@ -31,10 +31,10 @@ class Stored:
         """The objects of a JSON-lines file."""
         return self._once(name, remedy, lambda text: [json.loads(line) for line in text.splitlines()])
 
-    def parameters(self, checkpoint: str) -> int:
-        """The parameters of a checkpoint's U-Net, counted from the header of its safetensors file; its folder's path
-        from the root."""
-        path = self.root / checkpoint / WEIGHTS
+    def parameters(self, checkpoint: str, weights=WEIGHTS) -> int:
+        """The parameters of a checkpoint's U-Net, or of other `weights` in its folder, counted from the header of the
+        safetensors file; the folder's path from the root."""
+        path = self.root / checkpoint / weights
         try:
             return count_parameters(path)
         except (OSError, SafetensorError) as error:

@@ -191,11 +191,14 @@ def _paintings(n):
     yield untestable("the order does not noticeably affect training", "stated", "no training was run in both orders",
                      f"style entropy {n.LoadingSequentialEntropy.text} bits in place of {n.LoadingRandomEntropy.text}")
     yield untestable("matches or exceeds related work on art", "an aim", "no such model was run, there or here")
+    yield untestable("scales to fine-grained images", "an aim", "its network was not trained in full",
+                     f"kernel distance at $w=2$: {n.WikiartImprovedKernelWTwo.text} of a latent model, "
+                     f"{n.WikiartThesisKernelWTwo.text} of its recipe on pixels")
 
 
 def _aims(n):
     yield Verdict("the model works in a latent space", "abstract", "on pixels, in all three experiments", CORRECTED,
-                  "by reading: there is no autoencoder in its text")
+                  "by reading: there is no autoencoder in its text; ours for paintings works on latents")
     yield untestable("outperforms GAN-based approaches, CAN among them", "abstract", "no GAN was run, there or here")
     none, much = n.CifarImprovedFrechetWZero, n.CifarImprovedFrechetWFive
     yield Verdict("the guidance scale plays a crucial role for quality", "conclusion",

@@ -1,0 +1,188 @@
+"""Judges of paintings: ImageNet features that none of our trainings has seen, and linear probes on them.
+
+A probe is a linear classifier of EfficientNet-Lite0's features, trained on real training paintings. It says which style
+or genre an image looks like, and how often it is right about real held-out paintings says how far it can be trusted.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..data import (
+    CLASS_NAMES,
+    GENRES,
+    HELD_OUT_PAIRS,
+    UNKNOWN_GENRE,
+    caption_rows,
+    genre_caption,
+    load_images,
+    to_uint8,
+)
+from ..errors import BadValue
+from ..models import load_efficientnet
+from ..models.efficientnet import WIDTH
+from ..provenance import best_device
+from ..randomness import generator
+from .features import FeatureFile, as_rgb, cached_features, in_batches
+from .metrics import Estimate, proportion, saturation
+
+PENALTY = 3e-3                      # of the squared weights, beside the mean cross entropy
+TOP = 3                             # styles among which the right one counts as found by "style_top3"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Multinomial logistic regression on standardised features: logits = W (f - mean) / std + b."""
+
+    mean: torch.Tensor              # [d]
+    std: torch.Tensor               # [d]
+    weight: torch.Tensor            # [classes, d]
+    bias: torch.Tensor              # [classes]; minus infinity for classes without a training painting
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """[n, classes] of features [n, d]."""
+        return F.linear((features - self.mean) / self.std, self.weight, self.bias)
+
+
+def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float = PENALTY) -> Probe:
+    """The probe that minimises the cross entropy + penalty ||W||^2 / 2; features [n, d], labels int64 [n] of which the
+    negative ones are left out. The problem is convex, so the result does not depend on a seed."""
+    known = labels >= 0
+    features, labels = features[known].float(), labels[known]
+    mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
+    x = (features - mean) / std
+    weight, bias = torch.zeros(classes, x.shape[1], requires_grad=True), torch.zeros(classes, requires_grad=True)
+    absent = torch.ones(classes, dtype=torch.bool).index_fill(0, labels.unique(), False)
+    never = torch.zeros(classes).masked_fill(absent, float("-inf"))
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=150, history_size=20, line_search_fn="strong_wolfe")
+
+    def loss():
+        optimizer.zero_grad()
+        value = F.cross_entropy(F.linear(x, weight, bias) + never, labels) + penalty / 2 * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return Probe(mean, std, weight.detach(), bias.detach() + never)
+
+
+@functools.lru_cache(maxsize=1)
+def feature_network(device: str):
+    """uint8 images [n, c, h, w] to EfficientNet-Lite0's features, float32 [n, 1280]."""
+    network = load_efficientnet("lite0", device)
+    return lambda images: network.features(as_rgb(images).to(device))
+
+
+def image_features(images: torch.Tensor) -> torch.Tensor:
+    """EfficientNet-Lite0's features float32 [n, 1280] of uint8 `images` [n, c, h, w]."""
+    return in_batches(feature_network(best_device()), images)
+
+
+@dataclass(frozen=True)
+class RealPaintings:
+    """Real paintings' features, and the probes trained on those of the training set."""
+
+    test: FeatureFile               # of held-out paintings, with styles
+    test_genres: torch.Tensor       # int64 [n]
+    train: FeatureFile
+    style: Probe
+    genre: Probe
+    saturation: Estimate            # of the held-out paintings
+    source: str
+
+    @classmethod
+    @functools.lru_cache(maxsize=2)
+    def load(cls, preset) -> "RealPaintings":
+        """Of the data that `preset` trains on, at its resolution; SourceUnavailable where there are no paintings.
+
+        Features are computed once and kept under ``data/``.
+        """
+        network = feature_network(best_device())
+        train, test = (load_images(preset, split) for split in ("train", "test"))
+        found = {split: cached_features("efficientnet", images, network, WIDTH)
+                 for split, images in (("train", train), ("test", test))}
+        return cls(found["test"], test.genres, found["train"],
+                   train_probe(found["train"].features, train.labels, len(CLASS_NAMES["wikiart"])),
+                   train_probe(found["train"].features, train.genres, len(GENRES)),
+                   saturation(test.images), test.source)
+
+    def asked(self, preset, n: int) -> torch.Tensor:
+        """Rows of `every_caption`, int64 [n]: the captions of n held-out paintings, with their genres where the preset
+        names them, so that generated images are asked for as often in each style as real ones occur."""
+        if n > len(self.test.labels):
+            raise BadValue(f"samples = {n}: there are {len(self.test.labels)} held-out paintings to compare with; draw "
+                           "at most as many")
+        order = torch.randperm(len(self.test.labels), generator=generator("asked"))[:n]
+        genres = self.test_genres[order]
+        if preset.genre_dropout is None:
+            genres = torch.full_like(genres, UNKNOWN_GENRE)
+        return caption_rows(preset, self.test.labels[order], genres)
+
+    def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, Estimate]:
+        """How often the probes see the style that was asked for, at first or among three, and the genre where one was;
+        features [n, 1280], styles and genres int64 [n]."""
+        ranked = self.style.logits(features).topk(TOP, dim=1).indices
+        found = {"accuracy": proportion((ranked[:, 0] == styles).double()),
+                 "style_top3": proportion((ranked == styles[:, None]).any(1).double())}
+        if (named := genres >= 0).any():
+            seen = self.genre.logits(features[named]).argmax(1)
+            found["genre_accuracy"] = proportion((seen == genres[named]).double())
+        return found
+
+
+def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, scheduler: str | None = None) -> dict:
+    """Ask for the ten (genre, style) pairs that training never saw, and for ten seen ones of the same styles.
+
+    {"unseen": {"n", "pairs", "genre_accuracy", "style_accuracy", "both"}, "seen": the same, "chance"}, each accuracy
+    with its interval and, as "real", that of real paintings of its pairs, none of which the probes were trained on.
+    A seen pair joins the style with the genre of which it has most training paintings.
+    """
+    preset, genres, styles = pipe.preset, list(GENRES), CLASS_NAMES["wikiart"]
+    real, train = RealPaintings.load(preset), load_images(preset, "train")
+    unseen = [(genres.index(genre), styles.index(style)) for genre, style in HELD_OUT_PAIRS]
+    seen = [(_commonest(train.genres[train.labels == style]), style) for _, style in unseen]
+    found = {"w": w, "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
+             "chance": {"genre": 1 / len(train.genres[train.genres >= 0].unique()), "style": 1 / len(pipe.classes)},
+             "data_source": real.source, "weights_sha256_16": pipe.weights_sha256_16}
+    for name, pairs in (("unseen", unseen), ("seen", seen)):
+        asked = torch.tensor(pairs).repeat_interleave(images_a_pair, 0)                             # [n, 2]
+        prompts = [genre_caption(preset, genre, style) for genre, style in asked.tolist()]
+        drawn = pipe(prompts, w=w, steps=steps, scheduler=scheduler, seeds=range(len(prompts))).images
+        answers = _pair_answers(real, image_features(to_uint8(drawn).cpu()), *asked.T)
+        others = _pair_answers(real, *_paintings_of(pairs, preset, real, name))
+        found[name] = {"n": len(asked), "pairs": [[genres[genre], styles[style]] for genre, style in pairs],
+                       **{key: value.as_json() | {"real": others[key].as_json()} for key, value in answers.items()}}
+    return found
+
+
+def _paintings_of(pairs, preset, real, name):
+    """(features, genres, styles) of the held-out real paintings of `pairs`."""
+    if name == "unseen":
+        images = load_images(preset, "unseen pairs")
+        return image_features(images.images), images.genres, images.labels
+    chosen = torch.zeros(len(real.test.labels), dtype=torch.bool)
+    for genre, style in pairs:
+        chosen |= (real.test_genres == genre) & (real.test.labels == style)
+    return real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen]
+
+
+def _pair_answers(real, features, genres, styles):
+    right_genre = real.genre.logits(features).argmax(1) == genres
+    right_style = real.style.logits(features).argmax(1) == styles
+    return {"genre_accuracy": proportion(right_genre.double()), "style_accuracy": proportion(right_style.double()),
+            "both": proportion((right_genre & right_style).double())}
+
+
+def _commonest(genres):
+    return int(genres[genres >= 0].mode().values)
+
+
+def nearest_training_paintings(preset, images: torch.Tensor, k: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """(indices int64 [n, k], distances [n, k]) of the training paintings nearest to uint8 `images` [n, 3, h, w] in
+    EfficientNet-Lite0's features, by cosine distance."""
+    real = F.normalize(RealPaintings.load(preset).train.features, dim=1)
+    similarity = F.normalize(image_features(images), dim=1) @ real.T                          # [n, training paintings]
+    values, indices = similarity.topk(k, dim=1)
+    return indices, 1 - values

@@ -1,0 +1,215 @@
+"""An autoencoder's latents, the standardised space that a U-Net sees, and the training of both."""
+
+import dataclasses
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderTiny
+from safetensors.torch import load_file, save_file
+from support import MIRROR, WIKIART, needs_wikiart, refuses
+
+from t2i_helpers import presets
+from t2i_helpers.data import from_uint8
+from t2i_helpers.data.decoding import decode
+from t2i_helpers.data.synthetic import draw_shapes
+from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
+from t2i_helpers.errors import BadCheckpoint, BadValue, SourceUnavailable
+from t2i_helpers.models import Autoencoder, latents_of, load_autoencoder, load_latent_space, load_pipeline
+from t2i_helpers.models.autoencoder import WEIGHTS_FILE
+from t2i_helpers.training import autoencoder as training
+from t2i_helpers.training import train
+
+CONFIG = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
+              num_encoder_blocks=(0, 1, 1, 1), num_decoder_blocks=(1, 1, 1, 0), latent_magnitude=3)
+
+
+def save_autoencoder(folder, seed=0, **changes):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        AutoencoderTiny(**CONFIG | changes).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_autoencoder(tmp_path_factory.mktemp("autoencoder"))
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """70 pictures of 32x32: more than are encoded at once."""
+    return SimpleNamespace(images=draw_shapes(70, 10, 32, seed=0)[0], fingerprint="shapes-70")
+
+
+@pytest.fixture
+def encoded(folder, shapes, empty_data_folder):
+    """(latents, their space, the images in [0, 1])."""
+    return *latents_of(shapes, folder), from_uint8(shapes.images, (0, 1))
+
+
+def test_an_autoencoder_maps_8x8_pixels_to_4_numbers_and_back(folder, capfd):
+    autoencoder, x = load_autoencoder(folder), torch.rand(2, 3, 24, 16)
+    assert not any(capfd.readouterr())
+    latents = autoencoder.encode(x)
+    assert latents.shape == (2, 4, 3, 2) and latents.dtype == torch.float32
+    again = autoencoder.decode(latents)
+    assert again.shape == x.shape and again.dtype == torch.float32 and 0 <= again.min() < again.max() <= 1
+    assert not any(parameter.requires_grad for parameter in autoencoder.network.parameters())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 20, 16), (2, 3, 16, 12), (2, 1, 16, 16), (3, 16, 16)])
+def test_images_of_another_shape_are_refused(folder, shape):
+    with refuses(BadValue, str(shape), "multiples of 8"):
+        load_autoencoder(folder).encode(torch.rand(shape))
+
+
+def test_latents_are_standardised_by_channel(encoded):
+    latents, space, x = encoded
+    assert latents.shape == (70, 2, 4, 4, 4) and latents.dtype == torch.float16
+    z = torch.cat([space.encode(x), space.encode(x.flip(-1))])
+    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+
+
+def test_latents_of_an_image_and_of_its_mirror_image_are_kept(encoded):
+    latents, space, x = encoded
+    for place, images in enumerate((x, x.flip(-1))):
+        torch.testing.assert_close(latents[:, place].float(), space.autoencoder.encode(images), atol=1e-3, rtol=1e-3)
+
+
+def test_a_latent_space_loses_no_more_than_its_autoencoder(encoded):
+    _, space, x = encoded
+    raw = space.autoencoder.decode(space.autoencoder.encode(x))
+    torch.testing.assert_close(space.decode(space.encode(x)), raw, atol=1e-5, rtol=0)
+
+
+def test_images_are_encoded_once(encoded, shapes, folder, tmp_path, empty_data_folder, monkeypatch):
+    latents, space, _ = encoded
+    monkeypatch.setattr(Autoencoder, "encode", lambda *_: pytest.fail("encoded again"))
+    again, same = latents_of(shapes, folder)
+    assert torch.equal(again, latents) and torch.equal(same.mean, space.mean) and torch.equal(same.std, space.std)
+    other_images = SimpleNamespace(images=shapes.images, fingerprint="shapes-71")
+    for images, name in ((other_images, folder), (shapes, save_autoencoder(tmp_path / "other", seed=1))):
+        with pytest.raises(pytest.fail.Exception, match="encoded again"):
+            latents_of(images, name)
+    (store,) = empty_data_folder.glob("latents-*.safetensors")
+    store.write_bytes(store.read_bytes()[:100])
+    with pytest.raises(pytest.fail.Exception, match="encoded again"):
+        latents_of(shapes, folder)
+
+
+def test_a_latent_space_survives_json_and_refuses_other_weights(encoded, tmp_path, folder):
+    _, space, x = encoded
+    copy = str(shutil.copytree(folder, tmp_path / "copy"))
+    metadata = json.loads(json.dumps(space.metadata())) | {"autoencoder": copy}
+    again = load_latent_space(metadata)
+    torch.testing.assert_close(again.encode(x), space.encode(x))
+    save_autoencoder(copy, seed=1)
+    with refuses(BadCheckpoint, copy, metadata["weights_sha256_16"], "restore"):
+        load_latent_space(metadata)
+
+
+DAMAGES = {
+    "missing": shutil.rmtree,
+    "cut short": lambda folder: (folder / WEIGHTS_FILE).write_bytes((folder / WEIGHTS_FILE).read_bytes()[:1000]),
+    "without config": lambda folder: (folder / "config.json").unlink(),
+    "no config": lambda folder: (folder / "config.json").write_text("{"),
+    "a weight too few": lambda folder: save_file(dict([*load_file(folder / WEIGHTS_FILE).items()][1:]),
+                                                 folder / WEIGHTS_FILE),
+    "8 latent channels": lambda folder: save_autoencoder(folder, latent_channels=8),
+    "other widths": lambda folder: (folder / "config.json").write_text(
+        (folder / "config.json").read_text().replace("8", "16")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_autoencoder_is_refused(folder, tmp_path, damage):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    damage(copy)
+    with refuses(BadCheckpoint, str(copy)):
+        load_autoencoder(str(copy))
+
+
+def test_taesd_without_mirror_and_hub_is_refused_with_the_remedy():
+    with refuses(SourceUnavailable, "madebyollin/taesd", "T2I_MIRROR", "own"):
+        load_autoencoder("taesd")
+
+
+@needs_wikiart
+@pytest.mark.skipif(not (MIRROR / "models/madebyollin/taesd").is_dir(), reason="T2I_MIRROR holds no madebyollin/taesd")
+def test_taesd_keeps_what_a_painting_shows(monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
+    file = find_art_files(WIKIART)[0]
+    paintings = read_paintings(file, np.arange(file.rows) % 300 == 0)
+    images = torch.stack([decode(painting.encoded, 128) for painting in paintings])
+    assert training.psnr(load_autoencoder("taesd"), images) > 22
+
+
+def test_a_latent_model_is_trained_resumed_and_drawn_from(folder, tmp_path):
+    preset = dataclasses.replace(presets.get("wikiart", "improved", "smoke"), autoencoder=folder,
+                                 block_channels=(32, 64), down_blocks=(presets.DOWN, presets.CROSS))
+    run = train(preset, tmp_path / "run", max_steps=1)
+    assert train(preset, tmp_path / "run", max_steps=2).metrics()[-1]["step"] == 2
+    pipe, whole = load_pipeline(run.folder), load_pipeline(train(preset, tmp_path / "whole", max_steps=2).folder)
+    for resumed, straight in zip(pipe.unet.parameters(), whole.unet.parameters(), strict=True):
+        assert torch.equal(resumed, straight)
+    assert pipe.unet.config.in_channels == 4 and pipe.unet.config.sample_size == 16
+    prompts = [pipe.captions[0], "A landscape in the style of Baroque"]
+    images = pipe(prompts, seeds=[0, 1]).images
+    assert images.shape == (2, 3, 128, 128) and 0 <= images.min() < images.max() <= 1
+    torch.testing.assert_close(pipe.decode(pipe.encode(images)),
+                               pipe.latent_space.autoencoder.decode(pipe.latent_space.autoencoder.encode(images)),
+                               atol=1e-5, rtol=0)
+
+
+class FakeFeatures:
+    """Two maps that know each pixel's colour, as a perceptual network."""
+
+    def stages(self, images):
+        return [F.avg_pool2d(images, 4), F.avg_pool2d(images, 8).square()]
+
+
+@pytest.mark.parametrize("halved", [False, True])
+def test_autoencoder_loss_is_its_formula(folder, halved):
+    network = AutoencoderTiny.from_pretrained(folder)
+    x, noise = draw_shapes(3, 3, 64, seed=1)[0] / 255, torch.randn(3, 4, 8, 8)
+    loss = training.autoencoder_loss(network, FakeFeatures(), x, noise, halved)
+    z, target = network.encode(x * 2 - 1).latents + 0.03 * noise, x
+    if halved:
+        z, target = (F.interpolate(t, scale_factor=0.5, mode="area") for t in (z, x))
+    decoded = network.decode(z).sample / 2 + 0.5
+    distance = 0
+    for a, b in zip(FakeFeatures().stages(decoded), FakeFeatures().stages(target)):
+        a, b = (f / f.square().sum(1, keepdim=True).sqrt() for f in (a, b))
+        distance += ((a - b) ** 2).sum() / len(a) / a.shape[2] / a.shape[3]
+    torch.testing.assert_close(loss, (decoded - target).abs().mean() + 0.02 * distance)
+    loss.backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+def test_crops_are_windows_of_their_image_mirrored_half_the_time():
+    images = torch.randint(256, (200, 3, 66, 67), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    crops = training.random_crops(images, torch.Generator().manual_seed(1))
+    assert crops.shape == (200, 3, 64, 64) and crops.dtype == torch.uint8
+    places, mirrored = set(), 0
+    for image, crop in zip(images, crops):
+        (place,) = [(y, x, turned) for y in range(3) for x in range(4) for turned in (False, True)
+                    if torch.equal(image[:, y:y + 64, x:x + 64], crop.flip(-1) if turned else crop)]
+        places.add(place[:2])
+        mirrored += place[2]
+    assert len(places) == 12 and 70 < mirrored < 130
+
+
+def test_psnr_is_its_formula():
+    images = draw_shapes(60, 10, 16, seed=2)[0]
+    blurred = F.avg_pool2d(images / 255, 5, 1, 2)
+    rows = iter(blurred.split(50))
+    fake = SimpleNamespace(encode=lambda x: x, decode=lambda _: next(rows))
+    error = (images.numpy() / 255.0 - blurred.numpy().astype(float)) ** 2
+    expected = np.mean([10 * np.log10(1 / each.mean()) for each in error])
+    assert training.psnr(fake, images) == pytest.approx(expected, abs=1e-3)

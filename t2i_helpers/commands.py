@@ -150,7 +150,8 @@ def evaluate(
         scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler, and its settings, such as "ddim eta=0.5" or
             "dpm++ spacing=trailing".
         guider: the guidance rule and its parameters, such as "apg", "interval sigma_max=5" or "auto weak=FOLDER".
-        also: judges whose weights must be fetched, any of inception (FID), imagenet (the thesis's ResNet-18), clip.
+        also: further judges: efficientnet (ImageNet features from a package; paintings always have it), and those
+            whose weights must be fetched, inception (FID), imagenet (the thesis's ResNet-18) and clip.
         inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.
         reference: a safetensors file of real images' Inception features, instead of the test set.
         json: also write the table to this file.

@@ -80,7 +80,7 @@ def evaluate(
     make_scheduler(pipe.preset, scheduler)
     for w in scales:
         pipe.make_guider(guider, w)
-    paintings = RealPaintings.load(pipe.preset) if pipe.preset.dataset == "wikiart" else None
+    paintings = RealPaintings.load(pipe.preset.data_source) if pipe.preset.dataset == "wikiart" else None
     asked = paintings and paintings.asked(pipe.preset, samples)
     judges = _judges(pipe, samples, tuple(also), inception_weights, reference, paintings)
     rows = []

@@ -4,12 +4,14 @@ A probe is a linear classifier of EfficientNet-Lite0's features, trained on real
 or genre an image looks like, and how often it is right about real held-out paintings says how far it can be trusted.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from .. import presets
 from ..data import (
     CLASS_NAMES,
     GENRES,
@@ -94,11 +96,10 @@ class RealPaintings:
 
     @classmethod
     @functools.lru_cache(maxsize=2)
-    def load(cls, preset) -> "RealPaintings":
-        """Of the data that `preset` trains on, at its resolution; SourceUnavailable where there are no paintings.
-
-        Features are computed once and kept under ``data/``.
-        """
+    def load(cls, data_source: str) -> "RealPaintings":
+        """Of `improved`'s training and test paintings from `data_source`, at 128x128 whatever a model's resolution is;
+        SourceUnavailable where there are no paintings. Features are computed once and kept under ``data/``."""
+        preset = dataclasses.replace(presets.get("wikiart", "improved", "demo"), data_source=data_source)
         network = feature_network(best_device())
         train, test = (load_images(preset, split) for split in ("train", "test"))
         found = {split: cached_features("efficientnet", images, network, WIDTH)
@@ -140,7 +141,7 @@ def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, sc
     A seen pair joins the style with the genre of which it has most training paintings.
     """
     preset, genres, styles = pipe.preset, list(GENRES), CLASS_NAMES["wikiart"]
-    real, train = RealPaintings.load(preset), load_images(preset, "train")
+    real, train = RealPaintings.load(preset.data_source), load_images(preset, "train")
     unseen = [(genres.index(genre), styles.index(style)) for genre, style in HELD_OUT_PAIRS]
     seen = [(_commonest(train.genres[train.labels == style]), style) for _, style in unseen]
     found = {"w": w, "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
@@ -181,8 +182,8 @@ def _commonest(genres):
 
 def nearest_training_paintings(preset, images: torch.Tensor, k: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     """(indices int64 [n, k], distances [n, k]) of the training paintings nearest to uint8 `images` [n, 3, h, w] in
-    EfficientNet-Lite0's features, by cosine distance."""
-    real = F.normalize(RealPaintings.load(preset).train.features, dim=1)
+    EfficientNet-Lite0's features, by cosine distance; indices are into `improved`'s training paintings."""
+    real = F.normalize(RealPaintings.load(preset.data_source).train.features, dim=1)
     similarity = F.normalize(image_features(images), dim=1) @ real.T                          # [n, training paintings]
     values, indices = similarity.topk(k, dim=1)
     return indices, 1 - values

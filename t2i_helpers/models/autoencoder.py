@@ -74,7 +74,8 @@ def load_autoencoder(name: str = "own", device="cpu") -> Autoencoder:
     digest = hashlib.sha256()
     for _, weights in sorted(network.encoder.state_dict().items()):
         digest.update(weights.half().numpy().tobytes())
-    return Autoencoder(name, network.requires_grad_(False).eval().to(device), digest.hexdigest()[:16])
+    network.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)       # twice as fast on a CPU
+    return Autoencoder(name, network, digest.hexdigest()[:16])
 
 
 def _taesd_folder() -> Path:

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from ..data import from_uint8
 from ..errors import BadCheckpoint
 from ..paths import DATA, atomic_write
-from ..provenance import best_device
+from ..provenance import best_device, computes_bf16
 from .autoencoder import Autoencoder, load_autoencoder
 
 MOST = 4.0                          # standard deviations at which sampling bounds its guess of the clean latents
@@ -57,15 +57,17 @@ def load_latent_space(metadata: dict, device="cpu") -> LatentSpace:
 
 def latents_of(dataset, name: str) -> tuple[torch.Tensor, LatentSpace]:
     """(latents float16 [n, 2, 4, h / 8, w / 8], their space) of `dataset`, as the autoencoder `name` encodes each image
-    and its mirror image; computed once and kept under ``data/`` by the fingerprints of images and encoder."""
+    and its mirror image, in bf16 where the device computes in it; computed once and kept under ``data/`` by the
+    fingerprints of images and encoder."""
     autoencoder = load_autoencoder(name, best_device())
     path = DATA / f"latents-{dataset.fingerprint}-{autoencoder.encoder_sha256_16}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError), safe_open(path, "pt") as file:
         return file.get_tensor("latents"), LatentSpace(autoencoder, file.get_tensor("mean"), file.get_tensor("std"))
-    parts = []
+    parts, device = [], best_device()
     for images in tqdm(dataset.images.split(64), desc="encoding", unit="×64 images"):
         x = from_uint8(images, (0, 1))
-        parts.append(torch.stack([autoencoder.encode(x), autoencoder.encode(x.flip(-1))], 1).cpu())    # [b, 2, 4, h, w]
+        with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
+            parts.append(torch.stack([autoencoder.encode(x), autoencoder.encode(x.flip(-1))], 1).cpu())  # [b, 2, 4, h, w]
     latents = torch.cat(parts)
     mean, std = latents.mean((0, 1, 3, 4)), latents.std((0, 1, 3, 4))                                  # [4] each
     with atomic_write(path) as temporary:

@@ -9,7 +9,7 @@ from ..evaluation.paintings import composition
 from ..models import WEIGHTS
 from ..paths import CHECKPOINTS, RUNS
 from ..provenance import content_hash, made_from, record, write_json
-from .pictures import training_in_words
+from .pictures import is_part, training_in_words
 
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0),
           "wikiart": (0.0, 1.0, 2.0, 4.0)}
@@ -91,4 +91,6 @@ def note_of(evaluations: dict, distances: bool = True) -> str:
     features = ("our own classifier, which stand in for Inception's, unless marked otherwise"
                 if "classifier" in judged else
                 "EfficientNet-Lite0 (ImageNet), which no training here has seen; accuracy by linear probes on them")
-    return "; ".join(told) + f"; distances, precision and recall on the features of {features}; intervals 95 %"
+    parts = sorted({found["checkpoint"]["data_source"] for found in evaluations.values()
+                    if is_part(found["checkpoint"])})
+    return "; ".join(told + parts) + f"; distances, precision and recall on the features of {features}; intervals 95 %"

@@ -4,6 +4,7 @@ import torch
 
 from ..data import captions, from_uint8, images_in_words
 from ..models import WEIGHTS
+from ..presets import TRAINING_IMAGES
 from ..provenance import made_from, of_preset
 from ..training import describe_checkpoint
 from .drawing import fit_height, footnote, image_grid, new_figure
@@ -46,7 +47,13 @@ def training_note(pipes) -> str:
     """What trained each checkpoint, in one line; a stand-in encoder is named here."""
     told = [f"{variant}: {training_in_words(facts)}" for variant, facts in checkpoints(pipes).items()]
     encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
-    return f"{', '.join(told)}; text: {', '.join(encoders)}"
+    parts = sorted({facts["data_source"] for facts in checkpoints(pipes).values() if is_part(facts)})
+    return "; ".join([", ".join(told), *parts, f"text: {', '.join(encoders)}"])
+
+
+def is_part(checkpoint: dict) -> bool:
+    """Whether a described checkpoint was trained on a part of its dataset, which its source then says."""
+    return f"{TRAINING_IMAGES['wikiart']:,}" in (checkpoint["data_source"] or "")
 
 
 def noted(figure, pipes, steps, *, drawn, **more):

@@ -26,7 +26,7 @@ SHAPES = presets.get("wikiart", "improved", "smoke")
 
 @pytest.fixture(scope="module")
 def real():
-    return RealPaintings.load(SHAPES)
+    return RealPaintings.load("procedural")
 
 
 def blobs(n=300, d=6, classes=4):

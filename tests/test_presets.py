@@ -62,7 +62,7 @@ def test_improved_changes_the_science_only_where_it_says(dataset):
         allowed |= {"horizontal_flips"}
     if dataset == "wikiart":                # latents need another network; captions name genres
         allowed |= {"autoencoder", "block_channels", "down_blocks", "attention_head_dim", "beta_schedule",
-                    "batch_size", "genre_dropout"}
+                    "batch_size", "genre_dropout", "scheduler"}
     assert differing(improved, presets.get(dataset, "thesis", "full")) <= allowed
     assert improved.pixel_range == (-1, 1) and improved.caption_dropout == 0.1
     assert improved.ema_decay and improved.gradient_clip and improved.warmup_steps and improved.bf16

@@ -67,7 +67,8 @@ def latents_of(dataset, name: str) -> tuple[torch.Tensor, LatentSpace]:
     for images in tqdm(dataset.images.split(64), desc="encoding", unit="×64 images"):
         x = from_uint8(images, (0, 1))
         with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            parts.append(torch.stack([autoencoder.encode(x), autoencoder.encode(x.flip(-1))], 1).cpu())  # [b, 2, 4, h, w]
+            both = torch.stack([autoencoder.encode(x), autoencoder.encode(x.flip(-1))], 1)             # [b, 2, 4, h, w]
+        parts.append(both.cpu())
     latents = torch.cat(parts)
     mean, std = latents.mean((0, 1, 3, 4)), latents.std((0, 1, 3, 4))                                  # [4] each
     with atomic_write(path) as temporary:

@@ -21,6 +21,7 @@ FINDINGS = EXPERIMENTS | STUDY | {
         and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)
         and all(best.value == max(each.value for each in n.like(f"{data}ThesisAccuracyW[A-Z][a-z]*"))
                 for data, best in (("Mnist", n.MnistThesisAccuracyWTwenty), ("Cifar", n.CifarThesisAccuracyWTen)))),
+    "abstract-paintings": EXPERIMENTS["wikiart-kernel"],
     "abstract-recall": lambda n: (
         above(n.CifarImprovedRecallWOne, n.CifarImprovedRecallWTen)
         and above(n.CifarImprovedAccuracyWTen, n.CifarImprovedAccuracyWOne)),
@@ -86,6 +87,7 @@ FINDINGS = EXPERIMENTS | STUDY | {
         and above(n.CifarThesisAccuracyWTen, n.CifarThesisAccuracyWOne)
         and above(n.MnistImprovedAccuracyWTwo, n.MnistThesisAccuracyWTwenty)
         and above(n.CifarImprovedAccuracyWTwo, n.CifarThesisAccuracyWTen)),
+    "conclusion-paintings": EXPERIMENTS["wikiart-kernel"],
     "conclusion-rules": lambda n: (
         overlap(n.StudyCifarRescaleWFiveAccuracy, n.StudyCifarCfgWFiveAccuracy)
         and above(n.StudyCifarCfgWFiveSaturation, n.StudyCifarRescaleWFiveSaturation)),

@@ -140,6 +140,12 @@ EXPERIMENTS = {
         n.LoadingSequentialEntropy.value < n.LoadingStreamingEntropy.value < n.LoadingStreamEntropy.value
         and n.LoadingSequentialEntropy.value < n.LoadingWebdatasetEntropy.value < n.LoadingStreamEntropy.value),
     "wikiart-parameters": lambda n: n.WikiartThesisParams.value / 1e6 > 2 * n.PrintedWikiartParams.value,
+    "wikiart-autoencoder": lambda n: n.AutoencoderPsnr.value > n.TaesdPsnr.value > 20,
+    "wikiart-kernel": lambda n: above(n.WikiartThesisKernelWTwo, n.WikiartImprovedKernelWTwo, n.WikiartRealKernel),
+    "wikiart-accuracy": lambda n: (
+        above(n.WikiartImprovedAccuracyWFour, n.WikiartThesisAccuracyWFour) and n.WikiartRealAccuracy.value < 0.6),
+    "wikiart-recall": lambda n: above(n.WikiartRealRecall, n.WikiartImprovedRecallWTwo),
+    "wikiart-composition": lambda n: n.ComposedUnseenGenre.low > n.ComposedGenreChance.value,
     # 07_comparison
     "comparison-cells": lambda n: n.ContradictedCells.value == 5 and n.ContradictedCellsMnist.value == 3,
     "comparison-mnist": lambda n: (
@@ -156,6 +162,8 @@ EXPERIMENTS = {
         above(n.MnistImprovedAccuracyWOne, n.MnistImprovedAccuracyWZero)
         and n.MnistImprovedAccuracyWTwo.value > n.MnistImprovedAccuracyWOne.value
         and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne, n.CifarImprovedAccuracyWZero)),
+    "comparison-paintings": lambda n: (
+        above(n.WikiartImprovedAccuracyWFour, n.WikiartImprovedAccuracyWOne) and n.WikiartRealAccuracy.value < 0.6),
     "comparison-mnist-step": lambda n: (
         overlap(n.MnistImprovedAccuracyWOne, n.MnistImprovedAccuracyWTwo)
         and above(n.CifarImprovedAccuracyWTwo, n.CifarImprovedAccuracyWOne)),

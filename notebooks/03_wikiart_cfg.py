@@ -469,8 +469,8 @@ export_table(wikiart.composition_table(measured_composition(latent)), SIZE)
 #
 # ## 3.9 Did it memorise?
 #
-# A model that copies its training set would score well above. The nearest training paintings, in the judge's features,
-# to some samples:
+# A model that copies its training set would score well above. Some samples, and the training paintings nearest to them
+# (the hundred nearest as 16×16 thumbnails, ranked by the judge's features):
 
 # %%
 export(wikiart.neighbours(latent, dataset, steps), SIZE) if dataset else committed("wikiart_neighbours")

@@ -16,7 +16,7 @@ from t2i_helpers.evaluation.paintings import (
     RealPaintings,
     composition,
     image_features,
-    nearest_training_paintings,
+    nearest_paintings,
     train_probe,
 )
 from t2i_helpers.models import load_efficientnet, load_pipeline
@@ -90,7 +90,7 @@ def test_probes_know_the_drawn_shapes_and_the_nearest_painting_to_a_painting_is_
     answers = real.answers(real.test.features, real.test.labels, real.test_genres)
     assert answers["accuracy"].value > 0.8 and answers["style_top3"].value >= answers["accuracy"].value
     train = load_images(SHAPES)
-    indices, distances = nearest_training_paintings(SHAPES, train.images[[3, 77]], k=2)
+    indices, distances = nearest_paintings(train.images[[3, 77]], train.images, k=2, shortlist=20)
     assert indices[:, 0].tolist() == [3, 77] and distances[:, 0].abs().max() < 1e-3
     assert (distances[:, 1] > distances[:, 0]).all()
 

@@ -31,6 +31,8 @@ from .features import FeatureFile, as_rgb, cached_features, in_batches
 from .metrics import Estimate, proportion, saturation
 
 PENALTY = 3e-3                      # of the squared weights, beside the mean cross entropy
+SHORTLIST = 100                     # paintings whose features are compared with an image's
+PROBED = 10_000                     # training paintings whose features are computed: ten minutes of a processor core
 TOP = 3                             # styles among which the right one counts as found by "style_top3"
 
 
@@ -84,7 +86,7 @@ def image_features(images: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class RealPaintings:
-    """Real paintings' features, and the probes trained on those of the training set."""
+    """Real paintings' features, and the probes trained on those of training paintings, at most PROBED of them."""
 
     test: FeatureFile               # of held-out paintings, with styles
     test_genres: torch.Tensor       # int64 [n]
@@ -101,7 +103,7 @@ class RealPaintings:
         SourceUnavailable where there are no paintings. Features are computed once and kept under ``data/``."""
         preset = dataclasses.replace(presets.get("wikiart", "improved", "demo"), data_source=data_source)
         network = feature_network(best_device())
-        train, test = (load_images(preset, split) for split in ("train", "test"))
+        train, test = _at_most(load_images(preset, "train"), PROBED), load_images(preset, "test")
         found = {split: cached_features("efficientnet", images, network, WIDTH)
                  for split, images in (("train", train), ("test", test))}
         return cls(found["test"], test.genres, found["train"],
@@ -131,6 +133,15 @@ class RealPaintings:
             seen = self.genre.logits(features[named]).argmax(1)
             found["genre_accuracy"] = proportion((seen == genres[named]).double())
         return found
+
+
+def _at_most(dataset, n):
+    """`dataset`, or a random choice of `n` of its images, always the same one."""
+    if len(dataset) <= n:
+        return dataset
+    chosen = torch.randperm(len(dataset), generator=generator("probed"))[:n]
+    return dataclasses.replace(dataset, images=dataset.images[chosen], labels=dataset.labels[chosen],
+                               genres=dataset.genres[chosen], fingerprint=f"{dataset.fingerprint}-{n}")
 
 
 def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, scheduler: str | None = None) -> dict:
@@ -180,10 +191,23 @@ def _commonest(genres):
     return int(genres[genres >= 0].mode().values)
 
 
-def nearest_training_paintings(preset, images: torch.Tensor, k: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
-    """(indices int64 [n, k], distances [n, k]) of the training paintings nearest to uint8 `images` [n, 3, h, w] in
-    EfficientNet-Lite0's features, by cosine distance; indices are into `improved`'s training paintings."""
-    real = F.normalize(RealPaintings.load(preset.data_source).train.features, dim=1)
-    similarity = F.normalize(image_features(images), dim=1) @ real.T                          # [n, training paintings]
-    values, indices = similarity.topk(k, dim=1)
-    return indices, 1 - values
+def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3, shortlist: int = SHORTLIST):
+    """(indices int64 [n, k], distances [n, k]) of the uint8 `paintings` [m, 3, h, w] nearest to uint8 `images`, n of
+    them, of any size.
+
+    The `shortlist` nearest as 16x16 thumbnails are ranked by the cosine distance of EfficientNet-Lite0's features,
+    which of all m would take minutes.
+    """
+    far = torch.cdist(_thumbnails(images), _thumbnails(paintings))                                  # [n, m]
+    candidates = far.topk(min(shortlist, len(paintings)), largest=False).indices                    # [n, shortlist]
+    found = []
+    for own, rows in zip(F.normalize(image_features(images), dim=1), candidates):
+        distances = 1 - F.normalize(image_features(paintings[rows]), dim=1) @ own                   # [shortlist]
+        nearest = distances.topk(k, largest=False)
+        found.append((rows[nearest.indices], nearest.values))
+    return tuple(map(torch.stack, zip(*found)))
+
+
+def _thumbnails(images):
+    """uint8 [n, 3, h, w] to float32 [n, 768], each image as 16x16 pixels."""
+    return torch.cat([F.interpolate(part.float(), (16, 16), mode="area").flatten(1) for part in images.split(1000)])

@@ -24,7 +24,7 @@ from ..data import (
 from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files
 from ..errors import BadData, SourceUnavailable
 from ..evaluation.bench_loader import BATCH, file_by_file, kept_files
-from ..evaluation.paintings import nearest_training_paintings
+from ..evaluation.paintings import nearest_paintings
 from ..models import load_autoencoder
 from ..paths import TABLES
 from ..presets import PRINTED_LOADING
@@ -194,9 +194,9 @@ def composition_grid(pipe, steps: int, w: float = 4.0, styles=COMPOSED):
 
 @exhibit("wikiart_neighbours", "png")
 def neighbours(pipe, dataset, steps: int, w: float = 4.0, styles=PUBLIC_DOMAIN, k: int = 4):
-    """Drawn paintings (first column) and the nearest training paintings in the judge's features, as thumbnails."""
+    """Drawn paintings (first column) and the training paintings nearest to them, as thumbnails."""
     images = pipe([captions(pipe.preset)[STYLES.index(style)] for style in styles], w=w, steps=steps).images.cpu()
-    indices, distances = nearest_training_paintings(pipe.preset, to_uint8(images), k)
+    indices, distances = nearest_paintings(to_uint8(images), dataset.images, k)
     found = _thumbnails(dataset.images[indices.flatten()]).unflatten(0, indices.shape)       # [styles, k, 3, 64, 64]
     figure, axes = new_figure(1, 1, 4.5)
     image_grid(axes[0, 0], torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], found], 1), styles,

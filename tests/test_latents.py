@@ -59,6 +59,7 @@ def test_an_autoencoder_maps_8x8_pixels_to_4_numbers_and_back(folder, caplog):
     latents = autoencoder.encode(x)
     assert latents.shape == (2, 4, 3, 2) and latents.dtype == torch.float32
     again = autoencoder.decode(latents)
+    assert latents.is_contiguous() and again.is_contiguous()                      # as safetensors wants them
     assert again.shape == x.shape and again.dtype == torch.float32 and 0 <= again.min() < again.max() <= 1
     network = AutoencoderTiny.from_pretrained(folder)                             # of pixels from -1 to 1
     torch.testing.assert_close(latents, network.encode(2 * x - 1).latents)

@@ -41,12 +41,12 @@ class Autoencoder:
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % FACTOR or images.shape[3] % FACTOR:
             raise BadValue(f"images {tuple(images.shape)}: an autoencoder takes [n, 3, h, w] with h and w multiples of "
                            f"{FACTOR}, so resize or pad them")
-        return self.network.encode(images.to(self.network.device) * 2 - 1).latents.float()
+        return self.network.encode(images.to(self.network.device) * 2 - 1).latents.float().contiguous()
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]."""
-        return (self.network.decode(latents.to(self.network.device)).sample.float() / 2 + 0.5).clamp(0, 1)
+        return (self.network.decode(latents.to(self.network.device)).sample.float() / 2 + 0.5).clamp(0, 1).contiguous()
 
     def to(self, device) -> "Autoencoder":
         """The autoencoder, moved to `device`."""

@@ -12,7 +12,7 @@ from ..provenance import content_hash, made_from, record, write_json
 from .pictures import is_part, training_in_words
 
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0),
-          "wikiart": (1.0, 2.0, 4.0)}
+          "wikiart": (1.0, 4.0)}
 SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the thesis's count
 PAIR_SAMPLES = 30               # images of each (genre, style) pair
 

@@ -141,10 +141,10 @@ EXPERIMENTS = {
         and n.LoadingSequentialEntropy.value < n.LoadingWebdatasetEntropy.value < n.LoadingStreamEntropy.value),
     "wikiart-parameters": lambda n: n.WikiartThesisParams.value / 1e6 > 2 * n.PrintedWikiartParams.value,
     "wikiart-autoencoder": lambda n: n.AutoencoderPsnr.value > n.TaesdPsnr.value > 20,
-    "wikiart-kernel": lambda n: above(n.WikiartThesisKernelWTwo, n.WikiartImprovedKernelWTwo, n.WikiartRealKernel),
+    "wikiart-kernel": lambda n: above(n.WikiartThesisKernelWFour, n.WikiartImprovedKernelWFour, n.WikiartRealKernel),
     "wikiart-accuracy": lambda n: (
         above(n.WikiartImprovedAccuracyWFour, n.WikiartThesisAccuracyWFour) and n.WikiartRealAccuracy.value < 0.6),
-    "wikiart-recall": lambda n: above(n.WikiartRealRecall, n.WikiartImprovedRecallWTwo),
+    "wikiart-recall": lambda n: above(n.WikiartRealRecall, n.WikiartImprovedRecallWFour),
     "wikiart-composition": lambda n: n.ComposedUnseenGenre.low > n.ComposedGenreChance.value,
     # 07_comparison
     "comparison-cells": lambda n: n.ContradictedCells.value == 5 and n.ContradictedCellsMnist.value == 3,

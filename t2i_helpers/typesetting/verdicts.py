@@ -192,8 +192,8 @@ def _paintings(n):
                      f"style entropy {n.LoadingSequentialEntropy.text} bits in place of {n.LoadingRandomEntropy.text}")
     yield untestable("matches or exceeds related work on art", "an aim", "no such model was run, there or here")
     yield untestable("scales to fine-grained images", "an aim", "its network was not trained in full",
-                     f"kernel distance at $w=2$: {n.WikiartImprovedKernelWTwo.text} of a latent model, "
-                     f"{n.WikiartThesisKernelWTwo.text} of its recipe on pixels")
+                     f"kernel distance at $w=4$: {n.WikiartImprovedKernelWFour.text} of a latent model, "
+                     f"{n.WikiartThesisKernelWFour.text} of its recipe on pixels")
 
 
 def _aims(n):

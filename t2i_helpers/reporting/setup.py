@@ -55,8 +55,8 @@ def trained_table() -> Table:
                          f"{found['training_seconds'] / 3600:.1f}"])
     header = ["checkpoint", "parameters", "pixels", "batch size", "learning rate", "steps", "effort", "hours"]
     note = ("effort: images that passed through the network, as a share of those of the thesis's epochs (of WikiArt's "
-            "81,444 paintings; ours are a reduced copy); the improved network for paintings sees latents; hours: on one "
-            "or two cores of a processor, beside other work for the paintings")
+            "81,444 paintings; ours are a reduced copy); the improved network for paintings sees latents; hours: on "
+            "one or two cores of a processor, beside other work for the paintings")
     return Table("trained", header, rows, note, made_from(*files))
 
 

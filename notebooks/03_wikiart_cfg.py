@@ -402,8 +402,8 @@ export(wikiart.style_grid(pipes, steps), SIZE)
 export(wikiart.guidance_sweep({"improved": latent}, steps), SIZE)
 
 # %% [markdown]
-# > **Where does it break?** Up to about 4 the pictures gain contrast and clarity. Beyond that, the latents leave the
-# > range in which the decoder was trained, and colours burn out.
+# > **Where does it break?** Up to about 4 the pictures gain contrast and clarity. Beyond that, dark ones turn black and
+# > bright ones white: the latents leave the range in which the decoder was trained.
 #
 # ### Judges that we did not train
 #
@@ -476,8 +476,8 @@ export_table(wikiart.composition_table(measured_composition(latent)), SIZE)
 export(wikiart.neighbours(latent, dataset, steps), SIZE) if dataset else committed("wikiart_neighbours")
 
 # %% [markdown]
-# The neighbours share subject and palette, and none is the same picture. (This looks at five samples; it would not find
-# rare copies.)
+# The neighbours share the palette, and none is the same picture. (This looks at five samples; it would not find rare
+# copies.)
 #
 # ## 3.10 Table 4: the three experiments
 #

@@ -175,7 +175,7 @@ def test_a_classifier_is_saved_in_half_precision_and_computes_in_float32(folder)
 
 def test_the_reference_is_what_the_saved_classifier_sees_in_the_test_set(folder):
     save_half(untrained("mnist"), folder)
-    test = LabelledImages(noise(50, 1, 28, 28), torch.arange(50) % 10, [], "drawn", "0123")
+    test = LabelledImages(noise(50, 1, 28, 28), torch.arange(50) % 10, [], "drawn", "0123", torch.full((50,), -1))
     found = write_reference("mnist", test)
     reference, classifier = FeatureFile.load(reference_file("mnist"), 128), load_classifier("mnist")
     assert found == accuracy(classifier, test.images, test.labels)

@@ -167,8 +167,8 @@ def test_half_of_the_degraded_images_are_blurred_and_half_noised():
 def sets():
     shapes, of_shapes = draw_shapes(208, classes=10, size=32, seed="train")
     digits, of_digits = draw_shapes(60, classes=10, size=28, seed="train")
-    return {"mnist": LabelledImages(digits[:, :1], of_digits, [], "drawn", "0"),
-            "cifar10": LabelledImages(shapes, of_shapes, [], "drawn", "1")}
+    return {"mnist": LabelledImages(digits[:, :1], of_digits, [], "drawn", "0", torch.full_like(of_digits, -1)),
+            "cifar10": LabelledImages(shapes, of_shapes, [], "drawn", "1", torch.full_like(of_shapes, -1))}
 
 
 def test_a_batch_pairs_images_with_sentences_that_are_true_of_them(sets, untrained):

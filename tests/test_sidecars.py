@@ -252,7 +252,7 @@ def test_pictures_are_opaque_and_stand_at_their_size(folder):
         written.append((folder / "picture.png").read_bytes())
     file = Image.open(folder / "picture.png")
     assert written[0] == written[1], "the same figure gives other bytes"
-    assert file.mode == "L" and file.info["dpi"] == pytest.approx((220, 220), abs=0.02)
+    assert file.mode == "L" and file.info["dpi"] == pytest.approx((150, 150), abs=0.02)
     direct = io.BytesIO()
     picture().figure.savefig(direct, format="png")
     assert len(written[0]) < len(direct.getvalue())

@@ -86,7 +86,7 @@ def configurations(stored):
         yield f"{short}EffortShare", share(seen / (images * full.epochs), f"{name}: images seen, of the thesis's")
         yield f"{short}RawMegabytes", quantity(images * full.resolution**2 * full.channels / 1e6,
                                                "presets: images x pixels x channels", r"\mega\byte")
-        yield f"{short}Classes", count(len(found["rows"][0]["per_class"]), f"{name}, per_class")
+        yield f"{short}Classes", count(len(found["rows"][0]["confusion"]), f"{name}, confusion")
     paintings = stored.json("figures/wikiart_imbalance.json", DRAW)["paintings"].values()
     yield "WikiartLargestStyle", count(max(paintings), "figures/wikiart_imbalance.json")
     yield "WikiartSmallestStyle", count(min(paintings), "figures/wikiart_imbalance.json")

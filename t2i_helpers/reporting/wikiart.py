@@ -115,8 +115,8 @@ def loading(traces, dataset, preset):
 def latent_space(paintings: torch.Tensor, autoencoders: dict, source: str):
     """Paintings, their four latent channels, and what autoencoders make of these; uint8 [n, 3, h, w], {name: ..}."""
     images = from_uint8(paintings, (0, 1))
-    latents = next(iter(autoencoders.values())).encode(images)
-    trips = {name: each.decode(each.encode(images)) for name, each in autoencoders.items()}
+    latents = next(iter(autoencoders.values())).encode(images).cpu()
+    trips = {name: each.decode(each.encode(images)).cpu() for name, each in autoencoders.items()}
     low, high = latents.amin((0, 2, 3), keepdim=True), latents.amax((0, 2, 3), keepdim=True)
     channels = F.interpolate((latents - low) / (high - low), images.shape[2:])            # [n, 4, h, w], grey
     columns = [images, *(channels[:, i:i + 1].expand(-1, 3, -1, -1) for i in range(4)), *trips.values()]
@@ -135,7 +135,7 @@ def latent_space(paintings: torch.Tensor, autoencoders: dict, source: str):
 def noisy_latents(paintings: torch.Tensor, space, source: str, sigmas=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0)):
     """What the decoder makes of latents with Gaussian noise; uint8 [n, 3, h, w], `space` a LatentSpace."""
     z = space.encode(from_uint8(paintings, (0, 1)))
-    noise = torch.randn(z.shape, generator=generator("noisy latents"))
+    noise = torch.randn(z.shape, generator=generator("noisy latents")).to(z)
     columns = torch.stack([space.decode(z + sigma * noise) for sigma in sigmas], 1)       # [n, sigmas, 3, h, w]
     figure, axes = new_figure(1, 1, 4.0)
     image_grid(axes[0, 0], columns, (), [rf"$\sigma$ = {sigma:g}" for sigma in sigmas])

@@ -9,7 +9,16 @@ from sklearn.linear_model import LogisticRegression
 from support import refuses
 
 from t2i_helpers import presets
-from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, every_caption, load_images
+from t2i_helpers.data import (
+    CLASS_NAMES,
+    GENRES,
+    HELD_OUT_PAIRS,
+    UNKNOWN_GENRE,
+    caption_rows,
+    every_caption,
+    load_images,
+    of_caption_rows,
+)
 from t2i_helpers.errors import BadValue, SourceUnavailable
 from t2i_helpers.evaluation import evaluate
 from t2i_helpers.evaluation.paintings import (
@@ -76,6 +85,8 @@ def test_captions_asked_for_are_those_of_held_out_paintings(real):
     texts, styles, genres = every_caption(SHAPES), CLASS_NAMES["wikiart"], list(GENRES.values())
     held_out = load_images(SHAPES, "test")
     wanted = {(int(label), int(genre)) for label, genre in zip(held_out.labels, held_out.genres)}
+    labels, kinds = of_caption_rows(SHAPES, rows)
+    assert torch.equal(caption_rows(SHAPES, labels, kinds), rows) and kinds.min() == UNKNOWN_GENRE
     for row in rows.tolist():
         label, genre = row % 27, row // 27 - 1
         assert (label, genre) in wanted and styles[label] in texts[row]

@@ -11,6 +11,7 @@ from .captions import (
     every_caption,
     genre_caption,
     held_out,
+    of_caption_rows,
 )
 from .images import LabelledImages, find_paintings, images_in_words, load_images, painting_store, split_of_rows
 from .pixel_store import PixelStore
@@ -23,5 +24,6 @@ __all__ = [
     "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT", "HELD_OUT_PAIRS", "QUALITY", "TAUGHT", "UNKNOWN_GENRE",
     "LabelledImages", "PixelStore", "WikiArtStream", "augment", "caption_rows", "captions", "degrade", "every_caption",
     "find_paintings", "from_uint8", "from_unit", "genre_caption", "held_out", "images_in_words", "load_images",
-    "painting_store", "sentences", "split_of_rows", "stroke_drawing", "taught", "to_uint8", "to_unit",
+    "of_caption_rows", "painting_store", "sentences", "split_of_rows", "stroke_drawing", "taught", "to_uint8",
+    "to_unit",
 ]

@@ -55,6 +55,12 @@ def caption_rows(preset, labels: torch.Tensor, genres: torch.Tensor) -> torch.Te
     return labels + len(CLASS_NAMES[preset.dataset]) * (genres + 1)
 
 
+def of_caption_rows(preset, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(labels, genres), int64 [n] each, of rows of `every_caption`: the inverse of `caption_rows`."""
+    classes = len(CLASS_NAMES[preset.dataset])
+    return rows % classes, rows // classes - 1
+
+
 def held_out(labels: torch.Tensor, genres: torch.Tensor) -> torch.Tensor:
     """Whether each painting is of a pair in HELD_OUT_PAIRS: bool [n] for `labels` and `genres` [n]."""
     styles, names = CLASS_NAMES["wikiart"], list(GENRES)

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..data import CLASS_NAMES, captions, load_images
+from ..data import CLASS_NAMES, captions, load_images, of_caption_rows
 from ..diffusion import make_scheduler
 from ..errors import BadCheckpoint, BadValue, UnknownName
 from ..models.efficientnet import WIDTH as EFFICIENTNET_WIDTH
@@ -102,7 +102,8 @@ def evaluate(
 
 def _judges(pipe, samples, also, inception_weights, reference, paintings):
     dataset, device = pipe.preset.dataset, pipe.device
-    judges = [PaintingJudge(paintings, samples) if paintings else ClassifierJudge(dataset, samples, device)]
+    judges = [PaintingJudge(pipe.preset, paintings, samples) if paintings
+              else ClassifierJudge(dataset, samples, device)]
     if paintings and (refused := [name for name in also if name in ("efficientnet", "imagenet")]):
         raise BadValue(f"--also {refused[0]} has no meaning for paintings: EfficientNet judges them already, and the "
                        "thesis's ResNet-18 has ten answers for 27 styles; leave it out")
@@ -193,10 +194,10 @@ class ClassifierJudge(FeatureJudge):
 class PaintingJudge(FeatureJudge):
     """Probes that read style and genre, and distances on the features that they read."""
 
-    def __init__(self, paintings: RealPaintings, samples):
-        self.paintings = paintings
+    def __init__(self, preset, paintings: RealPaintings, samples):
+        self.preset, self.paintings = preset, paintings
         order = torch.randperm(len(paintings.train.labels), generator=generator("real"))[:samples]
-        asked = torch.randperm(len(paintings.test.labels), generator=generator("asked"))[:samples]
+        asked = paintings.choose(samples)
         reference, others = paintings.test.rows(asked), paintings.train.rows(order)
         super().__init__("efficientnet", image_features, reference, others, paintings.test.facts)
         self.real_answers = (paintings.answers(reference.features, reference.labels, paintings.test_genres[asked])
@@ -204,7 +205,7 @@ class PaintingJudge(FeatureJudge):
 
     def __call__(self, images, labels) -> dict:
         features, classes = self.extract(images), len(CLASS_NAMES["wikiart"])
-        styles, genres = labels % classes, labels // classes - 1             # of rows of every_caption
+        styles, genres = of_caption_rows(self.preset, labels)
         predicted = self.paintings.style.logits(features).argmax(1)
         found = self.paintings.answers(features, styles, genres) | {"saturation": saturation(images)}
         return {**_beside(found, self.real_answers),

@@ -114,14 +114,19 @@ class RealPaintings:
     def asked(self, preset, n: int) -> torch.Tensor:
         """Rows of `every_caption`, int64 [n]: the captions of n held-out paintings, with their genres where the preset
         names them, so that generated images are asked for as often in each style as real ones occur."""
+        chosen = self.choose(n)
+        genres = self.test_genres[chosen]
+        if preset.genre_dropout is None:
+            genres = torch.full_like(genres, UNKNOWN_GENRE)
+        return caption_rows(preset, self.test.labels[chosen], genres)
+
+    def choose(self, n: int) -> torch.Tensor:
+        """`n` of the held-out paintings, int64 [n]: those whose captions are asked for and that images are compared
+        with. BadValue where there are fewer."""
         if n > len(self.test.labels):
             raise BadValue(f"samples = {n}: there are {len(self.test.labels)} held-out paintings to compare with; draw "
                            "at most as many")
-        order = torch.randperm(len(self.test.labels), generator=generator("asked"))[:n]
-        genres = self.test_genres[order]
-        if preset.genre_dropout is None:
-            genres = torch.full_like(genres, UNKNOWN_GENRE)
-        return caption_rows(preset, self.test.labels[order], genres)
+        return torch.randperm(len(self.test.labels), generator=generator("asked"))[:n]
 
     def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, Estimate]:
         """How often the probes see the style that was asked for, at first or among three, and the genre where one was;

@@ -226,10 +226,6 @@ def paintings(stored):
             yield f"Composed{pairs.title()}{title}Real", estimate(metric["real"], f"{name}, {pairs}, {key}, real", True)
     yield "ComposedGenreChance", share(found["chance"]["genre"], name)
     yield "ComposedStyleChance", share(found["chance"]["style"], name)
-    for variant in presets.VARIANTS:
-        name, found = evaluated(stored, "wikiart", variant)
-        rows = stored.lines(name.replace("evaluation.json", "metrics.jsonl"), RESTORE)
-        yield f"Wikiart{variant.title()}Hours", quantity(rows[-1]["seconds"] / 3600, name)
 
 
 def floors(stored):

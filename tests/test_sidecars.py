@@ -225,7 +225,7 @@ def test_the_note_is_not_in_a_file_of_pictures_and_leaves_no_gap(folder):
     shown = picture()
     export(shown, "smoke")
     file = Image.open(folder / "picture.png")
-    assert file.width == round(TEXT_WIDTH * 150) and file.height < 150 * shown.figure.get_figheight() - 40
+    assert file.width == round(TEXT_WIDTH * 100) and file.height < 100 * shown.figure.get_figheight() - 27
     pixels = np.asarray(file.convert("L")) < 250
     inked = np.flatnonzero(pixels.any(1))
     rows, columns = len(inked), pixels.any(0).sum()
@@ -242,7 +242,7 @@ def test_long_labels_are_not_cut_in_a_file(pipes, folder):
 def test_a_figure_without_a_note_keeps_its_height(folder):
     figure, axes = new_figure(1, 1, 2)
     export(Exhibit(figure, "bare", "png", {}), "smoke")
-    assert Image.open(folder / "bare.png").height == 300 and read_sidecar(folder / "bare.json")["note"] == ""
+    assert Image.open(folder / "bare.png").height == 200 and read_sidecar(folder / "bare.json")["note"] == ""
 
 
 def test_pictures_are_opaque_and_stand_at_their_size(folder):
@@ -252,7 +252,7 @@ def test_pictures_are_opaque_and_stand_at_their_size(folder):
         written.append((folder / "picture.png").read_bytes())
     file = Image.open(folder / "picture.png")
     assert written[0] == written[1], "the same figure gives other bytes"
-    assert file.mode == "L" and file.info["dpi"] == pytest.approx((150, 150), abs=0.02)
+    assert file.mode == "L" and file.info["dpi"] == pytest.approx((100, 100), abs=0.02)
     direct = io.BytesIO()
     picture().figure.savefig(direct, format="png")
     assert len(written[0]) < len(direct.getvalue())

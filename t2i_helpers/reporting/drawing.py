@@ -20,7 +20,7 @@ PAD = 0.07             # inches above and below what stands in a figure
 FOOTNOTE = "footnote"
 STYLE = {
     # the report is set in 11 pt: lower-case letters of this font are as tall at 8.5 pt
-    "figure.dpi": 72, "savefig.dpi": 150, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
+    "figure.dpi": 72, "savefig.dpi": 100, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "legend.frameon": False, "pdf.fonttype": 42, "image.interpolation": "nearest",
     "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": PAD,

@@ -333,9 +333,9 @@ export_table(mnist.noise_table(), SIZE)
 # images as stand under the table, distances are rough, and far ones are roughest.
 
 # %%
-from t2i_helpers.reporting.evaluations import measured
+from t2i_helpers.reporting.evaluations import load_or_evaluate
 
-evaluations = {variant: measured(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
 for variant, found in evaluations.items():                                # all that was measured, for the report
     export_table(metrics_table(f"mnist_{variant}_metrics", variant, found), SIZE)
 export_table(guidance_table("mnist_guidance", evaluations), SIZE)

@@ -224,10 +224,10 @@ export(cifar10.real_against_real(), SIZE)
 # jackknife for distances).
 
 # %%
-from t2i_helpers.reporting.evaluations import measured
+from t2i_helpers.reporting.evaluations import load_or_evaluate
 from t2i_helpers.reporting.tables import comparison_table, export_table, guidance_table, metrics_table
 
-evaluations = {variant: measured(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
 export_table(guidance_table("table01_cifar10", evaluations), SIZE)
 
 # %%
@@ -291,7 +291,7 @@ for found in evaluations["improved"]["rows"]:
 # sharper.)
 
 # %%
-mnist_evaluations = {variant: measured(load_pipeline("mnist", variant)) for variant in pipes}
+mnist_evaluations = {variant: load_or_evaluate(load_pipeline("mnist", variant)) for variant in pipes}
 export_table(comparison_table("table02_comparison", {"mnist": mnist_evaluations, "cifar10": evaluations}), SIZE)
 
 # %% [markdown]

@@ -413,10 +413,10 @@ export(wikiart.guidance_sweep({"improved": latent}, steps), SIZE)
 # (last column), so read accuracies relative to that:
 
 # %%
-from t2i_helpers.reporting.evaluations import measured, measured_composition
+from t2i_helpers.reporting.evaluations import load_or_evaluate, load_or_measure_composition
 from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
-evaluations = {variant: measured(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
 tables = [export_table(metrics_table(f"wikiart_{variant}_metrics", variant, found), SIZE)
           for variant, found in evaluations.items()]
 export_table(guidance_table("wikiart_guidance", evaluations), SIZE)
@@ -446,7 +446,7 @@ tables[1]
 export(wikiart.composition_grid(latent, steps), SIZE)
 
 # %%
-export_table(wikiart.composition_table(measured_composition(latent)), SIZE)
+export_table(wikiart.composition_table(load_or_measure_composition(latent)), SIZE)
 
 # %% [markdown]
 # **Exercise 7.** Ask for something that has no caption: "A portrait of a cat in the style of Cubism". What does the

@@ -105,7 +105,7 @@ def sample(
     import torch
     from torchvision.utils import make_grid, save_image
 
-    from .data import images_in_words
+    from .data import image_source_label
     from .paths import atomic_write
 
     guiders = [pipe.make_guider(guider, scale) for scale in w]
@@ -118,8 +118,8 @@ def sample(
     grid = make_grid(images, nrow=len(w), padding=4, pad_value=1.0)
     with atomic_write(out) as temporary:
         save_image(grid, temporary)
-    learnt = images_in_words(pipe.preset.data_source)
-    print(f"{len(prompt) * len(w)} images in {out}; trained on {learnt}; text: {pipe.encoder_in_words}")
+    learnt = image_source_label(pipe.preset.data_source)
+    print(f"{len(prompt) * len(w)} images in {out}; trained on {learnt}; text: {pipe.encoder_label}")
 
 
 def evaluate(

@@ -14,7 +14,7 @@ def reachable() -> bool:
     return True
 
 
-def give_up_at_once_if_unreachable() -> None:
+def fail_fast_offline() -> None:
     """Before anything is fetched: let the libraries read their caches and fail fast, if there is no hub to ask."""
     if not reachable():
         import datasets

@@ -15,6 +15,20 @@ RUNS = CHECKPOINTS / "runs"             # a user's own runs, git-ignored
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a checkpoint folder
 
 
+def checkpoint_dir(dataset: str, variant: str, size: str) -> Path:
+    """The checkpoint that a figure, a table or the study of `size` uses.
+
+    `variant` is "thesis", "improved" or, for autoguidance, "weak". At `full` it is the user's own run, whether it is
+    there yet or not; else it is the checkpoint that ships. Evaluations lie in the same folder.
+    """
+    return RUNS / f"{dataset}-{variant}-full" if size == "full" else CHECKPOINTS / f"{dataset}-{variant}"
+
+
+def study_dir(size: str) -> Path:
+    """The folder of the guidance study's results: the user's own at `full`, else those that ship."""
+    return RUNS / "study-full" if size == "full" else CHECKPOINTS / "study"
+
+
 def figures_dir(size: str) -> Path:
     """`figures/`, but for `smoke`, whose pictures only show that the code runs."""
     return ROOT / "build" / "smoke-figures" if size == "smoke" else FIGURES
@@ -61,7 +75,7 @@ def atomic_write(path):
 
 
 @contextlib.contextmanager
-def one_at_a_time(folder):
+def directory_lock(folder):
     """Processes that would make `folder` wait here for the first of them, and then find it made.
 
     Raises OutputError where its parent cannot be written.

@@ -1,11 +1,15 @@
 """What a result was made from and with: the record that lies beside every figure, run and checkpoint."""
 
+import ast
+import functools
 import hashlib
 import importlib.metadata
+import io
 import json
 import math
 import platform
 import subprocess
+import tokenize
 from pathlib import Path
 
 from safetensors import safe_open
@@ -72,7 +76,7 @@ def record(device, **more) -> dict:
     return {**git_state(), "versions": versions(), "device": device_name(device), **more}
 
 
-def of_preset(preset: Preset) -> dict:
+def preset_record(preset: Preset) -> dict:
     """The part of a record that tells the preset."""
     return {"preset": to_dict(preset), "preset_hash": preset_hash(preset)}
 
@@ -81,6 +85,37 @@ def file_hash(path) -> str:
     """The first 16 hexadecimal digits of a file's SHA-256."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def code_hash(*modules: str) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` ("diffusion", "evaluation.metrics").
+
+    A name is a module or a subpackage of t2i_helpers. Comments, docstrings and blank lines do not count, so that the
+    hash changes only where the code does.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(modules):
+        path = ROOT / "t2i_helpers" / name.replace(".", "/")
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
+            digest.update(f"{file.relative_to(ROOT).as_posix()}\n{_bare_code(file)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _bare_code(file: Path) -> str:
+    """A module's source without comments, docstrings and blank lines."""
+    source = file.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+                node, clean=False) is not None:
+            lines[node.body[0].lineno - 1:node.body[0].end_lineno] = [""] * (
+                node.body[0].end_lineno - node.body[0].lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def count_parameters(weights_file) -> int:
@@ -96,10 +131,12 @@ def content_hash(content) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def made_from(*paths) -> dict:
-    """What an exhibit was made from, {"made_from": {file: its hash}}: files by their path in the repository, and such
-    as lie elsewhere by the last three parts of theirs."""
-    return {"made_from": {_in_repository(path): file_hash(path) for path in sorted(map(Path, paths))}}
+def input_hashes(*paths) -> dict:
+    """{"input_hashes": {file: hash}} of the files that an exhibit was made from.
+
+    Files are named by their path in the repository, and files elsewhere by the last three parts of their path.
+    """
+    return {"input_hashes": {_in_repository(path): file_hash(path) for path in sorted(map(Path, paths))}}
 
 
 def _in_repository(path) -> str:

@@ -90,7 +90,7 @@ def test_the_mirror_is_used_only_where_its_folder_exists(tmp_path, monkeypatch):
 
 def test_a_record_walks_back_to_preset_code_and_libraries(tmp_path):
     preset = presets.get("mnist", "thesis", "full")
-    record = provenance.record("cpu", **provenance.of_preset(preset), seeds=[1, 2])
+    record = provenance.record("cpu", **provenance.preset_record(preset), seeds=[1, 2])
     path = provenance.write_json(tmp_path / "x.json", record)
     assert json.loads(path.read_text()) == record
     assert presets.from_dict(record["preset"]) == preset and record["preset_hash"] == presets.preset_hash(preset)

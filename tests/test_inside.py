@@ -13,7 +13,15 @@ from torch.testing import assert_close
 from t2i_helpers import presets
 from t2i_helpers.data import DRAWINGS, from_unit, stroke_drawing, to_unit
 from t2i_helpers.data.strokes import Stroke
-from t2i_helpers.diffusion import AttentionMaps, PromptToPrompt, Start, Swap, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion import (
+    AttentionMaps,
+    PromptSwitch,
+    PromptToPrompt,
+    SDEditInit,
+    make_guider,
+    make_scheduler,
+    sample,
+)
 from t2i_helpers.diffusion.attention import cross_attention
 from t2i_helpers.diffusion.noise import alpha_bar
 from t2i_helpers.errors import BadValue
@@ -165,8 +173,8 @@ def test_every_embedding_has_its_token(encoder, expected):
 
 def test_a_swap_at_0_is_the_second_prompt_alone_and_at_1_the_first(unet):
     first, then = embeddings(6)[0].chunk(2)
-    assert torch.equal(draw(unet, Swap(cfg(), first, [0, 0, 0]), cond=then), draw(unet, cfg(), cond=then))
-    assert torch.equal(draw(unet, Swap(cfg(), first, [1, 1, 1]), cond=then), draw(unet, cfg(), cond=first))
+    assert torch.equal(draw(unet, PromptSwitch(cfg(), first, [0, 0, 0]), cond=then), draw(unet, cfg(), cond=then))
+    assert torch.equal(draw(unet, PromptSwitch(cfg(), first, [1, 1, 1]), cond=then), draw(unet, cfg(), cond=first))
 
 
 @pytest.mark.parametrize("tau, steps, expected", [(0.7, 10, 7), (0.29, 10, 3), (0.04, 10, 0), (0.5, 4, 2)])
@@ -174,7 +182,7 @@ def test_every_image_is_swapped_at_its_own_step(tau, steps, expected):
     cond, null = embeddings(4)
     first, then = cond[:1], cond[1:]
     unet = FakeUNet(half)
-    draw(unet, Swap(cfg(), first, [tau, 0, 1]), cond=then, steps=steps)
+    draw(unet, PromptSwitch(cfg(), first, [tau, 0, 1]), cond=then, steps=steps)
     for step, (captioned, empty) in enumerate(zip(unet.calls[::2], unet.calls[1::2], strict=True)):
         assert torch.equal(captioned.c, torch.stack([first[0] if step < expected else then[0], then[1], first[0]]))
         assert torch.equal(empty.c, null.expand(3, -1, -1))
@@ -183,7 +191,7 @@ def test_every_image_is_swapped_at_its_own_step(tau, steps, expected):
 def test_guiders_may_stand_around_each_other(unet):
     first, then = embeddings(6)[0].chunk(2)
     guider = make_guider("cfg++", 0.5)
-    swapped, alone = AttentionMaps(Swap(guider, first, [1, 1, 1])), AttentionMaps(guider)
+    swapped, alone = AttentionMaps(PromptSwitch(guider, first, [1, 1, 1])), AttentionMaps(guider)
     assert torch.equal(draw(unet, swapped, cond=then), draw(unet, alone, cond=first))
     assert torch.equal(swapped.maps(), alone.maps())
 
@@ -192,7 +200,7 @@ def test_guiders_may_stand_around_each_other(unet):
                                        ([math.nan, 0, 0], "tau = nan"), ([1, 1], "2 numbers tau for 3")])
 def test_shares_that_are_none_are_refused(unet, tau, word):
     with refuses(BadValue, word):
-        draw(unet, Swap(cfg(), embeddings(3)[0], tau))
+        draw(unet, PromptSwitch(cfg(), embeddings(3)[0], tau))
     with refuses(BadValue, word):
         draw(unet, PromptToPrompt(cfg(), tau), count=4)
 
@@ -200,7 +208,7 @@ def test_shares_that_are_none_are_refused(unet, tau, word):
 def test_first_captions_of_another_shape_are_refused(unet):
     for first in (embeddings(2)[0], embeddings(3)[0][:, :2]):
         with refuses(BadValue, "first captions", str(tuple(first.shape))):
-            draw(unet, Swap(cfg(), first, [1, 1, 1]))
+            draw(unet, PromptSwitch(cfg(), first, [1, 1, 1]))
 
 
 # Prompt-to-Prompt
@@ -262,7 +270,7 @@ def drawing(count=3):
 @pytest.mark.parametrize("strength, done", [(1e-6, 1), (0.29, 3), (0.7, 7), (1, 10)])
 def test_a_start_is_noised_to_its_step(scheduler, variant, strength, done):
     unet, steps = FakeUNet(half), []
-    draw(unet, cfg(1.0), scheduler=scheduler, variant=variant, steps=10, start=Start(drawing(), strength),
+    draw(unet, cfg(1.0), scheduler=scheduler, variant=variant, steps=10, start=SDEditInit(drawing(), strength),
          callback=lambda step, x_t, x_0: steps.append(step))
     noise = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in range(3)])
     plain = make_scheduler(small_preset(variant), scheduler)
@@ -277,7 +285,7 @@ def test_a_start_is_noised_to_its_step(scheduler, variant, strength, done):
 def test_a_start_goes_on_as_in_the_plain_loop_of_diffusers(scheduler):
     """As its image-to-image pipelines do: add_noise, set_begin_index, and the scheduler's own steps."""
     cond, _ = embeddings(3)
-    images = draw(FakeUNet(half), cfg(1.0), scheduler=scheduler, steps=20, start=Start(drawing(), 0.6), clip=None)
+    images = draw(FakeUNet(half), cfg(1.0), scheduler=scheduler, steps=20, start=SDEditInit(drawing(), 0.6), clip=None)
     plain = make_scheduler(small_preset(), scheduler)
     plain.set_timesteps(20)
     if scheduler == "dpm++":
@@ -301,14 +309,14 @@ def test_a_network_that_knows_x_0_is_led_to_it_from_any_start(scheduler, variant
         return eps if variant == "thesis" else signal * eps - noise * drawing()
 
     images = draw(FakeUNet(answer), cfg(1.0), scheduler=scheduler, variant=variant, steps=20,
-                  start=Start(drawing().flip(0), strength))
+                  start=SDEditInit(drawing().flip(0), strength))
     assert_close(images, drawing(), atol=2e-3, rtol=0)
 
 
 @each_midway
 def test_little_strength_returns_the_drawing_and_strength_1_forgets_it(unet, scheduler):
     nothing = draw(unet, cfg(), scheduler=scheduler, steps=20)
-    kept, forgotten = (draw(unet, cfg(), scheduler=scheduler, steps=20, start=Start(drawing(), strength))
+    kept, forgotten = (draw(unet, cfg(), scheduler=scheduler, steps=20, start=SDEditInit(drawing(), strength))
                        for strength in (1e-6, 1.0))
     assert (kept - drawing()).abs().mean() < 0.15
     assert (forgotten - nothing).abs().mean() < 0.05 < (forgotten - drawing()).abs().mean()
@@ -316,8 +324,8 @@ def test_little_strength_returns_the_drawing_and_strength_1_forgets_it(unet, sch
 
 def test_an_image_from_a_start_depends_on_its_seed_alone(unet):
     cond, _ = embeddings(3)
-    alone = draw(unet, cfg(), cond=cond[1:2], seeds=[1], start=Start(drawing()[1:2], 0.6))
-    assert_close(alone, draw(unet, cfg(), start=Start(drawing(), 0.6))[1:2], atol=1e-4, rtol=0)
+    alone = draw(unet, cfg(), cond=cond[1:2], seeds=[1], start=SDEditInit(drawing()[1:2], 0.6))
+    assert_close(alone, draw(unet, cfg(), start=SDEditInit(drawing(), 0.6))[1:2], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("images, strength, word", [
@@ -327,13 +335,13 @@ def test_an_image_from_a_start_depends_on_its_seed_alone(unet):
 ])
 def test_starts_that_do_not_fit_are_refused(images, strength, word):
     with refuses(BadValue, word):
-        draw(FakeUNet(half), cfg(), start=Start(images, strength))
+        draw(FakeUNet(half), cfg(), start=SDEditInit(images, strength))
 
 
 @pytest.mark.parametrize("scheduler", ["unipc", "heun", "lms", "euler"])
 def test_schedulers_that_cannot_begin_midway_are_refused(scheduler):
     with refuses(BadValue, "cannot begin midway", "ddim"):
-        draw(FakeUNet(half), cfg(), scheduler=scheduler, start=Start(drawing(), 0.5))
+        draw(FakeUNet(half), cfg(), scheduler=scheduler, start=SDEditInit(drawing(), 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -348,13 +356,13 @@ def test_a_pipeline_takes_its_start_in_0_to_1_and_in_batches(tiny_pipe):
     cond, null = tiny_pipe.embed(prompts)
     preset = tiny_pipe.preset
     expected = sample(tiny_pipe.unet, tiny_pipe.scheduler, cfg(), cond, null, seeds=[0, 1, 2], steps=4,
-                      start=Start(from_unit(start, preset.pixel_range), 0.5)).images
-    images = tiny_pipe(prompts, steps=4, seeds=[0, 1, 2], start=Start(start, 0.5), batch_size=2).images
+                      start=SDEditInit(from_unit(start, preset.pixel_range), 0.5)).images
+    images = tiny_pipe(prompts, steps=4, seeds=[0, 1, 2], start=SDEditInit(start, 0.5), batch_size=2).images
     assert_close(images, to_unit(expected, preset.pixel_range), atol=1e-4, rtol=0)
     for wrong, word in ((start[:2], "3 prompts and 2 start images"), (start - 0.5, "from 0 to 1"),
                         (255 * start, "divide"), ((255 * start).to(torch.uint8), "floats")):
         with refuses(BadValue, word):
-            tiny_pipe(prompts, start=Start(wrong, 0.5))
+            tiny_pipe(prompts, start=SDEditInit(wrong, 0.5))
 
 
 @pytest.mark.parametrize("name, channels", [("seven", 1), ("three", 1), ("ship", 3), ("horse", 3)])

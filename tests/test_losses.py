@@ -17,7 +17,7 @@ from t2i_helpers.diffusion import (
     similarity_loss,
 )
 from t2i_helpers.diffusion.losses import UNITS, Loss, seen
-from t2i_helpers.diffusion.noise import NoisyImages
+from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.errors import BadValue
 
 COLOUR = 0.3
@@ -39,7 +39,7 @@ def test_the_push_is_minus_s_times_the_gradient(predicts_v):
     """For a prediction of x_t / 2 the gradient can be written down: sign(x_0 - colour) / pixels times dx_0 / dx_t."""
     abar = torch.tensor(0.4)
     x_t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    noisy = NoisyImages(x_t.clone().requires_grad_(), abar, predicts_v)
+    noisy = NoisyBatch(x_t.clone().requires_grad_(), abar, predicts_v)
     push = LossGuidance(colour_loss([COLOUR] * 3), 50.0 * PER_UNIT / 3).push(noisy, 0.5 * noisy.x_t)
     signal, noise = math.sqrt(0.4), math.sqrt(0.6)
     slope = signal - 0.5 * noise if predicts_v else (1 - 0.5 * noise) / signal

@@ -9,8 +9,8 @@ import torch
 from support import embeddings, guided, refuses, small_preset
 from torch.testing import assert_close
 
-from t2i_helpers.diffusion import GUIDERS, Start, make_guider, make_scheduler, sample
-from t2i_helpers.diffusion.noise import NoisyImages
+from t2i_helpers.diffusion import GUIDERS, SDEditInit, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.errors import BadValue
 from t2i_helpers.models import build_unet
 
@@ -107,7 +107,7 @@ def test_autoguidance_is_its_formula(unet, weak, w, passes):
 def step(guider, c, n, abar=0.5, predicts_v=False, x_t=None):
     """What `guider` makes of the predictions `c` and `n` in the first of two steps."""
     x_t = torch.zeros_like(c) if x_t is None else x_t
-    guider.noisy = NoisyImages(x_t, torch.tensor(abar, dtype=c.dtype), predicts_v)
+    guider.noisy = NoisyBatch(x_t, torch.tensor(abar, dtype=c.dtype), predicts_v)
     return guided(guider, c, n, steps=2)
 
 
@@ -203,11 +203,11 @@ def test_adaptive_projection_adds_its_momentum_and_begins_anew_with_each_samplin
 def test_adaptive_projection_begins_anew_with_a_drawing_from_midway(unet):
     """Neither an earlier sampling's momentum nor its batch matters."""
     cond, null = captions()
-    start = Start(torch.zeros(3, 1, 8, 8, dtype=cond.dtype), 0.5)
+    start = SDEditInit(torch.zeros(3, 1, 8, 8, dtype=cond.dtype), 0.5)
 
     def drawn(guider, n):
         return sample(unet, make_scheduler(small_preset(), "ddim"), guider, cond[:n], null, seeds=range(n), steps=6,
-                      start=Start(start.images[:n], 0.5)).images
+                      start=SDEditInit(start.images[:n], 0.5)).images
 
     used = make_guider("apg", 3, eta=1, momentum=-0.5)
     draw(unet, used)

@@ -16,7 +16,7 @@ from support import refuses
 from t2i_helpers import paths, presets, provenance
 from t2i_helpers.errors import BadData
 from t2i_helpers.models import WEIGHTS, load_pipeline
-from t2i_helpers.provenance import SCHEMA, content_hash, file_hash, made_from, read_sidecar, write_sidecar
+from t2i_helpers.provenance import SCHEMA, content_hash, file_hash, input_hashes, read_sidecar, write_sidecar
 from t2i_helpers.reporting import cifar10, evaluations, losses, mnist, networks, rules, samplers, tables
 from t2i_helpers.reporting import export as exporting
 from t2i_helpers.reporting.drawing import TEXT_WIDTH, footnote, image_grid, new_figure, note_under
@@ -90,12 +90,13 @@ def test_made_from_tells_files_by_their_place_in_the_repository_and_changes_with
     for file in (inside, outside):
         file.parent.mkdir(parents=True)
         file.write_text("1")
-    before = made_from(outside, inside)
-    assert before == {"made_from": {"a/b.json": file_hash(inside), "runs/c/d.json": file_hash(outside)}}
+    before = input_hashes(outside, inside)
+    assert before == {"input_hashes": {"a/b.json": file_hash(inside), "runs/c/d.json": file_hash(outside)}}
     inside.write_text("2")
-    after = made_from(inside, outside)
-    assert after["made_from"].keys() == before["made_from"].keys()
-    assert {name for name, found in after["made_from"].items() if found != before["made_from"][name]} == {"a/b.json"}
+    after = input_hashes(inside, outside)
+    assert after["input_hashes"].keys() == before["input_hashes"].keys()
+    changed = {name for name, found in after["input_hashes"].items() if found != before["input_hashes"][name]}
+    assert changed == {"a/b.json"}
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +150,13 @@ SOURCES = {
 @pytest.mark.parametrize("case", SOURCES)
 def test_exhibits_tell_the_stored_files_that_they_were_made_from(case, pipes, measured):
     make, files = SOURCES[case]
-    told = make(pipes, measured).facts["made_from"]
+    told = make(pipes, measured).facts["input_hashes"]
     assert told.keys() == files
     assert all(found == file_hash(paths.ROOT / name) for name, found in told.items())
 
 
 def test_pictures_of_the_study_are_told_too():
-    told = networks.averages_figure().facts["made_from"]
+    told = networks.averages_figure().facts["input_hashes"]
     assert len([name for name in told if "study/pictures/" in name]) == 5 and "checkpoints/study/averages.jsonl" in told
 
 
@@ -266,7 +267,7 @@ def test_a_picture_with_any_colour_keeps_it(folder):
 
 
 def test_a_table_s_note_is_in_its_sidecar(folder):
-    export_table(Table("x", ["a", "b"], [["1", "2"]], NOTE, {"made_from": {}}), "smoke")
+    export_table(Table("x", ["a", "b"], [["1", "2"]], NOTE, {"input_hashes": {}}), "smoke")
     found = read_sidecar(folder / "x.json")
     assert found["note"] == NOTE and found["file_sha256_16"] == file_hash(folder / "x.tex")
 
@@ -284,7 +285,7 @@ def test_the_setup_stands_beside_the_thesis_s(monkeypatch):
     assert rows["processor"] == ("Intel Xeon Gold 6330", "Abacus 7") and rows["memory"] == ("32 GB of 256 GB", "17 GB")
     assert rows["PyTorch"] == ("2.7.1+cu118", "9.2") and rows["accelerator"] == ("1 of 8 NVIDIA A100 80GB PCIe", "none")
     assert set(presets.PRINTED_SETUP) <= set(rows) and "stand-in for CLIP" in rows["text encoder"][1]
-    assert "checkpoints/mnist-thesis/provenance.json" in table.facts["made_from"]
+    assert "checkpoints/mnist-thesis/provenance.json" in table.facts["input_hashes"]
 
 
 def test_the_setup_tells_every_device_that_trained(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from support import MIRROR, needs_mirror
 
 from t2i_helpers import presets
-from t2i_helpers.data import CLASS_NAMES, GENRES, UNKNOWN_GENRE, held_out, images_in_words, load_images
+from t2i_helpers.data import CLASS_NAMES, GENRES, UNKNOWN_GENRE, held_out, image_source_label, load_images
 from t2i_helpers.data.synthetic import draw_shapes, procedural_cifar10, procedural_wikiart
 
 
@@ -68,6 +68,6 @@ def test_load_images_gives_drawn_shapes_in_place_of_paintings(empty_data_folder)
     assert (train.images.float() - drawn[order[kept]]).abs().mean() < 2                       # a JPEG's loss
     assert torch.equal(train.labels, labels[order[kept]]) and train.classes == list(range(27))
     assert torch.equal(train.genres, genres[kept]) and 200 < len(train) < len(test) == 216
-    assert "drawn shapes" in train.source and images_in_words(preset.data_source) == "drawn shapes"
+    assert "drawn shapes" in train.source and image_source_label(preset.data_source) == "drawn shapes"
     assert train.fingerprint != test.fingerprint and not torch.equal(train.images[0], test.images[0])
     assert load_images(preset).fingerprint == train.fingerprint

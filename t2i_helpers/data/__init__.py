@@ -13,7 +13,7 @@ from .captions import (
     held_out,
     of_caption_rows,
 )
-from .images import LabelledImages, find_paintings, images_in_words, load_images, painting_store, split_of_rows
+from .images import LabelledImages, find_paintings, image_source_label, load_images, painting_store, split_of_rows
 from .pixel_store import PixelStore
 from .pixels import from_uint8, from_unit, to_uint8, to_unit
 from .strokes import DRAWINGS, stroke_drawing
@@ -23,7 +23,7 @@ from .wordings import HELD_OUT, QUALITY, TAUGHT, sentences, taught
 __all__ = [
     "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT", "HELD_OUT_PAIRS", "QUALITY", "TAUGHT", "UNKNOWN_GENRE",
     "LabelledImages", "PixelStore", "WikiArtStream", "augment", "caption_rows", "captions", "degrade", "every_caption",
-    "find_paintings", "from_uint8", "from_unit", "genre_caption", "held_out", "images_in_words", "load_images",
+    "find_paintings", "from_uint8", "from_unit", "genre_caption", "held_out", "image_source_label", "load_images",
     "of_caption_rows", "painting_store", "sentences", "split_of_rows", "stroke_drawing", "taught", "to_uint8",
     "to_unit",
 ]

@@ -75,7 +75,7 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     else:
         offline = OFFLINE[preset.dataset]
         images, labels = _cached(f"{preset.dataset}-{offline.kind}", split, offline.read)
-        source = offline.in_words
+        source = offline.label
     return _checked(preset, split, images, labels, source)
 
 
@@ -117,7 +117,7 @@ class Offline:
 
     kind: str                 # its name as a data source
     read: Callable            # split to (images, labels)
-    in_words: str
+    label: str
 
 
 OFFLINE = {
@@ -129,7 +129,7 @@ OFFLINE = {
 }
 
 
-def images_in_words(data_source: str) -> str:
+def image_source_label(data_source: str) -> str:
     """What a preset's images are, in a word or two: a stand-in is named."""
     return "drawn shapes" if data_source == "procedural" else "images"
 
@@ -147,7 +147,7 @@ def find_paintings(preset, split: str = "train") -> Paintings:
     _check_source(preset)
     if preset.data_source == "procedural":
         key = f"wikiart-procedural-{split}"
-        return Paintings(key, procedural_wikiart(DATA / key, split, SHAPES_OF_A_STYLE), OFFLINE["wikiart"].in_words)
+        return Paintings(key, procedural_wikiart(DATA / key, split, SHAPES_OF_A_STYLE), OFFLINE["wikiart"].label)
     name = HUB["wikiart"].name
     source = f"{name} on the Hugging Face hub"
     if folder := mirror("datasets", name):
@@ -184,12 +184,12 @@ def _load_wikiart(preset, split):
     labels, genres = torch.from_numpy(store.labels), torch.from_numpy(store.genres)
     kept = torch.from_numpy(split_of_rows(preset, split, store.row_ids, store.labels, store.genres))
     images = torch.from_numpy(store.images).permute(0, 3, 1, 2)[kept]            # [n, s, s, 3] -> [n, 3, s, s]
-    source = paintings_in_words(preset, found.source, len(store) + len(store.manifest["rejected"]), store.labels)
+    source = painting_source_label(preset, found.source, len(store) + len(store.manifest["rejected"]), store.labels)
     fingerprint = f"{store.manifest['fingerprint']}-{split.replace(' ', '-')}-{int(kept.sum())}"
     return images, labels[kept], source, fingerprint, genres[kept]
 
 
-def paintings_in_words(preset, source: str, rows: int, styles) -> str:
+def painting_source_label(preset, source: str, rows: int, styles) -> str:
     """`source`, with the number of its `rows` and `styles` (numpy array [n]) where it holds a part of WikiArt."""
     if preset.data_source == "procedural" or rows >= sum(PAINTINGS) or f"{rows:,}" in source:
         return source
@@ -224,7 +224,7 @@ def _read_hub(dataset, folder, split):
 
     name, column = HUB[dataset]
     if not folder:
-        hub.give_up_at_once_if_unreachable()
+        hub.fail_fast_offline()
     try:
         if folder:
             files = sorted(str(file) for file in folder.rglob(f"{split}-*.parquet"))

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
 from ..errors import BadData, BadValue, OutputError, one_line
-from ..paths import atomic_write, one_at_a_time
+from ..paths import atomic_write, directory_lock
 from ..provenance import record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
@@ -75,7 +75,7 @@ class PixelStore:
         if size < 1:
             raise BadValue(f"size {size}: paintings have at least 1 pixel a side")
         files, out = find_art_files(files), Path(out_dir)
-        with one_at_a_time(out):
+        with directory_lock(out):
             if (out / "manifest.json").exists():
                 shutil.rmtree(out / "parts", ignore_errors=True)         # a kill may have left them
                 return cls(out)._expect(files, size)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torchvision.io import encode_jpeg
 
-from ..paths import one_at_a_time
+from ..paths import directory_lock
 from ..randomness import generator
 from .captions import CLASS_NAMES, GENRES
 from .pixels import to_uint8
@@ -38,7 +38,7 @@ def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:
     """
     images, labels = draw_shapes(paintings * len(STYLES), len(STYLES), ART_SIDE, seed=f"wikiart/{split}")
     order = labels.argsort(stable=True)
-    with one_at_a_time(folder):
+    with directory_lock(folder):
         for number, rows in enumerate(order.tensor_split(ART_FILES)):
             path = folder / f"{split}-{number:05d}-of-{ART_FILES:05d}.parquet"
             if not path.exists():

@@ -1,7 +1,7 @@
 """The mathematics of guided sampling, over any U-Net: it sees tensors, never datasets or files."""
 
 from .attention import AttentionMaps
-from .editing import PromptToPrompt, Start, Swap
+from .editing import PromptSwitch, PromptToPrompt, SDEditInit
 from .guidance import GUIDERS, make_guider
 from .losses import Loss, LossGuidance, classifier_loss, colour_loss, similarity_loss
 from .rules import Auto
@@ -9,6 +9,6 @@ from .sampling import Samples, sample
 from .schedulers import SCHEDULERS, make_scheduler
 
 __all__ = [
-    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Auto", "Loss", "LossGuidance", "PromptToPrompt", "Samples", "Start",
-    "Swap", "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample", "similarity_loss",
+    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Auto", "Loss", "LossGuidance", "PromptToPrompt", "Samples", "SDEditInit",
+    "PromptSwitch", "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample", "similarity_loss",
 ]

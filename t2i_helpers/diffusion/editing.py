@@ -7,13 +7,13 @@ import torch
 
 from ..errors import BadValue
 from .attention import AroundGuider, CrossAttentionGuider, attend, attention_maps
-from .names import within
 from .noise import alpha_bar
+from .specs import check_range
 
-MIDWAY = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")       # step from any x_t they are given
+SUPPORTS_PARTIAL_START = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")
 
 
-class Swap(AroundGuider):
+class PromptSwitch(AroundGuider):
     """Draws with the captions `first` for the first share `tau` of the steps, and with those of `sample` afterwards.
 
     first     [n or 1, length, dim], embeddings.
@@ -65,7 +65,7 @@ class PromptToPrompt(CrossAttentionGuider):
 
 
 @dataclass(frozen=True)
-class Start:
+class SDEditInit:
     """Images to begin from in place of pure noise: SDEdit (Meng et al. 2021, arXiv:2108.01073, Algorithm 1).
 
     They are noised as far as the last share `strength` of the steps removes: x_t0 = sqrt(abar) x + sqrt(1 - abar) eps.
@@ -76,10 +76,10 @@ class Start:
 
     def check(self, scheduler, shape, bound) -> None:
         """Raises BadValue unless the images have `shape` and lie within +-`bound`, and `scheduler` can begin midway."""
-        within("strength", self.strength, 0, 1)
+        check_range("strength", self.strength, 0, 1)
         if self.strength == 0:
             raise BadValue("strength = 0 would leave the images as they are: choose a number above 0, up to 1")
-        if type(scheduler).__name__ not in MIDWAY:
+        if type(scheduler).__name__ not in SUPPORTS_PARTIAL_START:
             raise BadValue(f"{type(scheduler).__name__} cannot begin midway: with a start choose ddpm, ddim or dpm++")
         if self.images.shape != shape:
             raise BadValue(f"start images {tuple(self.images.shape)}: the model draws {tuple(shape)}")
@@ -96,7 +96,7 @@ class Start:
 
 def _shares(tau) -> torch.Tensor:
     for share in tau:
-        within("tau", share, 0, 1)
+        check_range("tau", share, 0, 1)
     return torch.tensor(tau)
 
 

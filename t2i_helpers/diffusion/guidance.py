@@ -14,9 +14,9 @@ from diffusers.guiders import ClassifierFreeZeroStarGuidance
 from diffusers.utils import logging
 
 from ..errors import BadValue, UnknownName
-from .names import parse, within
 from .perturbed import PAG, SEG, SLG
 from .rules import APG, CFG, Auto, CFGPlusPlus, FrequencyDecoupled, Interval, MagnitudeAware, Tangential, Threshold
+from .specs import check_range, parse
 
 # diffusers warns at every construction that its guiders are experimental: our dependency range is pinned for that.
 logging.get_logger("diffusers.guiders.guider_utils").setLevel(logging.ERROR)
@@ -30,7 +30,7 @@ def _cfg_original(w):
 def _rescale(w, share=0.7):
     """CFG's prediction, a `share` (0 to 1) of it scaled to the conditional one's standard deviation, image by image
     (Lin et al. 2024, arXiv:2305.08891). Passes as CFG."""
-    within("share", share, 0, 1)
+    check_range("share", share, 0, 1)
     guider = CFG(w)
     guider.guidance_rescale = share
     return guider

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from ..data import to_unit
 from ..errors import BadValue
-from .noise import NoisyImages
+from .noise import NoisyBatch
 
 # u, found by looking at what the shipped checkpoints draw in 20 steps; the effect grows with the number of steps
 UNITS = {"colour": 0.005, "classifier": 0.001, "similarity": 0.01}
@@ -60,7 +60,7 @@ class LossGuidance:
                 for part in self.loss.targets.split(size)]
 
     @torch.enable_grad()
-    def push(self, noisy: NoisyImages, prediction: torch.Tensor) -> torch.Tensor:
+    def push(self, noisy: NoisyBatch, prediction: torch.Tensor) -> torch.Tensor:
         """-s u P grad L, [n, c, h, w], at `noisy`.x_t, from which `prediction` was made with autograd on.
 
         Raises BadValue for a loss that is not finite or does not depend on the image, and for a push out of bounds.

@@ -6,7 +6,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class NoisyImages:
+class NoisyBatch:
     """The images that a prediction is about: x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps.
 
     v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho 2022, arXiv:2202.00512).
@@ -29,13 +29,13 @@ class NoisyImages:
         """The noise level of Karras et al. (2022), sqrt((1 - abar) / abar): of noise to an image of scale 1."""
         return float(self.noise / self.signal)
 
-    def double(self) -> "NoisyImages":
+    def double(self) -> "NoisyBatch":
         """The same in float64, for rules that go to x^_0 and back."""
-        return NoisyImages(self.x_t.double(), self.abar.double(), self.predicts_v)
+        return NoisyBatch(self.x_t.double(), self.abar.double(), self.predicts_v)
 
-    def moved(self, push: torch.Tensor) -> "NoisyImages":
+    def moved(self, push: torch.Tensor) -> "NoisyBatch":
         """The same noise level at x_t + `push`."""
-        return NoisyImages((self.x_t + push).detach(), self.abar, self.predicts_v)
+        return NoisyBatch((self.x_t + push).detach(), self.abar, self.predicts_v)
 
     def x_0(self, prediction: torch.Tensor) -> torch.Tensor:
         """x^_0, the clean images that `prediction` implies."""

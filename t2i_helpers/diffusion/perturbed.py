@@ -7,7 +7,7 @@ from diffusers.guiders import ClassifierFreeGuidance
 from torchvision.transforms.functional import gaussian_blur
 
 from ..errors import BadValue
-from .names import within
+from .specs import check_range
 
 
 class Perturbed(ClassifierFreeGuidance):
@@ -19,7 +19,7 @@ class Perturbed(ClassifierFreeGuidance):
     """
 
     def __init__(self, w, scale=2.0):
-        within("scale", scale, 0, 1000)
+        check_range("scale", scale, 0, 1000)
         super().__init__(w)
         self.scale = scale
         self._hooks = []
@@ -84,7 +84,7 @@ class SEG(Perturbed):
     """
 
     def __init__(self, w, scale=2.0, blur=math.inf):
-        within("blur", blur, 0.1, math.inf)
+        check_range("blur", blur, 0.1, math.inf)
         super().__init__(w, scale)
         self.blur = blur
 

@@ -18,8 +18,8 @@ from diffusers.guiders.guider_utils import GuiderOutput
 from torchvision.transforms.functional import gaussian_blur
 
 from ..errors import BadValue
-from .names import within
-from .noise import NoisyImages
+from .noise import NoisyBatch
+from .specs import check_range
 
 
 class CFG(ClassifierFreeGuidance):
@@ -28,7 +28,7 @@ class CFG(ClassifierFreeGuidance):
     diffusers' guider runs both at w = 0, too.
     """
 
-    noisy: NoisyImages          # of the step in hand; the sampler sets it
+    noisy: NoisyBatch          # of the step in hand; the sampler sets it
 
     def __init__(self, w):
         super().__init__(w)
@@ -81,7 +81,7 @@ class Threshold(CFG):
     """
 
     def __init__(self, w, percentile=0.995):
-        within("percentile", percentile, 0, 1)
+        check_range("percentile", percentile, 0, 1)
         super().__init__(w)
         self.percentile = percentile
 
@@ -100,7 +100,7 @@ class CFGPlusPlus(CFG):
     """
 
     def __init__(self, w):
-        within("w", w, 0, 1)
+        check_range("w", w, 0, 1)
         super().__init__(w)
 
     def _is_active(self) -> bool:
@@ -116,7 +116,7 @@ class CFGPlusPlus(CFG):
         noisy = self.noisy
         _, null = noisy.clipped(self._null, bound)
         x_t = noisy.signal * x_0 + noisy.noise * noisy.eps(null)
-        return x_t, NoisyImages(x_t, noisy.abar, noisy.predicts_v).prediction(x_0)
+        return x_t, NoisyBatch(x_t, noisy.abar, noisy.predicts_v).prediction(x_0)
 
 
 class APG(AdaptiveProjectedGuidance):
@@ -128,9 +128,9 @@ class APG(AdaptiveProjectedGuidance):
     """
 
     def __init__(self, w, eta=0.0, momentum=-0.5, radius=math.inf):
-        within("eta", eta, 0, 1)
-        within("momentum", momentum, -1, 1)
-        within("radius", radius, 1e-6, math.inf)
+        check_range("eta", eta, 0, 1)
+        check_range("momentum", momentum, -1, 1)
+        check_range("radius", radius, 1e-6, math.inf)
         super().__init__(w - 1, momentum, radius, eta=eta, use_original_formulation=True)
 
     def prepare_inputs(self, data):
@@ -172,7 +172,7 @@ class MagnitudeAware(MagnitudeAwareGuidance):
     """
 
     def __init__(self, w, alpha=8.0):
-        within("alpha", alpha, 0, math.inf)
+        check_range("alpha", alpha, 0, math.inf)
         super().__init__(w, alpha)
 
     def forward(self, pred_cond, pred_uncond=None):
@@ -194,7 +194,7 @@ class FrequencyDecoupled(CFG):
     """
 
     def __init__(self, w, low=0.5):
-        within("low", low, 0, 1)
+        check_range("low", low, 0, 1)
         super().__init__(w)
         self.low = low
 

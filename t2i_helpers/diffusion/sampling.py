@@ -11,9 +11,9 @@ from diffusers import DDIMScheduler, UniPCMultistepScheduler
 
 from ..errors import BadValue
 from ..randomness import generator
-from .editing import MIDWAY, Start
+from .editing import SUPPORTS_PARTIAL_START, SDEditInit
 from .losses import LossGuidance
-from .noise import NoisyImages, alpha_bar
+from .noise import NoisyBatch, alpha_bar
 from .schedulers import ddim_step
 
 
@@ -37,7 +37,7 @@ def sample(
     steps: int = 50,
     clip: float | None = 1.0,
     loss: LossGuidance | None = None,
-    start: Start | None = None,
+    start: SDEditInit | None = None,
     callback: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
 ) -> Samples:
     """Draw one image for each row of `cond`.
@@ -49,7 +49,7 @@ def sample(
     clip      bound of |x^_0| at every step (DDPM's ``clip_sample``, here for every scheduler), or None. Without it a
               large w drives pixel-space models out of the range they were trained on.
     loss      pushes x_t down its gradient before each step, whatever the guider (`losses.LossGuidance`).
-    start     images to begin from in place of pure noise, some way into the steps (`editing.Start`).
+    start     images to begin from in place of pure noise, some way into the steps (`editing.SDEditInit`).
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
               sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
 
@@ -63,7 +63,7 @@ def sample(
     generators = [generator("sample", int(seed)) for seed in seeds]
     scheduler = _with_timesteps(scheduler, steps, device)
     if hasattr(guider, "check_steps"):
-        guider.check_steps([NoisyImages(cond, alpha_bar(scheduler, t), False).sigma for t in scheduler.timesteps])
+        guider.check_steps([NoisyBatch(cond, alpha_bar(scheduler, t), False).sigma for t in scheduler.timesteps])
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)     # [n, c, h, w]
     first, x = start.enter(scheduler, x) if start is not None else (0, x * scheduler.init_noise_sigma)
     take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
@@ -76,7 +76,7 @@ def sample(
     passes = 0
     for step, t in enumerate(scheduler.timesteps[first:], first):
         x_t = scheduler.scale_model_input(x, t)
-        noisy = NoisyImages(x_t.detach().requires_grad_(loss is not None), alpha_bar(scheduler, t), predicts_v)
+        noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), alpha_bar(scheduler, t), predicts_v)
         guider.set_state(step=step, num_inference_steps=len(scheduler.timesteps), timestep=t)
         with torch.set_grad_enabled(loss is not None):
             predicted, evaluations = _guided(unet, guider, conditions, noisy, t)
@@ -125,7 +125,7 @@ def _check(scheduler, guider, cond, seeds, steps, loss):
     if loss is not None and isinstance(scheduler, UniPCMultistepScheduler):
         raise BadValue("UniPC corrects each step from where it began, which undoes a loss's push: choose another "
                        "scheduler, such as ddim")
-    if hasattr(guider, "renoise") and type(scheduler).__name__ not in MIDWAY:
+    if hasattr(guider, "renoise") and type(scheduler).__name__ not in SUPPORTS_PARTIAL_START:
         raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")

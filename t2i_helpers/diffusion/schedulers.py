@@ -5,8 +5,8 @@ from diffusers.schedulers.scheduling_utils import SchedulerOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from ..errors import BadValue, UnknownName
-from .names import parse, within
-from .noise import NoisyImages
+from .noise import NoisyBatch
+from .specs import check_range, parse
 
 SPACINGS = ("leading", "linspace", "trailing")      # of the timesteps, in the words of Lin et al. 2024
 
@@ -50,7 +50,7 @@ def make_scheduler(preset, name: str | None = None):
         fields["timestep_spacing"] = _known_spacing(settings.pop("spacing"))
     scheduler = kind(**fields)
     if name == "ddim" and "eta" in settings:
-        within("eta", settings["eta"], 0, 1)
+        check_range("eta", settings["eta"], 0, 1)
         scheduler.register_to_config(eta=settings.pop("eta"))
     if settings:
         raise BadValue(f"scheduler {name!r} has no setting {', '.join(settings)}: eta is ddim's, spacing everyone's")
@@ -64,7 +64,7 @@ def ddim_step(scheduler, prediction, t, x_t, generator=None):
     and at eta = 1 may take the root of what rounding made negative, where x_t is almost pure noise.
     """
     eta = scheduler.config.get("eta", 0.0)
-    noisy = NoisyImages(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type == "v_prediction")
+    noisy = NoisyBatch(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type == "v_prediction")
     later = scheduler.timesteps[scheduler.timesteps < t]
     after = scheduler.alphas_cumprod[later[0]] if len(later) else scheduler.final_alpha_cumprod
     variance = eta**2 * (1 - after) / (1 - noisy.abar) * (1 - noisy.abar / after)

@@ -120,7 +120,7 @@ def load_untrained_head(device="cpu"):
     try:
         folder = mirror("models", IMAGENET)
         if not folder:
-            hub.give_up_at_once_if_unreachable()
+            hub.fail_fast_offline()
         path = folder / "model.safetensors" if folder else hf_hub_download(IMAGENET, "model.safetensors")
         network = resnet18()
         network.load_state_dict(load_file(path))
@@ -146,7 +146,7 @@ def load_clip_score(device="cpu"):
     try:
         where = encoder_location("clip")
         if where == ENCODERS["clip"][0]:
-            hub.give_up_at_once_if_unreachable()
+            hub.fail_fast_offline()
         model, found = CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True)
         processor = CLIPProcessor.from_pretrained(where)
         if found["missing_keys"]:                               # transformers draws what is missing at random

@@ -9,12 +9,12 @@ from safetensors import SafetensorError, safe_open
 
 from .. import presets
 from ..data import captions, every_caption, from_unit, to_unit
-from ..diffusion import Auto, LossGuidance, Samples, Start, make_guider, make_scheduler, sample
+from ..diffusion import Auto, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS
 from ..provenance import best_device, file_hash
 from .latents import MOST, load_latent_space
-from .text import IN_WORDS, caption_table, load_text_encoder
+from .text import ENCODER_LABELS, caption_table, load_text_encoder
 
 # what two networks must have in common for one to guide the other
 GUIDED_ALIKE = ("dataset", "resolution", "autoencoder", "pixel_range", "text_encoder", "max_length", "prediction",
@@ -78,7 +78,7 @@ class CaptionPipeline(DiffusionPipeline):
         guider=None,
         negative: str | None = None,
         loss: LossGuidance | None = None,
-        start: Start | None = None,
+        start: SDEditInit | None = None,
         callback=None,
         batch_size: int | None = None,
     ) -> Samples:
@@ -115,7 +115,7 @@ class CaptionPipeline(DiffusionPipeline):
             sample(self.unet, solver, guider, cond[i:i + batch_size], null, seeds=seeds[i:i + batch_size],
                    steps=preset.sample_steps if steps is None else steps, loss=part_loss, callback=callback,
                    clip=1.0 if self.latent_space is None else MOST,
-                   start=start and Start(start.images[i:i + batch_size], start.strength))
+                   start=start and SDEditInit(start.images[i:i + batch_size], start.strength))
             for i, part_loss in zip(starts, losses)
         ]
         return Samples(torch.cat([self.decode(part.images) for part in parts]), parts[0].forward_passes)
@@ -139,9 +139,9 @@ class CaptionPipeline(DiffusionPipeline):
         return guider
 
     @property
-    def encoder_in_words(self) -> str:
+    def encoder_label(self) -> str:
         """The text encoder by its full name, for captions: a stand-in is called one."""
-        return IN_WORDS.get(self.preset.text_encoder, self.preset.text_encoder)
+        return ENCODER_LABELS.get(self.preset.text_encoder, self.preset.text_encoder)
 
     def _in_model_range(self, start, prompts):
         images = start.images
@@ -149,7 +149,7 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue(f"{prompts} prompts and {len(images)} start images: give one for each prompt")
         if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
             raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
-        return Start(self.encode(images), start.strength)
+        return SDEditInit(self.encode(images), start.strength)
 
     def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""

@@ -23,7 +23,7 @@ ENCODERS = {
     "minilm": (None, 384),
     "bert": ("google-bert/bert-base-uncased", 768),
 }
-IN_WORDS = {
+ENCODER_LABELS = {
     "clip": "CLIP ViT-B/32's text encoder",
     "minilm": "the packaged MiniLM sentence encoder (a stand-in for CLIP)",
     "bert": "BERT base uncased",
@@ -94,7 +94,7 @@ def _load(name) -> TextEncoder:
     transformers.utils.logging.disable_progress_bar()
     where = encoder_location(name)
     if where == ENCODERS.get(name, (None,))[0]:
-        hub.give_up_at_once_if_unreachable()
+        hub.fail_fast_offline()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where)
         config = transformers.AutoConfig.from_pretrained(where)

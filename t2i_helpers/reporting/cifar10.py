@@ -10,12 +10,12 @@ from ..evaluation.classifiers import load_classifier, weights_file
 from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance, frechet_infinity
 from ..presets import PRINTED, from_dict
-from ..provenance import made_from
+from ..provenance import input_hashes
 from ..randomness import generator
 from .drawing import GREY, footnote, image_grid, line, new_figure, variant_line
 from .evaluations import by_w, facts_of, note_of
 from .export import exhibit
-from .pictures import names, noted, real_images, sweep
+from .pictures import names, real_images, sweep, with_footnote
 
 
 @exhibit("cifar10_dataset", "png")
@@ -32,7 +32,7 @@ def class_grid(pipes, steps: int, samples: int = 4, w: float = 10.0):
         prompts = [prompt for prompt in captions(pipe.preset) for _ in range(samples)]
         images = pipe(prompts, w=w, steps=steps).images                           # [10 * samples, 3, 32, 32]
         image_grid(axis, images.unflatten(0, (-1, samples)), names(pipe.preset), title=f"{variant}, w = {w:g}")
-    return noted(figure, pipes, steps, drawn=10 * samples, w=[w])
+    return with_footnote(figure, pipes, steps, drawn=10 * samples, w=[w])
 
 
 @exhibit("cifar10_sweep", "png")
@@ -125,7 +125,7 @@ def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 
     axis.legend()
     footnote(figure, f"features of our own classifier; {real.facts['data_source']}, test set")
     return figure, {"counts": list(counts), "frechet": plain, "frechet_infinity": extrapolated, **real.facts,
-                    **made_from(reference_file(dataset), weights_file(dataset))}
+                    **input_hashes(reference_file(dataset), weights_file(dataset))}
 
 
 def _curve(axis, scales, metrics, variant):

@@ -61,7 +61,7 @@ def variant_line(variant: str, **changes) -> dict:
     return line(list(VARIANTS).index(variant), **{"label": variant} | changes)
 
 
-def banded(axis, x, metrics, alpha: float = 0.15, **style) -> None:
+def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     """A curve through metrics, {"value", "interval"}, and the band of their intervals."""
     (curve,) = axis.plot(x, [metric["value"] for metric in metrics], **style)
     low, high = zip(*(metric["interval"] for metric in metrics))

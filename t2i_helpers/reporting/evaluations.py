@@ -8,8 +8,8 @@ from ..evaluation.classifiers import classifier_hash
 from ..evaluation.paintings import composition
 from ..models import WEIGHTS
 from ..paths import CHECKPOINTS, RUNS
-from ..provenance import content_hash, made_from, record, write_json
-from .pictures import is_part, training_in_words
+from ..provenance import content_hash, input_hashes, record, write_json
+from .pictures import is_part, training_label
 
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0),
           "wikiart": (1.0, 4.0)}
@@ -17,7 +17,7 @@ SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the t
 PAIR_SAMPLES = 30               # images of each (genre, style) pair
 
 
-def measured(pipe) -> dict:
+def load_or_evaluate(pipe) -> dict:
     """The evaluation.json beside `pipe`'s weights; where there is none of these weights at SCALES, by the classifier
     that ships, it is made now.
 
@@ -38,7 +38,7 @@ def measured(pipe) -> dict:
     return stored
 
 
-def measured_composition(pipe) -> dict:
+def load_or_measure_composition(pipe) -> dict:
     """The composition.json beside `pipe`'s weights; where there is none of these weights, it is measured now."""
     file = pipe.folder / "composition.json"
     try:
@@ -59,7 +59,7 @@ def by_w(evaluation: dict) -> dict[float, dict]:
 
 def facts_of(evaluations: dict) -> dict:
     """What a sidecar tells of the evaluations that a figure or table was made from, and of their files."""
-    return told_of(evaluations) | made_from(*files_of(evaluations))
+    return told_of(evaluations) | input_hashes(*files_of(evaluations))
 
 
 def files_of(evaluations: dict) -> list[Path]:
@@ -82,7 +82,7 @@ def told_of(evaluations: dict) -> dict:
 
 def note_of(evaluations: dict, distances: bool = True) -> str:
     """How the evaluated images were made, in one line; with `distances`, the features that stand in for Inception's."""
-    told = [f"{variant}: {training_in_words(found['checkpoint'])}, drawn with "
+    told = [f"{variant}: {training_label(found['checkpoint'])}, drawn with "
             f"{found['scheduler'].upper()}, {found['steps']} steps, n = {found['rows'][0]['n']:,}"
             for variant, found in evaluations.items()]
     if not distances:

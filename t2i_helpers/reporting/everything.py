@@ -6,7 +6,7 @@ from ..errors import SourceUnavailable
 from ..models import load_pipeline
 from . import cifar10, inside, losses, mnist, networks, rules, samplers, wikiart
 from .conventions import convention_table, conventions
-from .evaluations import measured, measured_composition
+from .evaluations import load_or_evaluate, load_or_measure_composition
 from .export import export
 from .setup import setup_table, trained_table
 from .tables import comparison_table, configuration_table, export_table, guidance_table, metrics_table
@@ -16,7 +16,7 @@ def draw_everything(size: str):
     """Write all of them; yields a line on each as soon as it is there, or on why one of real images is not."""
     pipes = {dataset: {variant: load_pipeline(dataset, variant) for variant in presets.VARIANTS}
              for dataset in presets.DATASETS}
-    evaluations = {dataset: {variant: measured(pipe) for variant, pipe in found.items()}
+    evaluations = {dataset: {variant: load_or_evaluate(pipe) for variant, pipe in found.items()}
                    for dataset, found in pipes.items()}
     digits, photographs, paintings = (presets.get(dataset, "improved", size) for dataset in pipes)
     for shown in mnist.all_figures(pipes["mnist"], load_images(digits), digits):
@@ -63,7 +63,7 @@ def all_tables(pipes: dict, evaluations: dict):
     yield comparison_table("table02_comparison", {name: evaluations[name] for name in ("mnist", "cifar10")})
     yield wikiart.stored_loader_table()
     yield configuration_table("table04_comparison")
-    yield wikiart.composition_table(measured_composition(pipes["wikiart"]["improved"]))
+    yield wikiart.composition_table(load_or_measure_composition(pipes["wikiart"]["improved"]))
     for dataset in ("mnist", "wikiart"):
         yield guidance_table(f"{dataset}_guidance", evaluations[dataset])
     for dataset, found in evaluations.items():

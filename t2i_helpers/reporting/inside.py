@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from matplotlib import colormaps
 
 from ..data import DRAWINGS, captions, stroke_drawing, to_unit
-from ..diffusion import AttentionMaps, PromptToPrompt, Start, Swap, make_guider
+from ..diffusion import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit, make_guider
 from ..evaluation import recognition
 from ..evaluation.classifiers import classifier_hash
 from ..models import WEIGHTS, load_text_encoder
-from ..provenance import made_from, write_json
-from .drawing import banded, footnote, image_grid, new_figure
+from ..provenance import input_hashes, write_json
+from .drawing import footnote, image_grid, new_figure, plot_with_ci
 from .export import exhibit
-from .pictures import names, noted, training_note
+from .pictures import names, training_note, with_footnote
 
 SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
 SAMPLES = 100
@@ -61,7 +61,8 @@ def recognition_curves(pipes):
                  for kind, dashes, label in zip(("x_0", "x_t"), lines, (r"$\hat{x}_0$", "$x_t$"))]
         for place, (row, kind, dashes, label) in enumerate(shown):
             style = {"color": SHADES[row["w"]], "linestyle": dashes}
-            banded(curves, row["progress"], row["accuracy"][kind], 0.12, label=f"{label}, w = {row['w']:g}", **style)
+            plot_with_ci(curves, row["progress"], row["accuracy"][kind], 0.12,
+                         label=f"{label}, w = {row['w']:g}", **style)
             if quartiles := row["recognised_for_good"][kind]["quartiles"]:
                 ranges.plot(quartiles[::2], [-place] * 2, linewidth=2, **style)
                 ranges.plot(quartiles[1], -place, marker="o", markersize=4, **style)
@@ -77,7 +78,7 @@ def recognition_curves(pipes):
     footnote(figure, f"{training_note(pipes)}; {told['scheduler'].upper()}, {told['steps']} steps, n = {told['n']} at "
                      "each w; judged by our own classifiers; bands 95 %; bars: quartiles of the images recognised at "
                      "the end")
-    return figure, {"recognition": found} | made_from(
+    return figure, {"recognition": found} | input_hashes(
         *(file for pipe in pipes.values() for file in (recognition_file(pipe), pipe.folder / WEIGHTS)))
 
 
@@ -99,7 +100,7 @@ def attention_over_steps(pipe, steps: int, which: int = 5, w: float = 2.0, colum
     figure, axes = new_figure(1, 1, 0.4 + 0.62 * len(images))
     image_grid(axes[0, 0], images, labels, [f"step {i + 1}" for i in shown.tolist()],
                f"“{prompt}”, w = {w:g} (every token on a scale of its own)")
-    return noted(figure, {preset.variant: pipe}, steps, drawn=1, w=[w], shares=dict(enumerate(shares.tolist())))
+    return with_footnote(figure, {preset.variant: pipe}, steps, drawn=1, w=[w], shares=dict(enumerate(shares.tolist())))
 
 
 def _coloured(values):
@@ -115,7 +116,7 @@ def prompt_swap(pipe, steps: int, pairs=((3, 8), (7, 1)), w: float = 2.0, taus=T
     guider, count = make_guider("cfg", w), len(taus)
     for place, (first, then) in enumerate(pairs):
         seed = pipe.preset.seed + place
-        swap = Swap(guider, pipe.embed([prompts[first]])[0], taus)
+        swap = PromptSwitch(guider, pipe.embed([prompts[first]])[0], taus)
         rows.append(pipe([prompts[then]] * count, steps=steps, seeds=[seed] * count, guider=swap).images)
         drawn = pipe([prompts[first]] + [prompts[then]] * count, steps=steps, seeds=[seed] * (count + 1),
                      guider=PromptToPrompt(guider, taus))
@@ -123,7 +124,7 @@ def prompt_swap(pipe, steps: int, pairs=((3, 8), (7, 1)), w: float = 2.0, taus=T
     row_labels = [f"{labels[a]} → {labels[b]}\n{way}" for a, b in pairs for way in ("swap", "P2P")]
     figure, axes = new_figure(1, 1, 0.6 + 0.9 * len(rows))
     image_grid(axes[0, 0], torch.stack(rows), row_labels, [f"τ = {tau:g}" for tau in taus], f"w = {w:g}")
-    return noted(figure, {pipe.preset.variant: pipe}, steps, drawn=len(pairs), w=[w], pairs=pairs, taus=taus)
+    return with_footnote(figure, {pipe.preset.variant: pipe}, steps, drawn=len(pairs), w=[w], pairs=pairs, taus=taus)
 
 
 @exhibit("inside_strokes", "png")
@@ -137,11 +138,11 @@ def painted_strokes(pipes, steps: int, w: float = 2.0, strengths=STRENGTHS):
         size = pipe.preset.resolution
         start = torch.stack([stroke_drawing(DRAWINGS[drawing], size) for drawing in drawn]).to(pipe.device)
         prompts = [captions(pipe.preset)[which] for which in asked]
-        columns = [pipe(prompts, w=w, steps=steps, start=Start(start, strength)).images for strength in strengths]
+        columns = [pipe(prompts, w=w, steps=steps, start=SDEditInit(start, strength)).images for strength in strengths]
         labels = [names(pipe.preset)[which] for which in asked]
         above = ["drawing", *(f"s = {s:g}" for s in strengths)]
         image_grid(axis, torch.stack([start, *columns], 1), labels, above, f"{name}, w = {w:g}")
-    return noted(figure, pipes, steps, drawn=max(rows), w=[w], drawings=sketches, strengths=strengths)
+    return with_footnote(figure, pipes, steps, drawn=max(rows), w=[w], drawings=sketches, strengths=strengths)
 
 
 def all_figures(digits, photographs, steps: int):

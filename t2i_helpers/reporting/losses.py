@@ -10,8 +10,8 @@ from ..evaluation.critic import WORDS
 from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses, networks
 from ..evaluation.study import STUDY, read_experiment
 from ..presets import NAMES
-from ..provenance import made_from
-from .drawing import banded, fit_height, footnote, image_grid, line, new_figure
+from ..provenance import input_hashes
+from .drawing import fit_height, footnote, image_grid, line, new_figure, plot_with_ci
 from .export import exhibit
 from .pictures import facts_of_pipes, training_note
 from .tables import Table, with_interval
@@ -64,14 +64,14 @@ def loss_curves():
             unit = chosen[0][metric]["value"] if metric == "loss_at_end" else 1
             shares = [{"value": at["value"] / unit, "interval": [end / unit for end in at["interval"]]}
                       for at in (row[metric] for row in chosen)]
-            banded(axis, [row["strength"] for row in chosen], shares, label=name, **line(place))
+            plot_with_ci(axis, [row["strength"] for row in chosen], shares, label=name, **line(place))
         axis.set(title=title, xlabel="strength s")
     axes[0, 1].set_ylim(0, 1.05)
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=7)
     footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
                      f"point; {JUDGES}; the classifier is no fair judge of its own loss")
-    return figure, {"experiment": found} | made_from(STUDY / "losses.json", *networks("losses").values())
+    return figure, {"experiment": found} | input_hashes(STUDY / "losses.json", *networks("losses").values())
 
 
 def best_of_table() -> Table:
@@ -84,7 +84,7 @@ def best_of_table() -> Table:
     note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
             f"good, clear, blurry: how well each word fits, of the three; {JUDGES}")
     files = [STUDY / "best-of.json", *networks("best-of").values()]
-    return Table("best_of_fifteen", header, rows, note, {"experiment": found} | made_from(*files))
+    return Table("best_of_fifteen", header, rows, note, {"experiment": found} | input_hashes(*files))
 
 
 def all_figures(pipe, steps: int):

@@ -10,12 +10,12 @@ from ..diffusion import make_scheduler
 from ..errors import BadData
 from ..evaluation.experiments import networks
 from ..evaluation.study import STUDY, read_experiment
-from ..provenance import made_from
+from ..provenance import input_hashes
 from ..training import Run
 from .drawing import COLOURS, footnote, image_grid, line, new_figure, variant_line
 from .export import exhibit
 from .latex import WithInterval
-from .pictures import facts_of_pipes, noted, of_data, real_images, sweep, training_note
+from .pictures import facts_of_pipes, of_data, real_images, sweep, training_note, with_footnote
 from .tables import Table
 
 SWEEP = (0, 1, 2, 3, 5, 10, 20)         # the columns of Figure 7
@@ -41,7 +41,7 @@ def denoising(pipes, steps: int, digit: int = 4, w: float = 1.0, columns: int = 
         labels = [f"step {i + 1}" for i in shown]
         image_grid(axis, to_unit(strip, pipe.preset.pixel_range), ["$x_t$", r"$\hat{x}_0$"], labels,
                    f"{variant}: “{prompt}”, w = {w:g}")
-    return noted(figure, pipes, steps, drawn=1, w=[w])
+    return with_footnote(figure, pipes, steps, drawn=1, w=[w])
 
 
 @exhibit("fig02_digits_w5", "png")
@@ -69,7 +69,7 @@ def empty_prompts(pipes, steps: int, samples: int = 20):
     for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
         images = pipe([""] * samples, w=0.0, steps=steps).images                 # the same for any w, at half the price
         image_grid(axis, images.unflatten(0, (2, -1)), title=f"{variant}: “”, w = 5")
-    return noted(figure, pipes, steps, drawn=samples, w=[5], computed_at_w=[0])
+    return with_footnote(figure, pipes, steps, drawn=samples, w=[5], computed_at_w=[0])
 
 
 @exhibit("fig06_loss", "pdf")
@@ -124,7 +124,7 @@ def _digits(pipes, steps, w, samples):
         prompts = captions(pipe.preset) * samples
         images = pipe(prompts, w=w, steps=steps).images                           # [samples * 10, 1, 28, 28]
         image_grid(axis, images.unflatten(0, (samples, -1)), column_labels=range(10), title=f"{variant}, w = {w:g}")
-    return noted(figure, pipes, steps, drawn=10 * samples, w=[w])
+    return with_footnote(figure, pipes, steps, drawn=10 * samples, w=[w])
 
 
 def all_figures(pipes, dataset, preset):
@@ -158,4 +158,4 @@ def noise_table() -> Table:
             "strokes, too; background: the median standard deviation of windows of 3×3 pixels; differences: of pairs "
             f"from one seed; real images: {found['real']['data_source']}; intervals 95 %")
     return Table("noise", ["digits", "estimate", "background"], [*rows, ["real images", *cells(found["real"])]], note,
-                 {"experiment": found} | made_from(STUDY / "noise.json", *networks("noise").values()))
+                 {"experiment": found} | input_hashes(STUDY / "noise.json", *networks("noise").values()))

@@ -9,7 +9,7 @@ from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance
 from ..evaluation.study import WORDINGS, read_part
 from ..presets import NAMES
-from ..provenance import made_from
+from ..provenance import input_hashes
 from ..randomness import generator
 from .drawing import GREY, PALETTE, footnote, image_grid, line, new_figure
 from .export import exhibit
@@ -69,7 +69,7 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
     footnote(figure, f"to {len(reference):,} real test images; features of our own classifiers, 128 (MNIST) and 256 "
                      f"(CIFAR-10) wide; mean and range of {draws} draws")
     files = [find(dataset) for dataset in told for find in (reference_file, weights_file)]
-    return figure, {"counts": list(counts), **told, **made_from(*files)}
+    return figure, {"counts": list(counts), **told, **input_hashes(*files)}
 
 
 @exhibit("study_encoders", "png")

@@ -2,10 +2,10 @@
 
 import torch
 
-from ..data import captions, from_uint8, images_in_words
+from ..data import captions, from_uint8, image_source_label
 from ..models import WEIGHTS
 from ..presets import TRAINING_IMAGES
-from ..provenance import made_from, of_preset
+from ..provenance import input_hashes, preset_record
 from ..training import describe_checkpoint
 from .drawing import fit_height, footnote, image_grid, new_figure
 
@@ -33,20 +33,20 @@ def sweep(pipes, steps: int, scales, height: float):
         prompts = captions(pipe.preset)
         columns = [pipe(prompts, w=w, steps=steps).images for w in scales]
         image_grid(axis, torch.stack(columns, 1), names(pipe.preset), [f"{w:g}" for w in scales], f"{variant}, w =")
-    return noted(figure, pipes, steps, drawn=10, w=list(scales))
+    return with_footnote(figure, pipes, steps, drawn=10, w=list(scales))
 
 
-def training_in_words(checkpoint: dict) -> str:
+def training_label(checkpoint: dict) -> str:
     """How long a described checkpoint was trained, on what."""
     preset = checkpoint["preset"]
     return (f"{checkpoint['training_steps']:,} steps of {preset['batch_size']} "
-            f"{images_in_words(preset['data_source'])}")
+            f"{image_source_label(preset['data_source'])}")
 
 
 def training_note(pipes) -> str:
     """What trained each checkpoint, in one line; a stand-in encoder is named here."""
-    told = [f"{variant}: {training_in_words(facts)}" for variant, facts in checkpoints(pipes).items()]
-    encoders = sorted({pipe.encoder_in_words for pipe in pipes.values()})
+    told = [f"{variant}: {training_label(facts)}" for variant, facts in checkpoints(pipes).items()]
+    encoders = sorted({pipe.encoder_label for pipe in pipes.values()})
     parts = sorted({facts["data_source"] for facts in checkpoints(pipes).values() if is_part(facts)})
     return "; ".join([", ".join(told), *parts, f"text: {', '.join(encoders)}"])
 
@@ -56,7 +56,7 @@ def is_part(checkpoint: dict) -> bool:
     return f"{TRAINING_IMAGES['wikiart']:,}" in (checkpoint["data_source"] or "")
 
 
-def noted(figure, pipes, steps, *, drawn, **more):
+def with_footnote(figure, pipes, steps, *, drawn, **more):
     """The figure with its footnote, and the facts of `drawn` images a variant and scale, counted on from its seed."""
     names_of_schedulers = {pipe.preset.scheduler.upper() for pipe in pipes.values()}
     footnote(figure, f"{training_note(pipes)}; {' and '.join(sorted(names_of_schedulers))}, {steps} steps")
@@ -68,14 +68,14 @@ def noted(figure, pipes, steps, *, drawn, **more):
 
 
 def of_data(dataset, preset) -> dict:
-    return of_preset(preset) | {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
+    return preset_record(preset) | {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
 
 
 def facts_of_pipes(pipes, *files) -> dict:
     """What a sidecar tells of the checkpoints that a figure was drawn with, and of `files` that it was drawn from too.
     """
     weights = [pipe.folder / WEIGHTS for pipe in pipes.values()]
-    return {"checkpoints": checkpoints(pipes)} | made_from(*weights, *files)
+    return {"checkpoints": checkpoints(pipes)} | input_hashes(*weights, *files)
 
 
 def checkpoints(pipes) -> dict:

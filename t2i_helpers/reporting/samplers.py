@@ -4,10 +4,10 @@ import torch
 
 from ..data import captions, to_unit
 from ..diffusion import make_scheduler
-from ..diffusion.noise import NoisyImages, alpha_bar
+from ..diffusion.noise import NoisyBatch, alpha_bar
 from ..diffusion.schedulers import SPACINGS
-from ..provenance import of_preset
-from .drawing import GREY, banded, fit_height, footnote, image_grid, line, new_figure
+from ..provenance import preset_record
+from .drawing import GREY, fit_height, footnote, image_grid, line, new_figure, plot_with_ci
 from .export import exhibit
 from .pictures import facts_of_pipes, training_note
 from .study import ACCURACY, FRECHET, facts_of_rows, note_of_rows, rows_of
@@ -56,14 +56,14 @@ def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
     schedule = {"squaredcos_cap_v2": "cosine"}.get(preset.beta_schedule, preset.beta_schedule)
     footnote(figure, f"{steps} of {preset.train_timesteps:,} timesteps of the {schedule} schedule; (used): the spacing "
                      "that this report draws with where it names none")
-    return figure, of_preset(preset) | {"steps": steps, "sigmas": found}
+    return figure, preset_record(preset) | {"steps": steps, "sigmas": found}
 
 
 def noise_levels(scheduler, steps: int) -> list[float]:
     """sigma at each of the `steps` timesteps of `scheduler`, from the largest down."""
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps.unique().flip(0)                              # Heun's stand twice
-    return [NoisyImages(torch.empty(0), alpha_bar(scheduler, t), False).sigma for t in timesteps if t >= 0]
+    return [NoisyBatch(torch.empty(0), alpha_bar(scheduler, t), False).sigma for t in timesteps if t >= 0]
 
 
 @exhibit("quality_against_passes", "pdf")
@@ -77,8 +77,8 @@ def quality_against_passes():
         by_sampler.setdefault(row["cell"]["scheduler"], []).append(row)
     for axis, (title, metric) in zip(axes[0], panels):
         for place, (name, measured) in enumerate(by_sampler.items()):
-            banded(axis, [row["forward_passes"] for row in measured], [metric(row) for row in measured], label=name,
-                   **line(place))
+            plot_with_ci(axis, [row["forward_passes"] for row in measured], [metric(row) for row in measured],
+                         label=name, **line(place))
         real = metric(rows[0])["real"]
         axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
         axis.axhspan(*real["interval"], color=GREY, alpha=0.2, linewidth=0)

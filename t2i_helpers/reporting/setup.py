@@ -3,10 +3,10 @@
 import json
 
 from ..doctor import report
-from ..models.text import IN_WORDS
+from ..models.text import ENCODER_LABELS
 from ..paths import CHECKPOINTS, WEIGHTS
 from ..presets import DATASETS, NAMES, PRINTED_SETUP, TRAINING_IMAGES, VARIANTS, get
-from ..provenance import count_parameters, made_from
+from ..provenance import count_parameters, input_hashes
 from .tables import Table
 
 
@@ -27,7 +27,7 @@ def setup_table() -> Table:
         "CUDA": here["cuda"] or "none",
         "diffusers": here["versions"]["diffusers"],
         "transformers": here["versions"]["transformers"],
-        "text encoder": ", ".join(IN_WORDS.get(name, name) for name in encoders),
+        "text encoder": ", ".join(ENCODER_LABELS.get(name, name) for name in encoders),
         "trained on": _devices(part for found in trained for part in found.get("parts", [found])),
         "evaluated on": _devices(evaluated),
     }
@@ -36,7 +36,7 @@ def setup_table() -> Table:
             "shipped checkpoints, classifiers and the image-text model tell, wherever that was; –: not told")
     told = {name: here[name] for name in ("processor", "cores", "memory_gb", "accelerator", "operating_system", "cuda")}
     return Table("setup", ["", "the thesis", "this machine"], rows, note,
-                 {"setup": told, **made_from(*files["provenance"], *files["evaluation"])})
+                 {"setup": told, **input_hashes(*files["provenance"], *files["evaluation"])})
 
 
 def trained_table() -> Table:
@@ -57,7 +57,7 @@ def trained_table() -> Table:
     note = ("effort: images that passed through the network, as a share of those of the thesis's epochs (of WikiArt's "
             "81,444 paintings; ours are a reduced copy); the improved network for paintings sees latents; hours: on "
             "one or two cores of a processor, beside other work for the paintings")
-    return Table("trained", header, rows, note, made_from(*files))
+    return Table("trained", header, rows, note, input_hashes(*files))
 
 
 def _devices(records) -> str:

@@ -13,7 +13,7 @@ from ..evaluation.study import PARTS, STUDY, read_part
 from ..models import WEIGHTS
 from ..paths import CHECKPOINTS
 from ..presets import DATASETS
-from ..provenance import made_from
+from ..provenance import input_hashes
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
@@ -48,7 +48,7 @@ def facts_of_rows(rows, *parts: str, pictured=()) -> dict:
     told = ("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16", "training_steps", "n")
     return {"study": {name: sorted({row[name] for row in rows}) for name in told} | {
         "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)},
-        **made_from(*(file for file in files if file.exists()))}            # encoders of the hub may not be there
+        **input_hashes(*(file for file in files if file.exists()))}            # encoders of the hub may not be there
 
 
 def bars(rows, find) -> list[list[float]]:

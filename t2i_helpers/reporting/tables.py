@@ -9,7 +9,7 @@ from ..data import CLASS_NAMES
 from ..intervals import overlap
 from ..paths import atomic_write, tables_dir
 from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, TRAINING_IMAGES, get
-from ..provenance import best_device, file_hash, made_from, of_preset, record, write_sidecar
+from ..provenance import best_device, file_hash, input_hashes, preset_record, record, write_sidecar
 from .booktabs import tabular
 from .configured import FROM_TEXT, agrees
 from .evaluations import by_w, facts_of, files_of, note_of, told_of
@@ -125,9 +125,9 @@ def comparison_table(name: str, evaluations: dict) -> Table:
                                                      for found in evaluations.values())])
         rows.append([f"most accurate, {variant}", *(_best(found[variant], lambda row: row["accuracy"], max)
                                                      for found in evaluations.values())])
-    facts = {"presets": {dataset: of_preset(preset) for dataset, preset in presets.items()},
+    facts = {"presets": {dataset: preset_record(preset) for dataset, preset in presets.items()},
              **{dataset: told_of(found) for dataset, found in evaluations.items()},
-             **made_from(*(file for found in evaluations.values() for file in files_of(found)))}
+             **input_hashes(*(file for found in evaluations.values() for file in files_of(found)))}
     told = [f"{NAMES[dataset]} {variant} {evaluation['checkpoint']['training_steps']:,}"
             for dataset, found in evaluations.items() for variant, evaluation in found.items()]
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "
@@ -152,7 +152,7 @@ def configuration_table(name: str) -> Table:
     header = ["", *(f"{NAMES[dataset]}: {column}" for dataset in configured for column in ("printed", "its text"))]
     note = ("printed: Table 4 of the thesis; its text: sections 3.2 to 3.4 and the network that they describe, built "
             "and counted, images as the hub has them; ≠ marks what disagrees")
-    facts = {"presets": {dataset: of_preset(p) for dataset, p in configured.items()}, "parameters": counted}
+    facts = {"presets": {dataset: preset_record(p) for dataset, p in configured.items()}, "parameters": counted}
     return Table(name, header, rows, note, facts)
 
 

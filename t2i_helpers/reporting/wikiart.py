@@ -31,7 +31,7 @@ from ..presets import PRINTED_LOADING
 from ..randomness import generator
 from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
 from .export import exhibit
-from .pictures import noted, of_data
+from .pictures import of_data, with_footnote
 from .tables import Table, with_interval
 
 LOADING = "table03_loading"
@@ -155,7 +155,7 @@ def style_grid(pipes, steps: int, w: float = 4.0):
         for place, name in enumerate(names[half:2 * half]):
             axis.text((place + 0.5) / half, -0.01, name, transform=axis.transAxes, ha="center", va="top", fontsize=5.5)
         axis.tick_params(axis="x", labelsize=5.5)
-    return noted(figure, pipes, steps, drawn=len(names), w=[w])
+    return with_footnote(figure, pipes, steps, drawn=len(names), w=[w])
 
 
 @exhibit("wikiart_sweep", "png")
@@ -166,7 +166,7 @@ def guidance_sweep(pipes, steps: int, styles=PUBLIC_DOMAIN, scales=(1, 2, 4, 7, 
         prompts = [captions(pipe.preset)[STYLES.index(style)] for style in styles]
         columns = torch.stack([pipe(prompts, w=w, steps=steps).images for w in scales], 1)   # [styles, scales, 3, h, w]
         image_grid(axis, columns, styles, [f"w = {w}" for w in scales], variant if len(pipes) > 1 else "")
-    return noted(figure, pipes, steps, drawn=len(styles), w=list(scales), styles=list(styles))
+    return with_footnote(figure, pipes, steps, drawn=len(styles), w=list(scales), styles=list(styles))
 
 
 @exhibit("wikiart_composition", "png")
@@ -188,7 +188,7 @@ def composition_grid(pipe, steps: int, w: float = 4.0, styles=COMPOSED):
         frame = Rectangle(corner, side + pad, side + pad, fill=False, color=COLOURS["thesis"], linewidth=1.5)
         axes[0, 0].add_patch(frame)
     axes[0, 0].tick_params(axis="x", labelsize=6)
-    figure, facts = noted(figure, {pipe.preset.variant: pipe}, steps, drawn=len(prompts), w=[w])
+    figure, facts = with_footnote(figure, {pipe.preset.variant: pipe}, steps, drawn=len(prompts), w=[w])
     return figure, facts | {"first_and_last_seed": [0, len(styles) - 1], "unseen_pairs_shown": len(unseen)}
 
 
@@ -201,7 +201,7 @@ def neighbours(pipe, dataset, steps: int, w: float = 4.0, styles=PUBLIC_DOMAIN, 
     figure, axes = new_figure(1, 1, 4.5)
     image_grid(axes[0, 0], torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], found], 1), styles,
                ["drawn", *(f"nearest {i + 1}" for i in range(k))])
-    figure, facts = noted(figure, {pipe.preset.variant: pipe}, steps, drawn=len(styles), w=[w])
+    figure, facts = with_footnote(figure, {pipe.preset.variant: pipe}, steps, drawn=len(styles), w=[w])
     return figure, facts | {"cosine_distances": distances.tolist()} | of_data(dataset, pipe.preset)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..data import WikiArtStream, find_paintings, load_images, split_of_rows
-from ..data.images import paintings_in_words
+from ..data.images import painting_source_label
 from ..data.wikiart_files import read_labels
 from ..errors import BadData, BadValue, UnknownName
 from ..models import latents_of
@@ -57,7 +57,7 @@ class StreamedImages:
         if not kept.any():
             raise BadData(f"{found.source} holds no images of the split 'train': name another source")
         self.genres, self.classes, self.rows = torch.from_numpy(genres), np.unique(styles[kept]).tolist(), kept.sum()
-        self.source = paintings_in_words(preset, found.source, len(styles), styles)
+        self.source = painting_source_label(preset, found.source, len(styles), styles)
         self.fingerprint = f"{self.stream.state_dict()['files']}-train-{len(self)}"
         self.batches = _batches(self.stream, preset.batch_size, np.flatnonzero(~kept))
         print(f"data: wikiart train, {len(self):,} images as a stream, {self.source}")

@@ -18,7 +18,7 @@ from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
-from ..provenance import computes_bf16, of_preset, record
+from ..provenance import computes_bf16, preset_record, record
 from ..randomness import generator, seed_from
 from .loaders import LOADERS, check_loader
 from .run import Run
@@ -81,7 +81,7 @@ class _Trainer:
         device = accelerator.device
         processes = accelerator.num_processes
         check_loader(loader, preset, processes)
-        run.open(of_preset(preset) | {"loader": loader})        # a run of another preset is refused before data is read
+        run.open(preset_record(preset) | {"loader": loader})        # another preset is refused before data is read
         images = self.images = LOADERS[loader](preset, device)
         if preset.batch_size % processes or len(images) % preset.batch_size % processes:
             raise BadValue(f"batches of {preset.batch_size} of {len(images)} images do not split over {processes} "
@@ -102,7 +102,7 @@ class _Trainer:
         self.averages = {name: EMAModel(self.bare_unet.parameters(), **settings) for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
-        self.description = record(device, **of_preset(preset), seed=preset.seed, loader=loader,
+        self.description = record(device, **preset_record(preset), seed=preset.seed, loader=loader,
                                   data_source=images.source, data_fingerprint=images.fingerprint,
                                   training_images=len(images), text_encoder=preset.text_encoder,
                                   processes=processes, latents=self.latents,
@@ -117,7 +117,7 @@ class _Trainer:
         """Steps until `steps_to_do` are done or `stop` is set, with everything that is written on the way."""
         main, preset = self.accelerator.is_main_process, self.preset
         if main:
-            self.run.begin_part(self.description, self.step)
+            self.run.start_segment(self.description, self.step)
             if self.step:
                 print(f"resuming after step {self.step}")
         rows, began = [], time.monotonic() - self.seconds

@@ -45,13 +45,13 @@ class Run:
                 raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r}, not {new!r}: choose another --out")
         return self.state_file.exists()
 
-    def begin_part(self, record: dict, step: int) -> None:
+    def start_segment(self, record: dict, step: int) -> None:
         """Write config.json: the `record` of the run's start, and under "parts" what each later stretch ran on."""
         told = ("git_commit", "git_dirty", "device", "precision", "processes")
         part = {"from_step": step} | {key: record[key] for key in told}
         config = self.config() if step else record | {"parts": []}
         write_json(self.config_file, config | {"parts": [*config["parts"], part]})
-        self.forget_after(step)
+        self.truncate_metrics(step)
 
     def config(self) -> dict:
         """What the run was started with."""
@@ -73,7 +73,7 @@ class Run:
         with self.metrics_file.open("a") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
-    def forget_after(self, step: int) -> None:
+    def truncate_metrics(self, step: int) -> None:
         """Drop metrics of steps that a kill left after the last saved state."""
         kept = [line for line in self.metrics_file.read_text().splitlines()
                 if line.endswith("}") and json.loads(line)["step"] <= step] if self.metrics_file.exists() else []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import presets
 from ..models import WEIGHTS, load_pipeline
-from ..provenance import file_hash, of_preset, write_json
+from ..provenance import file_hash, preset_record, write_json
 from .run import Run
 
 
@@ -24,7 +24,7 @@ def ship(run_folder, out) -> Path:
     for file in (out / "model_index.json", out / "unet" / "config.json"):       # forget the folder it came from
         write_json(file, {k: v for k, v in json.loads(file.read_text()).items() if k != "_name_or_path"})
     preset = presets.from_dict(record["preset"])
-    record |= of_preset(preset)                              # the run may have begun when presets had fewer fields
+    record |= preset_record(preset)                              # the run may have begun when presets had fewer fields
     write_json(out / run.config_file.name, record)
     shutil.copyfile(run.metrics_file, out / run.metrics_file.name)
     losses = [row["loss"] for row in rows[-100:]]

@@ -68,7 +68,7 @@ def staleness(root: Path, sidecar: dict, hashes: dict | None = None):
     hashes = {} if hashes is None else hashes
     if any(dirty is not False for told in _with_key(sidecar, "git_dirty") for dirty in _flat(told["git_dirty"])):
         yield "made from code that no commit holds"
-    for name, told in sidecar.get("made_from", {}).items():
+    for name, told in sidecar.get("input_hashes", {}).items():
         path = root / name
         if name not in hashes:
             hashes[name] = file_hash(path) if path.is_file() else None

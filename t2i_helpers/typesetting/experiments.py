@@ -19,7 +19,7 @@ def evaluated(stored, dataset, variant) -> tuple[str, dict]:
     """
     table = stored.json(f"report/generated/{TABLES[dataset]}.json", DRAW)
     folder = table["evaluations"][variant]["checkpoint"]["checkpoint"]
-    (name,) = (file for file in table["made_from"] if file.endswith(f"/{folder}/evaluation.json"))
+    (name,) = (file for file in table["input_hashes"] if file.endswith(f"/{folder}/evaluation.json"))
     return name, stored.json(name, f"{EVALUATE} {dataset}")
 
 

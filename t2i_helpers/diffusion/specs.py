@@ -19,7 +19,7 @@ def parse(kind: str, text: str, words: tuple[str, ...] = ()) -> tuple[str, dict]
     return name, settings
 
 
-def within(name, value, low, high):
+def check_range(name, value, low, high):
     """Raises BadValue where `value` is no number from `low` to `high`."""
     if not isinstance(value, (int, float)) or not low <= value <= high:
         raise BadValue(f"{name} = {value}: choose a number from {low} to {high}")

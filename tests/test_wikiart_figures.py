@@ -61,7 +61,7 @@ def test_framed_pairs_are_those_that_training_never_saw(monkeypatch):
         asked.extend(prompts)
         return SimpleNamespace(images=torch.zeros(len(prompts), 3, 16, 16))
 
-    monkeypatch.setattr(wikiart, "noted", lambda figure, *_, **facts: (figure, {}))
+    monkeypatch.setattr(wikiart, "with_footnote", lambda figure, *_, **facts: (figure, {}))
     pipe = type("Pipe", (), {"__call__": lambda self, *a, **k: draw(*a, **k), "preset": pipe.preset})()
     shown = wikiart.composition_grid(pipe, 2)
     (axis,) = shown.figure.axes

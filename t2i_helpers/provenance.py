@@ -1,6 +1,7 @@
 """What a result was made from and with: the record that lies beside every figure, run and checkpoint."""
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from . import presets
 from .errors import BadData
 from .paths import ROOT, atomic_write
 from .presets import Preset, preset_hash, to_dict
@@ -101,6 +103,11 @@ def code_hash(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def code_record(*modules: str) -> dict:
+    """The part of a record that tells which code made a result: {"code": {"modules": [...], "sha256_16": ...}}."""
+    return {"code": {"modules": sorted(modules), "sha256_16": code_hash(*modules)}}
+
+
 @functools.cache
 def _bare_code(file: Path) -> str:
     """A module's source without comments, docstrings and blank lines."""
@@ -116,6 +123,59 @@ def _bare_code(file: Path) -> str:
             lines[node.body[0].lineno - 1:node.body[0].end_lineno] = [""] * (
                 node.body[0].end_lineno - node.body[0].lineno + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def stale_reasons(record: dict, root: Path = ROOT, hashes: dict | None = None) -> list[str]:
+    """Why a result is out of date, one line each: uncommitted code, newer inputs, another preset, other code.
+
+    `record` is its sidecar. Everything nested in it counts too. `hashes` caches the hashes of input files that several
+    results share.
+    """
+    hashes = {} if hashes is None else hashes
+    reasons = []
+    if any(dirty is not False for part in _parts_with(record, "git_dirty") for dirty in _as_list(part["git_dirty"])):
+        reasons.append("made from code that no commit holds")
+    for name, known in record.get("input_hashes", {}).items():
+        if name not in hashes:
+            hashes[name] = file_hash(root / name) if (root / name).is_file() else None
+        if hashes[name] != known:
+            reasons.append(f"older than {name}" if hashes[name] else f"made from {name}, which is gone")
+    for part in _parts_with(record, "code"):
+        modules = part["code"]["modules"]
+        if code_hash(*modules) != part["code"]["sha256_16"]:
+            reasons.append(f"made with other code than today's {', '.join(modules)}")
+    for part in _parts_with(record, "preset_hash"):
+        if not _is_current(part):
+            preset = " ".join(str(part["preset"].get(key)) for key in ("dataset", "variant", "size"))
+            reasons.append(f"made with another preset than today's {preset}")
+    return list(dict.fromkeys(reasons))
+
+
+def _parts_with(record, key):
+    """Every dictionary in `record`, itself included, that has `key`."""
+    if isinstance(record, dict):
+        if key in record:
+            yield record
+        for value in record.values():
+            yield from _parts_with(value, key)
+    elif isinstance(record, list):
+        for value in record:
+            yield from _parts_with(value, key)
+
+
+def _as_list(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_current(part) -> bool:
+    """Whether the preset is today's, apart from what `t2i train` lets a user choose: source, encoder and seed."""
+    try:
+        preset = presets.from_dict(part["preset"])
+    except TypeError:                                          # a field that no longer exists
+        return False
+    today = presets.get(preset.dataset, preset.variant, preset.size)
+    chosen = dict(data_source=preset.data_source, text_encoder=preset.text_encoder, seed=preset.seed)
+    return presets.preset_hash(dataclasses.replace(today, **chosen)) == part["preset_hash"]
 
 
 def count_parameters(weights_file) -> int:

@@ -1,12 +1,10 @@
 """The exported figures and tables with their sidecars, and which of them are stale."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import presets
 from ..errors import BadData, BadValue
-from ..provenance import file_hash, read_sidecar
+from ..provenance import file_hash, read_sidecar, stale_reasons
 from ..reporting.latex import escaped
 
 FIGURES, TABLES = "figures", "report/generated"
@@ -57,54 +55,4 @@ def _exhibit(root, path, sidecar, hashes) -> Exhibit:
         raise BadData(f"{path} is missing and its sidecar is there: {AGAIN}, or remove the sidecar")
     if file_hash(path) != sidecar["file_sha256_16"]:
         raise BadData(f"{path} is not the file that its sidecar tells (edited?): {AGAIN}")
-    return Exhibit(path.stem, path.relative_to(root).as_posix(), sidecar, tuple(staleness(root, sidecar, hashes)))
-
-
-def staleness(root: Path, sidecar: dict, hashes: dict | None = None):
-    """The reasons why what `sidecar` tells of is out of date: dirty code, newer runs, other presets, one line each.
-
-    `hashes` keeps those of files that several exhibits were made from.
-    """
-    hashes = {} if hashes is None else hashes
-    if any(dirty is not False for told in _with_key(sidecar, "git_dirty") for dirty in _flat(told["git_dirty"])):
-        yield "made from code that no commit holds"
-    for name, told in sidecar.get("input_hashes", {}).items():
-        path = root / name
-        if name not in hashes:
-            hashes[name] = file_hash(path) if path.is_file() else None
-        if hashes[name] != told:
-            yield f"older than {name}" if hashes[name] else f"made from {name}, which is gone"
-    names = {_preset_name(told["preset"]) for told in _with_key(sidecar, "preset_hash") if not _current(told)}
-    for name in sorted(names):
-        yield f"made with another preset than today's {name}"
-
-
-def _with_key(told, key):
-    """Every dict inside `told`, itself included, that has `key`."""
-    if isinstance(told, dict):
-        if key in told:
-            yield told
-        for value in told.values():
-            yield from _with_key(value, key)
-    elif isinstance(told, list):
-        for value in told:
-            yield from _with_key(value, key)
-
-
-def _flat(value) -> list:
-    return value if isinstance(value, list) else [value]
-
-
-def _preset_name(preset) -> str:
-    return " ".join(str(preset.get(key)) for key in ("dataset", "variant", "size"))
-
-
-def _current(told) -> bool:
-    """Whether the preset is today's, but for what `t2i train` lets one choose: source, encoder and seed."""
-    try:
-        preset = presets.from_dict(told["preset"])
-    except TypeError:                                          # a field that no longer exists
-        return False
-    today = presets.get(preset.dataset, preset.variant, preset.size)
-    chosen = dict(data_source=preset.data_source, text_encoder=preset.text_encoder, seed=preset.seed)
-    return presets.preset_hash(dataclasses.replace(today, **chosen)) == told["preset_hash"]
+    return Exhibit(path.stem, path.relative_to(root).as_posix(), sidecar, tuple(stale_reasons(sidecar, root, hashes)))

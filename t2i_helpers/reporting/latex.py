@@ -1,9 +1,8 @@
-r"""LaTeX of the report: text with every special character escaped, and estimates with their intervals.
+r"""LaTeX of the report: escaped text, numbers rounded to what their intervals support, and tables."""
 
-Imports nothing but the standard library and our errors, so that it starts at once; tables are in booktabs.py.
-"""
-
+import itertools
 import re
+import textwrap
 import unicodedata
 from dataclasses import dataclass
 
@@ -19,6 +18,8 @@ _SPECIAL = {**{plain: rf"\{plain}" for plain in "&%$#_{}"}, "^": r"\textasciicir
             **{plain: rf"$\{name}$" for plain, name in _MATH.items()}}
 # between two characters that the font would join into another one
 _LIGATURE = re.compile("|".join(f"(?<={each})(?={each})" for each in "-<>,'`") + "|(?<=[?!])(?=`)")
+# w, n, s, c as symbols: alone, and neither a possessive's s nor seconds
+_SYMBOL = re.compile(r"(?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.])")
 
 
 def escaped(text: str) -> str:
@@ -46,23 +47,43 @@ class WithInterval:
     percent: bool = False
 
     def __str__(self) -> str:
-        if self.percent:
-            return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
-        return f"{self.value:.{self._digits}f} ± {(self.high - self.low) / 2:.{self._digits}f}"
+        value, low, high = self.numbers()
+        return f"{value}% ({low}% to {high}%)" if self.percent else f"{value} ({low} to {high})"
 
-    @property
-    def _digits(self) -> int:
-        size = abs(self.value)
-        return 1 if self.percent or size >= 10 else 2 if size >= 1 else 3
+    def numbers(self) -> list[str]:
+        """The number and its interval's ends as LaTeX prints them, of percentages without the sign."""
+        return rounded(self.value, self.low, self.high, percent=self.percent)
 
-    def numbers(self) -> tuple[str, str, str]:
-        """The number and its interval's ends, of percentages without the sign; from 1,000 on without decimals."""
-        value, low, high = (100 * number if self.percent else number for number in (self.value, self.low, self.high))
-        ends = self._digits if max(abs(low), abs(high)) < 1000 else 0
-        return _fixed(value, self._digits if abs(value) < 1000 else 0), _fixed(low, ends), _fixed(high, ends)
+
+def rounded(value: float, *ends: float, percent: bool = False) -> list[str]:
+    """The number and the ends of its interval; an exact number keeps up to four digits. Percentages have no sign."""
+    if not ends and isinstance(value, int):
+        return [str(value)]
+    value, *ends = (100 * number if percent else number for number in (value, *ends))
+    size = abs(value)
+    digits = 1 if percent or size >= 10 else 2 if size >= 1 else 3
+    if not ends and percent:
+        return [f"{value:.1f}".removesuffix(".0")]
+    if not ends and 0 < size < 0.01:
+        return [f"{value:.0e}"]
+    if not ends and float(f"{value:.4g}") == value:
+        return [f"{value:.4g}"]
+    small = [digits if size < 1000 else 0] + [digits if max(map(abs, ends), default=0) < 1000 else 0] * len(ends)
+    return [_fixed(number, places) for number, places in zip((value, *ends), small)]
 
 
 def _fixed(value: float, digits: int) -> str:
     """The number with so many decimals, a zero without a minus."""
     text = f"{value:.{digits}f}"
     return text if text.strip("-0.") else text.lstrip("-")
+
+
+def prose(text: str) -> str:
+    """Escaped text with our symbols in italics, w = 2 on one line, and minus signs where hyphens are between spaces."""
+    text = re.sub(r"(?<=\b[cnsw]) = (?=\d)", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", text.replace(" - ", " − "))
+    pieces, last = [], 0
+    for found in _SYMBOL.finditer(text):
+        pieces += [escaped(text[last:found.start()]), f"${found[0]}$"]
+        last = found.end()
+    tex = "".join([*pieces, escaped(text[last:])])
+    return "{}" * tex.startswith(("[", "*")) + tex              # no option of the row's end before it

@@ -56,7 +56,7 @@ def is_share(name: str, result: Result) -> bool:
 def to_latex(name: str, result: Result) -> tuple[str, str]:
     """The result and its interval (empty where there is none) as LaTeX prints them."""
     if result.text is not None:
-        number = re.search(r"\d[\d,]*\.?\d*(e-?\d+)?", result.text)
+        number = re.search(r"\d+(,\d{3})*(\.\d+)?(e-?\d+)?", result.text)
         tex = escaped(result.text)
         return tex.replace(number[0], rf"\num{{{number[0].replace(',', '')}}}", 1) if number else tex, ""
     percent, scale = is_share(name, result), 1000 if NOISE in name.rpartition(".")[2] else 1

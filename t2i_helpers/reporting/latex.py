@@ -116,7 +116,7 @@ def tabular(header: list[str], rows: list[list]) -> str:
                       r"\addlinespace[2.5pt]" if lines and (tall or any(column[0] == ">" for column in columns)) else "")
             lines.append([before + line[0], *line[1:]])
     groups, titles = _heads(header)
-    titles = [_title(title) for title in titles]
+    titles = [_title(title, 13 if len(titles) < 9 else 8) for title in titles]
     frame = pandas.DataFrame(lines, columns=[[prose(group) for group in groups], titles] if any(groups) else titles)
     tex = frame.style.hide(axis="index").to_latex(column_format=f"@{{}}{''.join(columns)}@{{}}", hrules=True,
                                                   siunitx=True, multicol_align="c")
@@ -163,8 +163,8 @@ def _heads(header) -> tuple[list[str], list[str]]:
     return groups, [part[2] if group else title for group, part, title in zip(groups, parts, header)]
 
 
-def _title(title: str) -> str:
-    lines = textwrap.wrap(title, 13, break_long_words=False, break_on_hyphens=False)
+def _title(title: str, width: int) -> str:
+    lines = textwrap.wrap(title, width, break_long_words=False, break_on_hyphens=False)
     tex = r" \\ ".join(map(prose, lines))
     return rf"\makecell[b]{{{tex}}}" if len(lines) > 1 else tex
 

@@ -3,12 +3,19 @@
 import fnmatch
 import re
 
+from ..errors import one_line
 from ..intervals import overlap
 
 
-def first_false(conditions, results) -> str | None:
-    """The first of the conditions that does not hold; KeyError where one names no result."""
-    return next((condition for condition in conditions if not holds(condition, results)), None)
+def why_false(conditions, results) -> str | None:
+    """The first of the conditions that does not hold or cannot be decided; None where all hold."""
+    for condition in conditions:
+        try:
+            if not holds(condition, results):
+                return condition
+        except (KeyError, ValueError) as error:
+            return f"{condition} ({one_line(error)})"
+    return None
 
 
 def holds(condition: str, results) -> bool:

@@ -15,7 +15,7 @@ from ..errors import BadData, BadReport
 from ..paths import atomic_write
 from ..provenance import file_hash, read_sidecar, stale_reasons
 from ..reporting.latex import escaped, prose
-from .findings import first_false
+from .findings import why_false
 from .result import UNITS, Result, is_share, nearest, to_latex
 from .results import read_results
 
@@ -55,7 +55,7 @@ def read_report(root: Path) -> Report:
                                             for exhibit in exhibits.values() if exhibit.sidecar})
     stated = tomllib.loads((root / "report/findings.toml").read_text())
     uses = [use for file in sorted((root / "report/sections").glob("*.tex")) for use in _uses(root, file)]
-    false = {name: first_false(conditions, results)
+    false = {name: why_false(conditions, results)
              for name, conditions in (stated["findings"] | stated["verdicts"]).items()}
     verdicts = {name: VERDICTS[condition is not None] for name, condition in false.items()} | {
         verdict: verdict for verdict in VERDICTS}

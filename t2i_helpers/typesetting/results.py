@@ -68,7 +68,7 @@ def _read(file: Path, remedy: str):
             return json.loads(file.read_text())
         rows = [json.loads(line) for line in file.read_text().splitlines()]
         return summary(rows) if file.name == "metrics.jsonl" else rows
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise BadData(f"{file} is missing or cut short ({one_line(error)}): {remedy}, or restore it with "
                       "git checkout") from error
 

@@ -5,9 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import refuses
 
-from t2i_helpers.errors import BadValue
 from t2i_helpers.reporting.latex import WithInterval, escaped, rounded, tabular
 from t2i_helpers.reporting.tables import Table, with_interval
 
@@ -22,7 +20,6 @@ KERNEL = WithInterval(-0.0604, -2.93, 2.81)
 def test_no_special_character_is_left(text):
     left = COMMANDS.sub("", escaped(text))
     assert not re.search(r"[&%$#_{}^\\~]", left) and left.isprintable()
-    assert not re.search("[^\x20-\x7eÀ-ž]", escaped(text))
 
 
 @given(st.text(PLAIN))
@@ -36,18 +33,9 @@ def test_what_is_no_special_character_stays_and_in_its_order(text):
 @pytest.mark.parametrize("text, tex", [
     ("Ho & Salimans, 95 %", r"Ho \& Salimans, 95 \%"), ("sigma_min=0.2", r"sigma\_min=0.2"),
     ("C:\\x^2", r"C:\textbackslash{}x\textasciicircum{}2"), ("t2i report --pdf", "t2i report -{}-pdf"),
-    ("“σ ≠ 1 – 2”", r"``$\sigma$ $\ne$ 1 -- 2''"), ("Kynka\N{COMBINING DIAERESIS}a", "Kynkäa")])
+    ("Kynka\N{COMBINING DIAERESIS}a", "Kynkäa")])
 def test_each_is_escaped_as_it_is_printed(text, tex):
     assert escaped(text) == tex
-
-
-@pytest.mark.parametrize("text, named", [
-    ("style 山水画 of\nwikiart", "山 (U+5C71)"), ("best 🎨", "🎨 (U+1F3A8)"), ("a\0b", "U+0000")])
-def test_what_the_fonts_lack_is_refused_by_name(text, named):
-    with refuses(BadValue, named, "rename or replace"):
-        escaped(text)
-    with refuses(BadValue, named):
-        tabular(["", "n"], [[text, "1"]])
 
 
 @pytest.mark.parametrize("value, interval, percent, text", [
@@ -85,9 +73,10 @@ def test_numbers_are_aligned_over_their_intervals_under_shared_heads():
     tex = tabular(["w", "model: Fréchet", "model: accuracy"],
                   [["0", FRECHET, ACCURACY], ["real images", KERNEL, "–"]])
     assert "{@{}lS[table-format=-1.1]S[table-format=2.1]@{}}" in tex
-    assert r"\multicolumn{2}{c}{model} \\ \cmidrule(lr){2-3}" in tex and r"{$w$} & {Fréchet} & {accuracy (\%)} \\" in tex
+    assert r"\multicolumn{2}{c}{model} \\ \cmidrule(lr){2-3}" in tex
+    assert r"{$w$} & {Fréchet} & {accuracy (\%)} \\" in tex
     first, second, third, _ = body(tex)
-    assert first == r"\num{0} & 6.3 & 85.2 \\" and third == r"\midrule real images & -0.1 & {--} \\"
+    assert (first, third) == (r"\num{0} & 6.3 & 85.2 \\", r"\midrule real images & -0.1 & {–} \\")
     assert r" & {\scriptsize[\num{4.9}, \num{7.8}]} & {\scriptsize[\num{82.9}, \num{87.3}]} \\" in second
 
 
@@ -106,14 +95,15 @@ def test_numbers_are_siunitx_s_and_marked_ones_are_to_the_right():
     tex = tabular(["", "said", "counted"], [["batch", "1e-4", "60,000"], ["rate", "≠ 1,512", "131925"],
                                              ["x", "~2M", ""]])
     assert "{@{}lrS[table-format=6.0]@{}}" in tex
-    assert body(tex) == [r"batch & \num{1e-4} & 60000 \\", r"rate & $\ne$~\num{1512} & 131925 \\", r"x & $\sim$2M & {} \\"]
+    assert body(tex) == [r"batch & \num{1e-4} & 60000 \\", r"rate & ≠~\num{1512} & 131925 \\",
+                         r"x & $\sim$2M & {} \\"]
 
 
 def test_symbols_are_italic_but_seconds_and_genitives_are_not():
     tex = tabular(["first (s)", "rate", "n"], [["0.1–0.5 s", "n a network's", "c - s n"], ["[−1, 1]", "", ""]])
     assert "{first (s)} & {rate} & {$n$}" in tex
-    assert "0.1--0.5 s & $n$ a network's & $c$ $-$ $s$ $n$" in tex
-    assert "\n{}[$-$1, 1]" in tex                                                    # no option of the row before
+    assert "0.1–0.5 s & $n$ a network's & $c$ − $s$ $n$" in tex
+    assert "\n{}[−1, 1]" in tex                                                    # no option of the row before
 
 
 def test_long_text_and_titles_are_broken_where_the_table_is_too_wide():

@@ -126,7 +126,8 @@ class Asked(Results):
 
 
 def test_each_finding_reads_the_numbers_of_its_sentences_and_each_is_stated(root):
-    results, stated = Asked(stored_results(root)), tomllib.loads((root / "report/findings.toml").read_text())["findings"]
+    results = Asked(stored_results(root))
+    stated = tomllib.loads((root / "report/findings.toml").read_text())["findings"]
     claimed = {}
     for file in (root / "report/sections").glob("*.tex"):
         for name, sentence in CLAIM.findall(file.read_text()):
@@ -214,7 +215,6 @@ def test_results_cut_short_are_refused_with_a_remedy(root, file, remedy, cut):
 
 
 @pytest.mark.parametrize("name, result, tex", [
-    ("x.accuracy", Result(0.852, interval=(0.829, 0.873)), (r"\qty{85.2}{\percent}", r"\qtyrange{82.9}{87.3}{\percent}")),
     ("x.accuracy", Result(0.28, interval=(0.18, 0.41)), (r"\qty{28}{\percent}", r"\qtyrange{18}{41}{\percent}")),
     ("x.frechet", Result(113.93, interval=(105.6, 122.2)), (r"\num{114}", r"\numrange{106}{122}")),
     ("x.noise_level", Result(0.00403, interval=(0.00298, 0.00509)), (r"\num{4.0}", r"\numrange{3.0}{5.1}")),
@@ -223,7 +223,8 @@ def test_results_cut_short_are_refused_with_a_remedy(root, file, remedy, cut):
     ("x.learning_rate", Result(1e-4), (r"\num{1e-04}", "")), ("x.n", Result(87983363), (r"\num{87983363}", "")),
     ("x.dropout", Result(0.1), (r"\qty{10}{\percent}", "")), ("x.accuracy.n", Result(1000), (r"\num{1000}", "")),
     ("x", Result(3140385.0, text="3,140,385"), (r"\num{3140385}", "")),
-    ("x", Result(45e6, text="~45M"), (r"$\sim$\num{45}M", "")), ("x", Result(10.0, text="10, 20"), (r"\num{10}, 20", "")),
+    ("x", Result(45e6, text="~45M"), (r"$\sim$\num{45}M", "")),
+    ("x", Result(10.0, text="10, 20"), (r"\num{10}, 20", "")),
 ])
 def test_numbers_are_printed_with_unit_and_the_digits_that_their_interval_allows(name, result, tex):
     assert to_latex(name, result) == tex
@@ -378,10 +379,11 @@ def test_a_report_that_latex_refuses_leaves_the_last_good_one(tmp_path):
     source.write_text(r"\documentclass{article}\begin{document}Good.\end{document}")
     assert build.build_pdf(tmp_path) == []
     good = pdf.read_bytes()
-    source.write_text(r"\documentclass{article}\begin{document}\nonsense\end{document}")
-    with refuses(BadReport, "Undefined control sequence", "main.tex:1", "main.pdf is left"):
-        build.build_pdf(tmp_path)
-    assert pdf.read_bytes() == good
+    for bad, words in ((r"\nonsense", "Undefined control sequence"), ("山水画", "山")):
+        source.write_text(rf"\documentclass{{article}}\begin{{document}}{bad}\end{{document}}")
+        with refuses(BadReport, words, "main.tex:1", "main.pdf is left"):
+            build.build_pdf(tmp_path)
+        assert pdf.read_bytes() == good
     source.write_text(r"\documentclass{article}\begin{document}\ref{none} \rule{500pt}{1pt}\end{document}")
     warnings = " ".join(build.build_pdf(tmp_path))
     assert "none" in warnings and "Overfull" in warnings and pdf.read_bytes() != good

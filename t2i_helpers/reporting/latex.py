@@ -7,37 +7,21 @@ import textwrap
 import unicodedata
 from dataclasses import dataclass
 
-from ..errors import BadValue
-
-_GREEK = {letter: unicodedata.name(letter).split()[-1].lower() for letter in "αβγδεζηθικμνξπρστυφχψω"} | {
-    letter: unicodedata.name(letter).split()[-1].title() for letter in "ΓΔΘΞΠΣΦΨΩ"} | {"λ": "lambda", "Λ": "Lambda"}
-_MATH = {"±": "pm", "×": "times", "→": "to", "←": "leftarrow", "↑": "uparrow", "↓": "downarrow", "∞": "infty",
-         "≠": "ne", "≤": "le", "≥": "ge", "≈": "approx", "·": "cdot", "∅": "varnothing", "~": "sim", **_GREEK}
-_SPECIAL = {**{plain: rf"\{plain}" for plain in "&%$#_{}"}, "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-            "−": "$-$", "–": "--", "—": "---", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`", "’": "'",
-            "\N{NO-BREAK SPACE}": "~", "\N{THIN SPACE}": r"\,",
-            **{plain: rf"$\{name}$" for plain, name in _MATH.items()}}
+_SPECIAL = str.maketrans({**{plain: rf"\{plain}" for plain in "&%$#_{}"}, "^": r"\textasciicircum{}", "~": r"$\sim$",
+                          "\\": r"\textbackslash{}", "\N{NO-BREAK SPACE}": "~"})
 # between two characters that the font would join into another one
 _LIGATURE = re.compile("|".join(f"(?<={each})(?={each})" for each in "-<>,'`") + "|(?<=[?!])(?=`)")
 _NUMBER, _EXPONENT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"), re.compile(r"-?\d+(\.\d+)?e-?\d+")
-REFERENCE, LONG, ROOM = "real images", 22, 105     # the row after a rule; characters of text that is broken, and of a line
+REFERENCE = "real images"                               # the row after a rule
+LONG, ROOM = 22, 105                                    # characters of text that may be broken, and of a line
 # w, n, s, c as symbols: alone, and neither a possessive's s nor seconds
 _SYMBOL = re.compile(r"(?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.])")
 
 
 def escaped(text: str) -> str:
-    """`text` as LaTeX prints it; BadValue where it has a character that the report's fonts lack."""
+    """`text` as LaTeX prints it; main.tex declares characters that are neither ASCII nor Latin."""
     parts = _LIGATURE.split(unicodedata.normalize("NFC", text))
-    return "{}".join("".join(_character(each, text) for each in part) for part in parts)
-
-
-def _character(each: str, text: str) -> str:
-    if each in _SPECIAL:
-        return _SPECIAL[each]
-    if each in "\t\n" or " " <= each <= "~" or ("À" <= each <= "ž" and each not in "÷ĦħĸĿŀŉŦŧ"):
-        return each
-    told = f"{each} (U+{ord(each):04X})" if each.isprintable() else f"U+{ord(each):04X}"
-    raise BadValue(f"the report cannot print {told} in {' '.join(text.split())!r}: rename or replace it")
+    return "{}".join(part.translate(_SPECIAL) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -112,8 +96,9 @@ def tabular(header: list[str], rows: list[list]) -> str:
     for row in rows:
         cells = [_lines(cell, column, tall) for cell, column in zip(row, columns)]
         for part, line in enumerate(itertools.zip_longest(*cells, fillvalue="")):
+            spaced = lines and (tall or any(column[0] == ">" for column in columns))
             before = (r"\noalign{\vskip-1.5pt}" if part else r"\midrule " if row[0] == REFERENCE and lines else
-                      r"\addlinespace[2.5pt]" if lines and (tall or any(column[0] == ">" for column in columns)) else "")
+                      r"\addlinespace[2.5pt]" if spaced else "")
             lines.append([before + line[0], *line[1:]])
     groups, titles = _heads(header)
     titles = [_title(title, 13 if len(titles) < 9 else 8) for title in titles]

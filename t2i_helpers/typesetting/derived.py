@@ -40,7 +40,7 @@ def summary(rows) -> dict:
 
 
 def effort(name, results):
-    """How many images a checkpoint saw, and the share of those that the thesis's training passes through its network."""
+    """How many images a checkpoint saw, and their share of those of the thesis's training."""
     dataset, steps = name.partition(".")[0], results[f"{name}.training_steps"]
     seen = steps.value * results[f"{name}.preset.batch_size"].value
     all_images = presets.TRAINING_IMAGES[dataset] * presets.get(dataset, "thesis", "full").epochs

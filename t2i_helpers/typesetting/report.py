@@ -8,7 +8,7 @@ import json
 import math
 import re
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadData, BadReport
@@ -63,8 +63,8 @@ def read_report(root: Path) -> Report:
     results |= {f"verdicts.{verdict.split()[0]}": Result(given.count(verdict), "report/findings.toml")
                 for verdict in VERDICTS} | {"verdicts.all": Result(len(given), "report/findings.toml")}
     known = {"val": results, "ci": {name for name in results if results[name].interval}, "claim": stated["findings"],
-             "finding": verdicts, "exhibitfigure": {name for name in exhibits if not exhibits[name].file.endswith("tex")},
-             "exhibittable": {name for name in exhibits if exhibits[name].file.endswith("tex")}}
+             "finding": verdicts, "exhibitfigure": {name for name in exhibits if exhibits[name].file.startswith("fig")},
+             "exhibittable": {name for name in exhibits if exhibits[name].file.startswith(GENERATED)}}
     for command, name, place in uses:
         if name not in known[command]:
             raise BadReport(f"{place}: \\{command}{{{name}}} names what does not exist{nearest(name, known[command])}: "

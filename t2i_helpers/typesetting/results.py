@@ -32,13 +32,12 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
     `sidecars` are those of figures and tables, by path; the size that most tables have decides which evaluations and
     which study are read. BadData, with the remedy, where a file is missing or damaged.
     """
-    size = statistics.mode([told["size"] for name, told in sidecars.items() if "generated" in name] or ["demo"])
+    size = statistics.mode([*(sidecar.get("size") for name, sidecar in sidecars.items() if "generated" in name), "demo"])
     evaluated = {f"{dataset}.{variant}": (dataset, variant) for dataset in presets.DATASETS
                  for variant in presets.VARIANTS}
     folders = {name: root / checkpoint_dir(*pair, size).relative_to(ROOT) for name, pair in evaluated.items()}
-    others = [root / checkpoint_dir(*pair, "demo").relative_to(ROOT) for pair in evaluated.values()]
     folders |= {folder.name: folder for folder in sorted((root / "checkpoints").glob("*"))
-                if folder not in others and folder.name not in ("runs", "study")}
+                if folder.name.replace("-", ".", 1) not in (*evaluated, "runs", "study")}
     files = {folder / file: (name + part, f"run t2i evaluate {name.partition('.')[0]}")
              for name, folder in folders.items() for file, part in FILES.items()
              if (folder / file).exists() or (name in evaluated and not part)}

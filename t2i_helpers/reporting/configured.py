@@ -1,5 +1,6 @@
-"""What the thesis's text configures, as its tables print it, and whether the two agree."""
+"""What tables and the report's text both need of the thesis's settings and of evaluations. Imports no torch."""
 
+from ..intervals import overlap
 from ..presets import TRAINING_IMAGES
 
 
@@ -20,3 +21,11 @@ def agrees(printed: str, text: str, within: float = 0.02) -> bool:
     if not (printed.startswith("~") and text.isdigit()):
         return number == text
     return abs(float(text) / (1e6 if printed.endswith("M") else 1) - float(number)) < within * float(number)
+
+
+def best_scales(evaluation: dict, metric: str) -> str:
+    """The scale of the least "frechet" or the highest "accuracy", with those whose intervals overlap its: "10, 20"."""
+    metrics = {row["w"]: (row | row.get("classifier", row.get("efficientnet", {})))[metric]
+               for row in evaluation["rows"]}
+    best = (min if metric == "frechet" else max)(metrics.values(), key=lambda each: each["value"])
+    return ", ".join(f"{w:g}" for w, each in metrics.items() if overlap(each["interval"], best["interval"]))

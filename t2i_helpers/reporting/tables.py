@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from ..data import CLASS_NAMES
-from ..intervals import overlap
 from ..paths import atomic_write, tables_dir
 from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, get
 from ..provenance import best_device, file_hash, input_hashes, preset_record, record, write_sidecar
-from .configured import agrees, from_text
+from .configured import agrees, best_scales, from_text
 from .evaluations import by_w, facts_of, files_of, note_of, told_of
 from .latex import WithInterval, tabular
 
@@ -106,10 +105,9 @@ def comparison_table(name: str, evaluations: dict) -> Table:
             ["batch size", *(str(preset.batch_size) for preset in presets.values())],
             ["best w, printed", *(PRINTED[dataset]["best_w"] for dataset in presets)]]
     for variant in next(iter(evaluations.values())):
-        rows.append([f"least Fréchet, {variant}", *(
-            _best(found[variant], lambda row: row["classifier"]["frechet"], min) for found in evaluations.values())])
-        rows.append([f"most accurate, {variant}", *(
-            _best(found[variant], lambda row: row["accuracy"], max) for found in evaluations.values())])
+        for title, metric in (("least Fréchet", "frechet"), ("most accurate", "accuracy")):
+            rows.append([f"{title}, {variant}", *(f"w = {best_scales(found[variant], metric)}"
+                                                  for found in evaluations.values())])
     metadata = {"presets": {dataset: preset_record(preset) for dataset, preset in presets.items()},
                 **{dataset: told_of(found) for dataset, found in evaluations.items()},
                 **input_hashes(*(file for found in evaluations.values() for file in files_of(found)))}
@@ -118,13 +116,6 @@ def comparison_table(name: str, evaluations: dict) -> Table:
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "
             f"training steps: {', '.join(steps)}; every w whose interval overlaps the best one's")
     return Table(name, ["", *map(NAMES.get, evaluations)], rows, note, metadata)
-
-
-def _best(evaluation, find, choose) -> str:
-    """The best scale and those whose intervals overlap its interval."""
-    rows = evaluation["rows"]
-    best = find(choose(rows, key=lambda row: find(row)["value"]))["interval"]
-    return "w = " + ", ".join(f"{row['w']:g}" for row in rows if overlap(find(row)["interval"], best))
 
 
 def configuration_table(name: str) -> Table:

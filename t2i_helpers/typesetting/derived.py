@@ -4,8 +4,8 @@ import re
 import statistics
 
 from .. import presets
-from ..intervals import overlap, wilson_interval
-from ..reporting.configured import agrees, from_text
+from ..intervals import wilson_interval
+from ..reporting.configured import agrees, best_scales, from_text
 from .result import Result, slug
 
 AIRPLANE, BIRD, CAT, DOG = 0, 2, 3, 5                                   # classes of CIFAR-10
@@ -22,7 +22,9 @@ def all_derived(results, evaluations: dict, contents: dict, parameters: dict):
         yield f"preset.{dataset}.thesis.full.parameters", Result(number, "the network of the preset, built and counted")
     for name, evaluation in evaluations.items():
         yield from effort(name, results)
-        yield from best_scales(name, evaluation)
+        for metric in ("frechet", "accuracy"):
+            scales = best_scales(evaluation, metric)
+            yield f"{name}.best_{metric}_w", Result(float(scales.split(",")[0]), name, text=scales)
         if name.startswith("cifar10"):
             yield from mistakes(name, evaluation)
     yield from loading(results)
@@ -46,16 +48,6 @@ def effort(name, results):
     all_images = presets.TRAINING_IMAGES[dataset] * presets.get(dataset, "thesis", "full").epochs
     yield f"{name}.images_seen", Result(seen, f"{steps.source}: steps x batch size")
     yield f"{name}.effort", Result(seen / all_images, f"{steps.source}: images seen, of the thesis's")
-
-
-def best_scales(name, evaluation):
-    """The scale of the least Fréchet distance and of the highest accuracy, with those whose intervals overlap its."""
-    for metric, choose in (("frechet", min), ("accuracy", max)):
-        found = {row["w"]: (row | row.get("classifier", row.get("efficientnet", {})))[metric]
-                 for row in evaluation["rows"]}
-        best = choose(found.values(), key=lambda each: each["value"])
-        scales = [f"{w:g}" for w, each in found.items() if overlap(each["interval"], best["interval"])]
-        yield f"{name}.best_{metric}_w", Result(float(scales[0]), f"{name}, {metric}", text=", ".join(scales))
 
 
 def mistakes(name, evaluation):

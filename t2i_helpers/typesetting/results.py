@@ -32,7 +32,8 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
     `sidecars` are those of figures and tables, by path; the size that most tables have decides which evaluations and
     which study are read. BadData, with the remedy, where a file is missing or damaged.
     """
-    size = statistics.mode([*(sidecar.get("size") for name, sidecar in sidecars.items() if "generated" in name), "demo"])
+    sizes = [sidecar.get("size") for name, sidecar in sidecars.items() if "generated" in name]
+    size = statistics.mode(sizes or ["demo"])
     evaluated = {f"{dataset}.{variant}": (dataset, variant) for dataset in presets.DATASETS
                  for variant in presets.VARIANTS}
     folders = {name: root / checkpoint_dir(*pair, size).relative_to(ROOT) for name, pair in evaluated.items()}
@@ -54,8 +55,8 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
     evaluations = {name: contents[(folders[name] / "evaluation.json").relative_to(root).as_posix()]
                    for name in evaluated}
     try:
-        results.update(all_derived(results, evaluations, contents, _parameters(root, folders)))
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        results.update(all_derived(results, evaluations, contents, dict(_parameters(root, folders))))
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError, SafetensorError) as error:
         raise BadData(f"a stored result does not hold what it should ({one_line(error)}): run t2i evaluate or "
                       "t2i figures, or restore it with git checkout") from error
     return results, contents
@@ -72,14 +73,12 @@ def _read(file: Path, remedy: str):
                       "git checkout") from error
 
 
-def _parameters(root, folders) -> dict[str, tuple[int, str]]:
-    """{checkpoint: (its network's parameters, the weights file)}, counted from the headers of the weights files."""
-    files = {name: folder / file for name, folder in folders.items() for file in (WEIGHTS, WEIGHTS.name)
-             if (folder / file).is_file()}
-    try:
-        return {name: (count_parameters(file), file.relative_to(root).as_posix()) for name, file in files.items()}
-    except (OSError, SafetensorError) as error:
-        raise BadData(f"weights cannot be read ({one_line(error)}): restore them with git checkout") from error
+def _parameters(root, folders):
+    """(checkpoint, (its network's parameters, the weights file)), counted from the headers of the weights files."""
+    for name, folder in folders.items():
+        for file in (folder / WEIGHTS, folder / WEIGHTS.name):
+            if file.is_file():
+                yield name, (count_parameters(file), file.relative_to(root).as_posix())
 
 
 def flatten(content, name: str, source: str, n=None, row=None):

@@ -58,13 +58,6 @@ def test_a_number_and_the_ends_of_its_interval_have_the_same_decimals(value, hal
         texts, (value, value - half, value + half))) or half > 10
 
 
-@pytest.mark.parametrize("value, text", [
-    (5, "5"), (87983363, "87983363"), (0.999, "0.999"), (5.0, "5"), (1e-5, "1e-05"), (38.39417, "38.4"),
-    (0.85727, "0.857"), (3821.67, "3822"), (0.0, "0")])
-def test_an_exact_number_is_printed_as_it_is(value, text):
-    assert rounded(value) == [text]
-
-
 def body(tex) -> list[str]:
     return tex.partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..data import CLASS_NAMES
 from ..paths import atomic_write, tables_dir
 from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, get
-from ..provenance import best_device, file_hash, input_hashes, preset_record, record, write_sidecar
+from ..provenance import best_device, code_record, file_hash, input_hashes, preset_record, record, write_sidecar
 from .configured import agrees, best_scales, from_text
 from .evaluations import by_w, facts_of, files_of, note_of, told_of
 from .latex import WithInterval, tabular
@@ -44,8 +44,9 @@ def export_table(table: Table, size: str) -> Table:
     """Write NAME.tex and its JSON sidecar into the tables folder of `size`; returns the table, to be displayed."""
     path = tables_dir(size) / f"{table.name}.tex"
     with atomic_write(path) as temporary:
-        temporary.write_text(table.latex())
-    sidecar = record(best_device(), size=size, **table.metadata, note=table.note, file=path.name,
+        temporary.write_text(table.latex(), encoding="utf-8")
+    metadata = code_record("reporting.latex", "reporting.tables") | table.metadata
+    sidecar = record(best_device(), size=size, **metadata, note=table.note, file=path.name,
                      file_sha256_16=file_hash(path))
     write_sidecar(path.with_suffix(".json"), sidecar)
     return table

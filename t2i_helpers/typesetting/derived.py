@@ -29,7 +29,6 @@ def all_derived(results, evaluations: dict, contents: dict, parameters: dict):
             yield from mistakes(name, evaluation)
     yield from loading(results)
     yield from floors(contents)
-    yield from configured()
     yield from printed()
     yield from contradicted(counted, evaluations)
 
@@ -95,17 +94,6 @@ def floors(contents):
     paintings = contents[file]["paintings"].values()
     yield "wikiart_imbalance.largest", Result(max(paintings), file)
     yield "wikiart_imbalance.smallest", Result(min(paintings), file)
-
-
-def configured():
-    """Every number of every preset, and the sizes of the training sets."""
-    for dataset in presets.DATASETS:
-        yield f"training_images.{dataset}", Result(presets.TRAINING_IMAGES[dataset], "presets.TRAINING_IMAGES")
-        for variant in presets.VARIANTS:
-            for size in presets.SIZES:
-                for field, value in vars(presets.get(dataset, variant, size)).items():
-                    if type(value) in (int, float):
-                        yield f"preset.{dataset}.{variant}.{size}.{field}", Result(value, "presets.get")
 
 
 def printed():

@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BadData, BadReport
+from ..errors import BadData, BadReport, one_line
 from ..paths import atomic_write
 from ..provenance import file_hash, read_sidecar, stale_reasons
 from ..reporting.latex import escaped, prose
@@ -53,7 +53,7 @@ def read_report(root: Path) -> Report:
     exhibits = read_exhibits(root)
     results, contents = read_results(root, {f"{exhibit.file.rpartition('.')[0]}.json": exhibit.sidecar
                                             for exhibit in exhibits.values() if exhibit.sidecar})
-    stated = tomllib.loads((root / "report/findings.toml").read_text())
+    stated = _read_conditions(root / "report/findings.toml")
     uses = [use for file in sorted((root / "report/sections").glob("*.tex")) for use in _uses(root, file)]
     false = {name: why_false(conditions, results)
              for name, conditions in (stated["findings"] | stated["verdicts"]).items()}
@@ -84,18 +84,18 @@ def find_changed(root: Path, report: Report) -> list[str]:
     """A line for each generated text that is not what `t2i report` would write."""
     folder = root / GENERATED
     return [f"{GENERATED}/{name}: not what t2i report writes today: run it" for name, text in report.texts.items()
-            if not (folder / name).is_file() or (folder / name).read_text() != text]
+            if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text]
 
 
 def write_report(root: Path, report: Report) -> None:
     """Write the texts into ``report/generated``."""
     for name, text in report.texts.items():
         with atomic_write(root / GENERATED / name) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
 
 
 def read_exhibits(root: Path) -> dict[str, Exhibit]:
-    """Every figure and table with a sidecar or in a section's format, by name, in the order of names."""
+    """Every exported figure and table, by name."""
     files = [file for folder, suffixes in (("figures", (".png", ".pdf")), (GENERATED, (".tex",)))
              for file in (root / folder).glob("*") if file.suffix in suffixes and file.name not in WRITTEN_HERE]
     found, hashes = {}, {}
@@ -111,9 +111,16 @@ def read_exhibits(root: Path) -> dict[str, Exhibit]:
     return found
 
 
+def _read_conditions(file) -> dict:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadReport(f"{file} cannot be read ({one_line(error)}): correct it") from error
+
+
 def _uses(root, file) -> list[tuple[str, str, str]]:
     """(command, name, place) of all that a section names; BadReport where it types a number."""
-    text = re.sub(r"(?<!\\)%.*", "", file.read_text())
+    text = re.sub(r"(?<!\\)%.*", "", file.read_text(encoding="utf-8"))
 
     def place(position):
         return f"{file.relative_to(root)}, line {text.count(chr(10), 0, position) + 1}"
@@ -160,6 +167,6 @@ def _exhibit_lines(exhibits) -> str:
         note = exhibit.sidecar.get("note", "")
         if note[1:2].isalpha():                                # a word, and not a symbol such as n
             note = note[0].upper() + note[1:]
-        stale = escaped("; ".join(exhibit.stale))
+        stale = re.sub(r"[/.]|\\_", r"\g<0>\\allowbreak{}", escaped("; ".join(exhibit.stale)))
         lines.append(rf"\defineexhibit{{{name}}}{{../{exhibit.file}}}{{{prose(note)}}}{{{stale}}}" + "\n")
     return "".join(lines)

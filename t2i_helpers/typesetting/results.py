@@ -52,6 +52,10 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
             results.setdefault(re.sub(r"(\w+)\.\w+\.real\b", r"\1.real", name) if prefix in evaluated else name, result)
     for file, sidecar in sidecars.items():
         results.update(flatten(sidecar, Path(file).stem, file))
+    settings = {f"{dataset}.{variant}.{size}": presets.to_dict(presets.get(dataset, variant, size))
+                for dataset in presets.DATASETS for variant in presets.VARIANTS for size in presets.SIZES}
+    results.update(flatten(settings, "preset", "presets.get"))
+    results.update(flatten(presets.TRAINING_IMAGES, "training_images", "presets.TRAINING_IMAGES"))
     evaluations = {name: contents[(folders[name] / "evaluation.json").relative_to(root).as_posix()]
                    for name in evaluated}
     try:
@@ -65,8 +69,8 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
 def _read(file: Path, remedy: str):
     try:
         if file.suffix == ".json":
-            return json.loads(file.read_text())
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
+            return json.loads(file.read_text(encoding="utf-8"))
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         return summary(rows) if file.name == "metrics.jsonl" else rows
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BadData(f"{file} is missing or cut short ({one_line(error)}): {remedy}, or restore it with "

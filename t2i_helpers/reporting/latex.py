@@ -13,7 +13,7 @@ _SPECIAL = str.maketrans({**{plain: rf"\{plain}" for plain in "&%$#_{}"}, "^": r
 _LIGATURE = re.compile("|".join(f"(?<={each})(?={each})" for each in "-<>,'`") + "|(?<=[?!])(?=`)")
 _NUMBER, _EXPONENT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"), re.compile(r"-?\d+(\.\d+)?e-?\d+")
 REFERENCE = "real images"                               # the row after a rule
-LONG, ROOM = 22, 105                                    # characters of text that may be broken, and of a line
+LONG, LINE = 22, 105                                    # characters of text that may be broken, and of a line
 # w, n, s, c as symbols: alone, and neither a possessive's s nor seconds
 _SYMBOL = re.compile(r"(?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.])")
 
@@ -69,9 +69,9 @@ def prose(text: str) -> str:
     """Escaped text with our symbols in italics, w = 2 on one line, and minus signs where hyphens are between spaces."""
     text = re.sub(r"(?<=\b[cnsw]) = (?=\d)", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", text.replace(" - ", " − "))
     pieces, last = [], 0
-    for found in _SYMBOL.finditer(text):
-        pieces += [escaped(text[last:found.start()]), f"${found[0]}$"]
-        last = found.end()
+    for match in _SYMBOL.finditer(text):
+        pieces += [escaped(text[last:match.start()]), f"${match[0]}$"]
+        last = match.end()
     tex = "".join([*pieces, escaped(text[last:])])
     return "{}" * tex.startswith(("[", "*")) + tex              # no option of the row's end before it
 
@@ -87,10 +87,10 @@ def tabular(header: list[str], rows: list[list]) -> str:
     tall = any(isinstance(cell, WithInterval) for row in rows for cell in row)
     columns = [_column(cells, first=not place) for place, cells in enumerate(zip(*rows))]
     lengths = [max(len(str(cell)) for cell in cells) for cells in zip(*rows)]
-    if not tall and sum(lengths) > ROOM - 2 * len(lengths):
+    if not tall and sum(lengths) > LINE - 2 * len(lengths):
         roots = [length**0.5 if length > LONG and kind == "l" else 0 for kind, length in zip(columns, lengths)]
-        room = ROOM - sum(length + 2 for length, root in zip(lengths, roots) if not root)
-        columns = [rf">{{\raggedright\arraybackslash}}p{{{0.48 * room * root / sum(roots):.1f}em}}" if root else kind
+        space = LINE - sum(length + 2 for length, root in zip(lengths, roots) if not root)
+        columns = [rf">{{\raggedright\arraybackslash}}p{{{0.48 * space * root / sum(roots):.1f}em}}" if root else kind
                    for kind, root in zip(columns, roots)]
     lines = []
     for row in rows:

@@ -85,11 +85,11 @@ def _printed(metric, value) -> str:
 def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
     """Every metric of one variant (rows) at every guidance scale (columns), real images last."""
     rows = evaluation["rows"]
-    found = [(title, [row[key] for row in rows], key != "clip_score") for key, title in PLAIN.items() if key in rows[0]]
-    found += [(f"{title} ({features})", [row[features][key] for row in rows], key in ("precision", "recall"))
+    shown = [(title, [row[key] for row in rows], key != "clip_score") for key, title in PLAIN.items() if key in rows[0]]
+    shown += [(f"{title} ({features})", [row[features][key] for row in rows], key in ("precision", "recall"))
               for features in FEATURES for key, title in OF_FEATURES.items() if key in rows[0].get(features, {})]
     lines = [[title, *(with_interval(metric, percent) for metric in (*metrics, metrics[0]["real"]))]
-             for title, metrics, percent in found]
+             for title, metrics, percent in shown]
     header = [variant, *(f"w = {row['w']:g}" for row in rows), "real images"]
     return Table(name, header, lines, note_of({variant: evaluation}), facts_of({variant: evaluation}))
 
@@ -107,13 +107,13 @@ def comparison_table(name: str, evaluations: dict) -> Table:
             ["best w, printed", *(PRINTED[dataset]["best_w"] for dataset in presets)]]
     for variant in next(iter(evaluations.values())):
         for title, metric in (("least Fréchet", "frechet"), ("most accurate", "accuracy")):
-            rows.append([f"{title}, {variant}", *(f"w = {best_scales(found[variant], metric)}"
-                                                  for found in evaluations.values())])
+            rows.append([f"{title}, {variant}", *(f"w = {best_scales(variants[variant], metric)}"
+                                                  for variants in evaluations.values())])
     metadata = {"presets": {dataset: preset_record(preset) for dataset, preset in presets.items()},
-                **{dataset: told_of(found) for dataset, found in evaluations.items()},
-                **input_hashes(*(file for found in evaluations.values() for file in files_of(found)))}
+                **{dataset: told_of(variants) for dataset, variants in evaluations.items()},
+                **input_hashes(*(file for variants in evaluations.values() for file in files_of(variants)))}
     steps = [f"{NAMES[dataset]} {variant} {evaluation['checkpoint']['training_steps']:,}"
-             for dataset, found in evaluations.items() for variant, evaluation in found.items()]
+             for dataset, variants in evaluations.items() for variant, evaluation in variants.items()]
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "
             f"training steps: {', '.join(steps)}; every w whose interval overlaps the best one's")
     return Table(name, ["", *map(NAMES.get, evaluations)], rows, note, metadata)

@@ -21,12 +21,13 @@ def all_derived(results, evaluations: dict, contents: dict, parameters: dict):
     for dataset, number in counted.items():
         yield f"preset.{dataset}.thesis.full.parameters", Result(number, "the network of the preset, built and counted")
     for name, evaluation in evaluations.items():
+        source = results[f"{name}.training_steps"].source
         yield from effort(name, results)
         for metric in ("frechet", "accuracy"):
             scales = best_scales(evaluation, metric)
-            yield f"{name}.best_{metric}_w", Result(float(scales.split(",")[0]), name, text=scales)
+            yield f"{name}.best_{metric}_w", Result(float(scales.split(",")[0]), source, text=scales)
         if name.startswith("cifar10"):
-            yield from mistakes(name, evaluation)
+            yield from mistakes(name, evaluation, source)
     yield from loading(results)
     yield from floors(contents)
     yield from printed()
@@ -49,27 +50,24 @@ def effort(name, results):
     yield f"{name}.effort", Result(seen / all_images, f"{steps.source}: images seen, of the thesis's")
 
 
-def mistakes(name, evaluation):
+def mistakes(name, evaluation, source):
     """Vehicles and animals that are right, and classes taken for others, from a confusion matrix of CIFAR-10."""
     for row in evaluation["rows"]:
-        seen = row["confusion"]
+        def share(title, *pairs, row=row):
+            hits = sum(row["confusion"][a][b] for a, b in pairs)
+            n = sum(sum(row["confusion"][a]) for a in {a for a, _ in pairs})
+            return f"{name}.w{row['w']:g}.shares.{title}", Result(hits / n, source, wilson_interval(hits, n), n)
 
-        def share(title, *pairs, row=row, seen=seen):
-            hits, n = sum(seen[a][b] for a, b in pairs), sum(sum(seen[a]) for a, _ in pairs)
-            return (f"{name}.w{row['w']:g}.shares.{title}",
-                    Result(hits / n, f"{name}, w = {row['w']:g}, confusion", wilson_interval(hits, n), n))
-
+        classes = range(len(row["confusion"]))
         yield share("vehicles", *((each, each) for each in VEHICLES))
         yield share("animals", *((each, each) for each in ANIMALS))
         yield share("cat-as-dog", (CAT, DOG))
         yield share("dog-as-cat", (DOG, CAT))
         yield share("cat-dog", (CAT, DOG), (DOG, CAT))
         yield share("bird-airplane", (BIRD, AIRPLANE), (AIRPLANE, BIRD))
-        yield max((share("next-pair", (a, b), (b, a)) for a in range(10) for b in range(a) if (a, b) != (DOG, CAT)),
+        yield max((share("next-pair", (a, b), (b, a)) for a in classes for b in range(a) if (a, b) != (DOG, CAT)),
                   key=lambda pair: pair[1].value)
-        hits = sum(line[AIRPLANE] for line in seen)
-        yield (f"{name}.w{row['w']:g}.shares.seen-as-airplane",
-               Result(hits / row["n"], f"{name}, w = {row['w']:g}, confusion", wilson_interval(hits, row["n"])))
+        yield share("seen-as-airplane", *((each, AIRPLANE) for each in classes))
 
 
 def loading(results):

@@ -98,7 +98,7 @@ def read_exhibits(root: Path) -> dict[str, Exhibit]:
     """Every exported figure and table, by name."""
     files = [file for folder, suffixes in (("figures", (".png", ".pdf")), (GENERATED, (".tex",)))
              for file in (root / folder).glob("*") if file.suffix in suffixes and file.name not in WRITTEN_HERE]
-    found, hashes = {}, {}
+    exhibits, hashes = {}, {}
     for file in sorted(files, key=lambda file: file.name):
         try:
             sidecar = read_sidecar(file.with_suffix(".json"))
@@ -107,8 +107,8 @@ def read_exhibits(root: Path) -> dict[str, Exhibit]:
                 stale.append("not the file that its sidecar describes (edited?): run t2i figures")
         except BadData as error:
             sidecar, stale = {}, [str(error)]
-        found[file.stem] = Exhibit(file.relative_to(root).as_posix(), sidecar, tuple(stale))
-    return found
+        exhibits[file.stem] = Exhibit(file.relative_to(root).as_posix(), sidecar, tuple(stale))
+    return exhibits
 
 
 def _read_conditions(file) -> dict:
@@ -126,15 +126,15 @@ def _uses(root, file) -> list[tuple[str, str, str]]:
         return f"{file.relative_to(root)}, line {text.count(chr(10), 0, position) + 1}"
 
     prosaic = text
-    for math_text in MATH.finditer(text):
-        if r"\%" in math_text[0] or re.fullmatch(r"\$[-+\d.,]+\$", math_text[0]):
-            raise BadReport(f"{place(math_text.start())}: a number is typed in {math_text[0]}: use \\val")
+    for formula in MATH.finditer(text):
+        if r"\%" in formula[0] or re.fullmatch(r"\$[-+\d.,]+\$", formula[0]):
+            raise BadReport(f"{place(formula.start())}: a number is typed in {formula[0]}: use \\val")
     for pattern in (MATH, ARGUMENTS, NAMES):
-        prosaic = pattern.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), prosaic)
+        prosaic = pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), prosaic)
     if typed := re.search(r"\d[\d.,]*", prosaic):
         raise BadReport(f"{place(typed.start())}: the number {typed[0]!r} is typed: use \\val, or words for what is no "
                         "result")
-    return [(found[1], found[2], place(found.start())) for found in USED.finditer(text)]
+    return [(match[1], match[2], place(match.start())) for match in USED.finditer(text)]
 
 
 def _as_json(results) -> str:

@@ -88,17 +88,17 @@ def _parameters(root, folders):
 def flatten(content, name: str, source: str, n=None, row=None):
     """(name, Result) of every number in JSON; `row` renames what belongs to real images, (a row's name, theirs).
 
-    {"value", "interval"} is one result, the features' judge that every evaluation has is not named.
+    {"value", "interval"} is one result. The classifier whose features every row of a data set has is not named.
     """
     if isinstance(content, dict) and "value" in content:
         yield name, Result(content["value"], source, tuple(content.get("interval", ())) or None, content.get("n", n))
         if "real" in content:
             yield from flatten(content["real"], name.replace(*row, 1) if row else f"{name}.real", source, n)
     elif isinstance(content, dict):
-        judge = content.get("classifier") or content.get("efficientnet") if "accuracy" in content else None
+        features = content.get("classifier") or content.get("efficientnet") if "accuracy" in content else None
         for key, value in content.items():
             if key not in SKIPPED:
-                plain = key == "rows" or (judge is not None and value is judge)
+                plain = key == "rows" or (features is not None and value is features)
                 yield from flatten(value, name if plain else f"{name}.{slug(key)}", source, content.get("n", n), row)
         if "judges" in content:                                                              # of an evaluation
             for key in ("preset", "training_steps"):

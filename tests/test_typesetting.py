@@ -201,8 +201,9 @@ def test_parameters_are_counted_from_the_weights_themselves(root):
     ("checkpoints/study/samplers.jsonl", "t2i evaluate study"),
     ("checkpoints/mnist-improved/metrics.jsonl", "git checkout"),
 ])
-@pytest.mark.parametrize("cut", [lambda text: text[:-40], lambda text: "", lambda text: "{}\n"],
-                         ids=["half", "empty", "an object"])
+@pytest.mark.parametrize("cut", [lambda text: text[:-40], lambda text: "", lambda text: "{}\n",
+                                 lambda text: '{"judges": 1, "rows": [{"w": 0}]}'],
+                         ids=["half", "empty", "an object", "incomplete"])
 def test_results_cut_short_are_refused_with_a_remedy(root, file, remedy, cut):
     rewrite(root / file, cut)
     with refuses((BadData, BadReport), "t2i evaluate"):

@@ -45,20 +45,21 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
     files |= {file: (f"study.{file.stem}", "run t2i evaluate study")
               for file in sorted((root / study_dir(size).relative_to(ROOT)).glob("*.json*"))}
     results, contents = Results(), dict(sidecars)
-    for file, (prefix, remedy) in files.items():
-        source = file.relative_to(root).as_posix()
-        contents[source] = content = _read(file, remedy)
-        for name, result in flatten(content, prefix, source):
-            results.setdefault(re.sub(r"(\w+)\.\w+\.real\b", r"\1.real", name) if prefix in evaluated else name, result)
-    for file, sidecar in sidecars.items():
-        results.update(flatten(sidecar, Path(file).stem, file))
-    settings = {f"{dataset}.{variant}.{size}": presets.to_dict(presets.get(dataset, variant, size))
-                for dataset in presets.DATASETS for variant in presets.VARIANTS for size in presets.SIZES}
-    results.update(flatten(settings, "preset", "presets.get"))
-    results.update(flatten(presets.TRAINING_IMAGES, "training_images", "presets.TRAINING_IMAGES"))
-    evaluations = {name: contents[(folders[name] / "evaluation.json").relative_to(root).as_posix()]
-                   for name in evaluated}
     try:
+        for file, (prefix, remedy) in files.items():
+            source = file.relative_to(root).as_posix()
+            contents[source] = content = _read(file, remedy)
+            for name, result in flatten(content, prefix, source):
+                name = re.sub(r"(\w+)\.\w+\.real\b", r"\1.real", name) if prefix in evaluated else name
+                results.setdefault(name, result)
+        for file, sidecar in sidecars.items():
+            results.update(flatten(sidecar, Path(file).stem, file))
+        settings = {f"{dataset}.{variant}.{size}": presets.to_dict(presets.get(dataset, variant, size))
+                    for dataset in presets.DATASETS for variant in presets.VARIANTS for size in presets.SIZES}
+        results.update(flatten(settings, "preset", "presets.get"))
+        results.update(flatten(presets.TRAINING_IMAGES, "training_images", "presets.TRAINING_IMAGES"))
+        evaluations = {name: contents[(folders[name] / "evaluation.json").relative_to(root).as_posix()]
+                       for name in evaluated}
         results.update(all_derived(results, evaluations, contents, dict(_parameters(root, folders))))
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError, SafetensorError) as error:
         raise BadData(f"a stored result does not hold what it should ({one_line(error)}): run t2i evaluate or "

@@ -16,7 +16,7 @@ from t2i_helpers.diffusion import LossGuidance, classifier_loss, make_guider, ma
 from t2i_helpers.errors import BadCheckpoint, BadValue, PromptTooLong, UnknownName
 from t2i_helpers.models import CaptionPipeline, caption_table, load_pipeline, pipeline, text
 from t2i_helpers.training import describe_checkpoint, train
-from t2i_helpers.training.ship import ship
+from t2i_helpers.training.export import export_checkpoint
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 PRESET = tiny_preset(ema_decay=0.5)
@@ -149,7 +149,7 @@ def test_a_loaded_pipeline_is_ready_to_draw(run, pipe):
 @pytest.fixture(scope="module")
 def shipped(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoints") / "mnist-improved"
-    ship(run.folder, folder)
+    export_checkpoint(run.folder, folder)
     return folder
 
 

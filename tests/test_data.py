@@ -14,7 +14,7 @@ from support import MIRROR, needs_mirror, needs_wikiart, refuses
 from torchvision.io import encode_png
 
 from t2i_helpers import hub, presets
-from t2i_helpers import mirror as mirroring
+from t2i_helpers.models import sources
 from t2i_helpers.data import (
     CLASS_NAMES,
     GENRES,
@@ -280,6 +280,6 @@ def test_what_the_hub_does_not_give_is_one_line(tmp_path, monkeypatch):
         raise RuntimeError("too many\nrequests")
 
     monkeypatch.setattr(hub, "reachable", lambda: True)
-    monkeypatch.setattr(mirroring, "snapshot_download", fails)
+    monkeypatch.setattr(sources, "snapshot_download", fails)
     with refuses(SourceUnavailable, "ylecun/mnist", "too many", "goes on"):
-        mirroring.mirror_to(tmp_path)
+        sources.mirror_to(tmp_path)

@@ -15,8 +15,8 @@ from support import jpeg, refuses, write_art_files
 
 from t2i_helpers.data import from_uint8, pixel_store
 from t2i_helpers.data.decoding import decode
-from t2i_helpers.data.pixel_store import PixelStore
-from t2i_helpers.data.processes import in_processes
+from t2i_helpers.data.pixel_store import PixelStore, in_processes
+
 from t2i_helpers.data.wikiart import WikiArtStream
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadData, BadValue, OutputError

@@ -15,10 +15,9 @@ import dataclasses
 import sys
 from pathlib import Path
 from t2i_helpers import presets
-from t2i_helpers.data import images
-from t2i_helpers.models import text
+from t2i_helpers import paths
 from t2i_helpers.training import train
-images.DATA = text.DATA = Path(sys.argv[1]) / "data"
+paths.DATA = Path(sys.argv[1]) / "data"
 preset = dataclasses.replace(presets.get("mnist", "improved", "smoke"), bf16=False)    # half a batch rounds otherwise
 train(preset, Path(sys.argv[1]) / "run", max_steps=2)
 """

@@ -91,7 +91,7 @@ def huge_png():
 
 
 @pytest.mark.parametrize("encoded, reason", [
-    (None, "no bytes"), (b"", "no bytes"), (b"<svg></svg>", "no picture of a known format"),
+    (None, "no bytes"), (b"", "no bytes"), (b"<svg></svg>", "not an image of a known format"),
     (jpeg(picture())[:700], "truncated"), (jpeg(picture())[:200], "Truncated"),
     (saved(Image.fromarray(picture()), "PNG")[:900], "truncated"), (huge_png(), "decompression bomb"),
 ])

@@ -18,40 +18,6 @@ def differing(a, b):
     return {name for name in FIELDS if getattr(a, name) != getattr(b, name)}
 
 
-def test_mnist_thesis_is_the_experiment_of_section_3_2():
-    assert dataclasses.asdict(presets.get("mnist", "thesis", "full")) == dict(
-        dataset="mnist", variant="thesis", size="full",
-        data_source="hub", resolution=28, channels=1, pixel_range=(0, 1), caption="A handwritten digit {}",
-        text_encoder="clip", max_length=8,
-        block_channels=(32, 64, 64, 32), layers_per_block=2, cross_attention_dim=512, attention_head_dim=8,
-        down_blocks=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        prediction="epsilon", beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02,
-        train_timesteps=1000, batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5,
-        max_steps=None, caption_dropout=0, ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
-        scheduler="ddpm", timestep_spacing="leading", sample_steps=50, seed=422,
-        guidance_scales=(0, 5, 10, 20, 50, 100), horizontal_flips=False, min_snr_gamma=None, learning_rate_decay="none",
-        autoencoder=None, genre_dropout=None,
-    )
-
-
-@pytest.mark.parametrize("dataset, numbers", [
-    ("cifar10", dict(
-        resolution=32, channels=3, caption="A photo of a {}", block_channels=(128, 256, 256, 512), layers_per_block=2,
-        attention_head_dim=32, batch_size=128, learning_rate=1e-4, epochs=50, sample_steps=50,
-        guidance_scales=(0, 2, 5, 10))),
-    ("wikiart", dict(
-        resolution=128, channels=3, caption="A painting in the style of {}", block_channels=(128, 256, 512, 512, 1024),
-        layers_per_block=2, attention_head_dim=32, batch_size=16, learning_rate=1e-5, epochs=100,
-        checkpoint_epochs=10)),
-])
-def test_colour_experiments_of_sections_3_3_and_3_4(dataset, numbers):
-    common = dict(max_length=77, cross_attention_dim=512, beta_schedule="linear", beta_start=1e-4, beta_end=0.02,
-                  train_timesteps=1000, caption_dropout=0.1, weight_decay=0.01, pixel_range=(-1, 1), scheduler="ddpm")
-    preset = presets.get(dataset, "thesis", "full")
-    for name, value in (common | numbers).items():
-        assert getattr(preset, name) == value, name
-
-
 @pytest.mark.parametrize("dataset", presets.DATASETS)
 def test_improved_changes_the_science_only_where_it_says(dataset):
     improved = presets.get(dataset, "improved", "full")
@@ -90,11 +56,6 @@ def test_unknown_names_are_refused_with_the_known_ones(names, wrong):
         presets.get(*names)
 
 
-def test_a_preset_cannot_be_changed_in_place():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        ALL[0].seed = 1
-
-
 def test_presets_survive_json_and_keep_their_hash():
     for preset in ALL:
         again = presets.from_dict(presets.to_dict(preset))
@@ -126,13 +87,6 @@ def test_narrower_text_is_projected_to_the_cross_attention():
     assert narrow.config.encoder_hid_dim_type == "text_proj"
     assert (narrow.encoder_hid_proj.in_features, narrow.encoder_hid_proj.out_features) == (384, 512)
     assert narrow.num_parameters() == wide.num_parameters() + 384 * 512 + 512
-
-
-def test_the_up_path_mirrors_the_down_path(tiny):
-    with torch.device("meta"):
-        unet = build_unet(tiny, text_dim=16)
-    assert [type(block).__name__ for block in unet.down_blocks] == ["DownBlock2D", "CrossAttnDownBlock2D"]
-    assert [type(block).__name__ for block in unet.up_blocks] == ["CrossAttnUpBlock2D", "UpBlock2D"]
 
 
 def test_a_unet_maps_noisy_images_and_captions_to_noise(unet):

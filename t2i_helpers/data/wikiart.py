@@ -33,8 +33,8 @@ class WikiArtStream(IterableDataset):
     reservoir. Rows that cannot be decoded are skipped and listed in `rejected`. `files` is the argument of
     `find_art_files`, errors included. Over a network every worker fetches every file: use one worker there.
 
-    Every iteration restarts the epoch, except after `load_state_dict`: then it continues where the state was saved,
-    with any number of workers. The consumer marks the rows that it has used: ::
+    Every iteration restarts the epoch, except after `load_state_dict`: then it leaves out the rows that the state has
+    seen, with any number of workers. The consumer marks the rows that it has used: ::
 
         stream.set_epoch(epoch)
         for images, styles, row_ids in DataLoader(stream, 16, num_workers=4):
@@ -52,19 +52,18 @@ class WikiArtStream(IterableDataset):
         self.size, self.seed, self.rank, self.world_size, self.reservoir = size, seed, rank, world_size, reservoir
         rows = self.files[-1].row_ids.stop
         # in shared memory: persistent workers read the epoch and write reasons
-        self._epoch_and_iteration = torch.zeros(2, dtype=torch.int64).share_memory_()
-        self._done = torch.zeros(rows, dtype=torch.bool).share_memory_()         # by row id: seen before this iteration
+        self._shared_epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._done = torch.zeros(rows, dtype=torch.bool).share_memory_()         # by row id: seen in the loaded state
         self._reasons = torch.zeros(rows, REASON, dtype=torch.uint8).share_memory_()
         self.epoch = None
         self.set_epoch(epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """Start an epoch, with none of its rows seen."""
-        self._epoch_and_iteration[0] = epoch
+        self._shared_epoch[0] = epoch
         self._done.zero_()
         self._follow()
         self.seen = np.zeros(len(self.row_ids), bool)                    # by place in row_ids
-        self._iteration = int(self._epoch_and_iteration[1])
 
     def __len__(self) -> int:
         """The number of rows in an iteration, undecodable ones included."""
@@ -80,8 +79,6 @@ class WikiArtStream(IterableDataset):
         worker = get_worker_info()
         index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         self._follow()
-        if index == 0:
-            self._epoch_and_iteration[1] += 1
         rows = self._to_read()
         mine = rows[index::workers]
         rng = np.random.default_rng(seed_from(self.seed, self.epoch, self.rank, index, workers, len(rows)))
@@ -102,12 +99,10 @@ class WikiArtStream(IterableDataset):
         places = self._places[row_ids] if known else np.array([-1])
         if (places < 0).any():
             raise BadValue(f"rows {row_ids.tolist()} do not all belong to rank {self.rank} in epoch {self.epoch}")
-        self._reset_seen()
         self.seen[places] = True
 
     def state_dict(self) -> dict:
         """A few KB of JSON from which `load_state_dict` continues with exactly the rows not yet seen."""
-        self._reset_seen()
         seen = self.seen | self._reasons[torch.from_numpy(self.row_ids), 0].bool().numpy()
         seen = base64.b85encode(zlib.compress(np.packbits(seen).tobytes(), 9)).decode()
         return {**self._identity(), "seen": seen}
@@ -130,18 +125,12 @@ class WikiArtStream(IterableDataset):
 
     def _follow(self):
         """Take over the consumer's epoch, which may have changed during a worker's life."""
-        epoch = int(self._epoch_and_iteration[0])
+        epoch = int(self._shared_epoch[0])
         if epoch != self.epoch:
             self.epoch, self.row_ids = epoch, self._rows_of_rank(epoch)  # int64, in the order in which they are read
 
     def _to_read(self):
         return self.row_ids[~self._done.numpy()[self.row_ids]]
-
-    def _reset_seen(self):
-        """Reset `seen` if a new iteration has begun, perhaps in a worker."""
-        iteration = int(self._epoch_and_iteration[1])
-        if iteration != self._iteration:
-            self._iteration, self.seen = iteration, self._done.numpy()[self.row_ids]
 
     def _identity(self):
         return {"seed": self.seed, "epoch": self.epoch, "rank": self.rank, "world_size": self.world_size,

@@ -1,6 +1,5 @@
 """Frozen text encoders by name, and caption tables: each distinct caption is encoded once, not once a batch."""
 
-import json
 import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
@@ -112,17 +111,8 @@ def _load(name, identity):
 
 
 def encoder_dim(name: str) -> int:
-    """The width of the encoder's embeddings, without loading it."""
-    if name in PLAIN:
-        return PLAIN[name].dim
-    if name in ENCODERS:
-        return ENCODERS[name][1]
-    file = _local(name) / "config.json"
-    try:
-        config = json.loads(file.read_text())
-        return config.get("text_config", config)["hidden_size"]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise SourceUnavailable(f"{file} has no hidden_size: name a text encoder's folder") from error
+    """The width of the encoder's embeddings; only a local folder's encoder is loaded for it."""
+    return ENCODERS[name][1] if name in ENCODERS else load_text_encoder(name).dim
 
 
 def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:

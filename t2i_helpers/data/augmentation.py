@@ -8,8 +8,7 @@ from .pixels import from_uint8
 
 
 def augment(images: torch.Tensor, flips: bool, rng, max_shift: int = 2) -> torch.Tensor:
-    """uint8 [n, c, h, w] to float32 in [0, 1]: each image shifted by up to `max_shift` pixels; with `flips`, half of
-    them mirrored."""
+    """uint8 [n, c, h, w] to float32 in [0, 1], each image shifted by up to `max_shift` pixels and mirrored or not."""
     n, _, height, width = images.shape
     padded = F.pad(from_uint8(images, (0, 1)), [max_shift] * 4, mode="reflect")
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)                      # [n, c, 2 max_shift + 1, .., h, w]
@@ -21,7 +20,7 @@ def augment(images: torch.Tensor, flips: bool, rng, max_shift: int = 2) -> torch
 
 def degrade(images: torch.Tensor, rng) -> torch.Tensor:
     """Degrade images in [0, 1] [n, c, h, w]: the first half by a Gaussian blur of one width between 0.8 and 2 pixels,
-    the others by Gaussian noise of 0.1 to 0.3 each; the result is in [0, 1]."""
+    the rest by Gaussian noise of 0.1 to 0.3 each; the result is in [0, 1]."""
     blurred, noised = images.tensor_split(2)
     sigma = 0.8 + 1.2 * float(torch.rand((), generator=rng))
     if len(blurred):

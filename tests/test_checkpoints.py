@@ -281,13 +281,13 @@ def test_a_checkpoint_that_does_not_exist_is_refused_with_the_remedy(name):
         load_pipeline(name)
 
 
-@pytest.mark.parametrize("name, content", [
-    ("config.json", None), ("config.json", "{"),
-    ("metrics.jsonl", None), ("metrics.jsonl", ""), ("metrics.jsonl", '{"st'),
+@pytest.mark.parametrize("name, content, words", [
+    ("config.json", None, "config.json"), ("config.json", "{", "config.json"), ("metrics.jsonl", None, "metrics.jsonl"),
+    ("metrics.jsonl", "", "empty"), ("metrics.jsonl", '{"step": 1}\n{"st', "metrics.jsonl, line 2"),
 ])
-def test_a_checkpoint_without_its_record_is_not_described(copied, name, content):
+def test_a_checkpoint_with_a_damaged_record_is_not_described(copied, name, content, words):
     (copied / name).unlink() if content is None else (copied / name).write_text(content)
-    with refuses(BadCheckpoint, name):
+    with refuses(BadCheckpoint, words):
         describe_checkpoint(copied)
 
 

@@ -7,7 +7,7 @@ import torch
 from support import refuses
 
 from t2i_helpers import presets
-from t2i_helpers.errors import BadValue, UnknownName
+from t2i_helpers.errors import UnknownName
 from t2i_helpers.models import build_unet
 
 ALL = [presets.get(d, v, s) for d in presets.DATASETS for v in presets.VARIANTS for s in presets.SIZES]
@@ -87,11 +87,6 @@ def test_a_unet_sees_pixels_or_latents(variant, shape):
         unet = build_unet(preset)
     assert preset.unet_shape == (unet.config.in_channels, *[unet.config.sample_size] * 2) == shape
     assert unet.config.out_channels == shape[0]
-
-
-def test_text_without_width_is_refused(small):
-    with refuses(BadValue, "width"):
-        build_unet(small, text_dim=0)
 
 
 def test_a_new_field_at_its_default_changes_no_hash():

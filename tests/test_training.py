@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import math
 import os
 import shutil
@@ -449,15 +448,3 @@ def test_a_damaged_config_is_refused(text, tmp_path):
     with refuses(BadCheckpoint, str(tmp_path / "run"), "choose another --out"):
         train(PRESETS["thesis"], tmp_path / "run", max_steps=1)
     assert (tmp_path / "run" / "config.json").read_text() == text
-
-
-def test_metrics_cut_short_are_refused_with_file_and_line(tmp_path):
-    run = train(PRESETS["thesis"], tmp_path / "run", max_steps=3)
-    lines = run.metrics_file.read_text().splitlines()
-    assert json.loads(lines[1])["step"] == 2
-    run.metrics_file.write_text("\n".join([lines[0], lines[1][:20]]))
-    with refuses(BadCheckpoint, "metrics.jsonl, line 2"):
-        run.metrics()
-    run.metrics_file.unlink()
-    with refuses(BadCheckpoint, "metrics.jsonl"):
-        run.metrics()

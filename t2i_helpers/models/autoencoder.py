@@ -17,7 +17,6 @@ from .weights import load_state
 
 FACTOR = 8                          # pixels a side per latent
 CHANNELS = 4                        # of the latents
-BOUND = 3.0                         # the decoder reads 3 tanh(z / 3)
 FOLDER = CHECKPOINTS / "autoencoder"
 TAESD = "madebyollin/taesd"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"

@@ -108,8 +108,7 @@ class _Trainer:
                                   precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0
         if run.open(self.description):
-            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages,
-                                                     images.stream)
+            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages, images.stream)
         accelerator.wait_for_everyone()         # all have read the folder before the first process writes to it
 
     def fit(self, steps_to_do, stop, state_every, sample_every):
@@ -122,22 +121,21 @@ class _Trainer:
         rows, began = [], time.monotonic() - self.seconds
         bar = tqdm(total=steps_to_do, initial=min(self.step, steps_to_do), unit="step", disable=not main)
         while self.step < steps_to_do and not self.should_stop(stop):
-            epoch, _ = divmod(self.step, self.steps_per_epoch)
+            epoch = self.step // self.steps_per_epoch
             loss = self.train_step()
             self.step += 1
             self.seconds = time.monotonic() - began
             rows.append({"step": self.step, "epoch": epoch + 1, "loss": loss, "seconds": self.seconds})
             bar.update()
-            if self.step % 10 == 0:
+            keep = self.step % (self.steps_per_epoch * preset.checkpoint_epochs) == 0
+            save = self.step % state_every == 0 and self.step < steps_to_do
+            if self.step % 10 == 0 or keep or save:
                 rows = self.log(rows, bar)
-            epoch_ends = self.step % self.steps_per_epoch == 0
-            if epoch_ends and (epoch + 1) % preset.checkpoint_epochs == 0:
-                rows = self.log(rows, bar)
+            if keep:
                 self.save_pipeline(kept_as=f"epoch-{epoch + 1:03d}")
             if self.step % sample_every == 0:
                 self.draw_grid()
-            if self.step % state_every == 0 and self.step < steps_to_do:
-                rows = self.log(rows, bar)
+            if save:
                 self.save_state()
         bar.close()
         self.log(rows, bar)
@@ -220,8 +218,8 @@ class _Trainer:
 
     def save_state(self):
         if self.accelerator.is_main_process:
-            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, self.averages,
-                                self.images.stream)
+            images, averages = self.images, self.averages
+            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, averages, images.stream)
 
     @contextlib.contextmanager
     def averaged(self, name="ema"):

@@ -144,7 +144,7 @@ def test_a_mistake_is_one_clear_line(capsys, checkpoint, tmp_path, arguments, wo
 @pytest.mark.parametrize("arguments, words", [
     (("sample", "mnist", "--w", "two"), ("--w", "two", "--help")),
     (("sample", "mnist", "--stepz", "2"), ("--stepz", "meant", "--steps")),
-    (("train",), ("DATASET", "t2i train --help")),
+    (("train",), ("Required", "t2i train --help")),
     (("paint",), ("paint", "doctor", "sample")),
 ])
 def test_a_usage_error_names_the_option_and_the_help(capsys, arguments, words):

@@ -179,12 +179,9 @@ def _is_current(part) -> bool:
 
 
 def count_parameters(weights_file) -> int:
-    """The numbers in a safetensors file, from its header, without the scales of compact weights (models/weights.py);
-    SafetensorError or OSError where it cannot be read."""
+    """The numbers in a safetensors file, from its header; SafetensorError or OSError where it cannot be read."""
     with safe_open(weights_file, "np") as weights:
-        names = set(weights.keys())
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in names
-                   if not (name.endswith(".scale") and name.removesuffix(".scale") in names))
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
 
 
 def content_hash(content) -> str:

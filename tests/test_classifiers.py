@@ -77,7 +77,7 @@ def test_dropout_is_for_training_alone(dataset):
 @each_dataset
 def test_no_shift_and_no_mirror_is_the_image_in_0_to_1(dataset):
     images = noise(6, *SHAPES[dataset])
-    assert torch.equal(augment(images, False, generator(0), max_shift=0), from_uint8(images, (0, 1)))
+    assert torch.equal(augment(images, False, generator(0), most=0), from_uint8(images, (0, 1)))
 
 
 @given(st.integers(0, 1000), st.integers(0, 3), st.booleans())
@@ -103,7 +103,7 @@ def test_half_of_the_photographs_are_mirrored_and_no_digit_is():
     shares = {}
     for dataset, recipe in RECIPES.items():
         images = noise(1000, 1, 2, 3)
-        found, plain = augment(images, recipe.flips, generator("flips"), max_shift=0), from_uint8(images, (0, 1))
+        found, plain = augment(images, recipe.flips, generator("flips"), most=0), from_uint8(images, (0, 1))
         kept, mirrored = ((found == x).flatten(1).all(1) for x in (plain, plain.flip(-1)))
         assert (kept | mirrored).all()
         shares[dataset] = (~kept).double().mean().item()

@@ -81,36 +81,26 @@ class Preset:
         return 4, self.resolution // 8, self.resolution // 8
 
 
+COMMON = dict(                           # of all three experiments
+    layers_per_block=2, cross_attention_dim=512, beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
+    weight_decay=0.01, scheduler="ddpm", sample_steps=50, seed=422)
 THESIS = {
-    "mnist": dict(                                                                            # section 3.2
-        resolution=28, channels=1, pixel_range=(0.0, 1.0), caption="A handwritten digit {}",
-        max_length=8,
-        block_channels=(32, 64, 64, 32), down_blocks=(DOWN, CROSS, CROSS, DOWN), layers_per_block=2,
-        cross_attention_dim=512, attention_head_dim=8,                                        # 3,140,385 parameters
-        beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-        batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5, caption_dropout=0.0,
-        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 5, 10, 20, 50, 100),
-    ),
-    "cifar10": dict(                                                                          # section 3.3
-        resolution=32, channels=3, pixel_range=(-1.0, 1.0), caption="A photo of a {}",
-        max_length=77,
-        block_channels=(128, 256, 256, 512), down_blocks=(DOWN, CROSS, CROSS, DOWN), layers_per_block=2,
-        cross_attention_dim=512, attention_head_dim=32,                                       # 87,983,363, not ~45M
-        beta_schedule="linear", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-        batch_size=128, learning_rate=1e-4, weight_decay=0.01, epochs=50, checkpoint_epochs=10, caption_dropout=0.1,
-        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 2, 5, 10),
-    ),
-    "wikiart": dict(                                                                          # section 3.4
-        resolution=128, channels=3, pixel_range=(-1.0, 1.0), caption="A painting in the style of {}",
-        max_length=77,
-        block_channels=(128, 256, 512, 512, 1024), down_blocks=(DOWN, CROSS, CROSS, CROSS, DOWN), layers_per_block=2,
-        cross_attention_dim=512, attention_head_dim=32,                                       # 347,990,531, not ~150M
-        beta_schedule="linear", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-        batch_size=16, learning_rate=1e-5, weight_decay=0.01, epochs=100, checkpoint_epochs=10, caption_dropout=0.1,
-        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 2, 5, 10),
-    ),
+    "mnist": dict(                       # section 3.2; 3,140,385 parameters
+        resolution=28, channels=1, pixel_range=(0.0, 1.0), caption="A handwritten digit {}", max_length=8,
+        block_channels=(32, 64, 64, 32), down_blocks=(DOWN, CROSS, CROSS, DOWN), attention_head_dim=8,
+        beta_schedule="squaredcos_cap_v2", batch_size=512, learning_rate=1e-3, epochs=20, checkpoint_epochs=5,
+        caption_dropout=0.0, guidance_scales=(0, 5, 10, 20, 50, 100)),
+    "cifar10": dict(                     # section 3.3; 87,983,363 parameters, not ~45M
+        resolution=32, channels=3, pixel_range=(-1.0, 1.0), caption="A photo of a {}", max_length=77,
+        block_channels=(128, 256, 256, 512), down_blocks=(DOWN, CROSS, CROSS, DOWN), attention_head_dim=32,
+        beta_schedule="linear", batch_size=128, learning_rate=1e-4, epochs=50, checkpoint_epochs=10,
+        caption_dropout=0.1, guidance_scales=(0, 2, 5, 10)),
+    "wikiart": dict(                     # section 3.4; 347,990,531 parameters, not ~150M
+        resolution=128, channels=3, pixel_range=(-1.0, 1.0), caption="A painting in the style of {}", max_length=77,
+        block_channels=(128, 256, 512, 512, 1024), down_blocks=(DOWN, CROSS, CROSS, CROSS, DOWN), attention_head_dim=32,
+        beta_schedule="linear", batch_size=16, learning_rate=1e-5, epochs=100, checkpoint_epochs=10,
+        caption_dropout=0.1, guidance_scales=(0, 2, 5, 10)),
 }
-
 VARIANTS = {
     "thesis": dict(prediction="epsilon", ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
                    timestep_spacing="leading"),
@@ -191,7 +181,7 @@ def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
     for kind, name, known in (("dataset", dataset, THESIS), ("variant", variant, VARIANTS), ("size", size, SIZES)):
         if name not in known:
             raise UnknownName(kind, name, known)
-    numbers = THESIS[dataset] | VARIANTS[variant]
+    numbers = COMMON | THESIS[dataset] | VARIANTS[variant]
     if variant == "improved":
         numbers |= IMPROVED.get(dataset, {})
     if size != "full":

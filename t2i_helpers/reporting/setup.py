@@ -2,7 +2,7 @@
 
 import json
 
-from ..doctor import report
+from ..models.sources import describe_machine
 from ..models.text import ENCODER_LABELS
 from ..paths import CHECKPOINTS, WEIGHTS
 from ..presets import DATASETS, NAMES, PRINTED_SETUP, TRAINING_IMAGES, VARIANTS, get
@@ -15,7 +15,7 @@ def setup_table() -> Table:
     rows of its own."""
     files = {name: sorted(CHECKPOINTS.glob(f"*/{name}.json")) for name in ("provenance", "evaluation")}
     trained, evaluated = ([json.loads(file.read_text()) for file in found] for found in files.values())
-    here, encoders = report(), sorted({found["text_encoder"] for found in trained if "text_encoder" in found})
+    here, encoders = describe_machine(), sorted({found["text_encoder"] for found in trained if "text_encoder" in found})
     ours = {
         "processor": here["processor"],
         "cores": str(here["cores"]),

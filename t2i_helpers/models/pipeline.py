@@ -1,5 +1,6 @@
 """A trained model as a diffusers pipeline: a folder of safetensors and JSON that turns captions into images."""
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from .. import presets
 from ..data import captions, every_caption, from_unit, to_unit
-from ..diffusion import Auto, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
+from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS
 from ..provenance import best_device, file_hash
@@ -102,7 +103,7 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
         cond, null = self.embed(prompts)
         if negative is not None:
-            if isinstance(guider, Auto):
+            if isinstance(guider, Guider) and guider.name == "auto":
                 raise BadValue("autoguidance draws without the empty caption, which a negative text would replace: "
                                "leave out the negative, or choose another guider")
             null, _ = self.embed([negative])
@@ -135,8 +136,7 @@ class CaptionPipeline(DiffusionPipeline):
                                "one that was trained alike, only smaller or less")
         rest = [setting for setting in settings if not setting.startswith("weak=")]
         guider = make_guider(" ".join([rule, *rest]), w, weak=weak.unet)
-        guider.facts = {"weak_weights_sha256_16": weak.weights_sha256_16}
-        return guider
+        return dataclasses.replace(guider, metadata={"weak_weights_sha256_16": weak.weights_sha256_16})
 
     @property
     def encoder_label(self) -> str:

@@ -16,7 +16,7 @@ from t2i_helpers.diffusion import (
     sample,
     similarity_loss,
 )
-from t2i_helpers.diffusion.losses import UNITS, Loss, seen
+from t2i_helpers.diffusion.losses import UNITS, Loss, to_unit_straight_through
 from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.errors import BadValue
 
@@ -40,7 +40,7 @@ def test_the_push_is_minus_s_times_the_gradient(predicts_v):
     abar = torch.tensor(0.4)
     x_t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     noisy = NoisyBatch(x_t.clone().requires_grad_(), abar, predicts_v)
-    push = LossGuidance(colour_loss([COLOUR] * 3), 50.0 * PER_UNIT / 3).push(noisy, 0.5 * noisy.x_t)
+    push = LossGuidance(colour_loss([COLOUR] * 3), 50.0 * PER_UNIT / 3).guidance_update(noisy, 0.5 * noisy.x_t)
     signal, noise = math.sqrt(0.4), math.sqrt(0.6)
     slope = signal - 0.5 * noise if predicts_v else (1 - 0.5 * noise) / signal
     assert_close(push, -50.0 * torch.sign(slope * x_t - COLOUR) / (3 * 8 * 8) * slope)
@@ -144,7 +144,7 @@ def test_the_stronger_the_lower_the_loss_of_every_image(loss):
 @pytest.mark.parametrize("low, high", [(-1, 1), (0, 1)])
 def test_other_networks_see_0_to_1_and_a_pixel_beyond_its_bound_can_come_back(low, high):
     x_0 = torch.tensor([low - 0.5, low, (low + high) / 2, high, high + 0.5]).requires_grad_()
-    found = seen(x_0, (low, high))
+    found = to_unit_straight_through(x_0, (low, high))
     assert found.tolist() == [0, 0, 0.5, 1, 1]
     found.sum().backward()
     assert_close(x_0.grad, torch.full((5,), 1 / (high - low)))

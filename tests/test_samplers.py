@@ -3,7 +3,7 @@
 import diffusers
 import pytest
 import torch
-from support import guided, small_preset
+from support import guided, of_diffusers, small_preset
 
 from t2i_helpers import presets
 from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler
@@ -44,7 +44,7 @@ def test_the_library_s_guiders_are_what_their_rows_say(where, s):
     c, n = predictions()
     (convention,) = [found for found in CONVENTIONS if found.where == where]
     theirs = diffusers.guiders.ClassifierFreeGuidance(s, **LIBRARY[where])
-    torch.testing.assert_close(guided(theirs, c, n), convention.formula(c, n, s))
+    torch.testing.assert_close(guided(of_diffusers(theirs), c, n), convention.formula(c, n, s))
 
 
 @pytest.mark.parametrize("s, guides", [(0.0, False), (1.0, False), (1.1, True)])

@@ -1,4 +1,4 @@
-"""A guider is a function of one step, which offers the U-Net's predictions and computes each when it is first asked for.
+"""A guider is a function of one step, which offers the U-Net's predictions and computes each when first asked for it.
 
 Everywhere in this package w is the scale in  eps~ = eps_null + w (eps_cond - eps_null):  w = 0 is unconditional,
 w = 1 conditional. Ho & Salimans (2022, arXiv:2207.12598) write (1 + w') eps_cond - w' eps_null, so w = 1 + w'.

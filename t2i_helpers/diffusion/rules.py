@@ -181,9 +181,9 @@ def tcfg(step, w):
     """
     if w == 1:
         return step.cond
-    pair = torch.stack([step.cond, step.null], 1).flatten(2).float()                # [n, 2, chw]; no SVD in bfloat16
-    first = torch.linalg.svd(pair, full_matrices=False).Vh[:, :1]                   # [n, 1, chw]
-    n = (pair[:, 1:] @ first.mT @ first).view_as(step.null).to(step.null.dtype)
+    pair = torch.stack([step.cond, step.null], 1).flatten(2)                                            # [n, 2, chw]
+    first = torch.linalg.svd(pair, full_matrices=False).Vh[:, :1]                                       # [n, 1, chw]
+    n = (pair[:, 1:] @ first.mT @ first).view_as(step.null)
     return n + w * (step.cond - n)
 
 

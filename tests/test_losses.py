@@ -85,7 +85,7 @@ def test_images_do_not_depend_on_the_batch():
     (lambda x_0: x_0.detach().mean((1, 2, 3)), 1.0, "no gradient"),
     (lambda x_0: torch.ones(1, requires_grad=True).expand(len(x_0)), 1.0, "no gradient"),
     (lambda x_0: 0.5, 1.0, "no gradient"),
-    (lambda x_0: (x_0 * 0).square().mean((1, 2, 3)).sqrt(), 1.0, "gradient of the loss is NaN"),
+    (lambda x_0: (x_0 * 0).square().mean((1, 2, 3)).sqrt(), 1.0, "NaN"),
     (lambda x_0: 1e30 * x_0.square().mean((1, 2, 3)), 1e30, "infinity"),
 ])
 def test_a_loss_that_cannot_guide_is_refused(loss, strength, word):

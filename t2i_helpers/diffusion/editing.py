@@ -26,15 +26,11 @@ class PromptSwitch:
     source: torch.Tensor            # [n or 1, length, dim], embeddings
     switch_at: Sequence[float]      # [n], from 0, `source` is never used, to 1, nothing else is; whole steps, rounded
 
-    def __post_init__(self):
-        _check_shares(self.switch_at)
-
     def __call__(self, step):
-        _check_count(self.switch_at, len(step.captions))
+        early = _before_switch(self.switch_at, step, len(step.captions)).view(-1, 1, 1)
         if self.source.shape not in (step.captions.shape, (1, *step.captions.shape[1:])):
             raise BadValue(f"source captions {tuple(self.source.shape)}: give one or {len(step.captions)}, embedded as "
                            "the others")
-        early = _early(self.switch_at, step).to(step.captions.device).view(-1, 1, 1)
         step.captions = torch.where(early, self.source.to(step.captions), step.captions)
         return self.guider(step)
 
@@ -51,12 +47,8 @@ class PromptToPrompt:
     guider: Callable
     switch_at: Sequence[float]      # [n - 1], 0 to 1 for each edited image; rounded to whole steps
 
-    def __post_init__(self):
-        _check_shares(self.switch_at)
-
     def __call__(self, step):
-        _check_count(self.switch_at, len(step.captions) - 1)
-        edited = 1 + _early(self.switch_at, step).nonzero()[:, 0].to(step.captions.device)      # places in the batch
+        edited = 1 + _before_switch(self.switch_at, step, len(step.captions) - 1).nonzero()[:, 0]   # rows of the batch
 
         def edit(attention, args, kwargs, output):
             x, c = args[0], kwargs["encoder_hidden_states"]
@@ -169,16 +161,10 @@ def _mean(layers) -> torch.Tensor:
     return torch.stack([F.interpolate(layer, (finest, finest), mode="bilinear") for layer in layers]).mean(0)
 
 
-def _check_shares(shares):
-    for share in shares:
+def _before_switch(switch_at, step, images) -> torch.Tensor:
+    """bool [images]: which images have not come to their switch."""
+    if len(switch_at) != images:
+        raise BadValue(f"{len(switch_at)} numbers switch_at for {images} images: give one for each, in one batch")
+    for share in switch_at:
         check_range("switch_at", share, 0, 1)
-
-
-def _check_count(shares, images):
-    if len(shares) != images:
-        raise BadValue(f"{len(shares)} numbers switch_at for {images} images: give one for each, in one batch")
-
-
-def _early(shares, step) -> torch.Tensor:
-    """bool [n]: which images have not come to their switch."""
-    return step.index < (torch.tensor(shares) * step.steps).round()
+    return (step.index < (torch.tensor(switch_at) * step.steps).round()).to(step.captions.device)

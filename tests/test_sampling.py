@@ -1,5 +1,7 @@
 """The one sampler, against plain loops, closed forms and a network that knows the answer."""
 
+import copy
+
 import diffusers
 import pytest
 import torch
@@ -127,11 +129,12 @@ def test_ddim_with_all_noise_is_ddpm(unet, variant):
 @pytest.mark.parametrize("w", [0, 1, 2, 5])
 def test_the_sampler_is_twelve_lines_of_ddim(unet, w):
     """Guidance and Song et al. 2021, eq. 12 with eta = 0, as a notebook can show them."""
-    (cond, null), scheduler = embeddings(3), make_scheduler(PRESETS["improved"], "ddim")
+    unet, scheduler = copy.deepcopy(unet).double(), make_scheduler(PRESETS["improved"], "ddim")
+    cond, null = (embedding.double() for embedding in embeddings(3))
     n = null.expand_as(cond)
     scheduler.set_timesteps(10)
     timesteps, abar = scheduler.timesteps, scheduler.alphas_cumprod
-    x = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in (0, 1, 2)])
+    x = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in (0, 1, 2)]).double()
     for t, s in zip(timesteps, [*timesteps[1:], None]):
         a, b = abar[t], abar[s] if s is not None else torch.tensor(1.0)
         with torch.no_grad():
@@ -139,7 +142,8 @@ def test_the_sampler_is_twelve_lines_of_ddim(unet, w):
         v = v_n + w * (v_c - v_n)
         x_0 = (a.sqrt() * x - (1 - a).sqrt() * v).clamp(-1, 1)
         x = b.sqrt() * x_0 + (1 - b).sqrt() * (x - a.sqrt() * x_0) / (1 - a).sqrt()
-    torch.testing.assert_close(draw(unet, "ddim", w=w, steps=10), x, atol=1e-6, rtol=0)
+    drawn = sample(unet, scheduler, make_guider("cfg", w), cond, null, seeds=[0, 1, 2], steps=10).images
+    torch.testing.assert_close(drawn, x.float(), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["ddim eta=1", *SPACED])

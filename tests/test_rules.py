@@ -51,10 +51,14 @@ def captions():
     return 3 * cond.double(), null.double()
 
 
-def draw(unet, guider, scheduler="ddim", steps=STEPS, clip=1.0):
+def draw(unet, guider, scheduler="ddim", n=3, steps=STEPS, **options):
     cond, null = captions()
-    return sample(unet, make_scheduler(small_preset(), scheduler), guider, cond, null, seeds=[0, 1, 2], steps=steps,
-                  clip=clip)
+    return sample(unet, make_scheduler(small_preset(), scheduler), guider, cond[:n], null, seeds=range(n), steps=steps,
+                  **options)
+
+
+def midway(strength, n=3):
+    return SDEditInit(torch.zeros(n, 1, 8, 8).double(), strength)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -80,10 +84,7 @@ def test_at_its_neutral_setting_a_rule_is_plain_guidance(unet, name, w, paramete
 def test_guidance_by_the_network_itself_is_sampling_with_the_caption(unet):
     drawn = draw(unet, make_guider("auto", 3, weak=unet))
     assert_close(drawn.images, draw(unet, make_guider("cfg", 1)).images, atol=1e-6, rtol=0)
-
-
-def test_each_rule_has_a_neutral_setting_among_the_tests():
-    assert {name for name, *_ in NEUTRAL} | {"auto"} == set(GUIDERS)
+    assert {name for name, *_ in NEUTRAL} | {"auto"} == set(GUIDERS), "each rule has a neutral setting among the tests"
 
 
 # rule, w, parameters, U-Net evaluations a step
@@ -128,24 +129,26 @@ def flat(images):
     return images.numpy().reshape(len(images), -1)
 
 
-def test_rescale_is_its_formula():
+def rescaled(c, n, share=0.3):
+    plain = n + 4 * (c - n)
+    return share * plain * c.std(1, ddof=1, keepdims=True) / plain.std(1, ddof=1, keepdims=True) + (1 - share) * plain
+
+
+def optimised(c, n):
+    s = (c * n).sum(1, keepdims=True) / (n**2).sum(1, keepdims=True)
+    return s * n + 4 * (c - s * n)
+
+
+def magnitude_aware(c, n, alpha=2):
+    ratio = np.linalg.norm(c - n, axis=1, keepdims=True) / np.linalg.norm(n, axis=1, keepdims=True)
+    return n + (1 + 3 * np.exp(-alpha * ratio)) * (c - n)
+
+
+@pytest.mark.parametrize("name, formula", [("rescale share=0.3", rescaled), ("cfg-zero", optimised),
+                                           ("mag alpha=2", magnitude_aware)])
+def test_a_rule_is_its_formula(name, formula):
     c, n, _ = predictions()
-    plain = flat(n + 4 * (c - n))
-    scaled = plain * flat(c).std(1, ddof=1, keepdims=True) / plain.std(1, ddof=1, keepdims=True)
-    assert_close(flat(guided(make_guider("rescale", 4, share=0.3), c, n)), 0.3 * scaled + 0.7 * plain)
-
-
-def test_cfg_zero_star_is_its_formula():
-    c, n, _ = predictions()
-    s = (flat(c) * flat(n)).sum(1, keepdims=True) / (flat(n) ** 2).sum(1, keepdims=True)
-    assert_close(flat(guided(make_guider("cfg-zero", 4), c, n)), s * flat(n) + 4 * (flat(c) - s * flat(n)))
-
-
-def test_magnitude_aware_guidance_is_its_formula():
-    c, n, _ = predictions()
-    ratio = np.linalg.norm(flat(c - n), axis=1) / np.linalg.norm(flat(n), axis=1)
-    w = 1 + 3 * np.exp(-2 * ratio)[:, None]
-    assert_close(flat(guided(make_guider("mag", 4, alpha=2), c, n)), flat(n) + w * flat(c - n))
+    assert_close(flat(guided(make_guider(name, 4), c, n)), formula(flat(c), flat(n)))
 
 
 def test_tangential_damping_is_its_formula():
@@ -204,12 +207,8 @@ def test_adaptive_projection_is_its_formula(predicts_v):
 @pytest.mark.parametrize("strength", [1, 0.5])
 def test_adaptive_projection_starts_without_momentum_in_every_sampling(unet, strength):
     """Also where it starts midway, and after a sampling of another batch size."""
-    cond, null = captions()
-
     def drawn(guider, n=2):
-        start = SDEditInit(torch.zeros(n, 1, 8, 8, dtype=cond.dtype), strength)
-        return sample(unet, make_scheduler(small_preset(), "ddim"), guider, cond[:n], null, seeds=range(n), steps=6,
-                      start=start).images
+        return draw(unet, guider, n=n, steps=6, start=midway(strength, n)).images
 
     used = make_guider("apg", 3, eta=1, momentum=-0.5)
     drawn(used, 3)
@@ -220,9 +219,7 @@ def test_adaptive_projection_starts_without_momentum_in_every_sampling(unet, str
 
 @pytest.mark.parametrize("radius", [math.inf, 5])
 def test_adaptive_projection_and_a_loss_guide_together(unet, radius):
-    cond, null = captions()
-    drawn, plain = (sample(unet, make_scheduler(small_preset(), "ddim"), make_guider("apg", 3, radius=radius), cond,
-                           null, seeds=[0, 1, 2], steps=4, loss=LossGuidance(colour_loss([0.3]), s)).images
+    drawn, plain = (draw(unet, make_guider("apg", 3, radius=radius), loss=LossGuidance(colour_loss([0.3]), s)).images
                     for s in (1.0, 0.0))
     assert drawn.isfinite().all() and (drawn - 0.3).abs().mean() < (plain - 0.3).abs().mean()
 
@@ -260,18 +257,13 @@ def test_an_interval_of_noise_levels_is_guided_and_nothing_else(unet):
     assert draw(unet, guider).forward_passes == STEPS + 1
 
 
-@pytest.mark.parametrize("parameters", [{"sigma_min": 1e9}, {"sigma_max": 1e-9}, {"start": 0.41, "stop": 0.45}])
-def test_an_interval_without_any_step_is_refused(unet, parameters):
-    with refuses(BadValue, "none of the 4 steps", "interval", "widen"):
-        draw(unet, make_guider("interval", 3, **parameters))
-
-
-def test_an_interval_that_ends_before_a_start_midway_is_refused(unet):
-    cond, null = captions()
-    start = SDEditInit(torch.zeros(3, 1, 8, 8), 0.5)
-    with refuses(BadValue, "none of the 3 steps", "interval"):
-        sample(unet, make_scheduler(small_preset(), "ddim"), make_guider("interval", 3, stop=0.5), cond, null,
-               seeds=[0, 1, 2], steps=6, start=start)
+@pytest.mark.parametrize("parameters, start, count", [
+    ({"sigma_min": 1e9}, None, 6), ({"sigma_max": 1e-9}, None, 6), ({"start": 0.41, "stop": 0.45}, None, 6),
+    ({"stop": 0.5}, midway(0.5), 3),                            # the steps inside are not among those that run
+])
+def test_an_interval_without_any_step_is_refused(unet, parameters, start, count):
+    with refuses(BadValue, f"none of the {count} steps", "interval", "widen"):
+        draw(unet, make_guider("interval", 3, **parameters), steps=6, start=start)
 
 
 @pytest.mark.parametrize("name", ["pag", "slg", "seg"])

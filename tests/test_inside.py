@@ -409,14 +409,14 @@ def mnist_pipe():
 
 
 def test_recognition_is_the_classifiers_word_at_every_step_whatever_the_batch(mnist_pipe, monkeypatch):
-    found = recognise(mnist_pipe, 2.0, 4, steps=3)
+    result = recognise(mnist_pipe, 2.0, 4, steps=3)
     monkeypatch.setitem(recognise.__globals__, "BATCH", 3)
     again = recognise(mnist_pipe, 2.0, 4, steps=3)
-    assert json.loads(json.dumps(found))["accuracy"] == again["accuracy"]
-    assert found["progress"] == pytest.approx([0, 1 / 3, 2 / 3, 1]) and found["n"] == 4 and found["steps"] == 3
-    assert found["accuracy"]["x_t"][-1] == found["accuracy"]["x_0"][-1]              # both are the finished image
-    assert found["accuracy"]["x_t"][0]["value"] <= found["accuracy"]["x_0"][0]["value"]
-    assert found["recognised_for_good"]["x_0"]["images"] == round(4 * found["accuracy"]["x_0"][-1]["value"])
+    assert json.loads(json.dumps(result))["accuracy"] == again["accuracy"]
+    assert result["progress"] == pytest.approx([0, 1 / 3, 2 / 3, 1]) and result["n"] == 4 and result["steps"] == 3
+    assert result["accuracy"]["x_t"][-1] == result["accuracy"]["x_0"][-1]              # both are the finished image
+    assert result["accuracy"]["x_t"][0]["value"] <= result["accuracy"]["x_0"][0]["value"]
+    assert result["recognised_for_good"]["x_0"]["images"] == round(4 * result["accuracy"]["x_0"][-1]["value"])
 
 
 def test_no_images_are_refused(mnist_pipe):

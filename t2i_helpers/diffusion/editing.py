@@ -94,9 +94,10 @@ class AttentionMaps:
 
         Raises BadValue if nothing was drawn, or nothing with a caption.
         """
-        if not any(self.batches):
+        recorded = [steps for steps in self.batches if steps]
+        if not recorded:
             raise BadValue("no attention to a caption was recorded: draw with this guider first, at another w than 0")
-        return torch.cat([torch.stack([_mean(layers) for layers in steps.values()]) for steps in self.batches], 1)
+        return torch.cat([torch.stack([_mean(layers) for layers in steps.values()]) for steps in recorded], 1)
 
 
 @dataclass(frozen=True)

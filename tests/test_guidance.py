@@ -98,6 +98,7 @@ def test_guiders_are_equal_where_name_scale_and_settings_are():
     guider = make_guider("interval sigma_min=0.5 sigma_max=5", 3)
     assert guider == make_guider("interval", 3, sigma_min=0.5, sigma_max=5) == copy.deepcopy(guider)
     assert len({guider, make_guider("interval", 3, sigma_min=0.5, sigma_max=5)}) == 1
+    assert make_guider("apg", 3) == make_guider("apg", 3, momentum=-0.5)
     assert guider != make_guider("interval", 3, sigma_min=0.5) and guider != make_guider("interval sigma_min=0.5", 2)
 
 

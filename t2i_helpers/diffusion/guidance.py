@@ -104,10 +104,11 @@ def make_guider(name: str, w: float, **settings) -> Guider:
         given = ", ".join(settings) or "no settings"
         raise BadValue(f"guider {name!r} does not take {given}: its settings are {known}") from error
     values.apply_defaults()
-    for setting, (low, high) in RANGES[name].items():
-        check_range(setting, values.arguments[setting], low, high)
+    _, _, *names = signature.parameters
+    settings = {setting: values.arguments[setting] for setting in names}
+    for setting, bounds in RANGES[name].items():
+        check_range(setting, values.arguments[setting], *bounds)
     for low, high in ORDERED.get(name, ()):
-        if not values.arguments[low] < values.arguments[high]:
-            raise BadValue(f"{low} = {values.arguments[low]} and {high} = {values.arguments[high]}: {low} must be the "
-                           "smaller one")
+        if not settings[low] < settings[high]:
+            raise BadValue(f"{low} = {settings[low]} and {high} = {settings[high]}: {low} must be the smaller one")
     return Guider(name, w, settings)

@@ -96,9 +96,9 @@ export(rules.negative_prompts(digits, steps), SIZE)
 #
 # ## 4.3 One interface, many rules
 #
-# Since 2022 many papers have mended what a large $w$ does to images: colours burn out, variety shrinks, and early steps
-# overshoot. Each mend is a *guider*: an object that says which forward passes a step needs, and how their predictions
-# become one. Ours have the interface of `diffusers.guiders`, so any of theirs can stand in their place.
+# Since 2022 many papers have fixed what a large $w$ does to images: colours burn out, variety shrinks, and early steps
+# overshoot. Each fix is a *rule*: a function of one step that combines the network's predictions `step.cond` and
+# `step.null` into one. All of them are in `t2i_helpers/diffusion/rules.py`, each with its formula.
 
 # %%
 import inspect
@@ -358,29 +358,22 @@ export(inside.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps)
 # ## 4.10 Exercises
 #
 # **1. A rule of your own.** Guidance need not be constant. Write a guider whose scale falls linearly from $w$ to 1 over
-# the steps, and compare it with plain guidance at $w=5$ on the ten objects. (A guider knows its step as `_step`, of
-# `_num_inference_steps`.)
+# the steps, and compare it with plain guidance at $w=5$ on the ten objects. (A guider is a function of a `step`, which
+# knows its `index` from 0 and the number of `steps`.)
 #
 # <details><summary>Solution</summary>
 #
 # ```python
-# from diffusers.guiders import ClassifierFreeGuidance
 # from t2i_helpers.reporting.drawing import image_grid, new_figure
 #
-# class Falling(ClassifierFreeGuidance):
-#     def forward(self, pred_cond, pred_uncond=None):
-#         if pred_uncond is None:
-#             return super().forward(pred_cond)
-#         left = 1 - self._step / self._num_inference_steps
-#         w = 1 + (self.guidance_scale - 1) * left
-#         out = super().forward(pred_cond, pred_uncond)
-#         out.pred = pred_uncond + w * (pred_cond - pred_uncond)
-#         return out
+# def falling(step):
+#     w = 1 + 4 * (1 - step.index / step.steps)
+#     return step.null + w * (step.cond - step.null)
 #
 # figure, axes = new_figure(2, 1, 1.8)
-# for axis, guider in zip(axes[:, 0], (objects.make_guider("cfg", 5), Falling(5.0))):
+# for axis, (label, guider) in zip(axes[:, 0], {"w = 5": objects.make_guider("cfg", 5), "falling": falling}.items()):
 #     drawn = objects(captions(objects.preset), guider=guider, steps=steps, scheduler="dpm++")
-#     image_grid(axis, drawn.images[None], [type(guider).__name__])
+#     image_grid(axis, drawn.images[None], [label])
 # display(figure)
 # ```
 #

@@ -14,6 +14,8 @@ from PIL import Image
 
 from t2i_helpers import presets
 from t2i_helpers.data.wikiart_files import write_art_file
+from t2i_helpers.diffusion import Step
+from t2i_helpers.diffusion.noise import NoisyBatch
 
 MIRROR = Path(os.environ.get("T2I_MIRROR", "no mirror"))      # read before conftest.py takes it away
 needs_mirror = pytest.mark.skipif(not MIRROR.is_dir(), reason="T2I_MIRROR names no mirror of the hub")
@@ -65,13 +67,26 @@ def as_image(c, x_t):
     return c.mean((1, 2)).view(-1, 1, 1, 1).expand_as(x_t)
 
 
-def guided(guider, c, n, steps=1):
-    """The first step of a guider's loop by hand, with known predictions for its passes."""
-    guider.set_state(step=0, num_inference_steps=steps, timestep=torch.tensor(50))
-    batches = guider.prepare_inputs({"prediction": (c, n)})
-    for batch in batches:
-        batch.noise_pred = batch.prediction
-    return guider(batches).pred
+def guided(guider, c, n, abar=0.5, predicts_v=False, x_t=None, unet=None):
+    """What `guider` makes of the predictions `c` and `n` at the first of two steps."""
+    captions, empty = torch.ones(1), torch.zeros(1)
+    unet = unet or FakeUNet(lambda x_t, t, embedding: c if embedding is captions else n)
+    noisy = NoisyBatch(torch.zeros_like(c) if x_t is None else x_t, torch.tensor(abar, dtype=c.dtype), predicts_v)
+    return guider(Step(unet, noisy, torch.tensor(50), captions, empty, 0, 0, [1.0, 0.5], {}))
+
+
+def of_diffusers(guider):
+    """A guider of `diffusers.guiders` as a function of a step."""
+    def guide(step):
+        guider.set_state(step=step.index, num_inference_steps=step.steps, timestep=step.t)
+        batches = guider.prepare_inputs({"captions": (step.captions, step.empty)})
+        for batch in batches:
+            guider.prepare_models(step.unet)
+            batch.noise_pred = step.unet(step.noisy.x_t, step.t, batch.captions).sample
+            guider.cleanup_models(step.unet)
+        return guider(batches).pred
+
+    return guide
 
 
 def jpeg(pixels, **options) -> bytes:

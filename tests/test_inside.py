@@ -1,5 +1,6 @@
-"""Looking inside: attention maps, prompts swapped on the way, beginnings other than noise, and when digits are read."""
+"""Edits: attention maps, prompts switched on the way, starts other than noise; and when digits are recognised."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -22,7 +23,7 @@ from t2i_helpers.diffusion import (
     make_scheduler,
     sample,
 )
-from t2i_helpers.diffusion.attention import cross_attention
+from t2i_helpers.diffusion.editing import cross_attention
 from t2i_helpers.diffusion.noise import alpha_bar
 from t2i_helpers.errors import BadValue
 from t2i_helpers.evaluation import recognition as recognise
@@ -107,9 +108,18 @@ def test_the_maps_of_a_pixel_sum_to_1_over_tokens_where_layers_are_of_different_
     assert_close(recorder.maps().sum(2), torch.ones(STEPS, 3, 8, 8))
 
 
-def test_recording_changes_no_image_and_leaves_no_hook(unet):
+@pytest.mark.parametrize("around", [AttentionMaps, lambda guider: PromptToPrompt(guider, [0, 0])],
+                         ids=["maps", "prompt-to-prompt"])
+def test_hooks_change_no_image_and_are_gone_afterwards_also_after_an_error(unet, around):
+    def fail(*arguments):
+        raise RuntimeError("on the way")
+
     before = hooks(unet)
-    assert torch.equal(draw(unet, AttentionMaps(cfg())), draw(unet, cfg()))
+    assert torch.equal(draw(unet, around(cfg())), draw(unet, cfg()))
+    trap = unet.conv_out.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="on the way"):
+        draw(unet, around(cfg()))
+    trap.remove()
     assert hooks(unet) == before
 
 
@@ -132,22 +142,19 @@ def test_maps_of_several_batches_follow_each_other(unet):
     assert_close(parts.maps(), together.maps(), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("make", [lambda: AttentionMaps(cfg()), lambda: PromptToPrompt(cfg(), [1, 1])],
-                         ids=["maps", "prompt-to-prompt"])
-def test_the_unet_is_whole_after_an_error(unet, make):
-    def fail(*arguments):
-        raise RuntimeError("on the way")
-
-    before = hooks(unet)
-    trap = unet.conv_out.register_forward_hook(fail)
-    with pytest.raises(RuntimeError, match="on the way"):
-        draw(unet, make())
-    trap.remove()
-    assert hooks(unet) == before
+def test_each_sampling_has_its_own_maps_also_where_it_starts_midway(unet):
+    recorder, alone = AttentionMaps(cfg()), AttentionMaps(cfg())
+    start = SDEditInit(drawing(), 0.5)
+    draw(unet, recorder, steps=2)
+    draw(unet, recorder, steps=4, start=start)
+    draw(unet, alone, steps=4, start=start)
+    assert recorder.maps().shape == (2, 6, 3, 4, 4)
+    assert torch.equal(recorder.maps()[:, 3:], alone.maps())
 
 
-def test_nothing_recorded_is_told(unet):
-    recorder = AttentionMaps(cfg(0.0))
+@pytest.mark.parametrize("guider", ["cfg", "auto"])
+def test_without_an_attention_to_a_caption_there_are_no_maps(unet, guider):
+    recorder = AttentionMaps(make_guider(guider, 0.0, **({"weak": copy.deepcopy(unet)} if guider == "auto" else {})))
     with refuses(BadValue, "no attention"):
         recorder.maps()
     draw(unet, recorder)
@@ -169,56 +176,64 @@ def test_every_embedding_has_its_token(encoder, expected):
     assert load_text_encoder(encoder).tokens("A handwritten digit 5", 8) == expected
 
 
-# prompts swapped on the way
+# prompts switched on the way
 
-def test_a_swap_at_0_is_the_second_prompt_alone_and_at_1_the_first(unet):
-    first, then = embeddings(6)[0].chunk(2)
-    assert torch.equal(draw(unet, PromptSwitch(cfg(), first, [0, 0, 0]), cond=then), draw(unet, cfg(), cond=then))
-    assert torch.equal(draw(unet, PromptSwitch(cfg(), first, [1, 1, 1]), cond=then), draw(unet, cfg(), cond=first))
+def test_a_switch_at_0_is_the_second_prompt_alone_and_at_1_the_source(unet):
+    source, then = embeddings(6)[0].chunk(2)
+    for share, alone in ((0, then), (1, source)):
+        switched = PromptSwitch(cfg(), source=source, switch_at=[share] * 3)
+        assert torch.equal(draw(unet, switched, cond=then), draw(unet, cfg(), cond=alone))
 
 
-@pytest.mark.parametrize("tau, steps, expected", [(0.7, 10, 7), (0.29, 10, 3), (0.04, 10, 0), (0.5, 4, 2)])
-def test_every_image_is_swapped_at_its_own_step(tau, steps, expected):
+@pytest.mark.parametrize("share, steps, expected", [(0.7, 10, 7), (0.29, 10, 3), (0.04, 10, 0), (0.5, 4, 2)])
+def test_every_image_is_switched_at_its_own_step(share, steps, expected):
     cond, null = embeddings(4)
-    first, then = cond[:1], cond[1:]
+    source, then = cond[:1], cond[1:]
     unet = FakeUNet(half)
-    draw(unet, PromptSwitch(cfg(), first, [tau, 0, 1]), cond=then, steps=steps)
-    for step, (captioned, empty) in enumerate(zip(unet.calls[::2], unet.calls[1::2], strict=True)):
-        assert torch.equal(captioned.c, torch.stack([first[0] if step < expected else then[0], then[1], first[0]]))
+    draw(unet, PromptSwitch(cfg(), source, [share, 0, 1]), cond=then, steps=steps)
+    for step, (empty, captioned) in enumerate(zip(unet.calls[::2], unet.calls[1::2], strict=True)):
+        assert torch.equal(captioned.c, torch.stack([source[0] if step < expected else then[0], then[1], source[0]]))
         assert torch.equal(empty.c, null.expand(3, -1, -1))
 
 
-def test_guiders_may_stand_around_each_other(unet):
-    first, then = embeddings(6)[0].chunk(2)
+def test_edits_wrap_each_other_in_any_order(unet):
+    source, then = embeddings(6)[0].chunk(2)
     guider = make_guider("cfg++", 0.5)
-    swapped, alone = AttentionMaps(PromptSwitch(guider, first, [1, 1, 1])), AttentionMaps(guider)
-    assert torch.equal(draw(unet, swapped, cond=then), draw(unet, alone, cond=first))
-    assert torch.equal(swapped.maps(), alone.maps())
+    alone = AttentionMaps(guider)
+    expected = draw(unet, alone, cond=source)
+    outside = AttentionMaps(PromptSwitch(guider, source, [1, 1, 1]))
+    inside = AttentionMaps(guider)
+    for switched, recorder in ((outside, outside), (PromptSwitch(inside, source, [1, 1, 1]), inside)):
+        assert torch.equal(draw(unet, switched, cond=then), expected)
+        assert torch.equal(recorder.maps(), alone.maps())
+    both = PromptToPrompt(PromptSwitch(cfg(), source, [0.4] * 3), [0.8, 0.8])
+    swapped = PromptSwitch(PromptToPrompt(cfg(), [0.8, 0.8]), source, [0.4] * 3)
+    assert torch.equal(draw(unet, both, cond=then), draw(unet, swapped, cond=then))
 
 
-@pytest.mark.parametrize("tau, word", [([0.5, -0.1, 1], "tau = -0.1"), ([1.1, 1, 1], "tau = 1.1"),
-                                       ([math.nan, 0, 0], "tau = nan"), ([1, 1], "2 numbers tau for 3")])
-def test_shares_that_are_none_are_refused(unet, tau, word):
+@pytest.mark.parametrize("shares, word", [([0.5, -0.1, 1], "switch_at = -0.1"), ([1.1, 1, 1], "switch_at = 1.1"),
+                                          ([math.nan, 0, 0], "switch_at = nan"), ([1, 1], "2 numbers switch_at for 3")])
+def test_shares_that_do_not_fit_are_refused(unet, shares, word):
     with refuses(BadValue, word):
-        draw(unet, PromptSwitch(cfg(), embeddings(3)[0], tau))
+        draw(unet, PromptSwitch(cfg(), embeddings(3)[0], shares))
     with refuses(BadValue, word):
-        draw(unet, PromptToPrompt(cfg(), tau), count=4)
+        draw(unet, PromptToPrompt(cfg(), shares), count=4)
 
 
-def test_first_captions_of_another_shape_are_refused(unet):
-    for first in (embeddings(2)[0], embeddings(3)[0][:, :2]):
-        with refuses(BadValue, "first captions", str(tuple(first.shape))):
-            draw(unet, PromptSwitch(cfg(), first, [1, 1, 1]))
+@pytest.mark.parametrize("source", [embeddings(2)[0], embeddings(3)[0][:, :2]])
+def test_source_captions_of_another_shape_are_refused(unet, source):
+    with refuses(BadValue, "source captions", str(tuple(source.shape))):
+        draw(unet, PromptSwitch(cfg(), source, [1, 1, 1]))
 
 
 # Prompt-to-Prompt
 
 def test_prompt_to_prompt_at_0_is_the_edited_prompt_alone_and_never_touches_the_source(unet):
-    for tau in (0, 1):
-        edited = draw(unet, PromptToPrompt(cfg(), [tau, tau]), seeds=[7, 7, 7])
+    for share in (0, 1):
+        edited = draw(unet, PromptToPrompt(cfg(), switch_at=[share, share]), seeds=[7, 7, 7])
         plain = draw(unet, cfg(), seeds=[7, 7, 7])
         assert torch.equal(edited[0], plain[0])
-        assert torch.equal(edited[1:], plain[1:]) == (tau == 0)
+        assert torch.equal(edited[1:], plain[1:]) == (share == 0)
 
 
 def test_prompt_to_prompt_to_the_same_words_is_the_source(unet):
@@ -227,8 +242,8 @@ def test_prompt_to_prompt_to_the_same_words_is_the_source(unet):
     assert_close(images[1], images[0], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("tau, kept", [(0.6, 3), (1, 5)])
-def test_prompt_to_prompt_is_algorithm_1_in_two_runs(unet, written_out, tau, kept):
+@pytest.mark.parametrize("share, kept", [(0.6, 3), (1, 5)])
+def test_prompt_to_prompt_is_algorithm_1_in_two_runs(unet, written_out, share, kept):
     """Draw the source and store M_t; draw again with the edited prompt, M_t in place of its own for the first steps."""
     (source, target), null = embeddings(2)
     stored, used = {}, {}
@@ -244,7 +259,7 @@ def test_prompt_to_prompt_is_algorithm_1_in_two_runs(unet, written_out, tau, kep
         step = used[attention] = used.get(attention, -1) + 1
         return stored[attention][step] if step < kept else probabilities
 
-    images = draw(unet, PromptToPrompt(cfg(), [tau]), cond=torch.stack([source, target]), seeds=[7, 7])
+    images = draw(unet, PromptToPrompt(cfg(), [share]), cond=torch.stack([source, target]), seeds=[7, 7])
     written_out(store)
     draw(unet, cfg(), cond=source[None], seeds=[7])
     written_out(use)
@@ -394,14 +409,14 @@ def mnist_pipe():
 
 
 def test_recognition_is_the_classifiers_word_at_every_step_whatever_the_batch(mnist_pipe, monkeypatch):
-    found = recognise(mnist_pipe, 2.0, 4, steps=3)
+    result = recognise(mnist_pipe, 2.0, 4, steps=3)
     monkeypatch.setitem(recognise.__globals__, "BATCH", 3)
     again = recognise(mnist_pipe, 2.0, 4, steps=3)
-    assert json.loads(json.dumps(found))["accuracy"] == again["accuracy"]
-    assert found["progress"] == pytest.approx([0, 1 / 3, 2 / 3, 1]) and found["n"] == 4 and found["steps"] == 3
-    assert found["accuracy"]["x_t"][-1] == found["accuracy"]["x_0"][-1]              # both are the finished image
-    assert found["accuracy"]["x_t"][0]["value"] <= found["accuracy"]["x_0"][0]["value"]
-    assert found["recognised_for_good"]["x_0"]["images"] == round(4 * found["accuracy"]["x_0"][-1]["value"])
+    assert json.loads(json.dumps(result))["accuracy"] == again["accuracy"]
+    assert result["progress"] == pytest.approx([0, 1 / 3, 2 / 3, 1]) and result["n"] == 4 and result["steps"] == 3
+    assert result["accuracy"]["x_t"][-1] == result["accuracy"]["x_0"][-1]              # both are the finished image
+    assert result["accuracy"]["x_t"][0]["value"] <= result["accuracy"]["x_0"][0]["value"]
+    assert result["recognised_for_good"]["x_0"]["images"] == round(4 * result["accuracy"]["x_0"][-1]["value"])
 
 
 def test_no_images_are_refused(mnist_pipe):

@@ -1,9 +1,9 @@
-"""Figures of samplers and of guidance's conventions: what they tell is what is drawn."""
+"""Figures of samplers and of guidance's conventions: their metadata are what is drawn."""
 
 import diffusers
 import pytest
 import torch
-from support import guided, small_preset
+from support import guided, of_diffusers, small_preset
 
 from t2i_helpers import presets
 from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler
@@ -42,9 +42,9 @@ def test_every_row_s_conversion_gives_the_same_prediction(convention, s):
 @pytest.mark.parametrize("where", LIBRARY)
 def test_the_library_s_guiders_are_what_their_rows_say(where, s):
     c, n = predictions()
-    (convention,) = [found for found in CONVENTIONS if found.where == where]
+    (convention,) = [row for row in CONVENTIONS if row.where == where]
     theirs = diffusers.guiders.ClassifierFreeGuidance(s, **LIBRARY[where])
-    torch.testing.assert_close(guided(theirs, c, n), convention.formula(c, n, s))
+    torch.testing.assert_close(guided(of_diffusers(theirs), c, n), convention.formula(c, n, s))
 
 
 @pytest.mark.parametrize("s, guides", [(0.0, False), (1.0, False), (1.1, True)])
@@ -54,12 +54,12 @@ def test_stable_diffusion_s_pipeline_is_off_up_to_1(s, guides):
     assert diffusers.StableDiffusionPipeline.do_classifier_free_guidance.fget(pipe) is guides
 
 
-def test_the_table_tells_what_0_and_1_mean():
+def test_the_table_says_what_0_and_1_mean():
     table = convention_table()
-    told = {row[0].split(" (")[0]: row[2:] for row in table.rows}
-    assert told["Ho & Salimans 2022"] == ["with the caption", "guided, w = 2", "w = s + 1"]
-    assert told["Imagen"] == ["without the caption", "with the caption", "w = s"]
-    assert told["diffusers, guidance_scale of Stable Diffusion"][:2] == ["with the caption"] * 2
+    meaning = {row[0].split(" (")[0]: row[2:] for row in table.rows}
+    assert meaning["Ho & Salimans 2022"] == ["with the caption", "guided, w = 2", "w = s + 1"]
+    assert meaning["Imagen"] == ["without the caption", "with the caption", "w = s"]
+    assert meaning["diffusers, guidance_scale of Stable Diffusion"][:2] == ["with the caption"] * 2
     assert table.latex().count(r"\\") == 1 + len(CONVENTIONS)
 
 
@@ -86,7 +86,7 @@ def test_noise_levels_are_the_scheduler_s_own_sigmas(name):
     assert levels == pytest.approx(scheduler.sigmas[:-1].tolist(), rel=1e-3)
 
 
-def test_sigma_schedules_tells_the_numbers_that_it_draws():
+def test_sigma_schedules_records_the_numbers_that_it_draws():
     shown = sigma_schedules(PRESET, steps=10, schedulers=("ddpm", "lms"))
     (line, *_) = shown.figure.axes[0].lines
     assert shown.facts["sigmas"]["ddpm spacing=leading"] == list(line.get_ydata())
@@ -101,9 +101,9 @@ def test_the_strip_has_a_row_of_pictures_a_sampler(pipe):
 
 def invented_row(scheduler, steps, passes, value):
     metric = {"value": value, "interval": [value - 0.1, value + 0.1], "real": {"value": 0.9, "interval": [0.8, 1.0]}}
-    told = dict.fromkeys(("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16"), "0")
+    record = dict.fromkeys(("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16"), "0")
     cell = {"checkpoint": "ablation", "scheduler": scheduler, "steps": steps}
-    return told | {"cell": cell, "w": 2.0, "n": 200, "forward_passes": passes, "training_steps": 1000, "seconds": 1.0,
+    return record | {"cell": cell, "w": 2.0, "n": 200, "forward_passes": passes, "training_steps": 1000, "seconds": 1.0,
                    "accuracy": metric, "classifier": {"frechet": metric}}
 
 

@@ -67,7 +67,7 @@ def test_a_store_tells_what_was_drawn_and_that_is_what_was_asked_for(pipe):
     assert facts.items() >= told.items()
     for call in pipe.asked:
         assert (call["steps"], call["scheduler"]) == (7, "dpm++")
-        assert call["guider"].guidance_scale == 1 + 3.5
+        assert call["guider"] == make_guider("cfg-original", 3.5)
 
 
 @pytest.mark.parametrize("name", [*SCHEDULERS, "dpm++ spacing=linspace"])

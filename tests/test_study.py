@@ -318,7 +318,7 @@ def test_autoguidance_refuses_a_weaker_checkpoint_of_another_kind():
     pipe = load_pipeline("mnist")
     with refuses(BadValue, "cifar10-weak", "dataset"):
         pipe.make_guider(f"auto weak={CHECKPOINTS / 'cifar10-weak'}", 2.0)
-    assert pipe.make_guider("auto", 2.0).facts["weak_weights_sha256_16"]
+    assert pipe.make_guider("auto", 2.0).metadata["weak_weights_sha256_16"]
     assert torch.isfinite(pipe(["7"], guider=pipe.make_guider("auto", 2.0), steps=2).images).all()
 
 

@@ -1,67 +1,103 @@
-"""Other words or another beginning on the way: the prompt swapped at a step, Prompt-to-Prompt, and SDEdit."""
+"""Edits on the way: a switched prompt, Prompt-to-Prompt, recorded attention, and another start than noise.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+The first three wrap a guider: they change what a step sees or how the U-Net attends, and then guide as the guider does.
+So they also wrap each other.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 
 from ..errors import BadValue
-from .attention import AroundGuider, CrossAttentionGuider, attend, attention_maps
 from .noise import alpha_bar
 from .specs import check_range
 
 SUPPORTS_PARTIAL_START = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")
 
 
-class PromptSwitch(AroundGuider):
-    """Draws with the captions `first` for the first share `tau` of the steps, and with those of `sample` afterwards.
+@dataclass(frozen=True, eq=False)
+class PromptSwitch:
+    """Draws with the captions `source` for a first share of the steps, and with those of `sample` afterwards."""
 
-    first     [n or 1, length, dim], embeddings.
-    tau       a number from 0 to 1 for each of the n images, rounded to whole steps: at 0 `first` is never seen, at 1
-              nothing else.
-    """
+    guider: Callable
+    source: torch.Tensor            # [n or 1, length, dim], embeddings
+    switch_at: Sequence[float]      # [n], from 0, `source` is never used, to 1, nothing else is; whole steps, rounded
 
-    def __init__(self, guider, first: torch.Tensor, tau: Sequence[float]):
-        super().__init__(guider)
-        self.first, self.tau = first, _shares(tau)
-
-    def prepare_inputs(self, data):
-        cond, null = data["encoder_hidden_states"]
-        _check_count(self.tau, len(cond))
-        if self.first.shape not in (cond.shape, (1, *cond.shape[1:])):
-            raise BadValue(f"first captions {tuple(self.first.shape)}: give one or {len(cond)}, embedded as the others")
-        early = _early(self).to(cond.device).view(-1, 1, 1)
-        chosen = torch.where(early, self.first.to(cond), cond)
-        return self.guider.prepare_inputs({"encoder_hidden_states": (chosen, null)})
+    def __call__(self, step):
+        early = _before_switch(self.switch_at, step, len(step.captions)).view(-1, 1, 1)
+        if self.source.shape not in (step.captions.shape, (1, *step.captions.shape[1:])):
+            raise BadValue(f"source captions {tuple(self.source.shape)}: give one or {len(step.captions)}, embedded as "
+                           "the others")
+        step.captions = torch.where(early, self.source.to(step.captions), step.captions)
+        return self.guider(step)
 
 
-class PromptToPrompt(CrossAttentionGuider):
+@dataclass(frozen=True, eq=False)
+class PromptToPrompt:
     """Word swap of Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626, Algorithm 1): the first image of the batch is
-    the source, and the others are drawn with their own captions but the source's cross-attention maps M_t, for the
-    first share `tau` of the steps. A token stands for the source's token in its place.
+    the source. The others are drawn with their own captions, but with the source's cross-attention maps M_t for a first
+    share of the steps. A token takes the place of the source's token at its position.
 
-    tau       a number from 0 to 1 for each of the n - 1 edited images, rounded to whole steps.
-
-    Edited images begin from the source's noise where they have its seed.
+    Edited images begin from the source's noise if they have its seed.
     """
 
-    def __init__(self, guider, tau: Sequence[float]):
-        super().__init__(guider)
-        self.tau = _shares(tau)
+    guider: Callable
+    switch_at: Sequence[float]      # [n - 1], 0 to 1 for each edited image; rounded to whole steps
 
-    def prepare_inputs(self, data):
-        cond, _ = data["encoder_hidden_states"]
-        _check_count(self.tau, len(cond) - 1)
-        return super().prepare_inputs(data)
+    def __call__(self, step):
+        edited = 1 + _before_switch(self.switch_at, step, len(step.captions) - 1).nonzero()[:, 0]   # rows of the batch
 
-    def hook(self, attention):
         def edit(attention, args, kwargs, output):
             x, c = args[0], kwargs["encoder_hidden_states"]
-            edited = 1 + _early(self).nonzero()[:, 0].to(output.device)                  # places in the batch
             source = attention_maps(attention, x[:1], c[:1])
             return output.index_copy(0, edited, attend(attention, source, c[edited]))
 
-        return attention.register_forward_hook(edit, with_kwargs=True)
+        step.hooks.append(lambda unet: [attention.register_forward_hook(edit, with_kwargs=True)
+                                        for attention in cross_attention(unet)])
+        return self.guider(step)
+
+
+@dataclass(eq=False)
+class AttentionMaps:
+    """Guides as `guider` does, and keeps what every pixel attends to: of each step the first pass with the caption.
+
+    Many batches may be drawn with one recorder; `maps` has their images in turn.
+    """
+
+    guider: Callable
+    batches: list[dict] = field(default_factory=list)       # of each batch: step to a list of [n, tokens, side, side]
+
+    def __call__(self, step):
+        if step.index == step.first:
+            self.batches.append({})
+        steps = self.batches[-1]
+
+        def hook(unet):
+            if unet is not step.unet or step.index in steps:
+                return []
+            steps[step.index] = []
+            return [attention.register_forward_hook(keep, with_kwargs=True) for attention in cross_attention(unet)]
+
+        def keep(attention, args, kwargs, output):
+            maps = attention_maps(attention, args[0], kwargs["encoder_hidden_states"]).mean(1)      # over heads
+            side = math.isqrt(maps.shape[1])
+            steps[step.index].append(maps.mT.unflatten(2, (side, side)).detach())
+
+        step.hooks.append(hook)
+        return self.guider(step)
+
+    def maps(self) -> torch.Tensor:
+        """[steps, n, tokens, h, w], the mean over heads and layers on the finest layer's grid; sums to 1 over tokens.
+
+        Raises BadValue if nothing was drawn, or nothing with a caption.
+        """
+        recorded = [steps for steps in self.batches if steps]
+        if not recorded:
+            raise BadValue("no attention to a caption was recorded: draw with this guider first, at another w than 0")
+        return torch.cat([torch.stack([_mean(layers) for layers in steps.values()]) for steps in recorded], 1)
 
 
 @dataclass(frozen=True)
@@ -75,7 +111,7 @@ class SDEditInit:
     strength: float             # above 0, little is changed, to 1, as much noise as the first timestep has
 
     def check(self, scheduler, shape, bound) -> None:
-        """Raises BadValue unless the images have `shape` and lie within +-`bound`, and `scheduler` can begin midway."""
+        """Raise BadValue unless the images have `shape` and lie within +-`bound`, and `scheduler` can begin midway."""
         check_range("strength", self.strength, 0, 1)
         if self.strength == 0:
             raise BadValue("strength = 0 would leave the images as they are: choose a number above 0, up to 1")
@@ -86,25 +122,50 @@ class SDEditInit:
         if not self.images.is_floating_point() or not (self.images.abs() <= (bound or torch.inf)).all():
             raise BadValue("start images must be floats in the model's pixel range, without NaN")
 
-    def enter(self, scheduler, noise: torch.Tensor) -> tuple[int, torch.Tensor]:
-        """(the place of the first step among `scheduler`'s, x_t0 [n, c, h, w] from `noise`)."""
+    def initial_latent(self, scheduler, noise: torch.Tensor) -> tuple[int, torch.Tensor]:
+        """(the index of the first of `scheduler`'s steps to run, x_t0 [n, c, h, w] from `noise`)."""
         steps = len(scheduler.timesteps)
         first = steps - max(1, round(self.strength * steps))
         abar = alpha_bar(scheduler, scheduler.timesteps[first])
         return first, abar.sqrt() * self.images.to(noise) + (1 - abar).sqrt() * noise
 
 
-def _shares(tau) -> torch.Tensor:
-    for share in tau:
-        check_range("tau", share, 0, 1)
-    return torch.tensor(tau)
+def cross_attention(unet) -> list[torch.nn.Module]:
+    """The layers in which pixels attend to tokens; BadValue for a U-Net without any."""
+    blocks = unet.modules() if isinstance(unet, torch.nn.Module) else ()
+    layers = [block.attn2 for block in blocks if getattr(block, "attn2", None) is not None]
+    if not layers:
+        raise BadValue("this U-Net has no cross-attention to look into: build one with a CrossAttnDownBlock2D")
+    return layers
 
 
-def _check_count(tau, images):
-    if len(tau) != images:
-        raise BadValue(f"{len(tau)} numbers tau for {images} images of a batch: give one for each, in one batch")
+def attention_maps(attention, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """softmax(Q K^T / sqrt(d)) [n, heads, pixels, tokens] of pixels x [n, pixels, dim] and tokens c [n, tokens, dim].
+
+    Computed again, because fast implementations of attention never hold it (Vaswani et al. 2017, eq. 1).
+    """
+    query = attention.head_to_batch_dim(attention.to_q(x))                              # [n heads, pixels, d]
+    key = attention.head_to_batch_dim(attention.to_k(c))                                # [n heads, tokens, d]
+    return attention.get_attention_scores(query, key).unflatten(0, (len(x), -1))
 
 
-def _early(guider) -> torch.Tensor:
-    """bool [n]: which images have not come to their tau at the guider's step."""
-    return guider.step < (guider.tau * guider.steps).round()
+def attend(attention, maps: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """What `attention` gives with `maps` [n, heads, pixels, tokens] in place of its own: [n, pixels, dim]."""
+    values = attention.head_to_batch_dim(attention.to_v(c), out_dim=4)                  # [n, heads, tokens, d]
+    project, dropout = attention.to_out
+    return dropout(project((maps @ values).transpose(1, 2).flatten(2)))
+
+
+def _mean(layers) -> torch.Tensor:
+    """[n, tokens, h, w] of layers [n, tokens, side, side], the coarse ones interpolated to the finest."""
+    finest = max(layer.shape[-1] for layer in layers)
+    return torch.stack([F.interpolate(layer, (finest, finest), mode="bilinear") for layer in layers]).mean(0)
+
+
+def _before_switch(switch_at, step, images) -> torch.Tensor:
+    """bool [images]: which images have not come to their switch."""
+    if len(switch_at) != images:
+        raise BadValue(f"{len(switch_at)} numbers switch_at for {images} images: give one for each, in one batch")
+    for share in switch_at:
+        check_range("switch_at", share, 0, 1)
+    return (step.index < (torch.tensor(switch_at) * step.steps).round()).to(step.captions.device)

@@ -1,86 +1,114 @@
-"""Guiders by name: which forward passes a step needs and how their predictions become one.
+"""A guider is a function of one step, which offers the U-Net's predictions and computes each when first asked for it.
 
 Everywhere in this package w is the scale in  eps~ = eps_null + w (eps_cond - eps_null):  w = 0 is unconditional,
 w = 1 conditional. Ho & Salimans (2022, arXiv:2207.12598) write (1 + w') eps_cond - w' eps_null, so w = 1 + w'.
-
-A guider is an object of `diffusers.guiders` or one of ours with the same interface. What is linear in the predictions
-(CFG, intervals, perturbed attention) is the same for eps, v and x_0; where a paper's rule is not, it is applied to
-what the paper applies it to, which `guider.noisy` converts from and to the model's prediction.
 """
 
+import contextlib
 import inspect
+from dataclasses import dataclass, field
 
-from diffusers.guiders import ClassifierFreeZeroStarGuidance
-from diffusers.utils import logging
+import torch
 
 from ..errors import BadValue, UnknownName
-from .perturbed import PAG, SEG, SLG
-from .rules import APG, CFG, Auto, CFGPlusPlus, FrequencyDecoupled, Interval, MagnitudeAware, Tangential, Threshold
+from .noise import NoisyBatch
+from .rules import GUIDERS, ORDERED, RANGES
 from .specs import check_range, parse
 
-# diffusers warns at every construction that its guiders are experimental: our dependency range is pinned for that.
-logging.get_logger("diffusers.guiders.guider_utils").setLevel(logging.ERROR)
-
-
-def _cfg_original(w):
-    """The paper's (1 + w) form: w = 0 is conditional, w = -1 unconditional. Passes as CFG."""
-    return CFG(1 + w)
-
-
-def _rescale(w, share=0.7):
-    """CFG's prediction, a `share` (0 to 1) of it scaled to the conditional one's standard deviation, image by image
-    (Lin et al. 2024, arXiv:2305.08891). Passes as CFG."""
-    check_range("share", share, 0, 1)
-    guider = CFG(w)
-    guider.guidance_rescale = share
-    return guider
-
-
-def _zero_star(w):
-    """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886): s n + w (c - s n) with s = <c, n> / |n|^2. 2 passes; 1 at w = 1.
-
-    Its first steps of velocity zero are for flow matching, where they leave x as it is; a prediction of zero here would
-    move it, so there are none.
-    """
-    return ClassifierFreeZeroStarGuidance(w, zero_init_steps=0)
-
-
 LARGEST_W = 1000          # far beyond the thesis's 100, and far below what overflows
-GUIDERS = {
-    "cfg": CFG,
-    "cfg-original": _cfg_original,
-    "rescale": _rescale,
-    "interval": Interval,
-    "threshold": Threshold,
-    "cfg++": CFGPlusPlus,
-    "cfg-zero": _zero_star,
-    "apg": APG,
-    "auto": Auto,
-    "pag": PAG,
-    "slg": SLG,
-    "seg": SEG,
-    "tcfg": Tangential,
-    "mag": MagnitudeAware,
-    "fdg": FrequencyDecoupled,
-}
 
 
-def make_guider(name: str, w: float, **parameters):
-    """The guider `name` (one of GUIDERS) with scale `w` and its own `parameters`, described where it is defined.
+@dataclass(eq=False)
+class Step:
+    """What a guider sees of one step. Wrappers around a guider may change `captions` and `hooks` before it predicts."""
 
-    Numbers may also stand in the name, as on a command line: "interval sigma_max=5".
-    Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W, a parameter does not exist or is out
-    of its range.
+    unet: torch.nn.Module
+    noisy: NoisyBatch               # x_t, with conversions between a prediction, x^_0 and eps
+    t: torch.Tensor
+    captions: torch.Tensor          # [n, length, dim], embeddings
+    empty: torch.Tensor             # [n, length, dim], the empty caption's
+    index: int                      # from 0, or from `first` where a sampling starts midway
+    first: int
+    sigmas: list[float]             # noise levels of all steps, also of those before `first`
+    state: dict                     # empty when a sampling starts: what a rule keeps for the next step
+    hooks: list = field(default_factory=list)       # functions that hook into a U-Net for passes with the captions
+    noise_from: torch.Tensor | None = None          # the prediction whose noise stays in the image, for CFG++
+    _predictions: dict = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas)
+
+    @property
+    def passes(self) -> int:
+        return len(self._predictions)
+
+    @property
+    def cond(self) -> torch.Tensor:
+        """The prediction with the captions, [n, c, h, w]."""
+        return self._predict("cond", self.unet, self.captions, self.hooks)
+
+    @property
+    def null(self) -> torch.Tensor:
+        """The prediction with the empty caption."""
+        return self._predict("null", self.unet, self.empty, ())
+
+    def weak(self, unet) -> torch.Tensor:
+        """The prediction of another `unet` with the captions."""
+        return self._predict(unet, unet, self.captions, self.hooks)
+
+    def impaired(self, hook) -> torch.Tensor:
+        """The prediction with the captions by the U-Net with `hook`, a function of it that returns hooks' handles."""
+        return self._predict(hook, self.unet, self.captions, [*self.hooks, hook])
+
+    def _predict(self, key, unet, captions, hooks):
+        if key not in self._predictions:
+            with contextlib.ExitStack() as handles:             # removes the hooks, also after an error
+                for handle in (handle for hook in hooks for handle in hook(unet)):
+                    handles.enter_context(handle)
+                self._predictions[key] = unet(self.noisy.x_t, self.t, captions).sample
+        return self._predictions[key]
+
+
+@dataclass(frozen=True)
+class Guider:
+    """The rule `name` with its scale and settings: a function of a Step that returns the guided prediction."""
+
+    name: str
+    w: float
+    settings: dict = field(default_factory=dict, hash=False)
+    metadata: dict = field(default_factory=dict, hash=False)        # what results record of it, such as weights' hashes
+
+    def __call__(self, step: Step) -> torch.Tensor:
+        return GUIDERS[self.name](step, self.w, **self.settings)
+
+
+def make_guider(name: str, w: float, **settings) -> Guider:
+    """The guider `name` (one of GUIDERS) with scale `w` and the `settings` of its rule in `rules.py`.
+
+    Numbers may also stand in the name, as on a command line: "interval sigma_max=5". Any other function of a Step can
+    take a guider's place. Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W, a setting does
+    not exist, is missing or out of its range.
     """
     name, written = parse("guider", name)
-    parameters = written | parameters
+    settings = written | settings
     if name not in GUIDERS:
         raise UnknownName("guider", name, GUIDERS)
     if not abs(w) <= LARGEST_W:
         raise BadValue(f"w = {w}: the guidance scale must be a finite number within ±{LARGEST_W}, such as 2")
+    signature = inspect.signature(GUIDERS[name])
     try:
-        return GUIDERS[name](w, **parameters)
+        values = signature.bind(None, w, **settings)
     except TypeError as error:
-        known = ", ".join(list(inspect.signature(GUIDERS[name]).parameters)[1:]) or "none"
-        given = ", ".join(parameters) or "no settings"
+        known = ", ".join(list(signature.parameters)[2:]) or "none"
+        given = ", ".join(settings) or "no settings"
         raise BadValue(f"guider {name!r} does not take {given}: its settings are {known}") from error
+    values.apply_defaults()
+    _, _, *names = signature.parameters
+    settings = {setting: values.arguments[setting] for setting in names}
+    for setting, bounds in RANGES[name].items():
+        check_range(setting, values.arguments[setting], *bounds)
+    for low, high in ORDERED.get(name, ()):
+        if not settings[low] < settings[high]:
+            raise BadValue(f"{low} = {settings[low]} and {high} = {settings[high]}: {low} must be the smaller one")
+    return Guider(name, w, settings)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..data import to_unit
 from ..errors import BadValue
 from .noise import NoisyBatch
 
@@ -22,21 +21,20 @@ UNITS = {"colour": 0.005, "classifier": 0.001, "similarity": 0.01}
 
 @dataclass(frozen=True)
 class Loss:
-    """A number to lower for every image, with the unit that strengths count in."""
+    """A number to lower for every image, with the unit of its strengths."""
 
     of: Callable[..., torch.Tensor]             # (x^_0 [n, c, h, w] in the model's pixel range, targets) -> [n]
     unit: float                                 # u
-    targets: torch.Tensor | None = None         # [n, ...], one for each image, where they differ
+    targets: torch.Tensor | None = None         # [n, ...], one for each image, if images have targets of their own
 
     def __call__(self, x_0: torch.Tensor) -> torch.Tensor:
-        """[n]; BadValue where there is not one target for each image."""
         if self.targets is None:
             return self.of(x_0)
         self.check(len(x_0))
         return self.of(x_0, self.targets.to(x_0.device))
 
     def check(self, images: int) -> None:
-        """Raise BadValue unless there is one target for each of so many images."""
+        """Raise BadValue unless there is one target for each of that many images."""
         if len(self.targets) != images:
             raise BadValue(f"a loss with {len(self.targets)} targets for {images} images: give one for each image")
 
@@ -49,10 +47,7 @@ class LossGuidance:
     strength: float                                         # s
 
     def split(self, images: int, size: int) -> list["LossGuidance"]:
-        """The guidance of each batch of at most `size` of the `images`, with its own images' targets.
-
-        Raises BadValue where there is not one target for each image.
-        """
+        """The guidance of each batch of at most `size` of the `images`, with its own images' targets."""
         if not isinstance(self.loss, Loss) or self.loss.targets is None:
             return [self] * -(-images // size)
         self.loss.check(images)
@@ -60,26 +55,22 @@ class LossGuidance:
                 for part in self.loss.targets.split(size)]
 
     @torch.enable_grad()
-    def push(self, noisy: NoisyBatch, prediction: torch.Tensor) -> torch.Tensor:
-        """-s u P grad L, [n, c, h, w], at `noisy`.x_t, from which `prediction` was made with autograd on.
+    def guidance_update(self, noisy: NoisyBatch, prediction: torch.Tensor) -> torch.Tensor:
+        """-s u P grad L, [n, c, h, w], at `noisy`.x_t, of a `prediction` that was made from it with autograd on.
 
-        Raises BadValue for a loss that is not finite or does not depend on the image, and for a push out of bounds.
+        Raises BadValue for a loss that does not depend on the image, and for an update that is not finite.
         """
-        loss = torch.as_tensor(self.loss(noisy.x_0(prediction)))                                        # [n]
-        if not loss.isfinite().all():
-            raise BadValue("the loss is NaN or infinite: mend it, or lower the strength")
-        gradient = None
+        loss, gradient = torch.as_tensor(self.loss(noisy.x_0(prediction))), None                        # [n]
         if loss.requires_grad:
             (gradient,) = torch.autograd.grad(loss.sum(), noisy.x_t, allow_unused=True)
         if gradient is None:
             raise BadValue("the loss has no gradient: compute it from the images that it is given, in torch")
-        if not gradient.isfinite().all():
-            raise BadValue("the gradient of the loss is NaN or infinite: mend the loss, such as a root of zero")
         unit = self.loss.unit * gradient[0].numel() if isinstance(self.loss, Loss) else 1.0             # u P
-        push = -self.strength * unit * gradient
-        if not (noisy.x_t + push).isfinite().all():
-            raise BadValue(f"strength {self.strength:g} drives the images to infinity: lower it")
-        return push
+        update = -self.strength * unit * gradient
+        if not (noisy.x_t + update).isfinite().all():
+            raise BadValue(f"the gradient of the loss is NaN, or strength {self.strength:g} drives the images to "
+                           "infinity: fix the loss, such as a root of zero, or lower the strength")
+        return update
 
 
 def colour_loss(colour) -> Loss:
@@ -100,7 +91,7 @@ def classifier_loss(classifier, labels: Sequence[int], pixel_range: tuple[float,
     """
 
     def loss(x_0, labels):
-        logits = classifier(seen(x_0, pixel_range))                                                     # [n, k]
+        logits = classifier(to_unit_straight_through(x_0, pixel_range))                                 # [n, k]
         if not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
             raise BadValue(f"labels {int(labels.min())} to {int(labels.max())}: the classes are 0 to "
                            f"{logits.shape[1] - 1}")
@@ -114,13 +105,14 @@ def similarity_loss(model, prompts: list[str], pixel_range: tuple[float, float])
     arXiv:2112.10741, section 2.4), with a `model` that embeds images in [0, 1] and texts as unit vectors."""
 
     def loss(x_0, texts):
-        return 1 - (model.embed_images(seen(x_0, pixel_range)) * texts).sum(1)
+        return 1 - (model.embed_images(to_unit_straight_through(x_0, pixel_range)) * texts).sum(1)
 
     return Loss(loss, UNITS["similarity"], model.embed_texts(prompts))
 
 
-def seen(x_0: torch.Tensor, pixel_range: tuple[float, float]) -> torch.Tensor:
-    """x^_0 as other networks take it, in [0, 1]; its gradient passes the clamp, so that a pixel beyond its bound can
-    still be drawn back."""
+def to_unit_straight_through(x_0: torch.Tensor, pixel_range: tuple[float, float]) -> torch.Tensor:
+    """x^_0 as other networks take it, in [0, 1]; the gradient passes the clamp, so that a pixel beyond its bound can
+    still return."""
     low, high = pixel_range
-    return to_unit(x_0.detach(), pixel_range) + (x_0 - x_0.detach()) / (high - low)
+    unit = (x_0 - low) / (high - low)
+    return unit.detach().clamp(0, 1) + (unit - unit.detach())

@@ -24,18 +24,9 @@ class NoisyBatch:
     def noise(self) -> torch.Tensor:
         return (1 - self.abar).sqrt()
 
-    @property
-    def sigma(self) -> float:
-        """The noise level of Karras et al. (2022), sqrt((1 - abar) / abar): of noise to an image of scale 1."""
-        return float(self.noise / self.signal)
-
     def double(self) -> "NoisyBatch":
         """The same in float64, for rules that go to x^_0 and back."""
         return NoisyBatch(self.x_t.double(), self.abar.double(), self.predicts_v)
-
-    def moved(self, push: torch.Tensor) -> "NoisyBatch":
-        """The same noise level at x_t + `push`."""
-        return NoisyBatch((self.x_t + push).detach(), self.abar, self.predicts_v)
 
     def x_0(self, prediction: torch.Tensor) -> torch.Tensor:
         """x^_0, the clean images that `prediction` implies."""
@@ -54,7 +45,7 @@ class NoisyBatch:
         return (self.x_t - self.signal * x_0) / self.noise
 
     def clipped(self, prediction: torch.Tensor, bound: float | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x^_0 within +-`bound`, the prediction that implies it); as they are where `bound` is None."""
+        """(x^_0 within +-`bound`, the prediction that implies it); unchanged where `bound` is None."""
         x_0 = self.x_0(prediction)
         if bound is None:
             return x_0, prediction
@@ -63,12 +54,14 @@ class NoisyBatch:
 
 
 def alpha_bar(scheduler, t) -> torch.Tensor:
-    """abar_t, the share of signal left at `t`; where `t` is not whole, interpolated in sigma as schedulers do."""
-    table = scheduler.alphas_cumprod.to(torch.float64).cpu()
-    t = float(t)
+    """abar_t, the share of signal left at `t`; between whole timesteps interpolated in sigma as schedulers do."""
+    t, table = float(t), scheduler.alphas_cumprod.double().cpu()
     low = int(t)
     if low == t:
         return table[low].float()
-    sigma = ((1 - table) / table).sqrt()
-    between = torch.lerp(sigma[low], sigma[low + 1], t - low)
-    return (1 / (1 + between**2)).float()
+    return (1 / (1 + torch.lerp(*sigma(table[low:low + 2]), t - low) ** 2)).float()
+
+
+def sigma(abar):
+    """The noise level of Karras et al. (2022), sqrt((1 - abar) / abar): of noise to an image of scale 1."""
+    return ((1 - abar) / abar) ** 0.5

@@ -1,253 +1,249 @@
-"""The guidance rules that diffusers lacks or has wrong, each with its formula, its paper and its cost.
+"""Fifteen guidance rules, each a function of one step with its formula, its paper and its cost.
 
-c and n are the predictions with the caption and with the empty one; a pass is one evaluation of the U-Net in a step.
+c and n are the predictions with the caption and with the empty one, `step.cond` and `step.null`; a pass is one
+evaluation of the U-Net. What is linear in them is the same for eps, v and x_0; where a paper's rule is not, it is
+applied to what the paper applies it to. Where a guider of diffusers is wrong, the docstring of ours says so.
 """
 
 import math
 
 import torch
 import torch.nn.functional as F
-from diffusers.guiders import (
-    AdaptiveProjectedGuidance,
-    ClassifierFreeGuidance,
-    MagnitudeAwareGuidance,
-    TangentialClassifierFreeGuidance,
-)
-from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer
-from diffusers.guiders.guider_utils import GuiderOutput
 from torchvision.transforms.functional import gaussian_blur
 
 from ..errors import BadValue
-from .noise import NoisyBatch
-from .specs import check_range
+
+GUIDERS = {}        # name: rule
+RANGES = {}         # name: {setting: (lowest, highest)}
+ORDERED = {"interval": (("sigma_min", "sigma_max"), ("start", "stop"))}         # the first must be below the second
 
 
-class CFG(ClassifierFreeGuidance):
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598): n + w (c - n). 2 passes; 1 at w = 0 and w = 1.
-
-    diffusers' guider runs both at w = 0, too.
-    """
-
-    noisy: NoisyBatch          # of the step in hand; the sampler sets it
-
-    def __init__(self, w):
-        super().__init__(w)
-
-    def _is_active(self) -> bool:
-        """Whether this step does anything but draw the conditional prediction."""
-        return super()._is_cfg_enabled()
-
-    def _is_cfg_enabled(self) -> bool:
-        return self._is_active() and self.guidance_scale != 0
-
-    def prepare_inputs(self, data):
-        if self._is_active() and self.guidance_scale == 0:
-            return [self._prepare_batch(data, 1, "pred_cond")]     # the null embedding in the only pass there is
-        return super().prepare_inputs(data)
+def rule(name, **ranges):
+    """Register a rule under `name`, with the range of each of its numbers."""
+    def register(function):
+        GUIDERS[name], RANGES[name] = function, ranges
+        return function
+    return register
 
 
-class Interval(CFG):
+@rule("cfg")
+def cfg(step, w):
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598): n + w (c - n). 2 passes; 1 at w = 0 and 1."""
+    if w == 0:
+        return step.null
+    if w == 1:
+        return step.cond
+    return step.null + w * (step.cond - step.null)
+
+
+@rule("cfg-original")
+def cfg_original(step, w):
+    """The paper's form (1 + w) c - w n: w = 0 is conditional, w = -1 unconditional. Passes as CFG."""
+    return cfg(step, 1 + w)
+
+
+@rule("rescale", share=(0, 1))
+def rescale(step, w, *, share=0.7):
+    """CFG, a `share` of it scaled to the standard deviation of c, image by image (Lin et al. 2024, arXiv:2305.08891).
+    Passes as CFG."""
+    guided = cfg(step, w)
+    if w in (0, 1):
+        return guided
+    scaled = guided * _std(step.cond) / _std(guided)
+    return share * scaled + (1 - share) * guided
+
+
+@rule("interval", sigma_min=(0, math.inf), sigma_max=(0, math.inf), start=(0, 1), stop=(0, 1))
+def interval(step, w, *, sigma_min=0.0, sigma_max=math.inf, start=0.0, stop=1.0):
     """Guidance in an interval (Kynkäänniemi et al. 2024, arXiv:2404.07724): n + w (c - n) where
     sigma_min < sigma <= sigma_max, c elsewhere. 2 passes inside, 1 outside.
 
-    sigma = sqrt((1 - abar) / abar). `start` and `stop` bound it by the share of the steps done, 0 to 1, as well.
+    sigma = sqrt((1 - abar) / abar). `start` and `stop` also bound it by the share of the steps done, 0 to 1.
+    Raises BadValue at the first step if no step that runs is inside.
     """
+    def inside(index):
+        share_done = int(start * step.steps) <= index < int(stop * step.steps)
+        return share_done and sigma_min < step.sigmas[index] <= sigma_max
 
-    def __init__(self, w, sigma_min=0.0, sigma_max=math.inf, start=0.0, stop=1.0):
-        if not 0 <= sigma_min < sigma_max:
-            raise BadValue(f"no noise level is above sigma_min = {sigma_min} and not above sigma_max = {sigma_max}")
-        if not 0 <= start < stop <= 1:
-            raise BadValue(f"no step is between start = {start} and stop = {stop}: give shares of the steps, 0 to 1")
-        super().__init__(w)
-        self._start, self._stop = start, stop
-        self.sigma_min, self.sigma_max = sigma_min, sigma_max
-
-    def check_steps(self, sigmas: list[float]) -> None:
-        """Raise BadValue where none of the steps, whose noise levels are `sigmas`, is in the interval."""
-        first, end = (int(share * len(sigmas)) for share in (self._start, self._stop))
-        if not any(self.sigma_min < sigma <= self.sigma_max for sigma in sigmas[first:end]):
-            raise BadValue(f"none of the {len(sigmas)} steps, at sigma = {sigmas[0]:.3g} to {sigmas[-1]:.3g}, is in "
-                           "the guidance interval: widen it, or take more steps")
-
-    def _is_active(self) -> bool:
-        return super()._is_active() and self.sigma_min < self.noisy.sigma <= self.sigma_max
+    if step.index == step.first and not any(inside(index) for index in range(step.first, step.steps)):
+        raise BadValue(f"none of the {step.steps - step.first} steps, at sigma = {step.sigmas[step.index]:.3g} to "
+                       f"{step.sigmas[-1]:.3g}, is in the guidance interval: widen it, or take more steps")
+    return cfg(step, w if inside(step.index) else 1)
 
 
-class Threshold(CFG):
+@rule("threshold", percentile=(0, 1))
+def threshold(step, w, *, percentile=0.995):
     """Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487): CFG, then x^_0 <- clamp(x^_0, -s, s) / s, where s
-    is the `percentile` (0 to 1) of an image's |x^_0|, at least 1. Passes as CFG.
-
-    At percentile 0 it is clamping to [-1, 1], which the sampler does anyway.
+    is the `percentile` of an image's |x^_0|, at least 1. Passes as CFG. At 0 it clamps to [-1, 1] as the sampler does.
     """
-
-    def __init__(self, w, percentile=0.995):
-        check_range("percentile", percentile, 0, 1)
-        super().__init__(w)
-        self.percentile = percentile
-
-    def forward(self, pred_cond, pred_uncond=None):
-        out = super().forward(pred_cond, pred_uncond)
-        x_0 = self.noisy.x_0(out.pred)
-        s = x_0.abs().flatten(1).quantile(self.percentile, dim=1).clamp(min=1).view(-1, 1, 1, 1)       # [n, 1, 1, 1]
-        bounded = x_0.clamp(-s, s) / s
-        out.pred = torch.where(bounded == x_0, out.pred, self.noisy.prediction(bounded))
-        return out
+    guided = cfg(step, w)
+    x_0 = step.noisy.x_0(guided)
+    s = x_0.abs().flatten(1).quantile(percentile, dim=1).clamp(min=1).view(-1, 1, 1, 1)                # [n, 1, 1, 1]
+    bounded = x_0.clamp(-s, s) / s
+    return torch.where(bounded == x_0, guided, step.noisy.prediction(bounded))
 
 
-class CFGPlusPlus(CFG):
+@rule("cfg++", w=(0, 1))
+def cfg_plus_plus(step, w):
     """CFG++ (Chung et al. 2024, arXiv:2406.08070): x^_0 from n + w (c - n) with w in [0, 1], but the noise that the
-    step leaves in the image from n. 2 passes; 1 at w = 0.
+    step leaves in the image from n. 2 passes; 1 at w = 0."""
+    step.noise_from = step.null
+    return cfg(step, w)
+
+
+@rule("cfg-zero")
+def cfg_zero(step, w):
+    """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886): s n + w (c - s n) with s = <c, n> / |n|^2. 2 passes; 1 at w = 1.
+
+    Its first steps of velocity zero are for flow matching, where they leave x as it is. Here they would move it.
     """
-
-    def __init__(self, w):
-        check_range("w", w, 0, 1)
-        super().__init__(w)
-
-    def _is_active(self) -> bool:
-        return True             # w = 1 needs n, too
-
-    def forward(self, pred_cond, pred_uncond=None):
-        self._null = pred_cond if pred_uncond is None else pred_uncond
-        return super().forward(pred_cond, pred_uncond)
-
-    def renoise(self, x_0, bound):
-        """(x_t, prediction): `x_0` under the noise that n sees, whose own x^_0 is clipped to +-`bound`, too. A
-        scheduler that steps from these leaves n's noise in the image."""
-        noisy = self.noisy
-        _, null = noisy.clipped(self._null, bound)
-        x_t = noisy.signal * x_0 + noisy.noise * noisy.eps(null)
-        return x_t, NoisyBatch(x_t, noisy.abar, noisy.predicts_v).prediction(x_0)
+    if w == 1:
+        return step.cond
+    n = step.null * _dot(step.cond, step.null) / _dot(step.null, step.null)
+    return n + w * (step.cond - n)
 
 
-class APG(AdaptiveProjectedGuidance):
+@rule("apg", eta=(0, 1), momentum=(-1, 1), radius=(1e-6, math.inf))
+def apg(step, w, *, eta=0.0, momentum=-0.5, radius=math.inf):
     """Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416), in x^_0: c + (w - 1) (d_orthogonal + eta
     d_parallel), where d = c - n + momentum d_before, no longer than `radius`, is split along c. 2 passes; 1 at w = 1.
 
-    diffusers' guider splits what the network predicts, not x^_0, starts from n in place of c, and forgets an earlier
-    sampling's momentum only where the first step is drawn.
+    diffusers' guider splits what the network predicts, not x^_0, and starts from n in place of c.
     """
-
-    def __init__(self, w, eta=0.0, momentum=-0.5, radius=math.inf):
-        check_range("eta", eta, 0, 1)
-        check_range("momentum", momentum, -1, 1)
-        check_range("radius", radius, 1e-6, math.inf)
-        super().__init__(w - 1, momentum, radius, eta=eta, use_original_formulation=True)
-
-    def prepare_inputs(self, data):
-        batches = super().prepare_inputs(data)
-        if self._step != getattr(self, "_last_step", math.inf) + 1:         # a new sampling, perhaps from midway
-            self.momentum_buffer = MomentumBuffer(self.adaptive_projected_guidance_momentum)
-        self._last_step = self._step
-        return batches
-
-    def forward(self, pred_cond, pred_uncond=None):
-        if pred_uncond is None:
-            return super().forward(pred_cond)
-        noisy = self.noisy.double()
-        x_0 = super().forward(noisy.x_0(pred_cond.double()), noisy.x_0(pred_uncond.double())).pred
-        pred = noisy.prediction(x_0).to(pred_cond.dtype)
-        return GuiderOutput(pred=pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
+    if w == 1:
+        return step.cond
+    noisy = step.noisy.double()
+    c, n = (noisy.x_0(prediction.double()) for prediction in (step.cond, step.null))
+    d = c - n + momentum * step.state.get("apg", 0)
+    step.state["apg"] = d.detach()
+    if radius < math.inf:
+        d = d * (radius / _norm(d)).clamp(max=1)
+    along = c / _norm(c).clamp(min=1e-12)
+    parallel = _dot(d, along) * along
+    return noisy.prediction(c + (w - 1) * (d - parallel + eta * parallel)).to(step.cond.dtype)
 
 
-class Tangential(TangentialClassifierFreeGuidance):
+@rule("auto")
+def auto(step, w, *, weak):
+    """Autoguidance (Karras et al. 2024, arXiv:2406.02507): p + w (c - p) with p the prediction with the caption by
+    `weak`, a U-Net trained less, or smaller, on the same data. 2 passes; 1 at w = 0 and w = 1."""
+    _check_same_shape(step.unet, weak)
+    if w == 1:
+        return step.cond
+    p = step.weak(weak)
+    return p if w == 0 else p + w * (step.cond - p)
+
+
+@rule("pag", scale=(0, 1000))
+def pag(step, w, *, scale=2.0):
+    """Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377): n + w (c - n) + scale (c - p), where in p every
+    pixel of the middle block attends to itself alone. 3 passes; 2 at w = 1.
+
+    diffusers' guiders of this kind skip the first step, and at w = 1 they impair nothing and take n for p.
+    """
+    def values_only(attention, args, output):
+        project, dropout = attention.to_out
+        return dropout(project(attention.to_v(args[0])))
+
+    return _perturbed(step, w, scale, lambda block: block.attn1.register_forward_hook(values_only))
+
+
+@rule("slg", scale=(0, 1000))
+def slg(step, w, *, scale=2.0):
+    """Skip-layer guidance (Hyung et al. 2024, arXiv:2411.18664, for transformers): n + w (c - n) + scale (c - p), where
+    p skips the attention of the middle block. 3 passes; 2 at w = 1."""
+    return _perturbed(step, w, scale, lambda block: block.register_forward_hook(lambda block, args, output: args[0]))
+
+
+@rule("seg", scale=(0, 1000), blur=(0.1, math.inf))
+def seg(step, w, *, scale=2.0, blur=math.inf):
+    """Smoothed-energy guidance (Hong 2024, arXiv:2408.00760): n + w (c - n) + scale (c - p), where in p the queries of
+    the middle block's attention are blurred by a Gaussian of standard deviation `blur` in its pixels; at infinity all
+    are their mean. 3 passes; 2 at w = 1.
+
+    diffusers' guider never impairs anything, and its blur takes the mean where it should not.
+    """
+    def blurred(to_q, args, queries):                                                           # [n, pixels, dim]
+        if blur == math.inf:
+            return queries.mean(dim=1, keepdim=True).expand_as(queries)
+        side = math.isqrt(queries.shape[1])
+        images = queries.transpose(1, 2).unflatten(2, (side, side))                     # [n, dim, side, side]
+        kernel = min(2 * math.ceil(3 * blur) + 1, 2 * side - 1)                         # reflection pads no further
+        return gaussian_blur(images, [kernel, kernel], [blur, blur]).flatten(2).transpose(1, 2)
+
+    return _perturbed(step, w, scale, lambda block: block.attn1.to_q.register_forward_hook(blurred))
+
+
+@rule("tcfg")
+def tcfg(step, w):
     """Tangential damping (Kwon et al. 2025, arXiv:2503.18137): n' + w (c - n') with n' the part of n along the first
-    right singular vector of (c, n). 2 passes; 1 at w = 1.
-
-    diffusers' guider raises when it is asked which pass it is in.
+    right singular vector of (c, n). 2 passes; 1 at w = 1. diffusers' guider raises when asked which pass it is in.
     """
+    if w == 1:
+        return step.cond
+    pair = torch.stack([step.cond, step.null], 1).flatten(2)                                            # [n, 2, chw]
+    first = torch.linalg.svd(pair, full_matrices=False).Vh[:, :1]                                       # [n, 1, chw]
+    n = (pair[:, 1:] @ first.mT @ first).view_as(step.null)
+    return n + w * (step.cond - n)
 
-    def __init__(self, w):
-        super().__init__(w)
 
-    @property
-    def is_conditional(self) -> bool:
-        return self._count_prepared == 1
-
-
-class MagnitudeAware(MagnitudeAwareGuidance):
+@rule("mag", alpha=(0, math.inf))
+def mag(step, w, *, alpha=8.0):
     """Magnitude-aware guidance (MAMBO-G, 2025, arXiv:2508.03442): n + w' (c - n) with
     w' = 1 + (w - 1) exp(-alpha |c - n| / |n|) for each image. 2 passes; 1 at w = 1.
 
     diffusers' guider crashes on images: `torch.norm` takes no three dimensions.
     """
-
-    def __init__(self, w, alpha=8.0):
-        check_range("alpha", alpha, 0, math.inf)
-        super().__init__(w, alpha)
-
-    def forward(self, pred_cond, pred_uncond=None):
-        if pred_uncond is None:
-            return super().forward(pred_cond)
-        difference = pred_cond - pred_uncond
-        ratio = _norm(difference) / _norm(pred_uncond)                                                 # [n, 1, 1, 1]
-        w = 1 + (self.guidance_scale - 1) * torch.exp(-self.alpha * ratio)
-        return GuiderOutput(pred=pred_uncond + w * difference, pred_cond=pred_cond, pred_uncond=pred_uncond)
+    if w == 1:
+        return step.cond
+    difference = step.cond - step.null
+    return step.null + (1 + (w - 1) * torch.exp(-alpha * _norm(difference) / _norm(step.null))) * difference
 
 
-class FrequencyDecoupled(CFG):
+@rule("fdg", low=(0, 1))
+def fdg(step, w, *, low=0.5):
     """Frequency-decoupled guidance (Sadat et al. 2025, arXiv:2506.19713) with two levels: w for the fine details of
-    c - n, and 1 + `low` (w - 1) for what a Laplacian pyramid leaves of it at half the size. Passes as CFG; at w = 0
-    it is n.
+    c - n, and 1 + `low` (w - 1) for what a Laplacian pyramid leaves of it at half the size. Passes as CFG; n at w = 0.
 
     diffusers' guider needs kornia, whose pyramids pad sides to powers of two, so that 28 pixels come back as 32, and
     where a level is not guided it puts another level's prediction in its place, or fails.
     """
-
-    def __init__(self, w, low=0.5):
-        check_range("low", low, 0, 1)
-        super().__init__(w)
-        self.low = low
-
-    def forward(self, pred_cond, pred_uncond=None):
-        out = super().forward(pred_cond, pred_uncond)
-        if pred_uncond is not None:
-            coarse = _coarse(pred_cond - pred_uncond)
-            out.pred = out.pred - (1 - self.low) * (self.guidance_scale - 1) * coarse
-        return out
+    guided = cfg(step, w)
+    if w in (0, 1):
+        return guided
+    difference = step.cond - step.null                                                                  # [n, c, h, w]
+    halved = F.interpolate(gaussian_blur(difference, 5, 1.0), scale_factor=0.5, mode="bilinear")   # [n, c, h/2, w/2]
+    coarse = gaussian_blur(F.interpolate(halved, size=difference.shape[-2:], mode="bilinear"), 5, 1.0)
+    return guided - (1 - low) * (w - 1) * coarse
 
 
-def _coarse(images):
-    """`images` [n, c, h, w] blurred, halved and doubled again: the lower level of a Laplacian pyramid at full size."""
-    halved = F.interpolate(gaussian_blur(images, 5, 1.0), scale_factor=0.5, mode="bilinear")     # [n, c, h/2, w/2]
-    return gaussian_blur(F.interpolate(halved, size=images.shape[-2:], mode="bilinear"), 5, 1.0)
+def _perturbed(step, w, scale, impair):
+    """CFG + scale (c - p), with p drawn while `impair` is hooked into each transformer block of the U-Net's middle."""
+    def hook(unet):
+        attentions = getattr(unet.mid_block, "attentions", None)
+        if not attentions or not hasattr(attentions[0], "transformer_blocks"):
+            raise BadValue("this U-Net has no attention in its middle to impair: choose another guider, such as cfg")
+        return [impair(block) for block in attentions[0].transformer_blocks]
+
+    guided = cfg(step, w)
+    return guided + scale * (step.cond - step.impaired(hook)) if scale else guided
 
 
-class Auto(CFG):
-    """Autoguidance (Karras et al. 2024, arXiv:2406.02507): p + w (c - p) with p a weaker network's prediction with the
-    caption: one trained less, or smaller, on the same data. 2 passes; 1 at w = 0 (the weak one's) and w = 1.
-    """
-
-    def __init__(self, w, weak):
-        super().__init__(w)
-        self.weak = weak
-
-    def prepare_inputs(self, data):
-        passes = ["pred_cond", "pred_uncond"][:self.num_conditions]
-        return [self._prepare_batch(data, 0, name) for name in passes]
-
-    def prepare_models(self, denoiser):
-        super().prepare_models(denoiser)
-        only_weak = self._is_active() and self.guidance_scale == 0
-        if self._count_prepared == 2 or only_weak:
-            _check_same_shape(denoiser, self.weak)
-            denoiser.forward = self.weak.forward            # hides the class's, until it is deleted again
-
-    def cleanup_models(self, denoiser):
-        vars(denoiser).pop("forward", None)
+def _check_same_shape(unet, weak):
+    ours, theirs = ((config.in_channels, config.sample_size, config.encoder_hid_dim or config.cross_attention_dim)
+                    for config in (unet.config, weak.config))
+    if ours != theirs:
+        raise BadValue(f"the weaker network has (channels, pixels a side, width of text) = {theirs} and the guided one "
+                       f"{ours}: name a checkpoint of the same dataset, size and text encoder")
 
 
-def _check_same_shape(denoiser, weak):
-    def shape(unet):
-        config = unet.config
-        return {"channels": config.in_channels, "pixels a side": config.sample_size,
-                "width of text": config.encoder_hid_dim or config.cross_attention_dim}
-
-    for name, ours in shape(denoiser).items():
-        theirs = shape(weak)[name]
-        if ours != theirs:
-            raise BadValue(f"the weaker network has {name} = {theirs} and the guided one {ours}: name a checkpoint "
-                           "of the same dataset, size and text encoder")
+def _dot(a, b):
+    return (a * b).sum((1, 2, 3), keepdim=True)                                                         # [n, 1, 1, 1]
 
 
 def _norm(images):
     return torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True)
+
+
+def _std(images):
+    return images.std((1, 2, 3), keepdim=True)

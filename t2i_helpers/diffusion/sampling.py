@@ -12,8 +12,9 @@ from diffusers import DDIMScheduler, UniPCMultistepScheduler
 from ..errors import BadValue
 from ..randomness import generator
 from .editing import SUPPORTS_PARTIAL_START, SDEditInit
+from .guidance import Step
 from .losses import LossGuidance
-from .noise import NoisyBatch, alpha_bar
+from .noise import NoisyBatch, alpha_bar, sigma
 from .schedulers import ddim_step
 
 
@@ -29,7 +30,7 @@ class Samples:
 def sample(
     unet,
     scheduler,
-    guider,
+    guider: Callable[[Step], torch.Tensor],
     cond: torch.Tensor,
     null: torch.Tensor,
     *,
@@ -48,87 +49,75 @@ def sample(
     steps     1 to the scheduler's number of training timesteps.
     clip      bound of |x^_0| at every step (DDPM's ``clip_sample``, here for every scheduler), or None. Without it a
               large w drives pixel-space models out of the range they were trained on.
-    loss      pushes x_t down its gradient before each step, whatever the guider (`losses.LossGuidance`).
+    loss      moves x_t down its gradient before each step, whatever the guider (`losses.LossGuidance`).
     start     images to begin from in place of pure noise, some way into the steps (`editing.SDEditInit`).
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
               sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
 
     Raises BadValue for steps, seeds or a start that do not fit.
     """
-    _check(scheduler, guider, cond, seeds, steps, loss)
+    if loss is not None and isinstance(scheduler, UniPCMultistepScheduler):
+        raise BadValue("UniPC corrects each step from where it began, which undoes a loss's update: choose another "
+                       "scheduler, such as ddim")
+    if len(cond) != len(seeds) or not len(seeds):
+        raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     if start is not None:
         start.check(scheduler, (len(cond), *shape), clip)
-    device = cond.device
-    generators = [generator("sample", int(seed)) for seed in seeds]
-    scheduler = _with_timesteps(scheduler, steps, device)
-    if hasattr(guider, "check_steps"):
-        guider.check_steps([NoisyBatch(cond, alpha_bar(scheduler, t), False).sigma for t in scheduler.timesteps])
-    x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)     # [n, c, h, w]
-    first, x = start.enter(scheduler, x) if start is not None else (0, x * scheduler.init_noise_sigma)
+    scheduler = _with_timesteps(scheduler, steps, cond.device)
     take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
-    takes_noise = "generator" in inspect.signature(take_step).parameters
-    noise = {"generator": generators} if takes_noise else {}
-    conditions = {"encoder_hidden_states": (cond, null.expand_as(cond))}
+    generators = [generator("sample", int(seed)) for seed in seeds]
+    noise = {"generator": generators} if "generator" in inspect.signature(take_step).parameters else {}
+    x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)                     # [n, c, h, w]
+    first, x = (0, x * scheduler.init_noise_sigma) if start is None else start.initial_latent(scheduler, x)
 
     predicts_v = scheduler.config.prediction_type == "v_prediction"
-    renoises = hasattr(guider, "renoise")
-    passes = 0
-    for step, t in enumerate(scheduler.timesteps[first:], first):
+    abars = [alpha_bar(scheduler, t) for t in scheduler.timesteps]
+    sigmas = [float(sigma(abar)) for abar in abars]
+    state, passes = {}, 0
+    for index in range(first, len(abars)):
+        t = scheduler.timesteps[index]
         x_t = scheduler.scale_model_input(x, t)
-        noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), alpha_bar(scheduler, t), predicts_v)
-        guider.set_state(step=step, num_inference_steps=len(scheduler.timesteps), timestep=t)
+        noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), abars[index], predicts_v)
+        step = Step(unet, noisy, t, cond, null.expand_as(cond), index, first, sigmas, state)
         with torch.set_grad_enabled(loss is not None):
-            predicted, evaluations = _guided(unet, guider, conditions, noisy, t)
-        passes += evaluations
+            prediction = guider(step)
+        passes += step.passes
         if loss is not None:
-            push = loss.push(noisy, predicted)
-            noisy, predicted = noisy.moved(push), predicted.detach()
-            x = x + (push if x_t is x else push / noisy.signal)         # some schedulers keep x_t / sqrt(abar)
-        x_0, prediction = noisy.clipped(predicted, clip)
-        if renoises:
-            x, prediction = guider.renoise(x_0, clip)
+            update = loss.guidance_update(noisy, prediction)
+            noisy, prediction = NoisyBatch((x_t + update).detach(), noisy.abar, predicts_v), prediction.detach()
+            x = x + (update if x_t is x else update / noisy.signal)     # some schedulers keep x_t / sqrt(abar)
+        x_0, prediction = noisy.clipped(prediction, clip)
+        if step.noise_from is not None:
+            x, prediction = _renoised(scheduler, step.noisy, x_0, step.noise_from, clip)
         x = take_step(prediction, t, x, **noise).prev_sample
         if callback is not None:
-            callback(step, noisy.x_t, x_0)
+            callback(index, noisy.x_t, x_0)
     return Samples(x.float(), passes)
 
 
-def _guided(unet, guider, conditions, noisy, t):
-    """(the guided prediction, the number of U-Net evaluations that it took)."""
-    guider.noisy = noisy                            # for rules that need x^_0 or the noise level
-    batches = guider.prepare_inputs(conditions)
-    for batch in batches:
-        try:
-            guider.prepare_models(unet)
-            batch.noise_pred = unet(noisy.x_t, t, batch.encoder_hidden_states).sample
-        finally:
-            guider.cleanup_models(unet)             # also of hooks, so that the U-Net is whole after an error
-    return guider(batches).pred, len(batches)
+def _renoised(scheduler, noisy, x_0, noise_from, bound):
+    """(x_t, prediction): `x_0` under the noise that the prediction `noise_from` sees, whose own x^_0 is clipped to
+    +-`bound`, too. A scheduler that steps from these leaves this noise in the image."""
+    if type(scheduler).__name__ not in SUPPORTS_PARTIAL_START:
+        raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
+    _, noise_from = noisy.clipped(noise_from, bound)
+    x_t = noisy.signal * x_0 + noisy.noise * noisy.eps(noise_from)
+    return x_t, NoisyBatch(x_t, noisy.abar, noisy.predicts_v).prediction(x_0)
 
 
 def _with_timesteps(scheduler, steps, device):
-    """The scheduler, set to `steps`; two faults of diffusers 0.42 are mended here."""
-    if steps == scheduler.config.num_train_timesteps:       # "leading" divides by zero in some schedulers
-        scheduler = copy.copy(scheduler)
+    """A copy of `scheduler` with its timesteps set; works around two faults of diffusers 0.42."""
+    longest = scheduler.config.num_train_timesteps
+    if not 1 <= steps <= longest:
+        raise BadValue(f"steps = {steps}: choose 1 to {longest}, the timesteps of training")
+    scheduler = copy.deepcopy(scheduler)
+    if steps == longest:                                    # fault 1: "leading" divides by zero in some schedulers
         scheduler.register_to_config(timestep_spacing="trailing")
     scheduler.set_timesteps(steps, device=device)
-    excess = int((scheduler.timesteps < 0).sum())           # "trailing" rounds one too many, t = -1; Heun has it twice
+    excess = int((scheduler.timesteps < 0).sum())           # fault 2: "trailing" may add t = -1, which Heun has twice
     if excess:
         scheduler.timesteps = scheduler.timesteps[:-excess]
         if hasattr(scheduler, "sigmas"):
             scheduler.sigmas = torch.cat([scheduler.sigmas[:-1 - excess], scheduler.sigmas[-1:]])
     return scheduler
-
-
-def _check(scheduler, guider, cond, seeds, steps, loss):
-    if loss is not None and isinstance(scheduler, UniPCMultistepScheduler):
-        raise BadValue("UniPC corrects each step from where it began, which undoes a loss's push: choose another "
-                       "scheduler, such as ddim")
-    if hasattr(guider, "renoise") and type(scheduler).__name__ not in SUPPORTS_PARTIAL_START:
-        raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
-    if len(cond) != len(seeds) or not len(seeds):
-        raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")
-    longest = scheduler.config.num_train_timesteps
-    if not 1 <= steps <= longest:
-        raise BadValue(f"steps = {steps}: choose 1 to {longest}, the timesteps of training")

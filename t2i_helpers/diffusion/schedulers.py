@@ -16,7 +16,7 @@ SCHEDULERS = {
     "ddim": (diffusers.DDIMScheduler, {"set_alpha_to_one": True, "clip_sample": False}),
     "dpm++": (diffusers.DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     "unipc": (diffusers.UniPCMultistepScheduler, {}),
-    # These three step in sigma, and with the cosine schedule sigma falls from 20,000 in one step at t = T.
+    # These three step in sigma, which falls from 20,000 in one step at t = T with the cosine schedule.
     "heun": (diffusers.HeunDiscreteScheduler, {"timestep_spacing": "leading"}),
     "lms": (diffusers.LMSDiscreteScheduler, {"timestep_spacing": "leading"}),
     "euler": (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
@@ -38,17 +38,17 @@ def make_scheduler(preset, name: str | None = None):
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, SCHEDULERS)
     kind, extra = SCHEDULERS[name]
-    fields = {
+    spacing = settings.pop("spacing", extra.get("timestep_spacing", preset.timestep_spacing))
+    if spacing not in SPACINGS:
+        raise UnknownName("timestep spacing", spacing, SPACINGS)
+    scheduler = kind(**extra | {
         "num_train_timesteps": preset.train_timesteps,
         "beta_schedule": preset.beta_schedule,
         "beta_start": preset.beta_start,
         "beta_end": preset.beta_end,
         "prediction_type": preset.prediction,
-        "timestep_spacing": preset.timestep_spacing,
-    } | extra
-    if "spacing" in settings:
-        fields["timestep_spacing"] = _known_spacing(settings.pop("spacing"))
-    scheduler = kind(**fields)
+        "timestep_spacing": spacing,
+    })
     if name == "ddim" and "eta" in settings:
         check_range("eta", settings["eta"], 0, 1)
         scheduler.register_to_config(eta=settings.pop("eta"))
@@ -60,8 +60,8 @@ def make_scheduler(preset, name: str | None = None):
 def ddim_step(scheduler, prediction, t, x_t, generator=None):
     """A step of DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12) with eta times the noise of eq. 16: DDPM's at 1.
 
-    `scheduler` a DDIMScheduler, whose own step takes t - T // steps for the next timestep, as only "leading" ones are,
-    and at eta = 1 may take the root of what rounding made negative, where x_t is almost pure noise.
+    `scheduler` is a DDIMScheduler. Its own step takes t - T // steps for the next timestep, which is right for
+    "leading" ones alone, and at eta = 1 it may take the root of a number that rounding made negative.
     """
     eta = scheduler.config.get("eta", 0.0)
     noisy = NoisyBatch(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type == "v_prediction")
@@ -73,9 +73,3 @@ def ddim_step(scheduler, prediction, t, x_t, generator=None):
     if eta > 0:
         x = x + variance.sqrt() * randn_tensor(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     return SchedulerOutput(prev_sample=x)
-
-
-def _known_spacing(spacing):
-    if spacing not in SPACINGS:
-        raise UnknownName("timestep spacing", spacing, SPACINGS)
-    return spacing

@@ -6,7 +6,7 @@ from ..errors import BadValue
 def parse(kind: str, text: str, words: tuple[str, ...] = ()) -> tuple[str, dict]:
     """("interval", {"sigma_max": 5.0}) of "interval sigma_max=5"; the settings in `words` stay text.
 
-    Raises BadValue, which tells of a `kind` ("guider"), where a setting is not of the form name=number.
+    Raises BadValue, which names the `kind` ("guider"), for a setting that is not of the form name=number.
     """
     name, *written = text.split() or [""]
     settings = {}
@@ -20,6 +20,6 @@ def parse(kind: str, text: str, words: tuple[str, ...] = ()) -> tuple[str, dict]
 
 
 def check_range(name, value, low, high):
-    """Raises BadValue where `value` is no number from `low` to `high`."""
+    """Raise BadValue unless `value` is a number from `low` to `high`."""
     if not isinstance(value, (int, float)) or not low <= value <= high:
         raise BadValue(f"{name} = {value}: choose a number from {low} to {high}")

@@ -109,7 +109,7 @@ def draw_samples(
         "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
         "timestep_spacing": spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
-    } | getattr(rule, "facts", {}) | ({} if asked is None else {"asked": content_hash(asked.tolist())})
+    } | rule.metadata | ({} if asked is None else {"asked": content_hash(asked.tolist())})
     labels = torch.arange(n) % len(texts) if asked is None else asked
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     store = SampleStore(DATA / "samples" / f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{key}")

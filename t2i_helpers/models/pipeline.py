@@ -1,5 +1,6 @@
 """A trained model as a diffusers pipeline: a folder of safetensors and JSON that turns captions into images."""
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -8,7 +9,8 @@ from diffusers.utils import logging
 
 from .. import presets
 from ..data import captions, every_caption, from_unit, to_unit
-from ..diffusion import Auto, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
+from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
+from ..diffusion.specs import parse
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS
 from ..provenance import best_device, file_hash
@@ -26,14 +28,12 @@ DECODED_AT_ONCE = 64                # images that leave latent space together
 class CaptionPipeline(DiffusionPipeline):
     """Captions to images with classifier-free guidance.
 
-    The frozen text encoder is known by name and not saved: captions of the dataset come from their table, other
-    texts load the encoder when they are first asked for.
+    The text encoder is not saved with it: captions of the dataset come from their table, other texts load the encoder.
     """
 
     def __init__(self, unet: UNet2DConditionModel, scheduler: SchedulerMixin, preset: dict | None = None,
                  latents: dict | None = None, classes: list[int] | None = None):
-        """`latents` is the LatentSpace's metadata of a latent model; `classes` are the labels that it was trained on,
-        where the data lacked some."""
+        """`latents`: metadata of a latent model's LatentSpace; `classes`: the labels it was trained on, if not all."""
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(preset=preset, latents=latents, classes=classes)
@@ -68,88 +68,69 @@ class CaptionPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def __call__(
-        self,
-        prompts: list[str],
-        *,
-        w: float = 2.0,
-        steps: int | None = None,
-        scheduler: str | None = None,
-        seeds: list[int] | None = None,
-        guider=None,
-        negative: str | None = None,
-        loss: LossGuidance | None = None,
-        start: SDEditInit | None = None,
-        callback=None,
-        batch_size: int | None = None,
+        self, prompts: list[str], *, w: float = 2.0, steps: int | None = None, scheduler: str | None = None,
+        seeds: list[int] | None = None, guider=None, negative: str | None = None, loss: LossGuidance | None = None,
+        start: SDEditInit | None = None, callback=None, batch_size: int | None = None,
     ) -> Samples:
         """One image a prompt: ``.images`` float32 [n, c, h, w] in [0, 1], ``.forward_passes`` an image.
 
-        `steps` defaults to the preset's, `scheduler` to the pipeline's own, `seeds` to the preset's seed and on.
-        `guider` is used in place of plain guidance with `w`; guidance is away from the text `negative` where there is
-        one, in place of the empty caption: eps_negative + w (eps_cond - eps_negative). `loss` pushes every image down
-        its gradient; its targets, where it has any, are one for each prompt. `start` holds one image in [0, 1] a prompt
-        to begin from. `callback` is that of `diffusion.sample` and sees all prompts in one batch; else `batch_size` is
-        256, and 16 on a CPU, which is up to three times as fast.
+        steps, scheduler, seeds   default to the preset's steps, the pipeline's scheduler, and the preset's seed and on.
+        guider      replaces plain guidance with `w`: from `make_guider`, or any function of a `diffusion.Step`.
+        negative    a text to guide away from in place of the empty caption: eps_neg + w (eps_cond - eps_neg).
+        loss        its targets, if it has any, are one for each prompt. start: one image in [0, 1] for each prompt.
+        callback    that of `diffusion.sample`; it sees all prompts in one batch. Without it `batch_size` is 256, and 16
+                    on a CPU, which is up to three times as fast.
+
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
         preset = self.preset
         seeds = [preset.seed + i for i in range(len(prompts))] if seeds is None else list(seeds)
         if len(seeds) != len(prompts):
             raise BadValue(f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed for each prompt")
-        if batch_size is None:
-            batch_size = len(prompts) if callback else 16 if self.device.type == "cpu" else 256
-        elif callback is not None and len(prompts) > batch_size:
+        batch_size = batch_size or (len(prompts) if callback else 16 if self.device.type == "cpu" else 256)
+        if callback is not None and len(prompts) > batch_size:
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
         cond, null = self.embed(prompts)
         if negative is not None:
-            if isinstance(guider, Auto):
-                raise BadValue("autoguidance draws without the empty caption, which a negative text would replace: "
-                               "leave out the negative, or choose another guider")
+            if isinstance(guider, Guider) and guider.name == "auto":
+                raise BadValue("autoguidance uses no empty caption, which a negative text would replace: leave out the "
+                               "negative, or choose another guider")
             null, _ = self.embed([negative])
+        if start is not None:
+            if len(start.images) != len(prompts):
+                raise BadValue(f"{len(prompts)} prompts and {len(start.images)} start images: give one for each prompt")
+            if not start.images.is_floating_point() or not ((start.images >= 0) & (start.images <= 1)).all():
+                raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
+            start = SDEditInit(self.encode(start.images), start.strength)
         guider = make_guider("cfg", w) if guider is None else guider
-        start = start and self._in_model_range(start, len(prompts))
         solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)
-        starts = range(0, len(prompts), batch_size)
-        losses = [None] * len(starts) if loss is None else loss.split(len(prompts), batch_size)
-        parts = [
-            sample(self.unet, solver, guider, cond[i:i + batch_size], null, seeds=seeds[i:i + batch_size],
-                   steps=preset.sample_steps if steps is None else steps, loss=part_loss, callback=callback,
-                   clip=1.0 if self.latent_space is None else MOST,
-                   start=start and SDEditInit(start.images[i:i + batch_size], start.strength))
-            for i, part_loss in zip(starts, losses)
-        ]
+        batches = [slice(i, i + batch_size) for i in range(0, len(prompts), batch_size)]
+        losses = loss.split(len(prompts), batch_size) if loss else [None] * len(batches)
+        parts = [sample(self.unet, solver, guider, cond[batch], null, seeds=seeds[batch],
+                        steps=preset.sample_steps if steps is None else steps, loss=part_loss, callback=callback,
+                        clip=1.0 if self.latent_space is None else MOST,
+                        start=start and SDEditInit(start.images[batch], start.strength))
+                 for batch, part_loss in zip(batches, losses)]
         return Samples(torch.cat([self.decode(part.images) for part in parts]), parts[0].forward_passes)
 
-    def make_guider(self, name: str, w: float):
-        """`diffusion.make_guider`, where "auto" has a weaker network: that of the checkpoint in "auto weak=FOLDER",
-        else the one that ships for the dataset. BadValue for a folder of another kind of model."""
-        rule, *settings = name.split() or [""]
+    def make_guider(self, name: str, w: float) -> Guider:
+        """`diffusion.make_guider`, with a weaker network for "auto": that of the checkpoint in "auto weak=FOLDER", else
+        the shipped one; its weights' hash is in the guider's metadata. BadValue for another kind of model."""
+        rule, settings = parse("guider", name, words=("weak",))
         if rule != "auto":
             return make_guider(name, w)
-        folders = [setting.removeprefix("weak=") for setting in settings if setting.startswith("weak=")]
-        weak = load_pipeline(*folders or [CHECKPOINTS / f"{self.preset.dataset}-weak"], device=self.device)
+        weak = load_pipeline(settings.pop("weak", CHECKPOINTS / f"{self.preset.dataset}-weak"), device=self.device)
         for field in GUIDED_ALIKE:
-            ours, theirs = getattr(self.preset, field), getattr(weak.preset, field)
-            if ours != theirs:
+            if (theirs := getattr(weak.preset, field)) != (ours := getattr(self.preset, field)):
                 raise BadValue(f"the weaker checkpoint {weak.folder} has {field} = {theirs}, and this one {ours}: name "
                                "one that was trained alike, only smaller or less")
-        rest = [setting for setting in settings if not setting.startswith("weak=")]
-        guider = make_guider(" ".join([rule, *rest]), w, weak=weak.unet)
-        guider.facts = {"weak_weights_sha256_16": weak.weights_sha256_16}
-        return guider
+        guider = make_guider(rule, w, weak=weak.unet, **settings)
+        return dataclasses.replace(guider, metadata={"weak_weights_sha256_16": weak.weights_sha256_16})
 
     @property
     def encoder_label(self) -> str:
         """The text encoder by its full name, for captions: a stand-in is called one."""
         return ENCODER_LABELS.get(self.preset.text_encoder, self.preset.text_encoder)
-
-    def _in_model_range(self, start, prompts):
-        images = start.images
-        if len(images) != prompts:
-            raise BadValue(f"{prompts} prompts and {len(images)} start images: give one for each prompt")
-        if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
-            raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
-        return SDEditInit(self.encode(images), start.strength)
 
     def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""
@@ -158,10 +139,8 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue("no prompts: give a list with at least one text")
         known = [*every_caption(preset), ""]
         table = caption_table(preset.text_encoder, known[:-1], preset.max_length)
-        if all(prompt in known for prompt in prompts):
-            cond = table[[known.index(prompt) for prompt in prompts]]
-        else:
-            cond = load_text_encoder(preset.text_encoder).encode(prompts, preset.max_length)
+        cond = (table[[known.index(prompt) for prompt in prompts]] if set(prompts) <= set(known)
+                else load_text_encoder(preset.text_encoder).encode(prompts, preset.max_length))
         return cond.to(self.unet.device), table[-1:].to(self.unet.device)
 
 
@@ -188,8 +167,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, T2IError) as error:
-        raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train again, or restore the folder"
-                            ) from error
+        raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train or restore it again") from error
     pipeline.unet.eval()
     pipeline.folder, pipeline.weights_sha256_16 = folder, weights
     return pipeline.to(device or best_device())

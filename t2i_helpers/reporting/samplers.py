@@ -4,7 +4,7 @@ import torch
 
 from ..data import captions, to_unit
 from ..diffusion import make_scheduler
-from ..diffusion.noise import NoisyBatch, alpha_bar
+from ..diffusion.noise import alpha_bar, sigma
 from ..diffusion.schedulers import SPACINGS
 from ..provenance import preset_record
 from .drawing import GREY, fit_height, footnote, image_grid, line, new_figure, plot_with_ci
@@ -63,7 +63,7 @@ def noise_levels(scheduler, steps: int) -> list[float]:
     """sigma at each of the `steps` timesteps of `scheduler`, from the largest down."""
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps.unique().flip(0)                              # Heun's stand twice
-    return [NoisyBatch(torch.empty(0), alpha_bar(scheduler, t), False).sigma for t in timesteps if t >= 0]
+    return [float(sigma(alpha_bar(scheduler, t))) for t in timesteps if t >= 0]
 
 
 @exhibit("quality_against_passes", "pdf")

@@ -131,7 +131,6 @@ MISTAKES = {
     "unknown dataset to sample": (("sample", "imagenet"), ("imagenet", "mnist")),
     "unknown benchmark": (("bench", "coffee"), ("coffee", "sample")),
     "too few samples": (("evaluate", "mnist", "--samples", "1"), ("1", "2")),
-    "no real image left for the floor": (("evaluate", "mnist", "--samples", "5001"), ("5001", "10000", "5000")),
     "unknown judge": (("evaluate", "mnist", "--also", "critic"), ("critic", "inception")),
     "Inception weights missing": (
         ("evaluate", "mnist", "--also", "inception", "--inception-weights", "no.pth"), ("no.pth", "6726825d")),

@@ -18,12 +18,12 @@ from .pixel_store import PixelStore
 from .pixels import from_uint8, from_unit, to_uint8, to_unit
 from .strokes import DRAWINGS, stroke_drawing
 from .wikiart import WikiArtStream
-from .wordings import HELD_OUT, QUALITY, TAUGHT, sentences, taught
+from .wordings import HELD_OUT_PROMPTS, QUALITY, TRAIN_PROMPTS, sentences, train_sentences
 
 __all__ = [
-    "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT", "HELD_OUT_PAIRS", "QUALITY", "TAUGHT", "UNKNOWN_GENRE",
-    "LabelledImages", "PixelStore", "WikiArtStream", "augment", "caption_rows", "captions", "degrade", "every_caption",
-    "find_paintings", "from_uint8", "from_unit", "genre_caption", "held_out", "image_source_label", "load_images",
-    "of_caption_rows", "painting_store", "sentences", "split_of_rows", "stroke_drawing", "taught", "to_uint8",
-    "to_unit",
+    "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT_PAIRS", "HELD_OUT_PROMPTS", "QUALITY", "TRAIN_PROMPTS",
+    "UNKNOWN_GENRE", "LabelledImages", "PixelStore", "WikiArtStream", "augment", "caption_rows", "captions", "degrade",
+    "every_caption", "find_paintings", "from_uint8", "from_unit", "genre_caption", "held_out", "image_source_label",
+    "load_images", "of_caption_rows", "painting_store", "sentences", "split_of_rows", "stroke_drawing", "to_uint8",
+    "to_unit", "train_sentences",
 ]

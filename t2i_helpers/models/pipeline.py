@@ -11,7 +11,7 @@ from .. import presets
 from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Auto, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
-from ..paths import CHECKPOINTS, WEIGHTS
+from ..paths import CHECKPOINTS, WEIGHTS, checkpoint_dir
 from ..provenance import best_device, file_hash
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, load_text_encoder
@@ -122,12 +122,13 @@ class CaptionPipeline(DiffusionPipeline):
 
     def make_guider(self, name: str, w: float):
         """`diffusion.make_guider`, where "auto" has a weaker network: that of the checkpoint in "auto weak=FOLDER",
-        else the one that ships for the dataset. BadValue for a folder of another kind of model."""
+        else that of the dataset at this checkpoint's size. BadValue for a folder of another kind of model."""
         rule, *settings = name.split() or [""]
         if rule != "auto":
             return make_guider(name, w)
         folders = [setting.removeprefix("weak=") for setting in settings if setting.startswith("weak=")]
-        weak = load_pipeline(*folders or [CHECKPOINTS / f"{self.preset.dataset}-weak"], device=self.device)
+        shipped_or_run = checkpoint_dir(self.preset.dataset, "weak", self.preset.size)
+        weak = load_pipeline(*folders or [shipped_or_run], device=self.device)
         for field in GUIDED_ALIKE:
             ours, theirs = getattr(self.preset, field), getattr(weak.preset, field)
             if ours != theirs:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from .. import hub
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import DATA, atomic_write, mirror
-from .plain_text import PLAIN, OneHot, RandomWords
+from .plain_text import BASELINE_ENCODERS, OneHot, RandomWords
 
 # name: (repository on the hub, or None for the package's own files; width)
 ENCODERS = {
@@ -77,12 +77,12 @@ class TextEncoder:
 
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
     """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or one that knows no
-    language (`plain_text.PLAIN`).
+    language (`plain_text.BASELINE_ENCODERS`).
 
     Raises UnknownName for anything else, SourceUnavailable where the weights are neither in the mirror nor on the hub.
     """
-    if name in PLAIN:
-        return PLAIN[name]()
+    if name in BASELINE_ENCODERS:
+        return BASELINE_ENCODERS[name]()
     # a local folder's weights may change under its name
     return _load(name) if name in ENCODERS else _load.__wrapped__(name)
 
@@ -113,8 +113,8 @@ def _load(name) -> TextEncoder:
 
 def encoder_dim(name: str) -> int:
     """The width of the encoder's embeddings, without loading it."""
-    if name in PLAIN:
-        return PLAIN[name].dim
+    if name in BASELINE_ENCODERS:
+        return BASELINE_ENCODERS[name].dim
     if name in ENCODERS:
         return ENCODERS[name][1]
     file = _local(name) / "config.json"
@@ -157,5 +157,5 @@ def encoder_location(name: str):
 def _local(name):
     folder = Path(name)
     if not (folder / "config.json").is_file():
-        raise UnknownName("text encoder", name, [*ENCODERS, *PLAIN, "a local folder with a config.json"])
+        raise UnknownName("text encoder", name, [*ENCODERS, *BASELINE_ENCODERS, "a local folder with a config.json"])
     return folder

@@ -145,20 +145,19 @@ def predict(classifier, images: torch.Tensor, batch_size: int = 500) -> Predicti
 
 def main(dataset: str) -> None:
     """Train on the dataset's images, measure on its test set; write weights and a sidecar."""
-    preset = presets.get(dataset, "improved", "full")
-    classifier_folder(dataset)
+    folder, preset = classifier_folder(dataset), presets.get(dataset, "improved", "full")
     train, test = (load_images(preset, split) for split in ("train", "test"))
     began = time.monotonic()
     classifier = train_classifier(images=train.images, labels=train.labels, **RECIPES[dataset])
-    seconds = time.monotonic() - began
+    seconds = round(time.monotonic() - began)
     with atomic_write(weights_file(dataset)) as temporary:
         save_file({name: value.half().contiguous() for name, value in classifier.state_dict().items()}, temporary)
     right = predict(load_classifier(dataset, best_device()), test.images).labels == test.labels
-    write_json(classifier_folder(dataset) / "provenance.json", record(
+    write_json(folder / "provenance.json", record(
         best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
-        epochs=RECIPES[dataset]["epochs"], training_seconds=round(seconds), test_images=len(test),
+        epochs=RECIPES[dataset]["epochs"], training_seconds=seconds, test_images=len(test),
         test_accuracy=float(right.double().mean()), test_saturation=vars(saturation(test.images)), weights="float16"))
-    print(f"test accuracy {right.double().mean():.4f} after {seconds:.0f} s")
+    print(f"test accuracy {right.double().mean():.4f}")
 
 
 if __name__ == "__main__":

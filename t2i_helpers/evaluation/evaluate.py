@@ -1,5 +1,7 @@
 """One evaluation: a table of guidance scales; every metric with its n, its interval, and the same of real images."""
 
+import functools
+
 import torch
 
 from ..data import CLASS_NAMES, captions, load_images, of_caption_rows
@@ -8,28 +10,11 @@ from ..errors import BadValue, SourceUnavailable, UnknownName
 from ..provenance import code_record, record
 from ..randomness import generator
 from ..training import describe_checkpoint
+from . import features as networks
+from . import metrics
 from .classifiers import classifier_hash, classifier_metadata, load_classifier, predict
-from .features import (
-    INCEPTION_SHA256,
-    INCEPTION_WIDTH,
-    FeatureFile,
-    cached_features,
-    in_batches,
-    load_clip_score,
-    load_inception,
-    load_untrained_head,
-    real_features,
-)
-from .metrics import (
-    GROUPS,
-    Estimate,
-    compare,
-    confusion_matrix,
-    diversity,
-    mean_estimate,
-    proportion,
-    saturation,
-)
+from .features import FeatureFile, in_batches, real_features
+from .metrics import Estimate, proportion, saturation
 from .paintings import RealPaintings, efficientnet_features, image_features
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
@@ -114,25 +99,22 @@ def _check_judges(dataset, also, inception_weights, reference):
 
 def _further_judges(pipe, samples, also, inception_weights, reference):
     # networks first: a missing file is reported before a dataset is fetched
-    inception = load_inception(inception_weights, pipe.device) if "inception" in also else None
-    untrained = load_untrained_head(pipe.device) if "imagenet" in also else None
-    clip_score = load_clip_score(pipe.device) if "clip" in also else None
-    given = FeatureFile.load(reference, INCEPTION_WIDTH) if reference else None
+    inception = networks.load_inception(inception_weights, pipe.device) if "inception" in also else None
+    untrained = networks.load_untrained_head(pipe.device) if "imagenet" in also else None
+    clip_score = networks.load_clip_score(pipe.device) if "clip" in also else None
+    given = FeatureFile.load(reference, networks.INCEPTION_WIDTH) if reference else None
     test = None if tuple(also) == ("inception",) and given else load_images(pipe.preset, "test")
     judges = []
     if inception:
-        def inception_features(images):
-            return in_batches(inception, images)
-
-        real = given or cached_features("inception", INCEPTION_SHA256, test, inception_features, INCEPTION_WIDTH)
-        judges.append(FeatureJudge("inception", inception_features, *_two_draws(real, samples)))
+        extract = functools.partial(in_batches, inception)
+        real = given or networks.cached_features("inception", networks.INCEPTION_SHA256, test, extract,
+                                                 networks.INCEPTION_WIDTH)
+        judges.append(FeatureJudge("inception", extract, *_two_draws(real, samples)))
     if "efficientnet" in also:
-        real = efficientnet_features(test)
-        judges.append(FeatureJudge("efficientnet", image_features, *_two_draws(real, samples)))
+        judges.append(FeatureJudge("efficientnet", image_features, *_two_draws(efficientnet_features(test), samples)))
     if untrained:
         def accuracy(images, labels):
-            right = in_batches(untrained, images).argmax(1) == labels
-            return {"untrained_head_accuracy": proportion(right)}
+            return {"untrained_head_accuracy": proportion(in_batches(untrained, images).argmax(1) == labels)}
 
         network = "torchvision ResNet-18, ImageNet weights, random ten-way head"
         judges.append(ScoreJudge(accuracy, test, samples, {"imagenet": {"network": network}}))
@@ -141,7 +123,7 @@ def _further_judges(pipe, samples, also, inception_weights, reference):
 
         def mean_score(images, labels):
             scores = in_batches(clip_score, images, [texts[label] for label in labels.tolist()])
-            return {"clip_score": mean_estimate(scores)}
+            return {"clip_score": metrics.mean_estimate(scores)}
 
         judges.append(ScoreJudge(mean_score, test, samples, {"clip": {"network": "CLIP ViT-B/32"}}))
     return judges
@@ -156,17 +138,17 @@ class FeatureJudge:
         self.name, self.extract, self.reference = name, extract, reference.features
         samples, width = self.reference.shape
         self.metadata = {name: reference.metadata | {"reference_images": samples, "width": width}}
-        self.enough = samples >= 2 * GROUPS
+        self.enough = samples >= 2 * metrics.GROUPS
         if not self.enough:
-            print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * GROUPS}")
+            print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * metrics.GROUPS}")
             return
         self.too_few = samples <= width
         if self.too_few:
             print(f"warning: {samples} samples for {name}'s {width} features: the covariances are singular and the "
                   "Frechet distance is mostly bias; read it beside real against real only")
-        self.floor = compare(others.features, self.reference)
+        self.floor = metrics.compare(others.features, self.reference)
         if reference.labels is not None:
-            self.floor["diversity"] = diversity(self.reference, reference.labels)
+            self.floor["diversity"] = metrics.diversity(self.reference, reference.labels)
 
     def __call__(self, images, labels) -> dict:
         return self.distances(self.extract(images), labels)
@@ -174,9 +156,9 @@ class FeatureJudge:
     def distances(self, features, labels) -> dict:
         if not self.enough:
             return {}
-        values = compare(features, self.reference)
+        values = metrics.compare(features, self.reference)
         if "diversity" in self.floor:
-            values["diversity"] = diversity(features, labels)
+            values["diversity"] = metrics.diversity(features, labels)
         return {self.name: _beside(values, self.floor) | {"fewer_samples_than_features": self.too_few}}
 
 
@@ -200,10 +182,9 @@ class ClassifierJudge(FeatureJudge):
 
     def __call__(self, images, labels) -> dict:
         predictions = predict(self.classifier, images)
-        confusion = confusion_matrix(labels, predictions.labels, predictions.probabilities.shape[1])
         values = _answers(predictions.probabilities, labels) | {"saturation": saturation(images)}
-        return {**_beside(values, self.real), "per_class": _per_class(predictions.labels, labels),
-                "confusion": confusion.tolist(), **self.distances(predictions.features, labels)}
+        return {**_beside(values, self.real), **_by_class(predictions.labels, labels, self.classifier.head.out_features),
+                **self.distances(predictions.features, labels)}
 
 
 class PaintingJudge(FeatureJudge):
@@ -219,12 +200,12 @@ class PaintingJudge(FeatureJudge):
                      | {"saturation": paintings.saturation})
 
     def __call__(self, images, labels) -> dict:
-        features, classes = self.extract(images), len(CLASS_NAMES["wikiart"])
+        features = self.extract(images)
         styles, genres = of_caption_rows(self.preset, labels)
         predicted = self.paintings.style.logits(features).argmax(1)
         values = self.paintings.answers(features, styles, genres) | {"saturation": saturation(images)}
-        return {**_beside(values, self.real), "per_class": _per_class(predicted, styles),
-                "confusion": confusion_matrix(styles, predicted, classes).tolist(), **self.distances(features, styles)}
+        return {**_beside(values, self.real), **_by_class(predicted, styles, len(CLASS_NAMES["wikiart"])),
+                **self.distances(features, styles)}
 
 
 class ScoreJudge:
@@ -252,9 +233,10 @@ def _draw_order(count: int, n: int) -> torch.Tensor:
     return torch.randperm(count, generator=generator("real"))
 
 
-def _per_class(predicted, labels) -> list[dict]:
-    return [proportion(predicted[labels == k] == k).as_json() | {"n": int((labels == k).sum())}
-            for k in labels.unique().tolist()]
+def _by_class(predicted, labels, classes) -> dict:
+    per_class = [proportion(predicted[labels == k] == k).as_json() | {"n": int((labels == k).sum())}
+                 for k in labels.unique().tolist()]
+    return {"per_class": per_class, "confusion": metrics.confusion_matrix(labels, predicted, classes).tolist()}
 
 
 def _answers(probabilities, labels) -> dict[str, Estimate]:

@@ -16,10 +16,9 @@ from ..diffusion.losses import UNITS
 from ..errors import BadValue
 from ..models import WEIGHTS, load_image_text, load_pipeline
 from ..models.image_text import FOLDER, WEIGHTS_FILE
-from ..paths import checkpoint_dir
 from ..provenance import code_record, file_hash, record
 from ..training import describe_checkpoint
-from ..training.ablation import train_missing
+from ..training.ablation import train_missing, training_dir
 from .classifiers import classifier_hash, load_classifier, predict, weights_file
 from .image_text import WORDS, best_of, caption_critic, critic, critic_scores
 from .metrics import mean_estimate, proportion
@@ -37,13 +36,11 @@ KINDS = ("x_t", "x_0")
 
 def networks(experiment: str, size: str = "demo") -> dict:
     """{name: weights file} of the networks that an experiment uses."""
-    pairs = [("mnist", "thesis"), ("mnist", "improved")] if experiment == "noise" else [
-        ("mnist", "improved"), ("cifar10", "improved")]
-    files = [checkpoint_dir(dataset, variant, size) / WEIGHTS for dataset, variant in pairs]
     if experiment == "noise":
-        return {f"{dataset}-{variant}": file for (dataset, variant), file in zip(pairs, files)}
-    return {**{dataset: file for (dataset, _), file in zip(pairs, files)},
-            **{f"classifier-{dataset}": weights_file(dataset) for dataset, _ in pairs}, "image-text": IMAGE_TEXT}
+        return {name: training_dir(name, size) / WEIGHTS for name in ("mnist-thesis", "mnist-improved")}
+    datasets = ("mnist", "cifar10")
+    return {**{dataset: training_dir(f"{dataset}-improved", size) / WEIGHTS for dataset in datasets},
+            **{f"classifier-{dataset}": weights_file(dataset) for dataset in datasets}, "image-text": IMAGE_TEXT}
 
 
 def dependency_hashes(experiment: str, size: str = "demo") -> dict:
@@ -178,11 +175,8 @@ def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: 
 
     n images, image i of class i mod 10 and from seed i. Returns {..provenance.., "w", "n", "steps", "progress" [steps +
     1] from 0 to 1, "accuracy": {"x_t", "x_0": [{"value", "interval"}, ..]}, "recognised_for_good": {"x_t", "x_0":
-    {"quartiles" [3], "images"}}}. At progress 1 both x_t and x_0 are the finished image. The quartiles are those of
-    `first_stable_step` over the "images" that are recognised at the end, None where none is. The classifier has learnt
-    clean images only: an eye may recognise a digit in x_t earlier.
-
-    Raises BadValue for no images, UnknownName for a dataset without a classifier.
+    {"quartiles" [3], "images"}}}, quartiles of `first_stable_step` over the images that are recognised at the end. The
+    classifier was trained on clean images only. BadValue for no images, UnknownName for a dataset without a classifier.
     """
     if n < 1:
         raise BadValue(f"n = {n}: draw at least 1 image")

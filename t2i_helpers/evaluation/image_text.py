@@ -5,21 +5,13 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from .. import presets
-from ..data import (
-    HELD_OUT_PROMPTS,
-    QUALITY,
-    TRAIN_PROMPTS,
-    degrade,
-    from_uint8,
-    load_images,
-    sentences,
-    to_uint8,
-)
+from ..data import degrade, from_uint8, load_images, to_uint8
+from ..data.wordings import HELD_OUT_PROMPTS, QUALITY, TRAIN_PROMPTS, sentences
 from ..errors import BadValue, T2IError
 from ..models import ImageText, load_image_text
 from ..models.image_text import FOLDER, WEIGHTS_FILE
@@ -63,8 +55,7 @@ def caption_critic(model: ImageText, prompts: list[str]) -> Scorer:
     return score
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """The best images of every class, and their accuracy by a judge that had no part in the choice."""
 
     rows: torch.Tensor          # int64 [classes x best] of the candidates, class by class, the best first

@@ -12,16 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from .. import presets
-from ..data import (
-    CLASS_NAMES,
-    GENRES,
-    HELD_OUT_PAIRS,
-    UNKNOWN_GENRE,
-    caption_rows,
-    genre_caption,
-    load_images,
-    to_uint8,
-)
+from ..data import load_images, to_uint8
+from ..data.captions import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, caption_rows, genre_caption
 from ..errors import BadValue
 from ..models import load_efficientnet
 from ..models.efficientnet import WIDTH

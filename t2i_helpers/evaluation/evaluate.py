@@ -183,7 +183,8 @@ class ClassifierJudge(FeatureJudge):
     def __call__(self, images, labels) -> dict:
         predictions = predict(self.classifier, images)
         values = _answers(predictions.probabilities, labels) | {"saturation": saturation(images)}
-        return {**_beside(values, self.real), **_by_class(predictions.labels, labels, self.classifier.head.out_features),
+        classes = self.classifier.head.out_features
+        return {**_beside(values, self.real), **_by_class(predictions.labels, labels, classes),
                 **self.distances(predictions.features, labels)}
 
 

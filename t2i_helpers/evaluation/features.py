@@ -82,17 +82,18 @@ def cached_features(name: str, weights: str, dataset, network, width: int) -> Fe
     return FeatureFile.load(path, width)
 
 
-def real_features(dataset: str, at_least: int = 0) -> FeatureFile:
+def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> FeatureFile:
     """The shipped classifier's features of the real test images of `dataset`, cached under ``data/``.
 
     The images come from the mirror or the hub; without both, MNIST's come from the 500 embedded test digits, which are
-    part of its training set. Raises SourceUnavailable where fewer than `at_least` real images can be loaded.
+    part of its training set. At `smoke` they are the preset's stand-ins. Raises SourceUnavailable where fewer than
+    `at_least` real images can be loaded.
     """
-    preset = presets.get(dataset, "improved", "full")
+    preset = presets.get(dataset, "improved", "smoke" if size == "smoke" else "full")
     try:
         test = load_images(preset, "test")
     except SourceUnavailable:
-        if dataset != "mnist":
+        if dataset != "mnist":                         # which alone has real images without the hub
             raise
         test = load_images(dataclasses.replace(preset, data_source="embedded"), "test")
         if len(test) < at_least:

@@ -107,9 +107,10 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
 
 
 @exhibit("cifar10_floor", "pdf")
-def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 1000, 2000, 3500, 5000)):
+def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 1000, 2000, 3500, 5000), size="demo"):
     """The Fréchet distance of real images to other real images: it should be 0, and falls to it about as 1 / n."""
-    real = real_features(dataset, 2 * max(counts))
+    counts = counts[:3] if size == "smoke" else counts
+    real = real_features(dataset, 2 * max(counts), size)
     shuffled = real.features[torch.randperm(len(real.features), generator=generator("floor"))]
     half = len(shuffled) // 2
     a, b = shuffled[:half], shuffled[half:]

@@ -48,13 +48,14 @@ def averages_figure():
 
 
 @exhibit("study_frechet_n", "pdf")
-def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: int = 5):
+def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: int = 5, size: str = "demo"):
     """The Frechet distance of n real images to thousands of other real ones, which should be 0: mean, least and largest
     of some draws. One published comparison has n = 6."""
+    counts = counts[:3] if size == "smoke" else counts
     figure, axes = new_figure(1, 1, 2.8, width=4.6)
     axis, told = axes[0, 0], {}
     for place, dataset in enumerate(("mnist", "cifar10")):
-        real = real_features(dataset, 2 * max(counts))
+        real = real_features(dataset, 2 * max(counts), size)
         found = torch.empty(draws, len(counts))
         for draw in range(draws):
             shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n", draw))]

@@ -196,9 +196,8 @@ def rewrite(path, passes="14", **changes):
     (lambda part: rewrite(part, labels=None), ["part-000003", "damaged", "labels"]),
     (lambda part: rewrite(part, passes=None), ["part-000003", "damaged"]),
     (lambda part: rewrite(part, passes="many"), ["part-000003", "damaged", "many"]),
-    (lambda part: rewrite(part, images=torch.zeros(3, 1, 5, 5).byte()), ["mixes", "(1, 4, 4)", "(1, 5, 5)"]),
     (lambda part: part.unlink(), ["5 of 8 images"]),
-], ids=["cut short", "empty", "no labels", "no facts", "odd facts", "another size", "missing"])
+], ids=["cut short", "empty", "no labels", "no facts", "odd facts", "missing"])
 def test_a_damaged_part_is_refused_and_drawn_again_alone(pipe, store, damage, words):
     whole = store.load()[0]
     damage(store.parts[1])
@@ -215,7 +214,7 @@ def test_an_empty_store_is_refused(tmp_path):
         SampleStore(tmp_path).load()
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
+@pytest.mark.parametrize("content", [None, "", "{"])
 def test_a_store_without_metadata_is_refused_until_it_is_drawn_again(pipe, store, content):
     metadata = store.metadata()
     file = store.folder / "samples.json"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -246,6 +247,20 @@ def test_at_full_size_every_network_is_trained_and_none_ships(trained):
         folder = ablation.train_missing(name)
         assert folder == CHECKPOINTS / name or name.startswith("ablation")
     assert all(folder.startswith("ablation") for folder, *_ in trained)
+
+
+def test_a_cell_of_full_size_is_measured_with_the_user_s_own_network(folders, trained, tmp_path, monkeypatch):
+    def train(preset, folder, **options):
+        shutil.copytree(CHECKPOINTS / "mnist-thesis", folder)           # other weights than the shipped `improved`
+        trained.append(folder.name)
+
+    monkeypatch.setattr(ablation, "train", train)
+    monkeypatch.setattr(study, "PARTS", {"small": CELLS[1:2]})
+    run_study(["small"], size="full")
+    (row,) = read_part("small", "full").values()
+    assert row["weights_sha256_16"] == file_hash(CHECKPOINTS / "mnist-thesis" / WEIGHTS)
+    assert trained == ["mnist-improved-full"] and (folders / "full" / "small.jsonl").exists()
+    assert not read_part("small", "demo")
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])

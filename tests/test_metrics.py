@@ -155,8 +155,8 @@ def test_the_kernel_distance_of_one_distribution_is_zero_on_average_at_any_n(n):
 
 def test_the_kernel_distance_compares_at_most_so_many_rows():
     a, b = gaussian(100, 4, "a", mean=1.0), gaussian(100, 4, "b")
-    assert kernel_distance(a, b, most=60) != kernel_distance(a, b) == pytest.approx(squared_mmd(a, b), rel=1e-4)
-    assert kernel_distance(a, b, most=60) == pytest.approx(squared_mmd(a, b), rel=0.3)
+    assert kernel_distance(a, b, max_rows=60) != kernel_distance(a, b) == pytest.approx(squared_mmd(a, b), rel=1e-4)
+    assert kernel_distance(a, b, max_rows=60) == pytest.approx(squared_mmd(a, b), rel=0.3)
 
 
 # precision and recall

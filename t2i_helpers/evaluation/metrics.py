@@ -71,30 +71,30 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> floa
     return float(_torchmetric(FrechetInceptionDistance, features_a, features_b))
 
 
-def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, most_parts: int = 4) -> float:
+def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, max_parts: int = 4) -> float:
     """The Frechet distance extrapolated to infinitely many images (Chong & Forsyth 2020, arXiv:1911.07023).
 
     The bias is nearly proportional to 1 / n: a line is fitted through the mean distances of n, n / 2, ... n / 4 images
     and read at 1 / n = 0. For two draws of one distribution the result tends to 0. It needs n to be several times d.
     """
-    _check(features_a, features_b, at_least=2 * most_parts)
+    _check(features_a, features_b, at_least=2 * max_parts)
     n = min(len(features_a), len(features_b))
     rng = generator("frechet infinity")
     a, b = (x[torch.randperm(len(x), generator=rng)[:n]] for x in (features_a, features_b))
-    parts = range(1, most_parts + 1)
+    parts = range(1, max_parts + 1)
     means = [sum(frechet_distance(a[i::k], b[i::k]) for i in range(k)) / k for k in parts]
     line = torch.tensor([[1.0, k / n] for k in parts], dtype=torch.float64)                  # [parts, 2]
     return float(torch.linalg.lstsq(line, torch.tensor(means, dtype=torch.float64)[:, None]).solution[0])
 
 
-def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor, most: int = 5000) -> float:
+def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor, max_rows: int = 5000) -> float:
     """The unbiased squared MMD with kernel (x.y / d + 1)^3 (Binkowski et al. 2018); with Inception's features, KID.
 
-    Unlike the Frechet distance its mean does not depend on n. At most `most` rows of each set are compared at once.
+    Unlike the Frechet distance its mean does not depend on n. At most `max_rows` rows of each set are compared at once.
     """
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    rows = min(len(features_a), len(features_b), most)
+    rows = min(len(features_a), len(features_b), max_rows)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_from("kernel distance"))
         mean, _ = _torchmetric(KernelInceptionDistance, features_a, features_b, subsets=1, subset_size=rows)

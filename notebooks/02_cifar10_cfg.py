@@ -197,7 +197,7 @@ print(f"accuracy {row['accuracy']['value']:.0%}, 95 % interval", [f"{end:.0%}" f
 # > **Predict the curve** before you run the cell. What would you need to know to use one point of it?
 
 # %%
-export(cifar10.real_against_real(), SIZE)
+export(cifar10.real_against_real(size=SIZE), SIZE)
 
 # %% [markdown]
 # At the left the distance of the real world to itself is large, and it falls about like $1/n$. That is the **floor** at
@@ -318,18 +318,18 @@ export_table(comparison_table("table02_comparison", {"mnist": mnist_evaluations,
 # <details><summary>Solution</summary>
 #
 # ```python
-# from t2i_helpers.evaluation.features import FeatureFile, reference_file
+# from t2i_helpers.evaluation.features import real_features
 # from t2i_helpers.evaluation.metrics import frechet_distance, precision, recall
 #
-# real = FeatureFile.load(reference_file("cifar10"), 256).features
-# a, b = real[:1000], real[1000:2000]
-# memorised = b[:10].repeat(100, 1) + 0.01 * torch.randn(1000, 256)
+# real = real_features("mnist").features            # digits: some of them need no hub
+# a, b = real[torch.randperm(len(real))][:500].chunk(2)
+# memorised = b[:10].repeat(25, 1) + 0.01 * torch.randn_like(b)
 # for name, features in (("real", b), ("memorised", memorised)):
 #     print(f"{name:10} precision {precision(features, a):.2f}  recall {recall(features, a):.2f}  "
 #           f"Fréchet {frechet_distance(features, a):.1f}")
 # ```
 #
-# Precision cannot tell ten images from a thousand; recall and the Fréchet distance can. This is why a quality measure
+# Precision cannot tell ten images from 250; recall and the Fréchet distance can. This is why a quality measure
 # alone would always choose a large $w$.
 # </details>
 #

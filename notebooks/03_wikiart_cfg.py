@@ -159,7 +159,7 @@ export_table(wikiart.stored_loader_table(), SIZE)
 # <details><summary>Solution</summary>
 #
 # ```python
-# from t2i_helpers.evaluation.bench_loader import files_at_full_size, mixing, our_stream_order
+# from t2i_helpers.evaluation.bench import files_at_full_size, mixing, our_stream_order
 #
 # for reservoir in (20_480, 10_240, 5_120):
 #     found = mixing(our_stream_order(files_at_full_size(), reservoir))

@@ -50,7 +50,7 @@ SIZE = os.environ.get("T2I_SIZE", "demo")
 steps = {"smoke": 2, "demo": 10, "full": 50}[SIZE]
 digits, objects = load_pipeline("mnist"), load_pipeline("cifar10")
 if SIZE == "full":
-    run_study()
+    run_study(size=SIZE)
 
 # %% [markdown]
 # ## 4.1 What does $w$ mean?
@@ -282,7 +282,7 @@ export(networks.averages_figure(), SIZE)
 # worth:
 
 # %%
-export(networks.frechet_against_n(), SIZE)
+export(networks.frechet_against_n(size=SIZE), SIZE)
 
 # %% [markdown]
 # Six *real* photographs score over two hundred, and it should be 0: below as many images as there are features, the distance

@@ -14,7 +14,7 @@ import tyro
 
 from . import presets
 from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName
-from .paths import RUNS, check_writable
+from .paths import RUNS, check_writable, checkpoint_dir
 
 Dataset = Annotated[str, tyro.conf.Positional]
 LEGIBLE = 128                            # pixels a side; `sample` enlarges smaller images
@@ -134,16 +134,18 @@ def evaluate(
     also: tuple[str, ...] = (),
     inception_weights: Path | None = None,
     reference: Path | None = None,
+    size: str = "demo",
+    stale: bool = False,
     json: Path | None = None,
 ) -> None:
-    """Measure quality and adherence to prompts at each guidance scale, beside real images at the same count.
+    """Measure quality and prompt adherence at each guidance scale, beside the same number of real images.
 
-    The images are kept under data/samples: the same command again measures them without drawing, and an interrupted
-    one goes on where it stopped. `t2i evaluate study` measures what is missing of the guidance study.
+    The images are cached under data/samples: the same command again draws nothing, and an interrupted one resumes.
+    `t2i evaluate study` measures the missing results of the guidance study.
 
     Args:
-        dataset: mnist, cifar10 or wikiart; or study, which takes no options.
-        checkpoint: a checkpoint folder [the shipped `improved` one].
+        dataset: mnist, cifar10 or wikiart; or study, whose only options are --size and --stale.
+        checkpoint: a checkpoint folder [the `improved` one of --size].
         w: guidance scales.
         samples: images a scale.
         steps: sampling steps, 1 to 1000.
@@ -154,27 +156,35 @@ def evaluate(
             whose weights must be fetched, inception (FID), imagenet (the thesis's ResNet-18) and clip.
         inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.
         reference: a safetensors file of real images' Inception features, instead of the test set.
+        size: demo, for the checkpoints that ship, or full, for your own runs.
+        stale: measure results of the study again that other code made; takes hours.
         json: also write the table to this file.
     """
     if dataset == "study":
-        given = (checkpoint, w, samples, steps, scheduler, guider, also, inception_weights, reference, json)
-        if given != tuple(option.default for option in list(inspect.signature(evaluate).parameters.values())[1:]):
-            raise BadValue("the study's cells say what is drawn and where it is kept: give no options with it")
+        options = {"checkpoint": checkpoint, "w": w, "samples": samples, "steps": steps, "scheduler": scheduler,
+                   "guider": guider, "also": also, "inception_weights": inception_weights, "reference": reference,
+                   "json": json}
+        defaults = inspect.signature(evaluate).parameters
+        if any(value != defaults[name].default for name, value in options.items()):
+            raise BadValue("the study's cells define what is drawn: give no options but --size and --stale with it")
         from .evaluation.study import run_study
 
-        return run_study()
-    pipe = _pipeline(dataset, checkpoint)
+        return run_study(size=size, stale=stale)
+    if stale:
+        raise BadValue("--stale is for t2i evaluate study: leave it out")
+    presets.get(dataset, size=size)
+    pipe = _pipeline(dataset, checkpoint or checkpoint_dir(dataset, "improved", size))
     if json is not None:
         check_writable(json)
     from .evaluation import evaluate as run_evaluation
     from .provenance import write_json
 
-    found = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider,
-                           also=also, inception_weights=inception_weights, reference=reference)
-    for row in found["rows"]:
+    evaluation = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, also=also,
+                                inception_weights=inception_weights, reference=reference)
+    for row in evaluation["rows"]:
         print("\n".join(_row_lines(row)))
     if json is not None:
-        write_json(json, found)
+        write_json(json, evaluation)
 
 
 def bench(
@@ -194,7 +204,7 @@ def bench(
         seconds: the longest that loader measures one way.
         json: also write the rows to this file.
     """
-    from .evaluation.bench import bench_sample
+    from .evaluation.bench import bench_loader, bench_sample
     from .provenance import best_device, record, write_json
 
     if what not in ("sample", "loader"):
@@ -202,22 +212,21 @@ def bench(
     if json is not None:
         check_writable(json)
     if what == "sample":
-        found = record(best_device(), rows=bench_sample())
+        result = record(best_device(), rows=bench_sample())
     else:
-        from .evaluation.bench_loader import bench_loader
         from .reporting.tables import export_table
         from .reporting.wikiart import loader_table
 
-        found = record(best_device(), **bench_loader(files, rows, seconds))
-        if rows >= 1000 and not found["failed"]:        # files as large as WikiArt's: fit for the report
-            table = export_table(loader_table(found), "demo")
+        result = record(best_device(), **bench_loader(files, rows, seconds))
+        if rows >= 1000 and not result["failed"]:       # files as large as WikiArt's: fit for the report
+            table = export_table(loader_table(result), "demo")
             print(f"written: {table.name}.tex and .json in report/generated")
-    for row in found["rows"]:
+    for row in result["rows"]:
         print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value
                         for name, value in row.items()))
     if json is not None:
-        write_json(json, found)
-    if failed := found.get("failed"):
+        write_json(json, result)
+    if failed := result.get("failed"):
         raise BadData(f"{', '.join(failed)} could not be measured: Table 3 is left as it is")
 
 
@@ -320,15 +329,15 @@ def _pipeline(dataset, checkpoint):
 
 
 def _row_lines(row):
-    """A table row as text: each metric with its interval, and that of real images beside it."""
+    """A table row as text: each metric with its interval, beside that of real images."""
     yield f"w = {row['w']:g}, n = {row['n']}"
-    metrics = row | {f"{judge} {name}": metric for judge, found in row.items() if isinstance(found, dict)
-                     for name, metric in found.items()}
+    metrics = row | {f"{judge} {name}": metric for judge, metrics in row.items() if isinstance(metrics, dict)
+                     for name, metric in metrics.items()}
     for name, metric in metrics.items():
-        if isinstance(metric, dict) and isinstance(metric.get("real"), dict):
-            mine, real = (f"{m['value']:9.4f}  [{m['interval'][0]:.4f}, {m['interval'][1]:.4f}]"
-                          for m in (metric, metric["real"]))
-            yield f"  {name.replace('_', ' '):28} {mine:34} real {real}"
+        if isinstance(metric, dict) and "interval" in metric:
+            own, *real = (f"{m['value']:9.4f}  [{m['interval'][0]:.4f}, {m['interval'][1]:.4f}]"
+                          for m in (metric, metric.get("real")) if m)
+            yield f"  {name.replace('_', ' '):28} {own:34}" + "".join(f" real {text}" for text in real)
 
 
 def _as_lines(content, indent="") -> str:

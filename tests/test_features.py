@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import json
 import pickle
+import sys
 import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +17,16 @@ import transformers
 from PIL import Image
 from pytorch_fid import fid_score, inception
 from safetensors.torch import load_file, save_file
-from support import refuses
+from support import MIRROR, needs_mirror, refuses
 from tokenizers.pre_tokenizers import ByteLevel
 
+from t2i_helpers import presets, provenance
+from t2i_helpers.cli import main
+from t2i_helpers.data import load_images
 from t2i_helpers.errors import BadValue, SourceUnavailable
-from t2i_helpers.evaluation import features
+from t2i_helpers.evaluation import features, load_classifier, predict, samples
+from t2i_helpers.evaluation.classifiers import classifier_hash
+from t2i_helpers.evaluation.evaluate import ClassifierJudge
 from t2i_helpers.evaluation.features import (
     IMAGENET,
     INCEPTION_FILE,
@@ -29,9 +36,13 @@ from t2i_helpers.evaluation.features import (
     load_clip_score,
     load_inception,
     load_untrained_head,
+    real_features,
 )
+from t2i_helpers.evaluation.study import read_part
 from t2i_helpers.models import text
 from t2i_helpers.randomness import generator
+
+evaluating = sys.modules["t2i_helpers.evaluation.evaluate"]         # the package exports its function by this name
 
 
 def some_images(n, channels, size=32):
@@ -52,15 +63,15 @@ def test_a_feature_file_gives_back_what_was_saved(tmp_path):
     found = FeatureFile.load(tmp_path / "a" / "file.safetensors", 5)
     assert found.features.dtype == torch.float32 and found.labels.dtype == torch.int64
     torch.testing.assert_close(found.features, values, rtol=1e-3, atol=1e-6)
-    assert found.labels.tolist() == list(range(7)) and found.facts == {"data_source": "drawn"}
+    assert found.labels.tolist() == list(range(7)) and found.metadata == {"data_source": "drawn"}
     found.save(tmp_path / "again.safetensors")
     assert torch.equal(FeatureFile.load(tmp_path / "again.safetensors", 5).features, found.features)
 
 
-def test_a_feature_file_from_elsewhere_need_not_tell_labels_or_facts(tmp_path):
+def test_a_feature_file_from_elsewhere_need_not_have_labels_or_metadata(tmp_path):
     save_file({"features": torch.ones(3, 5)}, tmp_path / "file.safetensors")
     found = FeatureFile.load(tmp_path / "file.safetensors", 5)
-    assert found.labels is None and found.facts == {}
+    assert found.labels is None and found.metadata == {}
 
 
 @pytest.mark.parametrize("tensors, words", [
@@ -90,26 +101,74 @@ def drawn(tmp_path, monkeypatch):
     return SimpleNamespace(images=some_images(3, 1), labels=torch.arange(3), source="drawn", fingerprint="0123")
 
 
-def test_features_of_real_images_are_computed_once(drawn):
+def test_features_of_real_images_are_computed_once_for_each_network_its_code_and_the_data(drawn, tmp_path, monkeypatch):
     network = mock.Mock(side_effect=lambda images: images.float().mean((2, 3)))
-    first, second = (cached_features("mean", drawn, network, 1) for _ in range(2))
-    assert network.call_count == 1
-    assert torch.equal(first.features, second.features)
+
+    def cached(name="classifier", weights="abcd"):
+        return cached_features(name, weights, drawn, network, 1)
+
+    first, second = cached(), cached()
+    assert network.call_count == 1 and torch.equal(first.features, second.features)
     torch.testing.assert_close(first.features, drawn.images.float().mean((2, 3)), rtol=1e-3, atol=0)
-    assert first.labels.tolist() == [0, 1, 2]
-    assert first.facts == second.facts == {"data_source": "drawn", "data_fingerprint": "0123"}
-
-
-def test_features_are_computed_again_for_other_images_another_network_and_a_damaged_file(drawn, tmp_path):
-    network = mock.Mock(side_effect=lambda images: images.float().mean((2, 3)))
-    cached_features("mean", drawn, network, 1)
-    cached_features("other", drawn, network, 1)
-    drawn.fingerprint = "4567"
-    cached_features("mean", drawn, network, 1)
-    [damaged] = tmp_path.glob("*mean-4567*")
+    assert first.labels.tolist() == [0, 1, 2] and first.metadata == second.metadata
+    assert first.metadata.items() >= {"data_source": "drawn", "data_fingerprint": "0123"}.items()
+    [damaged] = tmp_path.iterdir()
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    cached_features("mean", drawn, network, 1)
-    assert network.call_count == 4
+    cached()
+    cached("efficientnet")
+    cached(weights="of another training")
+    drawn.fingerprint = "4567"
+    cached()
+    monkeypatch.setattr(provenance, "_bare_code", lambda file: "rewritten")
+    cached()
+    assert network.call_count == 6
+
+
+# features of real test images
+
+def test_without_hub_and_mirror_mnist_s_features_are_of_the_embedded_digits():
+    real, digits = real_features("mnist"), load_images(presets.get("mnist", "improved", "demo"), "test")
+    classifier = load_classifier("mnist")
+    torch.testing.assert_close(real.features, predict(classifier, digits.images).features, atol=2e-2, rtol=1e-3)
+    assert torch.equal(real.labels, digits.labels) and "embedded" in real.metadata["data_source"]
+    assert real.metadata["classifier_sha256_16"] == classifier_hash("mnist")
+    with refuses(SourceUnavailable, "ylecun/mnist"):
+        real_features("mnist", at_least=501)
+    with refuses(SourceUnavailable, "uoft-cs/cifar10"):
+        real_features("cifar10")
+
+
+@needs_mirror
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_stored_baselines_are_those_of_the_real_test_set(dataset, monkeypatch):
+    """Features are computed from the data and no longer ship: the numbers of the stored study stay the same."""
+    monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
+    row = next(iter(read_part(f"rules-{dataset}").values()))
+    judge = ClassifierJudge(dataset, row["n"], "cpu")
+    baselines = {name: metric["real"]["value"] for name, metric in (row | row["classifier"]).items()
+                 if isinstance(metric, dict) and "real" in metric}
+    assert {name: estimate.value for name, estimate in (judge.real | judge.floor).items()} == pytest.approx(
+        baselines, rel=1e-5, abs=1e-6)
+
+
+def test_without_real_images_an_evaluation_has_everything_but_distances_and_baselines(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(samples, "DATA", tmp_path)
+    main(["evaluate", "cifar10", "--w", "2", "--samples", "20", "--steps", "1", "--json", str(tmp_path / "rows.json")])
+    said = capsys.readouterr()
+    assert said.out.count("real test images") == 1 and "T2I_MIRROR" in said.out and not said.err.count("Traceback")
+    result = json.loads((tmp_path / "rows.json").read_text())
+    (row,) = result["rows"]
+    assert "real" not in row["accuracy"] and row["saturation"]["real"]["value"] > 0 and "classifier" not in row
+    assert len(row["per_class"]) == 10 and "accuracy" in said.out and "target probability" in said.out
+    assert {"diffusion", "evaluation.classifiers"} <= set(result["code"]["modules"])
+    assert not [reason for reason in provenance.stale_reasons(result) if "other code" in reason]
+
+
+def test_more_samples_than_half_of_the_real_images_are_refused(monkeypatch):
+    few = FeatureFile(torch.randn(30, 128), torch.arange(30) % 10, {})
+    monkeypatch.setattr(evaluating, "real_features", lambda dataset, at_least: few)
+    with refuses(BadValue, "samples = 16", "30", "at most 15"):
+        ClassifierJudge("mnist", 16, "cpu")
 
 
 def test_batches_are_gathered_in_order():

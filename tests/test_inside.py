@@ -27,7 +27,7 @@ from t2i_helpers.diffusion.editing import cross_attention
 from t2i_helpers.diffusion.noise import alpha_bar
 from t2i_helpers.errors import BadValue
 from t2i_helpers.evaluation import recognition as recognise
-from t2i_helpers.evaluation.recognition import for_good
+from t2i_helpers.evaluation.experiments import first_stable_step
 from t2i_helpers.models import CaptionPipeline, build_unet, load_pipeline, load_text_encoder
 from t2i_helpers.randomness import generator
 from t2i_helpers.reporting import inside
@@ -400,7 +400,7 @@ def test_a_stroke_ends_at_its_last_point_in_a_half_circle():
 
 def test_recognised_for_good_is_after_the_last_time_that_it_was_not():
     right = torch.tensor([[0, 1, 0, 1, 0], [0, 1, 1, 1, 1], [1, 1, 0, 0, 1], [0, 1, 1, 1, 1], [1, 1, 1, 0, 1]]).bool()
-    assert_close(for_good(right), torch.tensor([1.0, 0.0, 0.75, math.nan, 0.25]).double(), equal_nan=True)
+    assert_close(first_stable_step(right), torch.tensor([1.0, 0.0, 0.75, math.nan, 0.25]).double(), equal_nan=True)
 
 
 @pytest.fixture(scope="module")

@@ -96,13 +96,6 @@ def test_with_fewer_images_than_features_the_frechet_distance_is_that_of_singula
     assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_the_frechet_distance_of_gaussians_is_their_closed_form():
-    means, scales = torch.tensor([[0.0, 1, 2, 3], [1, 1, 1, 1]]), torch.tensor([[1.0, 2, 1, 0.5], [2, 1, 1, 3]])
-    a, b = (gaussian(20_000, 4, k, mean=mean, scale=scale) for k, (mean, scale) in enumerate(zip(means, scales)))
-    expected = (means[0] - means[1]).square().sum() + (scales[0] - scales[1]).square().sum()
-    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=0.02)
-
-
 @given(SEEDS, st.integers(2, 8))
 def test_the_frechet_distance_is_symmetric_and_zero_between_a_set_and_itself(seed, d):
     a, b = mixed(60, d, "a", seed), mixed(50, d, "b", seed)
@@ -111,13 +104,6 @@ def test_the_frechet_distance_is_symmetric_and_zero_between_a_set_and_itself(see
 
 
 # bias
-
-def test_real_against_real_the_frechet_distance_falls_with_n():
-    """It is mostly bias: near d^2 / 2n for two sets of n."""
-    means = [np.mean([frechet_distance(gaussian(n, 8, "a", seed), gaussian(n, 8, "b", seed)) for seed in range(5)])
-             for n in (50, 200, 800)]
-    assert means[0] > 3 * means[1] > 9 * means[2] > 0
-
 
 def test_real_against_real_the_extrapolated_distance_scatters_around_zero():
     pairs = [(gaussian(200, 16, "a", seed), gaussian(200, 16, "b", seed)) for seed in range(12)]
@@ -167,16 +153,10 @@ def test_the_kernel_distance_of_one_distribution_is_zero_on_average_at_any_n(n):
     assert min(found) < 0 < max(found)
 
 
-def test_the_kernel_distance_of_two_distributions_does_not_depend_on_n():
-    means = [np.mean([kernel_distance(gaussian(n, 4, "a", seed, mean=0.5), gaussian(n, 4, "b", seed))
-                      for seed in range(60)]) for n in (15, 240)]
-    assert means[0] == pytest.approx(means[1], rel=0.15)
-
-
 def test_the_kernel_distance_compares_at_most_so_many_rows():
     a, b = gaussian(100, 4, "a", mean=1.0), gaussian(100, 4, "b")
-    assert kernel_distance(a, b, most=60) != kernel_distance(a, b) == pytest.approx(squared_mmd(a, b), rel=1e-4)
-    assert kernel_distance(a, b, most=60) == pytest.approx(squared_mmd(a, b), rel=0.3)
+    assert kernel_distance(a, b, max_rows=60) != kernel_distance(a, b) == pytest.approx(squared_mmd(a, b), rel=1e-4)
+    assert kernel_distance(a, b, max_rows=60) == pytest.approx(squared_mmd(a, b), rel=0.3)
 
 
 # precision and recall
@@ -204,13 +184,6 @@ def test_identical_sets_have_precision_and_recall_1_and_far_ones_0(seed, d):
     a = gaussian(40, d, seed)
     assert precision(a, a) == recall(a, a) == 1
     assert precision(a + 100, a) == recall(a + 100, a) == 0
-
-
-def test_a_set_collapsed_to_one_mode_is_precise_and_recalls_little():
-    modes = torch.eye(10).repeat(40, 1) * 20                                               # [400, 10]
-    real = modes + gaussian(400, 10, "real")
-    collapsed = modes[:1] + gaussian(400, 10, "generated")
-    assert precision(collapsed, real) > 0.8 and recall(collapsed, real) < 0.15
 
 
 # intervals
@@ -313,24 +286,14 @@ def test_rows_that_are_not_finite_are_counted_and_refused(name, value, side):
 
 
 @each_distance
-def test_sets_of_different_widths_are_refused(name):
-    with refuses(BadValue, "4", "5", "wide", "one network"):
-        DISTANCES[name](gaussian(30, 4, "a"), gaussian(30, 5, "b"))
-
-
-@each_distance
-@pytest.mark.parametrize("rows", [0, 1])
-def test_fewer_than_two_rows_are_refused(name, rows):
-    few, many = gaussian(rows, 4, "a"), gaussian(30, 4, "b")
-    for pair in ((few, many), (many, few)):
-        with refuses(BadValue, f"({rows}, 4)", "at least"):
+@pytest.mark.parametrize("other, words", [
+    (gaussian(30, 5, "b"), ["4", "5", "wide", "one network"]), (gaussian(0, 4, "b"), ["(0, 4)", "at least"]),
+    (gaussian(1, 4, "b"), ["(1, 4)", "at least"]), (torch.zeros(30, 1, 2, 2), ["(30, 1, 2, 2)", "one row each"]),
+], ids=["width", "no row", "one row", "images"])
+def test_sets_that_do_not_fit_together_are_refused(name, other, words):
+    for pair in ((other, gaussian(30, 4, "a")), (gaussian(30, 4, "a"), other)):
+        with refuses(BadValue, *words):
             DISTANCES[name](*pair)
-
-
-@each_distance
-def test_images_are_no_features(name):
-    with refuses(BadValue, "(30, 1, 2, 2)", "one row each"):
-        DISTANCES[name](torch.zeros(30, 1, 2, 2), torch.zeros(30, 1, 2, 2))
 
 
 def test_a_set_too_small_for_an_interval_is_refused():

@@ -8,8 +8,7 @@ from scipy.signal import convolve2d
 from torch.testing import assert_close
 
 from t2i_helpers.data import load_images
-from t2i_helpers.evaluation.experiments import NOISE, guidance_noise
-from t2i_helpers.evaluation.noise_level import background_noise, noise_level
+from t2i_helpers.evaluation.experiments import NOISE, background_noise, guidance_noise, noise_level
 from t2i_helpers.presets import get
 
 

@@ -120,7 +120,7 @@ def evaluated(*datasets):
 
 
 BOTH = ("mnist-thesis", "mnist-improved")
-JUDGE = {f"checkpoints/classifier-cifar10/{name}" for name in ("model.safetensors", "test-features.safetensors")}
+JUDGE = {"checkpoints/classifier-cifar10/model.safetensors"}
 SOURCES = {
     "pictures": (lambda pipes, _: mnist.unguided_digits(pipes, 1, 1), weights(*BOTH)),
     "losses": (lambda pipes, _: mnist.loss_curves(pipes),
@@ -134,8 +134,8 @@ SOURCES = {
     "evaluations": (lambda _, found: cifar10.tradeoff(found["cifar10"]), evaluated("cifar10")),
     "table": (lambda _, found: guidance_table("x", found["mnist"]), evaluated("mnist")),
     "comparison": (lambda _, found: comparison_table("x", found), evaluated("mnist", "cifar10")),
-    "real images": (lambda *_: cifar10.real_against_real(counts=(50, 100)), JUDGE),
-    "real images, n": (lambda *_: networks.frechet_against_n(counts=(6, 12), draws=1),
+    "real images": (lambda *_: cifar10.real_against_real(size="smoke"), JUDGE),
+    "real images, n": (lambda *_: networks.frechet_against_n(draws=1, size="smoke"),
                        JUDGE | {file.replace("cifar10", "mnist") for file in JUDGE}),
     "study": (lambda *_: rules.pareto(), weights("mnist-improved", "cifar10-improved") | {
         f"checkpoints/study/rules-{name}.jsonl" for name in ("mnist", "cifar10")}),

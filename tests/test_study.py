@@ -1,7 +1,8 @@
-"""The study: what is measured is kept, what has changed is measured again, and figures show what is stored."""
+"""The study: results are stored, measured again when their networks change, and figures show what is stored."""
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,74 +10,97 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import refuses
 
-from t2i_helpers import presets
-from t2i_helpers.diffusion import make_guider, make_scheduler
-from t2i_helpers.errors import BadData, BadValue, SourceUnavailable, UnknownName
-from t2i_helpers.evaluation import study
+from t2i_helpers import paths, presets, provenance
+from t2i_helpers.cli import main
+from t2i_helpers.diffusion import GUIDERS, make_guider, make_scheduler
+from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, SourceUnavailable, UnknownName
+from t2i_helpers.evaluation import experiments, study
 from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_study
-from t2i_helpers.models import WEIGHTS, load_text_encoder
+from t2i_helpers.models import WEIGHTS, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting import export as exporting
 from t2i_helpers.reporting import losses, networks, rules, samplers, tables
 from t2i_helpers.reporting import study as stored
 from t2i_helpers.reporting.latex import WithInterval
-from t2i_helpers.training.ablation import ablation_preset
+from t2i_helpers.training import Run, ablation
 
 CELLS = [Cell(checkpoint="mnist", w=w, n=20, steps=1) for w in (0.0, 1.0, 5.0)]
 
 
 @pytest.fixture
-def parts(tmp_path, monkeypatch):
-    """A study of one part whose measurements cost nothing; the list of cells that were measured."""
+def folders(tmp_path, monkeypatch):
+    """The study's own folder a size, in place of the repository's; checkpoints stay where they are."""
+    monkeypatch.setattr(study, "study_dir", lambda size: tmp_path / size)
+    return tmp_path
+
+
+@pytest.fixture
+def parts(folders, monkeypatch):
+    """A study of one part whose measurements cost nothing; the list of (cell, size) that were measured."""
     measured = []
 
-    def measure(cell):
-        measured.append(cell)
-        return {"cell": dataclasses.asdict(cell), "accuracy": {"value": 0.5}, "weights_sha256_16": "of now",
-                "classifier_sha256_16": "of now"}
+    def measure(cell, size):
+        measured.append((cell, size))
+        return {"cell": dataclasses.asdict(cell), "accuracy": {"value": 0.5}, "weights_sha256_16": "now",
+                "classifier_sha256_16": "now", "weak_weights_sha256_16": "now", **study._code(cell)}
 
-    monkeypatch.setattr(study, "STUDY", tmp_path)
     monkeypatch.setattr(study, "PARTS", {"small": CELLS})
     monkeypatch.setattr(study, "EXPERIMENTS", {})
     monkeypatch.setattr(study, "measure", measure)
-    monkeypatch.setattr(study, "classifier_hash", lambda dataset: "of now")
-    monkeypatch.setattr(study, "file_hash", lambda path: "of now")
+    monkeypatch.setattr(study, "classifier_hash", lambda dataset: "now")
+    monkeypatch.setattr(study, "file_hash", lambda path: "now")
     return measured
 
 
-def test_each_cell_is_measured_once(parts):
-    run_study()
-    run_study()
-    assert parts == CELLS and list(read_part("small")) == CELLS
+def of(cells, size="demo"):
+    return [(cell, size) for cell in cells]
 
 
-def test_an_interrupted_study_keeps_what_it_has(parts, monkeypatch):
+def test_each_cell_is_measured_once_for_each_size(parts):
+    """Results of the checkpoints that ship are never used at full size."""
+    for size in ("demo", "demo", "full", "full"):
+        run_study(size=size)
+    assert parts == of(CELLS) + of(CELLS, "full")
+    assert list(read_part("small", "full")) == list(read_part("small")) == CELLS
+    assert study.results("full")["accuracy.value"].tolist() == [0.5] * 3
+
+
+def test_the_shipped_study_is_no_study_of_full_size():
+    assert study.study_dir("full") != study.study_dir("demo")
+    assert not read_part("rules-mnist", "full") and len(read_part("rules-mnist")) == len(PARTS["rules-mnist"])
+    assert not study.read_experiment("noise", "full") and study.read_experiment("noise")
+
+
+def test_an_interrupted_study_keeps_its_finished_cells(parts, monkeypatch):
     whole, count = study.measure, iter([True, False])
-    monkeypatch.setattr(study, "measure", lambda cell: whole(cell) if next(count) else 1 / 0)
+    monkeypatch.setattr(study, "measure", lambda *cell: whole(*cell) if next(count) else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_study()
     assert list(read_part("small")) == CELLS[:1]
     monkeypatch.setattr(study, "measure", whole)
     run_study()
-    assert parts == CELLS, "a finished cell was measured again"
+    assert parts == of(CELLS), "a finished cell was measured again"
 
 
 @pytest.mark.parametrize("changed", ["file_hash", "classifier_hash"])
 def test_other_weights_or_another_classifier_are_measured_again(parts, monkeypatch, changed):
     run_study()
-    monkeypatch.setattr(study, changed, lambda _: "of later")
+    monkeypatch.setattr(study, changed, lambda _: "later")
     run_study()
     assert len(parts) == 2 * len(CELLS)
 
 
-def test_autoguidance_is_measured_again_with_another_weaker_network(parts, monkeypatch):
+@pytest.mark.parametrize("size", ["demo", "full"])
+def test_autoguidance_is_measured_again_with_another_weak_network(parts, monkeypatch, tmp_path, size):
+    weak = tmp_path / "mnist-weak" / WEIGHTS
+    weak.parent.mkdir(parents=True)
+    weak.touch()
+    monkeypatch.setattr(study, "training_dir", lambda name, size: tmp_path / name)
     monkeypatch.setitem(study.PARTS, "small", [Cell(checkpoint="mnist", guider="auto")])
-    whole = study.measure
-    monkeypatch.setattr(study, "measure", lambda cell: whole(cell) | {"weak_weights_sha256_16": "of now"})
-    run_study()
-    monkeypatch.setattr(study, "file_hash", lambda path: "of later" if "weak" in str(path) else "of now")
-    run_study()
+    run_study(size=size)
+    monkeypatch.setattr(study, "file_hash", lambda path: "later" if "weak" in str(path) else "now")
+    run_study(size=size)
     assert len(parts) == 2
 
 
@@ -84,29 +108,35 @@ def test_rows_of_a_network_that_is_not_here_are_kept(parts, monkeypatch):
     away = Cell(checkpoint="ablation-nowhere")
     monkeypatch.setitem(study.PARTS, "small", [away])
     run_study()
-    monkeypatch.setattr(study, "file_hash", lambda _: "of later")
+    monkeypatch.setattr(study, "file_hash", lambda _: "later")
     run_study()
-    assert parts == [away]
+    assert parts == of([away])
 
 
-def test_a_small_training_that_was_stopped_is_finished_first(tmp_path, monkeypatch):
-    from t2i_helpers.training import Run, ablation
-
-    trained = []
-    monkeypatch.setattr(ablation, "RUNS", tmp_path)
-    monkeypatch.setattr(ablation, "train", lambda *_, max_steps, **__: trained.append(max_steps))
-    folder = tmp_path / "ablation-minilm"
-    folder.mkdir()
-    run = Run(folder)
-    run.log([{"step": 7, "epoch": 1, "loss": 1.0, "seconds": 1.0}])
-    ablation.train_ablation("minilm")
-    run.log([{"step": ablation.STEPS, "epoch": 1, "loss": 1.0, "seconds": 1.0}])
-    ablation.train_ablation("minilm")
-    assert trained == [ablation.STEPS]
+def test_rows_of_other_code_are_kept_and_named_until_they_are_asked_for(parts, monkeypatch):
+    run_study()
+    monkeypatch.setattr(provenance, "_bare_code", lambda file: "rewritten")
+    run_study()
+    assert parts == of(CELLS)
+    assert all("other code" in str(provenance.stale_reasons(row)) for row in read_part("small").values())
+    run_study(stale=True)
+    run_study(stale=True)
+    assert parts == 2 * of(CELLS) and not any(map(provenance.stale_reasons, read_part("small").values()))
 
 
-def test_parts_whose_weights_cannot_be_had_are_left_out(parts, monkeypatch, capsys):
-    def unavailable(cell):
+def test_rows_without_a_hash_of_the_code_are_measured_again_only_when_asked(parts, folders):
+    run_study()
+    file = folders / "demo" / "small.jsonl"
+    rows = [{key: value for key, value in json.loads(line).items() if key != "code"} for line in file.open()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run_study()
+    assert len(parts) == 3 and list(read_part("small").values()) == rows
+    run_study(stale=True)
+    assert len(parts) == 6
+
+
+def test_parts_whose_weights_are_not_available_are_skipped(parts, monkeypatch, capsys):
+    def unavailable(cell, size):
         raise SourceUnavailable("cannot load the text encoder 'clip'")
 
     monkeypatch.setattr(study, "measure", unavailable)
@@ -128,83 +158,138 @@ def test_a_cell_that_left_the_list_leaves_the_file(parts, monkeypatch):
     b'{"cell": {"chec', b'{"cell": {"checkpoint": "mnist", "colour": 1}}', b"[]", b"\xff",
     json.dumps({"cell": dataclasses.asdict(CELLS[0])}).encode(),
 ])
-def test_a_damaged_line_is_named(parts, tmp_path, line):
+def test_a_damaged_line_is_named(parts, folders, line):
     run_study()
-    with (tmp_path / "small.jsonl").open("ab") as file:
+    with (folders / "demo" / "small.jsonl").open("ab") as file:
         file.write(line)
     with refuses(BadData, "small.jsonl", "line 4", "restore"):
         run_study()
 
 
-def test_an_unknown_part_is_refused(parts):
+def test_an_unknown_part_or_size_is_refused(parts):
     with refuses(UnknownName, "big", "small"):
         run_study(["big"])
+    with refuses(UnknownName, "smoke", "demo, full"):
+        run_study(size="smoke")
 
 
-def test_a_cell_is_really_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "STUDY", tmp_path)
+def test_a_cell_is_really_measured(folders, monkeypatch):
     monkeypatch.setattr(study, "PARTS", {"small": CELLS[1:2]})
     run_study(["small"])
     (row,) = read_part("small").values()
     assert row["forward_passes"] == 1 and row["n"] == 20 and row["seconds"] > 0
     assert row["weights_sha256_16"] == file_hash(CHECKPOINTS / "mnist-improved" / WEIGHTS)
+    assert {"evaluation.metrics", "diffusion"} <= set(row["code"]["modules"])
     for metric in (row["accuracy"], row["saturation"], row["classifier"]["frechet"], row["classifier"]["diversity"]):
         low, high = metric["interval"]
         assert low <= metric["value"] <= high and metric["real"]["interval"]
 
 
-def test_an_experiment_is_made_once_and_again_with_other_networks(parts, monkeypatch):
-    made, hashes = [], {"mnist": "of now"}
-    monkeypatch.setattr(study, "made_with", lambda name: dict(hashes))
-    monkeypatch.setattr(study, "EXPERIMENTS", {"tried": lambda: made.append(1) or {"made_with": dict(hashes)}})
+def test_a_cell_without_real_images_to_compare_with_is_refused(folders):
+    with refuses(SourceUnavailable, "cifar10"):
+        study.measure(Cell(checkpoint="cifar10"))
+
+
+def test_an_experiment_is_made_once_and_again_with_other_networks(parts, folders, monkeypatch):
+    made, hashes = [], {"mnist": "now"}
+    monkeypatch.setattr(study, "dependency_hashes", lambda name, size: dict(hashes))
+    monkeypatch.setattr(study, "EXPERIMENTS", {"tried": lambda size: made.append(size) or {"made_with": dict(hashes)}})
     run_study(["tried"])
     run_study(["tried"])
-    assert len(made) == 1
-    hashes["mnist"] = "of later"
+    assert made == ["demo"]
+    run_study(["tried"], size="full")
+    hashes["mnist"] = "later"
     run_study(["tried"])
-    assert len(made) == 2
+    run_study(["tried"], stale=True)                            # the result has no hash of the code
+    assert made == ["demo", "full", "demo", "demo"]
     for damaged in (b"{", b"[1]", b"\xff"):
-        (study.STUDY / "tried.json").write_bytes(damaged)
+        (folders / "demo" / "tried.json").write_bytes(damaged)
         with refuses(BadData, "tried.json", "restore"):
             run_study(["tried"])
 
 
-def test_experiments_are_made_again_only_with_other_networks_of_their_own(monkeypatch):
-    from t2i_helpers.evaluation import experiments
-
-    def told():
-        return {name: experiments.made_with(name) for name in experiments.EXPERIMENTS}
-
-    before = told()
+def test_experiments_depend_on_networks_of_their_own(monkeypatch):
+    before = {name: experiments.dependency_hashes(name) for name in experiments.EXPERIMENTS}
     monkeypatch.setattr(experiments, "file_hash",
-                        lambda path: "of later" if "mnist-thesis" in str(path) else file_hash(path))
-    assert [name for name, found in told().items() if found != before[name]] == ["noise"]
+                        lambda path: "later" if "mnist-thesis" in str(path) else file_hash(path))
+    assert [name for name in before if experiments.dependency_hashes(name) != before[name]] == ["noise"]
+
+
+# the trainings
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Folders for runs of their own, and a training that costs nothing: the list of (folder, preset, steps)."""
+    calls = []
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    monkeypatch.setattr(ablation, "RUNS", tmp_path)
+    monkeypatch.setattr(ablation, "train", lambda preset, folder, max_steps, averages: calls.append(
+        (folder.name, preset, max_steps)))
+    return calls
+
+
+def test_a_training_that_was_stopped_is_completed(tmp_path, trained):
+    run = Run(tmp_path / "ablation-minilm-demo")
+    run.folder.mkdir()
+    for step in (7, 1000):
+        run.log([{"step": step, "epoch": 1, "loss": 1.0, "seconds": 1.0}])
+        ablation.train_missing("ablation-minilm")
+    assert [(name, steps) for name, _, steps in trained] == [("ablation-minilm-demo", 1000)]
+
+
+def test_at_full_size_every_network_is_trained_and_none_ships(trained):
+    for name in ablation.TRAININGS:
+        ablation.train_missing(name, "full")
+    assert [folder for folder, *_ in trained] == [f"{name}-full" for name in ablation.TRAININGS]
+    assert {preset.size for _, preset, _ in trained} == {"full"}
+    trained.clear()
+    for name in ablation.TRAININGS:
+        folder = ablation.train_missing(name)
+        assert folder == CHECKPOINTS / name or name.startswith("ablation")
+    assert all(folder.startswith("ablation") for folder, *_ in trained)
+
+
+def test_a_cell_of_full_size_is_measured_with_the_user_s_own_network(folders, trained, tmp_path, monkeypatch):
+    def train(preset, folder, **options):
+        shutil.copytree(CHECKPOINTS / "mnist-thesis", folder)           # other weights than the shipped `improved`
+        trained.append(folder.name)
+
+    monkeypatch.setattr(ablation, "train", train)
+    monkeypatch.setattr(study, "PARTS", {"small": CELLS[1:2]})
+    run_study(["small"], size="full")
+    (row,) = read_part("small", "full").values()
+    assert row["weights_sha256_16"] == file_hash(CHECKPOINTS / "mnist-thesis" / WEIGHTS)
+    assert trained == ["mnist-improved-full"] and (folders / "full" / "small.jsonl").exists()
+    assert not read_part("small", "demo")
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_a_weak_network_is_trained_like_the_one_that_it_guides_at_any_size(dataset):
+    from t2i_helpers.models.pipeline import GUIDED_ALIKE
+
+    for size in ("demo", "full"):
+        weak, strong = (ablation.training_preset(f"{dataset}-{kind}", size) for kind in ("weak", "improved"))
+        assert all(getattr(weak, field) == getattr(strong, field) for field in GUIDED_ALIKE)
+        assert sum(weak.block_channels) < sum(strong.block_channels)
+    with refuses(UnknownName, "ablation-elmo", "ablation-minilm"):
+        ablation.training_preset("ablation-elmo")
 
 
 # the list
 
-def test_no_cell_is_listed_twice():
+def test_every_cell_is_listed_once_and_its_rule_and_scheduler_exist():
     for cells in PARTS.values():
         assert len(set(cells)) == len(cells)
-
-
-def test_every_rule_and_scheduler_of_the_list_exists():
-    for cell in {cell for cells in PARTS.values() for cell in cells}:
-        dataset = cell.checkpoint if cell.checkpoint in presets.DATASETS else "mnist"
-        make_scheduler(presets.get(dataset), cell.scheduler)
-        if not cell.guider.startswith("auto"):
-            make_guider(cell.guider, cell.w)
-
-
-def test_each_rule_is_measured_on_both_datasets():
-    from t2i_helpers.diffusion import GUIDERS
-
+        for cell in cells:
+            make_scheduler(presets.get(cell.dataset), cell.scheduler)
+            if not cell.guider.startswith("auto"):
+                make_guider(cell.guider, cell.w)
     for part in ("rules-mnist", "rules-cifar10"):
         assert {cell.guider.split()[0] for cell in PARTS[part]} == set(GUIDERS) - {"cfg-original"}
 
 
 def test_wordings_are_unseen_one_a_digit_and_short_enough():
-    preset, _ = ablation_preset("minilm")
+    preset = ablation.training_preset("ablation-minilm")
     for wording, prompts in WORDINGS.items():
         if prompts is not None:
             assert len(set(prompts)) == 10 and not {preset.caption.format(d) for d in range(10)} & set(prompts), wording
@@ -223,10 +308,10 @@ def test_the_stored_study_is_whole_and_of_the_weights_that_ship(part):
             folder = CHECKPOINTS / f"{row['cell']['checkpoint']}-improved"
             assert row["weights_sha256_16"] == file_hash(folder / WEIGHTS)
         else:
-            assert (study.STUDY / "pictures" / row["picture"]).stat().st_size > 0
+            assert stored.picture_file(row).stat().st_size > 0
 
 
-def test_missing_cells_are_told(parts, monkeypatch):
+def test_missing_cells_are_counted(parts, monkeypatch):
     monkeypatch.setattr(stored, "PARTS", study.PARTS)
     with refuses(BadData, "3 of 3", "t2i evaluate study"):
         stored.rows_of("small")
@@ -303,31 +388,39 @@ def test_pictures_are_ten_digits():
     assert images.shape == (10, 3, 28, 28) and 0 <= images.min() < images.max() <= 1
 
 
-@pytest.mark.parametrize("option", [("--steps", "3"), ("--w", "1"), ("--samples", "3"), ("--guider", "apg")])
-def test_studies_take_no_options(capsys, option):
-    from t2i_helpers.cli import main
-
+@pytest.mark.parametrize("arguments, words", [
+    (("study", "--steps", "3"), "give no options"), (("study", "--guider", "apg"), "give no options"),
+    (("study", "--size", "smoke"), "size of the study"), (("mnist", "--stale"), "--stale is for"),
+    (("mnist", "--size", "full"), "mnist-improved-full"),
+])
+def test_options_that_do_not_apply_are_refused(capsys, arguments, words):
     with pytest.raises(SystemExit) as stop:
-        main(["evaluate", "study", *option])
-    assert stop.value.code == 2 and "give no options" in capsys.readouterr().err
+        main(["evaluate", *arguments])
+    assert stop.value.code == 2 and words in capsys.readouterr().err
 
 
-def test_autoguidance_refuses_a_weaker_checkpoint_of_another_kind():
-    from t2i_helpers.models import load_pipeline
+def test_the_command_passes_size_and_stale_on(monkeypatch):
+    calls = []
+    monkeypatch.setattr(study, "run_study", lambda **options: calls.append(options))
+    main(["evaluate", "study", "--size", "full", "--stale"])
+    assert calls == [{"size": "full", "stale": True}]
 
+
+def test_autoguidance_refuses_a_weak_checkpoint_of_another_kind_and_takes_the_one_of_its_own_size(monkeypatch):
     pipe = load_pipeline("mnist")
     with refuses(BadValue, "cifar10-weak", "dataset"):
         pipe.make_guider(f"auto weak={CHECKPOINTS / 'cifar10-weak'}", 2.0)
     assert pipe.make_guider("auto", 2.0).metadata["weak_weights_sha256_16"]
     assert torch.isfinite(pipe(["7"], guider=pipe.make_guider("auto", 2.0), steps=2).images).all()
+    pipe.preset = dataclasses.replace(pipe.preset, size="full")
+    with refuses(BadCheckpoint, "mnist-weak-full"):
+        pipe.make_guider("auto", 2.0)
 
 
 def test_strengths_of_losses_are_measured_beside_none():
-    from t2i_helpers.evaluation.experiments import STRENGTHS, loss_strengths
-
-    rows = loss_strengths(n=3, steps=2)["rows"]
+    rows = experiments.loss_strengths(n=3, steps=2)["rows"]
     assert [(row["loss"], row["strength"]) for row in rows] == [
-        (loss, s) for loss in ("colour", "classifier", "similarity") for s in STRENGTHS]
+        (loss, s) for loss in ("colour", "classifier", "similarity") for s in experiments.STRENGTHS]
     for first, *_, last in (rows[:5], rows[5:10], rows[10:]):
         assert last["loss_at_end"]["value"] < first["loss_at_end"]["value"], "the loss did not fall"
-        assert first["accuracy"] == rows[0]["accuracy"], "without a push all losses draw the same"
+        assert first["accuracy"] == rows[0]["accuracy"], "without guidance by a loss all draw the same"

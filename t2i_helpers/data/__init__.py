@@ -19,7 +19,7 @@ from .captions import (
 )
 from .pixels import from_uint8, from_unit, to_uint8, to_unit
 from .strokes import DRAWINGS, stroke_drawing
-from .wordings import HELD_OUT, QUALITY, TAUGHT, sentences, taught
+from .wordings import HELD_OUT_PROMPTS, QUALITY, TRAIN_PROMPTS, sentences, train_sentences
 
 _LAZY = {
     "augmentation": ("augment", "degrade"),
@@ -30,9 +30,9 @@ _LAZY = {
 }
 
 __all__ = [
-    "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT", "HELD_OUT_PAIRS", "QUALITY", "TAUGHT", "UNKNOWN_GENRE",
-    "caption_rows", "captions", "every_caption", "from_uint8", "from_unit", "genre_caption", "held_out",
-    "of_caption_rows", "sentences", "stroke_drawing", "taught", "to_uint8", "to_unit",
+    "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT_PAIRS", "HELD_OUT_PROMPTS", "QUALITY",
+    "TRAIN_PROMPTS", "UNKNOWN_GENRE", "caption_rows", "captions", "every_caption", "from_uint8", "from_unit", "genre_caption", "held_out",
+    "of_caption_rows", "sentences", "stroke_drawing", "to_uint8", "to_unit", "train_sentences",
     *(name for names in _LAZY.values() for name in names),
 ]
 

@@ -1,13 +1,13 @@
-"""What a picture is worth: classifiers that read generated images, metrics, benchmarks. Nothing is trained on them."""
+"""Judges of generated images, metrics with intervals, the sample store, the guidance study, benchmarks."""
 
-from .classifiers import load_classifier, read
-from .critic import best_of, critic, critic_scores
+from .classifiers import load_classifier, predict
 from .evaluate import evaluate
+from .experiments import recognition
+from .image_text import best_of, critic, critic_scores
 from .metrics import frechet_distance, wilson_interval
-from .recognition import recognition
 from .samples import SampleStore, draw_samples
 
 __all__ = [
     "SampleStore", "best_of", "critic", "critic_scores", "draw_samples", "evaluate", "frechet_distance",
-    "load_classifier", "read", "recognition", "wilson_interval",
+    "load_classifier", "predict", "recognition", "wilson_interval",
 ]

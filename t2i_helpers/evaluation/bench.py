@@ -1,12 +1,37 @@
-"""Speed, measured where it is asked for. Numbers are for this machine; ratios carry over better than seconds."""
+"""The speed of this machine: a U-Net's forward pass, and ways to read WikiArt's files in batches of 16.
 
+The loaders read synthetic files like the hub's: JPEGs of about 400 KB, one row group and one dictionary a file, sorted
+by style. How well each mixes styles is computed at WikiArt's full size, from row numbers alone.
+"""
+
+import concurrent.futures
+import functools
+import io
+import itertools
+import multiprocessing
+import sys
+import threading
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
+from tqdm.auto import tqdm
 
 from .. import presets
+from ..data import PixelStore, WikiArtStream, from_uint8
+from ..data.decoding import decode
+from ..data.wikiart import RESERVOIR, reservoir_shuffle
+from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings, write_art_file
+from ..errors import BadValue, one_line
 from ..models import build_unet, encoder_dim
+from ..paths import DATA
 from ..provenance import best_device
+from ..randomness import epoch_order
+
+BATCH, SIZE, FULL_FILES = 16, 128, presets.WIKIART_FILES
+STORE_BATCHES = 1000
 
 
 def bench_sample(batch_sizes=(1, 16, 64, 256), seconds: float = 3.0) -> list[dict]:
@@ -35,3 +60,247 @@ def _images_per_second(forward, batch_size, seconds, device):
         calls += 1
     return calls * batch_size / elapsed
 
+
+def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> dict:
+    """{"files", "rows_per_file", "bytes", "decoding", "failed", "rows"}: `compare_decoders`, and for each of WAYS a row
+    of `measure` with its `mixing` at full size. The names of ways that failed are in "failed".
+
+    Each way runs in a process of its own for an epoch of `files` files of `rows` rows (the store for 1,000 batches), or
+    until `seconds` are over and at least four batches are read.
+    """
+    if files < 1 or rows < BATCH or seconds < 0:
+        raise BadValue(f"{files} files of {rows} rows for {seconds:g} s: give a file or more of at least {BATCH} rows")
+    folder = Path(folder or DATA / f"bench-loader-{files}x{rows}")
+    write_bench_files(folder, files, rows)
+    measured, failed = [], []
+    for way, (_, order) in WAYS.items():
+        try:
+            with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                row = process.submit(measure, way, folder, seconds).result()
+        except Exception as error:              # of any library; the other ways' numbers are kept
+            failed.append(way)
+            print(f"{way} failed: {one_line(error)}", file=sys.stderr)
+            continue
+        measured.append({"way": way, **row, **mixing(order(files_at_full_size()))})
+    written = find_art_files(folder)
+    return {"files": files, "rows_per_file": rows, "bytes": sum(file.size for file in written),
+            "decoding": compare_decoders(written[0]), "failed": failed, "rows": measured}
+
+
+def measure(way: str, folder, seconds: float) -> dict:
+    """Batches of one way for `seconds`, as float32 in [-1, 1]: batch time (median and 99th percentile, ms), samples/s,
+    seconds to the first batch, peak anonymous memory (MB), bytes read an epoch (GB)."""
+    files = find_art_files(folder)
+    if way == "our store":
+        store = PixelStore.build(folder, Path(folder) / "store", SIZE)
+        epochs = -(-STORE_BATCHES * BATCH // len(store))             # one is over before a 99th percentile means much
+        batches = itertools.chain.from_iterable(store.batches(BATCH, epoch=epoch) for epoch in range(epochs))
+    else:
+        batches = _in_batches(WAYS[way][0](files))
+    import datasets  # noqa: F401                                    # so that the memory before has the imports
+    import pandas  # noqa: F401
+
+    times, samples = [], 0
+    with PeakMemory() as memory:
+        began = last = time.perf_counter()
+        for images, *_ in batches:
+            from_uint8(images, (-1.0, 1.0))
+            now = time.perf_counter()
+            times.append(now - last)
+            samples, last = samples + len(images), now
+            if now - began > seconds and len(times) > 3:
+                break
+    once = sum(file.size for file in files)
+    read = {"our store": sum(file.rows for file in files) * 3 * SIZE**2,
+            "random access": sum(file.rows * file.size for file in files)}.get(way, once)
+    return {"samples": samples, "p50_ms": 1000 * float(np.median(times[1:])),
+            "p99_ms": 1000 * float(np.quantile(times[1:], 0.99)), "samples_per_second": samples / (last - began),
+            "first_batch_s": times[0], "peak_memory_mb": memory.peak / 1e6, "read_per_epoch_gb": read / 1e9,
+            "times_the_files": read / once}
+
+
+class PeakMemory:
+    """The most anonymous memory of this process inside the block over that before it: `peak`, bytes. Linux only."""
+
+    def __enter__(self):
+        self.before, self.peak, self.stop = self._anonymous(), 0, threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+        self.watcher.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.watcher.join()
+
+    def _watch(self):
+        while not self.stop.wait(0.005):
+            self.peak = max(self.peak, self._anonymous() - self.before)
+
+    @staticmethod
+    def _anonymous():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("RssAnon")).split()[1])
+
+
+def compare_decoders(file, paintings: int = 60) -> dict:
+    """Milliseconds a picture by Pillow, as in the thesis, and by our decoder, and how they differ in grey levels."""
+    spent, differences = {"pillow_ms": 0.0, "ours_ms": 0.0}, []
+    for painting in itertools.islice(read_paintings(file), paintings):
+        squares = []
+        for name, decoder in (("pillow_ms", _by_pillow), ("ours_ms", functools.partial(decode, size=SIZE))):
+            began = time.process_time()
+            squares.append(decoder(painting.encoded).int())
+            spent[name] += 1000 * (time.process_time() - began)
+        differences.append((squares[0] - squares[1]).abs())
+    apart = torch.stack(differences)
+    spent = {name: milliseconds / len(differences) for name, milliseconds in spent.items()}
+    return {**spent, "ratio": spent["pillow_ms"] / spent["ours_ms"], "mean_difference": float(apart.float().mean()),
+            "largest_difference": int(apart.max())}
+
+
+def write_bench_files(folder: Path, files: int, rows: int) -> None:
+    """`files` Parquet files of `rows` JPEGs, styles sorted and in WikiArt's proportions; existing files stay."""
+    styles = np.repeat(np.arange(len(STYLES)), PAINTINGS)[np.linspace(0, sum(PAINTINGS) - 1, files * rows).astype(int)]
+    paths = [folder / f"train-{number:05d}-of-{files:05d}.parquet" for number in range(files)]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    pool = [_picture(number) for number in range(24)] if missing else []
+    for number in tqdm(missing, unit="file", desc="bench files", disable=None):
+        # bytes after a JPEG's end mark are ignored, and make each row a value of its own in the dictionary
+        pictures = [pool[row % len(pool)] + f"{number}/{row}".encode() for row in range(rows)]
+        write_art_file(paths[number], pictures, styles[number * rows:(number + 1) * rows].tolist())
+
+
+def _picture(seed) -> bytes:
+    """A JPEG of 1500 x 1200 pixels and about 400 KB."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (8, 6, 3), dtype=np.uint8)).resize((1200, 1500), Image.BICUBIC)
+    pixels = np.asarray(coarse, np.float32) + rng.normal(0, 16, (1500, 1200, 1))
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=66)
+    return file.getvalue()
+
+
+# the ways: each yields an epoch of (image uint8 [3, 128, 128], style)
+
+def random_access(files):
+    """The naive map-style dataset: a whole file is read for every sample."""
+    places = [(file.path, row) for file in files for row in range(file.rows)]
+    for i in np.random.default_rng(0).permutation(len(places)):
+        path, row = places[i]
+        frame = _frame(path)
+        yield _by_pillow(frame["image"][row]["bytes"]), int(frame["style"][row])
+
+
+def file_sequential(files):
+    """The thesis's loader."""
+    for encoded, style, _ in file_by_file(files):
+        yield _by_pillow(encoded), style
+
+
+def file_by_file(files):
+    """(encoded, style, row_id) in the thesis's order: files in random order, each read whole and shuffled."""
+    rng = np.random.default_rng(0)
+    for number in rng.permutation(len(files)):
+        frame = _frame(files[number].path)
+        for row in rng.permutation(len(frame)):
+            yield frame["image"][row]["bytes"], int(frame["style"][row]), files[number].first_row + int(row)
+
+
+def datasets_stream(files):
+    """Hugging Face's streaming with its shuffle buffer of 1,000."""
+    import datasets
+
+    paths = [file.path for file in files]
+    for row in datasets.load_dataset("parquet", data_files=paths, split="train", streaming=True).shuffle(seed=0):
+        yield _squared(row["image"]), row["style"]
+
+
+def our_stream(files):
+    """`WikiArtStream` without workers."""
+    rows = sum(file.rows for file in files)
+    reservoir = round(rows * RESERVOIR / sum(PAINTINGS))             # the same share as of WikiArt, so that it fills
+    for image, style, _ in WikiArtStream([file.path for file in files], SIZE, reservoir=reservoir):
+        yield image, style
+
+
+def _frame(path):
+    import pandas
+
+    return pandas.read_parquet(path, columns=["image", "style"])
+
+
+def _by_pillow(encoded):
+    return _squared(Image.open(io.BytesIO(encoded)))
+
+
+def _squared(image):
+    """The thesis's decoding: in full, then resized. uint8 [3, 128, 128]."""
+    resized = image.convert("RGB").resize((SIZE, SIZE), Image.BILINEAR)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+
+
+def _in_batches(samples):
+    """(images uint8 [n, 3, 128, 128], styles) of samples; the last batch may be smaller."""
+    while batch := list(itertools.islice(samples, BATCH)):
+        images, styles = zip(*batch)
+        yield torch.stack(images), torch.tensor(styles)
+
+
+# the order of each way, as row numbers; `file_of` is the file of each row
+
+def files_at_full_size() -> np.ndarray:
+    """The file of each of WikiArt's rows, int [81,444]: 72 equal ones."""
+    return np.arange(sum(PAINTINGS)) * FULL_FILES // sum(PAINTINGS)
+
+
+def mixing(order) -> dict:
+    """Mean style entropy (bits) and distinct files of batches of 16, for an order of WikiArt's rows sorted by style."""
+    batches = order[:len(order) // BATCH * BATCH].reshape(-1, BATCH)
+    styles = np.repeat(np.arange(len(STYLES)), PAINTINGS)[batches]
+    shares = np.stack([np.bincount(batch, minlength=len(STYLES)) for batch in styles]) / BATCH
+    logarithms = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
+    return {"style_entropy_bits": float(-(shares * logarithms).sum(1).mean()),
+            "files_per_batch": float(np.mean([len(set(batch)) for batch in files_at_full_size()[batches].tolist()]))}
+
+
+def perfect_order(file_of) -> np.ndarray:
+    """Of random access, and of the store."""
+    return epoch_order(len(file_of), 0, 0).numpy()
+
+
+def file_sequential_order(file_of) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.permutation(np.flatnonzero(file_of == file)) for file in rng.permutation(FULL_FILES)])
+
+
+def buffered_order(file_of) -> np.ndarray:
+    """Files in random order through a shuffle buffer of 1,000, the default of datasets."""
+    rng, buffer, order = np.random.default_rng(0), [], []
+    for row in _file_after_file(file_of, rng):
+        if len(buffer) < 1000:
+            buffer.append(row)
+            continue
+        place = rng.integers(1000)
+        order.append(buffer[place])
+        buffer[place] = row
+    return np.array(order + rng.permutation(buffer).tolist())
+
+
+def our_stream_order(file_of, reservoir: int = RESERVOIR) -> np.ndarray:
+    """The rows through the stream's own reservoir, with pictures of one pixel."""
+    rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
+    rows = ((pixel, 0, row) for row in _file_after_file(file_of, rng))
+    return np.array([row for _, _, row in reservoir_shuffle(rows, reservoir, 1, rng)])
+
+
+def _file_after_file(file_of, rng):
+    return itertools.chain.from_iterable(np.flatnonzero(file_of == file) for file in rng.permutation(FULL_FILES))
+
+
+WAYS = {
+    "random access": (random_access, perfect_order),
+    "file-sequential (thesis)": (file_sequential, file_sequential_order),
+    "datasets streaming": (datasets_stream, buffered_order),
+    "our stream": (our_stream, our_stream_order),
+    "our store": (None, perfect_order),
+}

@@ -1,37 +1,22 @@
-"""One evaluation: a table of guidance scales, every number with its n, its interval, and the same of real images."""
+"""One evaluation: a table of guidance scales; every metric with its n, its interval, and the same of real images."""
+
+import functools
 
 import torch
 
 from ..data import CLASS_NAMES, captions, load_images, of_caption_rows
 from ..diffusion import make_scheduler
-from ..errors import BadCheckpoint, BadValue, UnknownName
-from ..models.efficientnet import WIDTH as EFFICIENTNET_WIDTH
-from ..provenance import best_device, record
+from ..errors import BadValue, SourceUnavailable, UnknownName
+from ..provenance import code_record, record
 from ..randomness import generator
 from ..training import describe_checkpoint
-from .classifiers import classifier_hash, how_to_train, load_classifier, read, told
-from .features import (
-    INCEPTION_WIDTH,
-    FeatureFile,
-    cached_features,
-    in_batches,
-    load_clip_score,
-    load_inception,
-    load_untrained_head,
-    reference_file,
-)
-from .metrics import (
-    GROUPS,
-    Estimate,
-    compare,
-    confusion_matrix,
-    diversity,
-    mean_estimate,
-    proportion,
-    saturation,
-)
-from .paintings import RealPaintings, feature_network, image_features
-from .samples import draw_samples
+from . import features as networks
+from . import metrics
+from .classifiers import classifier_hash, classifier_metadata, load_classifier, predict
+from .features import FeatureFile, in_batches, real_features
+from .metrics import Estimate, proportion, saturation
+from .paintings import RealPaintings, efficientnet_features, image_features
+from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
 ALSO = ("efficientnet", "inception", "imagenet", "clip")
 
@@ -49,106 +34,121 @@ def evaluate(
     inception_weights=None,
     reference=None,
 ) -> dict:
-    """Measure `samples` images at each guidance scale; the images are kept, so a second call draws nothing.
+    """Measure `samples` images at each guidance scale; the images are cached, so a second call draws nothing.
 
     `prompts` are one text a class, by default the dataset's captions.
 
     Returns {..provenance.., "rows": [{"w", "n", "forward_passes", "accuracy", "target_probability", "saturation",
     "per_class", "confusion", "classifier": {"frechet", .., "diversity"}, ..}]}. Every metric is {"value", "interval",
-    "real": {"value", "interval"}}, where "real" is the same metric of n real test images, against n others where it
-    compares sets; the saturation is that of all of them.
+    "real": {"value", "interval"}}, where "real" is the same metric of n real test images, compared with n others where
+    it compares sets; the saturation is that of all of them. Without the real test images there are no distances, and
+    only the saturation has "real".
 
-    Of digits and photographs the shipped classifier always judges. Paintings are judged on EfficientNet-Lite0's
-    features ("efficientnet"), by probes that read style and genre and by distances from held-out paintings, whose own
-    captions are asked for; "real" are then held-out paintings, and in distances training paintings against them.
-    `also` adds judges: "efficientnet" for the other datasets, and those whose weights must be fetched, "inception"
-    (FID and its kin, against `reference`, a file of real features, or the dataset's test set), "imagenet" (the thesis's
-    ResNet-18 with its untrained ten-way head), "clip" (CLIP score). Raises BadValue, UnknownName or SourceUnavailable
-    before the first image is drawn.
+    The shipped classifier judges digits and photographs. EfficientNet-Lite0 judges paintings ("efficientnet"): probes
+    on its features give style and genre, and distances are from held-out paintings, whose captions are the prompts;
+    "real" are held-out paintings, compared with training paintings. `also` adds judges: "efficientnet" for the other
+    datasets, and those whose weights must be fetched, "inception" (FID and its kin, against `reference`, a file of real
+    features, or the dataset's test set), "imagenet" (the thesis's ResNet-18 with its untrained ten-way head), "clip"
+    (CLIP score). Raises BadValue, UnknownName or SourceUnavailable before the first image is drawn.
     """
     if not len(scales):
         raise BadValue("no guidance scale: give at least one number")
     if samples < 2:
         raise BadValue(f"samples = {samples}: draw at least 2 images")
-    for name in also:
-        if name not in ALSO:
-            raise UnknownName("judge", name, ALSO)
-    if reference is not None and "inception" not in also:
-        raise BadValue("a reference holds Inception's features: ask for --also inception with it")
-    if inception_weights is not None and "inception" not in also:
-        raise BadValue("Inception's weights are given and not used: ask for --also inception with them")
+    dataset = pipe.preset.dataset
+    _check_judges(dataset, also, inception_weights, reference)
     make_scheduler(pipe.preset, scheduler)
     for w in scales:
         pipe.make_guider(guider, w)
-    paintings = RealPaintings.load(pipe.preset.data_source) if pipe.preset.dataset == "wikiart" else None
+    paintings = RealPaintings.load(pipe.preset.data_source) if dataset == "wikiart" else None
     asked = paintings and paintings.asked(pipe.preset, samples)
-    judges = _judges(pipe, samples, tuple(also), inception_weights, reference, paintings)
+    judges = [PaintingJudge(pipe.preset, paintings, samples) if paintings
+              else ClassifierJudge(dataset, samples, pipe.device)]
+    if also:
+        judges += _further_judges(pipe, samples, also, inception_weights, reference)
     rows = []
     for w in scales:
         store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, prompts=prompts,
                              asked=asked)
         images, labels, passes = store.load()
-        row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name,
-               "drawn_with": store.drawn_with()}
+        row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name}
         for judge in judges:
             row |= judge(images, labels)
         rows.append(row)
-    drawn = store.facts()
-    told = {name: drawn[name] for name in ("guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed")}
-    judged = {name: value for judge in judges for name, value in judge.facts.items()}
-    checkpoint = describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16}
-    return record(pipe.device, checkpoint=checkpoint, **told, judges=judged, rows=rows)
+    drawn = store.metadata()
+    settings = ("guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed")
+    return record(
+        pipe.device, checkpoint=describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16},
+        **{name: drawn[name] for name in settings}, **code_record(*DRAWING, *MEASURING, JUDGES[dataset]),
+        judges={name: value for judge in judges for name, value in judge.metadata.items()}, rows=rows)
 
 
-def _judges(pipe, samples, also, inception_weights, reference, paintings):
-    dataset, device = pipe.preset.dataset, pipe.device
-    judges = [PaintingJudge(pipe.preset, paintings, samples) if paintings
-              else ClassifierJudge(dataset, samples, device)]
-    if paintings and (refused := [name for name in also if name in ("efficientnet", "imagenet")]):
-        raise BadValue(f"--also {refused[0]} has no meaning for paintings: EfficientNet judges them already, and the "
-                       "thesis's ResNet-18 has ten answers for 27 styles; leave it out")
-    if not also:
-        return judges
-    # networks first: a file that is missing should be told before a dataset is fetched
-    inception = load_inception(inception_weights, device) if "inception" in also else None
-    untrained = load_untrained_head(device) if "imagenet" in also else None
-    clip_score = load_clip_score(device) if "clip" in also else None
-    given = FeatureFile.load(reference, INCEPTION_WIDTH) if reference else None
-    test = None if also == ("inception",) and given else load_images(pipe.preset, "test")
+def _check_judges(dataset, also, inception_weights, reference):
+    for name in also:
+        if name not in ALSO:
+            raise UnknownName("judge", name, ALSO)
+        if dataset == "wikiart" and name in ("efficientnet", "imagenet"):
+            raise BadValue(f"--also {name} has no meaning for paintings: EfficientNet judges them already, and the "
+                           "thesis's ResNet-18 has ten answers for 27 styles; leave it out")
+    if "inception" not in also:
+        if reference is not None:
+            raise BadValue("a reference holds Inception's features: ask for --also inception with it")
+        if inception_weights is not None:
+            raise BadValue("Inception's weights are given and not used: ask for --also inception with them")
+
+
+def _further_judges(pipe, samples, also, inception_weights, reference):
+    # networks first: a missing file is reported before a dataset is fetched
+    inception = networks.load_inception(inception_weights, pipe.device) if "inception" in also else None
+    untrained = networks.load_untrained_head(pipe.device) if "imagenet" in also else None
+    clip_score = networks.load_clip_score(pipe.device) if "clip" in also else None
+    given = FeatureFile.load(reference, networks.INCEPTION_WIDTH) if reference else None
+    test = None if tuple(also) == ("inception",) and given else load_images(pipe.preset, "test")
+    judges = []
     if inception:
-        real = given or cached_features("inception", test, inception, INCEPTION_WIDTH)
-        judges.append(FeatureJudge("inception", lambda images: in_batches(inception, images),
-                                   *_two_draws(real, samples), real.facts))
+        extract = functools.partial(in_batches, inception)
+        real = given or networks.cached_features("inception", networks.INCEPTION_SHA256, test, extract,
+                                                 networks.INCEPTION_WIDTH)
+        judges.append(FeatureJudge("inception", extract, *_two_draws(real, samples)))
     if "efficientnet" in also:
-        real = cached_features("efficientnet", test, feature_network(best_device()), EFFICIENTNET_WIDTH)
-        judges.append(FeatureJudge("efficientnet", image_features, *_two_draws(real, samples), real.facts))
+        judges.append(FeatureJudge("efficientnet", image_features, *_two_draws(efficientnet_features(test), samples)))
     if untrained:
-        judges.append(UntrainedHeadJudge(untrained, test, samples))
+        def accuracy(images, labels):
+            return {"untrained_head_accuracy": proportion(in_batches(untrained, images).argmax(1) == labels)}
+
+        network = "torchvision ResNet-18, ImageNet weights, random ten-way head"
+        judges.append(ScoreJudge(accuracy, test, samples, {"imagenet": {"network": network}}))
     if clip_score:
-        judges.append(ClipJudge(clip_score, captions(pipe.preset), test, samples))
+        texts = captions(pipe.preset)
+
+        def mean_score(images, labels):
+            scores = in_batches(clip_score, images, [texts[label] for label in labels.tolist()])
+            return {"clip_score": metrics.mean_estimate(scores)}
+
+        judges.append(ScoreJudge(mean_score, test, samples, {"clip": {"network": "CLIP ViT-B/32"}}))
     return judges
 
 
 class FeatureJudge:
-    """Distances between the features of generated and of real images, with those between real and real."""
+    """Distances between the features of generated and real images, beside those between real and real images."""
 
-    def __init__(self, name, extract, reference: FeatureFile, others: FeatureFile, facts: dict):
-        """`reference` and `others` are features of as many real images as will be drawn; the distance of generated
-        images from the first is read beside that of the second."""
+    def __init__(self, name, extract, reference: FeatureFile, others: FeatureFile):
+        """`reference` and `others` are features of as many real images as will be drawn: generated images are compared
+        with the first, and so are the second."""
         self.name, self.extract, self.reference = name, extract, reference.features
         samples, width = self.reference.shape
-        self.facts = {name: facts | {"reference_images": samples, "width": width}}
-        self.enough = samples >= 2 * GROUPS
+        self.metadata = {name: reference.metadata | {"reference_images": samples, "width": width}}
+        self.enough = samples >= 2 * metrics.GROUPS
         if not self.enough:
-            print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * GROUPS}")
+            print(f"note: {samples} samples are too few for {name}'s distances, which need {2 * metrics.GROUPS}")
             return
         self.too_few = samples <= width
         if self.too_few:
             print(f"warning: {samples} samples for {name}'s {width} features: the covariances are singular and the "
                   "Frechet distance is mostly bias; read it beside real against real only")
-        self.floor = compare(others.features, self.reference)
+        self.floor = metrics.compare(others.features, self.reference)
         if reference.labels is not None:
-            self.floor["diversity"] = diversity(self.reference, reference.labels)
+            self.floor["diversity"] = metrics.diversity(self.reference, reference.labels)
 
     def __call__(self, images, labels) -> dict:
         return self.distances(self.extract(images), labels)
@@ -156,101 +156,74 @@ class FeatureJudge:
     def distances(self, features, labels) -> dict:
         if not self.enough:
             return {}
-        found = compare(features, self.reference)
+        values = metrics.compare(features, self.reference)
         if "diversity" in self.floor:
-            found["diversity"] = diversity(features, labels)
-        found = _beside(found, self.floor)
-        return {self.name: found | {"fewer_samples_than_features": self.too_few}}
+            values["diversity"] = metrics.diversity(features, labels)
+        return {self.name: _beside(values, self.floor) | {"fewer_samples_than_features": self.too_few}}
 
 
 class ClassifierJudge(FeatureJudge):
-    """The shipped classifier: right or wrong, how sure, what for what; and distances between its features."""
+    """The shipped classifier: accuracy, confidence and confusions; and distances between its features."""
 
     def __init__(self, dataset, samples, device):
         self.classifier = load_classifier(dataset, device)
+        self.real = {"saturation": Estimate(**classifier_metadata(dataset)["test_saturation"])}
         try:
-            real = FeatureFile.load(reference_file(dataset), self.classifier.head.in_features)
-        except BadValue as error:
-            raise BadCheckpoint(f"{error}: {how_to_train(dataset)}") from error
-        if real.facts.get("classifier_sha256_16") != classifier_hash(dataset):
-            raise BadCheckpoint(f"{reference_file(dataset)} was made with another classifier than the one beside it: "
-                                + how_to_train(dataset))
-        reference, others = _two_draws(real, samples)
-        super().__init__("classifier", None, reference, others, real.facts)
+            reference, others = _two_draws(real_features(dataset, 2 * samples), samples)
+        except SourceUnavailable:
+            print(f"note: distances and real baselines need {dataset}'s real test images: connect to the hub, or set "
+                  "T2I_MIRROR to a folder made by t2i data mirror")
+            self.enough, self.metadata = False, {"classifier": {"classifier_sha256_16": classifier_hash(dataset)}}
+            return
+        super().__init__("classifier", None, reference, others)
         with torch.inference_mode():
             probabilities = self.classifier.head(self.reference.to(device)).softmax(1).cpu()
-        self.real_answers = (_answers(probabilities, reference.labels)
-                             | {"saturation": Estimate(**told(dataset)["test_saturation"])})
+        self.real |= _answers(probabilities, reference.labels)
 
     def __call__(self, images, labels) -> dict:
-        reading = read(self.classifier, images)
-        predicted = reading.probabilities.argmax(1)
-        confusion = confusion_matrix(labels, predicted, reading.probabilities.shape[1])
-        found = _answers(reading.probabilities, labels) | {"saturation": saturation(images)}
-        return {**_beside(found, self.real_answers), "per_class": _per_class(predicted, labels),
-                "confusion": confusion.tolist(), **self.distances(reading.features, labels)}
+        predictions = predict(self.classifier, images)
+        values = _answers(predictions.probabilities, labels) | {"saturation": saturation(images)}
+        classes = self.classifier.head.out_features
+        return {**_beside(values, self.real), **_by_class(predictions.labels, labels, classes),
+                **self.distances(predictions.features, labels)}
 
 
 class PaintingJudge(FeatureJudge):
-    """Probes that read style and genre, and distances on the features that they read."""
+    """Probes that predict style and genre, and distances between the same features."""
 
     def __init__(self, preset, paintings: RealPaintings, samples):
         self.preset, self.paintings = preset, paintings
-        order = torch.randperm(len(paintings.train.labels), generator=generator("real"))[:samples]
+        order = torch.randperm(len(paintings.train), generator=generator("real"))[:samples]
         asked = paintings.choose(samples)
-        reference, others = paintings.test.rows(asked), paintings.train.rows(order)
-        super().__init__("efficientnet", image_features, reference, others, paintings.test.facts)
-        self.real_answers = (paintings.answers(reference.features, reference.labels, paintings.test_genres[asked])
-                             | {"saturation": paintings.saturation})
+        reference = paintings.test.rows(asked)
+        super().__init__("efficientnet", image_features, reference, paintings.train.rows(order))
+        self.real = (paintings.answers(reference.features, reference.labels, paintings.test_genres[asked])
+                     | {"saturation": paintings.saturation})
 
     def __call__(self, images, labels) -> dict:
-        features, classes = self.extract(images), len(CLASS_NAMES["wikiart"])
+        features = self.extract(images)
         styles, genres = of_caption_rows(self.preset, labels)
         predicted = self.paintings.style.logits(features).argmax(1)
-        found = self.paintings.answers(features, styles, genres) | {"saturation": saturation(images)}
-        return {**_beside(found, self.real_answers),
-                "per_class": _per_class(predicted, styles),
-                "confusion": confusion_matrix(styles, predicted, classes).tolist(), **self.distances(features, styles)}
+        values = self.paintings.answers(features, styles, genres) | {"saturation": saturation(images)}
+        return {**_beside(values, self.real), **_by_class(predicted, styles, len(CLASS_NAMES["wikiart"])),
+                **self.distances(features, styles)}
 
 
-class UntrainedHeadJudge:
-    """The thesis's accuracy: ImageNet's ResNet-18 with a head that was never trained."""
+class ScoreJudge:
+    """A metric of images with their labels, `measure`, beside the same of as many real ones."""
 
-    def __init__(self, network, test, samples):
-        self.network = network
+    def __init__(self, measure, test, samples, metadata):
+        self.measure, self.metadata = measure, metadata
         chosen = _draw_order(len(test), samples)[:samples]
-        self.real = self.accuracy(test.images[chosen], test.labels[chosen])
-        self.facts = {"imagenet": {"network": "torchvision ResNet-18, ImageNet weights, random ten-way head"}}
-
-    def accuracy(self, images, labels) -> dict[str, Estimate]:
-        predicted = in_batches(self.network, images).argmax(1)
-        return {"untrained_head_accuracy": proportion((predicted == labels).double())}
+        self.real = measure(test.images[chosen], test.labels[chosen])
 
     def __call__(self, images, labels) -> dict:
-        return _beside(self.accuracy(images, labels), self.real)
-
-
-class ClipJudge:
-    """CLIP score: how near image and prompt lie in CLIP's joint space."""
-
-    def __init__(self, score, prompts, test, samples):
-        self.score, self.prompts = score, prompts
-        chosen = _draw_order(len(test), samples)[:samples]
-        self.real = self.mean(test.images[chosen], test.labels[chosen])
-        self.facts = {"clip": {"network": "CLIP ViT-B/32"}}
-
-    def mean(self, images, labels) -> dict[str, Estimate]:
-        scores = in_batches(self.score, images, [self.prompts[label] for label in labels.tolist()])
-        return {"clip_score": mean_estimate(scores)}
-
-    def __call__(self, images, labels) -> dict:
-        return _beside(self.mean(images, labels), self.real)
+        return _beside(self.measure(images, labels), self.real)
 
 
 def _two_draws(real: FeatureFile, n: int) -> tuple[FeatureFile, FeatureFile]:
-    """Two disjoint draws of n of the real images, the same ones for every judge: what generated images are compared
-    with, and what gives the floor."""
-    order = _draw_order(len(real.features), n)
+    """Two disjoint draws of n real images, the same for every judge: the reference, and the others."""
+    order = _draw_order(len(real), n)
     return real.rows(order[:n]), real.rows(order[n:2 * n])
 
 
@@ -261,16 +234,18 @@ def _draw_order(count: int, n: int) -> torch.Tensor:
     return torch.randperm(count, generator=generator("real"))
 
 
-def _per_class(predicted, labels) -> list[dict]:
-    return [proportion((predicted[labels == k] == k).double()).as_json() | {"n": int((labels == k).sum())}
-            for k in labels.unique().tolist()]
+def _by_class(predicted, labels, classes) -> dict:
+    per_class = [proportion(predicted[labels == k] == k).as_json() | {"n": int((labels == k).sum())}
+                 for k in labels.unique().tolist()]
+    return {"per_class": per_class, "confusion": metrics.confusion_matrix(labels, predicted, classes).tolist()}
 
 
 def _answers(probabilities, labels) -> dict[str, Estimate]:
-    """How often the classifier is right, and how much probability it gives to what was asked for."""
-    return {"accuracy": proportion((probabilities.argmax(1) == labels).double()),
+    """The accuracy, and the mean probability of the class of the prompt."""
+    return {"accuracy": proportion(probabilities.argmax(1) == labels),
             "target_probability": proportion(probabilities[torch.arange(len(labels)), labels])}
 
 
-def _beside(found: dict[str, Estimate], real: dict[str, Estimate]) -> dict:
-    return {name: estimate.as_json() | {"real": real[name].as_json()} for name, estimate in found.items()}
+def _beside(values: dict[str, Estimate], real: dict[str, Estimate]) -> dict:
+    return {name: value.as_json() | ({"real": real[name].as_json()} if name in real else {})
+            for name, value in values.items()}

@@ -1,47 +1,58 @@
-"""The study's experiments that are no cells: how strongly a loss should guide, what choosing the best is worth, and
-whether guidance makes digits noisier.
+"""Experiments beside the study's cells: strengths of guiding losses, the best of many images, the noise that guidance
+adds, and when an image becomes recognisable.
 
-Each returns JSON with the hashes of the networks that it was made with.
+Each returns JSON with the hashes of the networks that it depends on.
 """
 
+import math
+
 import torch
+import torch.nn.functional as F
 
 from .. import presets
-from ..data import captions, from_uint8, from_unit, load_images, to_uint8
+from ..data import captions, from_uint8, from_unit, load_images, to_uint8, to_unit
 from ..diffusion import LossGuidance, classifier_loss, colour_loss, similarity_loss
 from ..diffusion.losses import UNITS
+from ..errors import BadValue
 from ..models import WEIGHTS, load_image_text, load_pipeline
-from ..paths import CHECKPOINTS
-from ..provenance import file_hash, record
-from .classifiers import load_classifier, read, weights_file
-from .critic import WORDS, best_of, caption_critic, critic, critic_scores
+from ..models.image_text import FOLDER, WEIGHTS_FILE
+from ..provenance import code_record, file_hash, record
+from ..training import describe_checkpoint
+from ..training.ablation import train_missing, training_dir
+from .classifiers import classifier_hash, load_classifier, predict, weights_file
+from .image_text import WORDS, best_of, caption_critic, critic, critic_scores
 from .metrics import mean_estimate, proportion
-from .noise_level import background_noise, noise_level
-from .samples import draw_samples
+from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
 STRENGTHS = (0.0, 0.2, 0.65, 0.8, 1.0)
 GREEN = (-0.8, 0.8, -0.8)               # in [-1, 1]
 BEST, CANDIDATES = 3, 15
 UNGUIDED, GUIDED = 1.0, 5.0             # the thesis's Figures 4 and 2
-NOISE = {"noise_level": noise_level, "background_noise": background_noise}
-IMAGE_TEXT = CHECKPOINTS / "image-text" / "model.safetensors"
+IMAGE_TEXT = FOLDER / WEIGHTS_FILE
+CODE = (*DRAWING, *MEASURING, *JUDGES.values(), "evaluation.experiments", "evaluation.image_text", "models.image_text")
+BATCH = 50                              # images that `recognition` draws at once: a multiple of the ten classes
+KINDS = ("x_t", "x_0")
 
 
-def networks(experiment: str) -> dict:
-    """{name: weights file} of the networks that an experiment may use."""
+def networks(experiment: str, size: str = "demo") -> dict:
+    """{name: weights file} of the networks that an experiment uses."""
     if experiment == "noise":
-        return {name: CHECKPOINTS / name / WEIGHTS for name in ("mnist-thesis", "mnist-improved")}
+        return {name: training_dir(name, size) / WEIGHTS for name in ("mnist-thesis", "mnist-improved")}
     datasets = ("mnist", "cifar10")
-    return {**{dataset: CHECKPOINTS / f"{dataset}-improved" / WEIGHTS for dataset in datasets},
+    return {**{dataset: training_dir(f"{dataset}-improved", size) / WEIGHTS for dataset in datasets},
             **{f"classifier-{dataset}": weights_file(dataset) for dataset in datasets}, "image-text": IMAGE_TEXT}
 
 
-def made_with(experiment: str) -> dict:
-    """The hashes of an experiment's networks, and its settings: with others it is made again."""
-    hashes = {name: file_hash(file) for name, file in networks(experiment).items()}
+def dependency_hashes(experiment: str, size: str = "demo") -> dict:
+    """The hashes of an experiment's networks, and its settings: a result holds only for these."""
+    hashes = {name: file_hash(file) if file.exists() else None for name, file in networks(experiment, size).items()}
     if experiment == "noise":
         return hashes | {"w": [UNGUIDED, GUIDED], "measures": list(NOISE)}
     return hashes | {"strengths": list(STRENGTHS), "colour": list(GREEN), "units": UNITS, "best_of": [BEST, CANDIDATES]}
+
+
+def _result(experiment, size, pipe, **content):
+    return record(pipe.device, made_with=dependency_hashes(experiment, size), **code_record(*CODE), **content)
 
 
 def guiding_losses(pipe, labels) -> dict:
@@ -54,38 +65,38 @@ def guiding_losses(pipe, labels) -> dict:
 
 
 @torch.no_grad()
-def loss_strengths(n: int = 60, steps: int = 20) -> dict:
-    """n objects at w = 1 by DDIM, pushed by each loss at each of STRENGTHS.
+def loss_strengths(size: str = "demo", n: int = 60, steps: int = 20) -> dict:
+    """n objects at w = 1 by DDIM, guided by each loss at each of STRENGTHS.
 
-    Rows {"loss", "strength", "n", "accuracy", "loss_at_end"}: what the shipped classifier sees (no fair judge of its
-    own loss), and the mean of the loss over the finished images.
+    Rows {"loss", "strength", "n", "accuracy", "loss_at_end"}: the accuracy by the shipped classifier (no fair judge of
+    its own loss), and the mean of the loss over the finished images.
     """
-    pipe = load_pipeline("cifar10")
-    labels = [seed % 10 for seed in range(n)]
+    pipe = load_pipeline(train_missing("cifar10-improved", size))
+    labels = torch.arange(n) % 10
     prompts, rows = [captions(pipe.preset)[label] for label in labels], []
     classifier = load_classifier("cifar10", pipe.device)
-    for name, loss in guiding_losses(pipe, labels).items():
+    for name, loss in guiding_losses(pipe, labels.tolist()).items():
         for strength in STRENGTHS:
             guidance = LossGuidance(loss, strength) if strength else None
             images = pipe(prompts, w=1.0, steps=steps, scheduler="ddim", seeds=range(n), loss=guidance).images
-            seen = read(classifier, to_uint8(images)).probabilities.argmax(1)
+            accuracy = proportion(predict(classifier, to_uint8(images)).labels == labels)
             at_end = loss(from_unit(images, pipe.preset.pixel_range)).cpu()                  # [n]
             rows.append({"loss": name, "strength": strength, "n": n, "loss_at_end": mean_estimate(at_end).as_json(),
-                         "accuracy": proportion((seen == torch.tensor(labels)).double()).as_json()})
-            print(f"losses: {name} s = {strength:g}: accuracy {rows[-1]['accuracy']['value']:.3f}", flush=True)
-    return record(pipe.device, made_with=made_with("losses"), w=1.0, steps=steps, scheduler="ddim",
-                  first_and_last_seed=[0, n - 1], rows=rows)
+                         "accuracy": accuracy.as_json()})
+            print(f"losses: {name} s = {strength:g}: accuracy {accuracy.value:.3f}", flush=True)
+    return _result("losses", size, pipe, w=1.0, steps=steps, scheduler="ddim", first_and_last_seed=[0, n - 1],
+                   rows=rows)
 
 
-def best_of_fifteen() -> dict:
-    """The best 3 of 15 images of every class by two critics, judged by the shipped classifier, which had no part in it.
+def best_of_fifteen(size: str = "demo") -> dict:
+    """The best 3 of 15 images of every class by two critics; their accuracy by the shipped classifier, as the judge.
 
     Rows {"dataset", "w", "critic", "accuracy", "scores"}, the first of a dataset of all candidates; the scores are the
     mean for each of WORDS. The images are those of the study's cells.
     """
     rows = []
     for dataset, w, n in (("mnist", 1.0, 150), ("cifar10", 2.0, 260)):
-        pipe = load_pipeline(dataset)
+        pipe = load_pipeline(train_missing(f"{dataset}-improved", size))
         images, labels, _ = draw_samples(pipe, w, n, steps=10, scheduler="dpm++").load()
         images, labels = images[:10 * CANDIDATES] / 255, labels[:10 * CANDIDATES]
         model, judge = load_image_text(pipe.device), load_classifier(dataset, pipe.device)
@@ -98,31 +109,53 @@ def best_of_fifteen() -> dict:
             rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy.as_json(),
                          "scores": dict(zip(WORDS, scores[chosen].mean(0).tolist()))})
             print(f"best-of: {dataset}: {name}: accuracy {accuracy.value:.3f}", flush=True)
-    return record(pipe.device, made_with=made_with("best-of"), steps=10, scheduler="dpm++", rows=rows)
+    return _result("best-of", size, pipe, steps=10, scheduler="dpm++", rows=rows)
 
 
-def guidance_noise(n: int = 100, steps: int = 20) -> dict:
-    """How noisy n digits are with guidance and without it, from the same seeds, by the preset's own scheduler.
+def noise_level(images: torch.Tensor) -> torch.Tensor:
+    """The estimated standard deviation of the noise in each of `images` [n, 1, h, w], [n] (Immerkaer 1996, "Fast noise
+    variance estimation"): sqrt(pi / 2) times the mean of |images * N| / 6, where N is a difference of two Laplacians.
+
+    N is blind to slopes, but not to the edges of strokes: read it beside `background_noise` and real images.
+    """
+    kernel = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]], device=images.device)[None, None]
+    return math.sqrt(math.pi / 2) * F.conv2d(images, kernel).abs().mean((1, 2, 3)) / 6
+
+
+def background_noise(images: torch.Tensor) -> torch.Tensor:
+    """The median of the standard deviations of all 3 x 3 windows in each of `images` [n, 1, h, w], [n].
+
+    Where most of an image is one even background, it is the noise there, whatever the strokes. It is 0 for nearly all
+    real digits, and 0.96 sigma for Gaussian noise.
+    """
+    return F.unfold(images, 3).std(1).median(1).values                          # of [n, 9, windows]
+
+
+NOISE = {"noise_level": noise_level, "background_noise": background_noise}
+
+
+def guidance_noise(size: str = "demo", n: int = 100, steps: int = 20) -> dict:
+    """How noisy n digits are with and without guidance, from the same seeds, by the preset's own scheduler.
 
     Rows {"variant", "w", "n", and for each of NOISE its mean}; "differences", the means of guided minus unguided image
-    by image, a variant each; "real", the same of n real digits. Images are those that files would hold, of 256 greys.
+    by image, one row a variant; "real", the same of n real digits. Images are rounded to 256 grey levels, as in files.
     """
     rows, differences = [], []
     for variant in presets.VARIANTS:
-        pipe = load_pipeline("mnist", variant)
+        pipe = load_pipeline(train_missing(f"mnist-{variant}", size))
         prompts = [captions(pipe.preset)[seed % 10] for seed in range(n)]
-        found = {w: _noise_of(pipe(prompts, w=w, steps=steps, seeds=range(n)).images) for w in (UNGUIDED, GUIDED)}
-        rows += [{"variant": variant, "w": w, "n": n, **_means(noise)} for w, noise in found.items()]
-        apart = {name: found[GUIDED][name] - found[UNGUIDED][name] for name in NOISE}
-        differences.append({"variant": variant, "w": [GUIDED, UNGUIDED], "n": n, **_means(apart)})
-        told = {name: f"{of_one['value']:+.4f}" for name, of_one in _means(apart).items()}
-        print(f"noise: {variant}: guided minus unguided: {told}", flush=True)
-    digits = load_images(presets.get("mnist"), "test")
+        noise = {w: _noise_of(pipe(prompts, w=w, steps=steps, seeds=range(n)).images) for w in (UNGUIDED, GUIDED)}
+        rows += [{"variant": variant, "w": w, "n": n, **_means(noise[w])} for w in noise]
+        means = _means({name: noise[GUIDED][name] - noise[UNGUIDED][name] for name in NOISE})
+        differences.append({"variant": variant, "w": [GUIDED, UNGUIDED], "n": n, **means})
+        shown = {name: f"{mean['value']:+.4f}" for name, mean in means.items()}
+        print(f"noise: {variant}: guided minus unguided: {shown}", flush=True)
+    digits = load_images(presets.get("mnist", size=size), "test")
     chosen = torch.cat([torch.nonzero(digits.labels == digit)[:n // 10, 0] for digit in range(10)])
     real = {"n": len(chosen), "data_source": digits.source, "data_fingerprint": digits.fingerprint,
             **_means(_noise_of(from_uint8(digits.images[chosen], (0, 1))))}
-    return record(pipe.device, made_with=made_with("noise"), steps=steps, scheduler=pipe.preset.scheduler,
-                  first_and_last_seed=[0, n - 1], rows=rows, differences=differences, real=real)
+    return _result("noise", size, pipe, steps=steps, scheduler=pipe.preset.scheduler, first_and_last_seed=[0, n - 1],
+                   rows=rows, differences=differences, real=real)
 
 
 def _noise_of(images) -> dict[str, torch.Tensor]:
@@ -135,3 +168,60 @@ def _means(noise) -> dict:
 
 
 EXPERIMENTS = {"losses": loss_strengths, "best-of": best_of_fifteen, "noise": guidance_noise}
+
+
+def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None) -> dict:
+    """The accuracy of the shipped classifier on every x_t and predicted x_0 of a sampling, by the share of steps done.
+
+    n images, image i of class i mod 10 and from seed i. Returns {..provenance.., "w", "n", "steps", "progress" [steps +
+    1] from 0 to 1, "accuracy": {"x_t", "x_0": [{"value", "interval"}, ..]}, "recognised_for_good": {"x_t", "x_0":
+    {"quartiles" [3], "images"}}}, quartiles of `first_stable_step` over the images that are recognised at the end. The
+    classifier was trained on clean images only. BadValue for no images, UnknownName for a dataset without a classifier.
+    """
+    if n < 1:
+        raise BadValue(f"n = {n}: draw at least 1 image")
+    classifier = load_classifier(pipe.preset.dataset, pipe.device)
+    parts = [_recognised(pipe, classifier, part, w, steps, scheduler) for part in torch.arange(n).split(BATCH)]
+    right = {kind: torch.cat([part[kind] for part in parts], 1) for kind in KINDS}               # [steps + 1, n]
+    times = len(right["x_0"])
+    return record(
+        pipe.device, checkpoint=describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16},
+        classifier_sha256_16=classifier_hash(pipe.preset.dataset), **code_record(*CODE), w=w, n=n, steps=times - 1,
+        scheduler=scheduler or pipe.preset.scheduler, first_and_last_seed=[0, n - 1],
+        progress=[step / (times - 1) for step in range(times)],
+        accuracy={kind: [proportion(at).as_json() for at in right[kind]] for kind in KINDS},
+        recognised_for_good={kind: _quartiles(first_stable_step(right[kind])) for kind in KINDS},
+    )
+
+
+def first_stable_step(right: torch.Tensor) -> torch.Tensor:
+    """float64 [n]: the progress, 0 to 1, from which on an image is always right; NaN where it is wrong at the end.
+
+    right     bool [times, n], at `times` evenly spaced progresses from 0 to 1.
+    """
+    last_wrong = torch.where(right, -1, torch.arange(len(right))[:, None]).amax(0)              # [n]
+    first = (last_wrong + 1).double() / (len(right) - 1)
+    return torch.where(right[-1], first, torch.nan)
+
+
+def _recognised(pipe, classifier, seeds, w, steps, scheduler):
+    """{"x_t", "x_0": bool [steps + 1, n]}: whether the classifier sees the class of the prompt."""
+    prompts = captions(pipe.preset)
+    labels = seeds % len(prompts)
+    trace = {kind: [] for kind in KINDS}
+
+    def keep(step, x_t, x_0):
+        for kind, images in zip(KINDS, (x_t, x_0)):
+            trace[kind].append(to_uint8(to_unit(images, pipe.preset.pixel_range)))
+
+    drawn = pipe([prompts[label] for label in labels], w=w, seeds=seeds, steps=steps, scheduler=scheduler,
+                 callback=keep)
+    finished = to_uint8(drawn.images)
+    return {kind: (predict(classifier, torch.cat([*images, finished])).labels.view(-1, len(seeds)) == labels)
+            for kind, images in trace.items()}
+
+
+def _quartiles(progress):
+    recognised = progress[~progress.isnan()]
+    quartiles = recognised.quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist() if len(recognised) else None
+    return {"quartiles": quartiles, "images": len(recognised)}

@@ -1,9 +1,10 @@
-"""Networks that others trained, as metrics use them, and files of real images' features to compare with.
+"""Networks that others trained, as metrics use them, and features of real images to compare with.
 
-Weights come from a path that is named, from the mirror, or from the network; nothing is unpickled but tensors.
+Weights come from a path, from the mirror, or from the network; only tensors are unpickled.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from .. import hub
-from ..data import from_uint8
+from .. import hub, presets
+from ..data import from_uint8, load_images
 from ..errors import BadValue, SourceUnavailable, one_line
 from ..paths import DATA, atomic_write, mirror
+from ..provenance import best_device, code_hash, content_hash
 from ..randomness import generator
-from .classifiers import classifier_folder
+from .classifiers import classifier_hash, load_classifier, predict
+from .samples import NETWORKS
 
 INCEPTION_WIDTH = 2048
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
-INCEPTION_SHA256 = "6726825d"            # the first digits, which the file's name promises
+INCEPTION_SHA256 = "6726825d"            # the first digits, as in the file's name
 IMAGENET = "timm/resnet18.tv_in1k"       # torchvision's IMAGENET1K_V1 weights as safetensors
 
 
@@ -31,15 +34,15 @@ class FeatureFile:
     """The features of an image set under one network."""
 
     features: torch.Tensor             # float32 [n, width]
-    labels: torch.Tensor | None        # int64 [n], where the file tells them
-    facts: dict[str, str]              # where the images came from
+    labels: torch.Tensor | None        # int64 [n], if the file has them
+    metadata: dict[str, str]           # where the images came from
 
     @classmethod
     def load(cls, path, width: int) -> "FeatureFile":
-        """A safetensors file with a tensor "features" [n, width]; BadValue where it is none or of another width."""
+        """Read a safetensors file with a tensor "features" [n, width]; BadValue for any other file."""
         try:
             with safe_open(path, "pt") as file:
-                features, facts = file.get_tensor("features").float(), file.metadata() or {}
+                features, metadata = file.get_tensor("features").float(), file.metadata() or {}
                 labels = file.get_tensor("labels").long() if "labels" in file.keys() else None
         except (OSError, SafetensorError) as error:
             raise BadValue(f"{path} holds no features ({error}): name a safetensors file with a tensor "
@@ -47,11 +50,14 @@ class FeatureFile:
         if features.ndim != 2 or features.shape[1] != width:
             raise BadValue(f"{path} holds features {tuple(features.shape)}, not {width} wide: name the features of the "
                            "same network")
-        return cls(features, labels, facts)
+        return cls(features, labels, metadata)
+
+    def __len__(self) -> int:
+        return len(self.features)
 
     def rows(self, chosen: torch.Tensor) -> "FeatureFile":
         """The images `chosen`, int64 [m]."""
-        return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.facts)
+        return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.metadata)
 
     def save(self, path) -> None:
         """Write the features as float16; all or nothing."""
@@ -59,20 +65,59 @@ class FeatureFile:
         if self.labels is not None:
             tensors["labels"] = self.labels.to(torch.uint8)
         with atomic_write(path) as temporary:
-            save_file(tensors, temporary, metadata=self.facts)
+            save_file(tensors, temporary, metadata=self.metadata)
 
 
-def reference_file(dataset: str) -> Path:
-    """The shipped features of the real test set under the shipped classifier of `dataset`."""
-    return classifier_folder(dataset) / "test-features.safetensors"
+def cached_features(name: str, weights: str, dataset, network, width: int) -> FeatureFile:
+    """`network`'s features of real `dataset`, computed once and cached under ``data/``.
+
+    The cache's key is the data's fingerprint, the hash of the network's `weights`, and its code, NETWORKS[`name`].
+    """
+    key = content_hash([dataset.fingerprint, weights, code_hash("data.pixels", NETWORKS[name])])
+    path = DATA / f"features-{name}-{key}.safetensors"
+    with contextlib.suppress(BadValue):
+        return FeatureFile.load(path, width)
+    metadata = {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint, "weights_sha256_16": weights}
+    FeatureFile(network(dataset.images), dataset.labels, metadata).save(path)
+    return FeatureFile.load(path, width)
+
+
+def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> FeatureFile:
+    """The shipped classifier's features of the real test images of `dataset`, cached under ``data/``.
+
+    The images come from the mirror or the hub; without both, MNIST's come from the 500 embedded test digits, which are
+    part of its training set. At `smoke` they are the preset's stand-ins. Raises SourceUnavailable where fewer than
+    `at_least` real images can be loaded.
+    """
+    preset = presets.get(dataset, "improved", "smoke" if size == "smoke" else "full")
+    try:
+        test = load_images(preset, "test")
+    except SourceUnavailable:
+        if dataset != "mnist":                         # which alone has real images without the hub
+            raise
+        test = load_images(dataclasses.replace(preset, data_source="embedded"), "test")
+        if len(test) < at_least:
+            raise
+    classifier = load_classifier(dataset, best_device())
+    weights = classifier_hash(dataset)
+    real = cached_features("classifier", weights, test, lambda images: predict(classifier, images).features,
+                           classifier.head.in_features)
+    return dataclasses.replace(real, metadata=real.metadata | {"classifier_sha256_16": weights})
+
+
+def weights_hash(network: torch.nn.Module) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over a network's weights."""
+    digest = hashlib.sha256()
+    for value in network.state_dict().values():
+        digest.update(value.cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
 
 
 def load_inception(weights: Path | None = None, device="cpu"):
     """pytorch-fid's Inception-v3 up to its 2,048 pooled features: uint8 [n, c, h, w] to float32 [n, 2048].
 
-    `weights` names the file; otherwise it is looked for in the mirror (``models/mseitzer/pytorch-fid``), in torch's
-    download folder, and at pytorch-fid's own address. Raises SourceUnavailable where it is nowhere, BadValue where it
-    is another file.
+    The file is `weights`, or in the mirror (``models/mseitzer/pytorch-fid``), or in torch's download folder, or
+    downloaded from pytorch-fid's own address. Raises SourceUnavailable where it is nowhere, BadValue for another file.
     """
     from pytorch_fid import inception
 
@@ -109,13 +154,14 @@ def _find_inception(address) -> Path:
 
 
 def load_untrained_head(device="cpu"):
-    """The thesis's judge: torchvision's ImageNet ResNet-18 whose ten-way head was never trained.
+    """The thesis's judge: torchvision's ImageNet ResNet-18 with a ten-way head that was never trained.
 
-    uint8 [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers know nothing of
+    uint8 [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers are unrelated to
     CIFAR-10. Raises SourceUnavailable where the ImageNet weights are neither in the mirror nor on the hub.
     """
     from huggingface_hub import hf_hub_download
-    from torchvision.models import resnet18
+    from torchvision.models import ResNet18_Weights, resnet18
+    from torchvision.transforms.functional import normalize
 
     try:
         folder = mirror("models", IMAGENET)
@@ -131,9 +177,8 @@ def load_untrained_head(device="cpu"):
     with torch.no_grad():
         network.fc.weight.copy_(torch.randn(10, 512, generator=generator("untrained head")) / 512**0.5)
         network.fc.bias.zero_()
-    network = network.eval().to(device)
-    mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    return lambda images: network((as_rgb(images).to(device) - mean) / std)
+    network, usual = network.eval().to(device), ResNet18_Weights.IMAGENET1K_V1.transforms()
+    return lambda images: network(normalize(as_rgb(images).to(device), usual.mean, usual.std))
 
 
 def load_clip_score(device="cpu"):
@@ -147,44 +192,33 @@ def load_clip_score(device="cpu"):
         where = encoder_location("clip")
         if where == ENCODERS["clip"][0]:
             hub.fail_fast_offline()
-        model, found = CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True)
+        model, loading = CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True)
         processor = CLIPProcessor.from_pretrained(where)
-        if found["missing_keys"]:                               # transformers draws what is missing at random
-            raise ValueError(f"{len(found['missing_keys'])} weights are missing, such as {min(found['missing_keys'])}")
+        if missing := loading["missing_keys"]:                      # transformers initialises them at random
+            raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
         if len(processor.tokenizer) != model.config.text_config.vocab_size:
-            raise ValueError(f"its tokenizer knows {len(processor.tokenizer)} tokens")
+            raise ValueError(f"its tokenizer has {len(processor.tokenizer)} tokens")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise SourceUnavailable(f"cannot load CLIP ({one_line(error)}): connect to the hub, set "
                                 "T2I_MIRROR to a folder with its model.safetensors, or leave out --also clip"
                                 ) from error
-
     model.eval().to(device)
 
     def score(images, prompts):
         inputs = processor(text=prompts, images=list(as_rgb(images).mul(255).byte()), return_tensors="pt",
                            padding=True).to(device)
-        found = model(**inputs)
-        return 100 * torch.cosine_similarity(found.image_embeds, found.text_embeds)
+        output = model(**inputs)
+        return 100 * torch.cosine_similarity(output.image_embeds, output.text_embeds)
 
     return score
 
 
 @torch.inference_mode()
 def in_batches(network, images: torch.Tensor, *others, batch_size: int = 64) -> torch.Tensor:
-    """`network` over uint8 `images` (and lists as long), batch by batch, gathered on the CPU."""
+    """`network` over uint8 `images` (and lists of the same length), batch by batch, gathered on the CPU."""
     parts = [network(images[i:i + batch_size], *(other[i:i + batch_size] for other in others)).cpu()
              for i in range(0, len(images), batch_size)]
     return torch.cat(parts)
-
-
-def cached_features(name: str, dataset, network, width: int) -> FeatureFile:
-    """The features of real `dataset`, computed once and kept under ``data/`` by their network and fingerprint."""
-    path = DATA / f"features-{name}-{dataset.fingerprint}.safetensors"
-    with contextlib.suppress(BadValue):
-        return FeatureFile.load(path, width)
-    facts = {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint}
-    FeatureFile(in_batches(network, dataset.images), dataset.labels, facts).save(path)
-    return FeatureFile.load(path, width)
 
 
 def as_rgb(images):

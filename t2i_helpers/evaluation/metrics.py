@@ -1,7 +1,7 @@
 """Numbers with the interval that their sample size allows. Features in, estimates out; only `saturation` sees images.
 
-A Frechet distance, a kernel distance, precision or recall is an opinion of the network whose features it compares, and
-depends on n. Read each beside the same metric of real against real images at the same n.
+Distances, precision and recall depend on the network whose features they compare, and on n. Read each beside the same
+metric of real against real images at the same n.
 """
 
 import contextlib
@@ -33,8 +33,7 @@ class Estimate:
 
 
 def proportion(values: torch.Tensor) -> Estimate:
-    """The mean of n values in [0, 1] with Wilson's interval: exact use for right or wrong, and too wide rather than
-    too narrow for probabilities, whose variance is at most p (1 - p)."""
+    """The mean of n values in [0, 1] with Wilson's interval, which is too wide for probabilities between 0 and 1."""
     mean = float(values.double().mean())
     return Estimate(mean, *wilson_interval(mean * len(values), len(values)))
 
@@ -46,11 +45,11 @@ def mean_estimate(values: torch.Tensor) -> Estimate:
 
 
 def jackknife(metric: Callable[..., float], a: torch.Tensor, b: torch.Tensor) -> Estimate:
-    """`metric(a, b)` with the 95 % interval of a delete-a-group jackknife (Efron & Tibshirani 1993, ch. 11). A share
-    is at most 1 and at least 0, and so is its interval.
+    """`metric(a, b)` with the 95 % interval of a delete-a-group jackknife (Efron & Tibshirani 1993, ch. 11), which
+    leaves out a random tenth of both sets at a time. The interval of a share is clipped to [0, 1].
 
-    A random tenth of both sets is left out at a time. A bootstrap would draw images twice, which covariances take for
-    a smaller set and so for a larger distance. For distances near their floor the interval is rather too wide.
+    A bootstrap would repeat images, which makes covariances smaller and distances larger. Near a distance's floor the
+    interval is too wide.
     """
     _check(a, b, at_least=2 * GROUPS)
     value = metric(a, b)
@@ -72,31 +71,30 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> floa
     return float(_torchmetric(FrechetInceptionDistance, features_a, features_b))
 
 
-def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, most_parts: int = 4) -> float:
+def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, max_parts: int = 4) -> float:
     """The Frechet distance extrapolated to infinitely many images (Chong & Forsyth 2020, arXiv:1911.07023).
 
-    Its bias is nearly proportional to 1 / n: a line through the mean distances of n, n / 2, ... n / 4 images is
-    followed to 1 / n = 0. Both sets shrink together, so for two draws of one distribution the result tends to 0; it
-    needs n to be several times d, for below it the bias is no line.
+    The bias is nearly proportional to 1 / n: a line is fitted through the mean distances of n, n / 2, ... n / 4 images
+    and read at 1 / n = 0. For two draws of one distribution the result tends to 0. It needs n to be several times d.
     """
-    _check(features_a, features_b, at_least=2 * most_parts)
+    _check(features_a, features_b, at_least=2 * max_parts)
     n = min(len(features_a), len(features_b))
     rng = generator("frechet infinity")
     a, b = (x[torch.randperm(len(x), generator=rng)[:n]] for x in (features_a, features_b))
-    parts = range(1, most_parts + 1)
+    parts = range(1, max_parts + 1)
     means = [sum(frechet_distance(a[i::k], b[i::k]) for i in range(k)) / k for k in parts]
     line = torch.tensor([[1.0, k / n] for k in parts], dtype=torch.float64)                  # [parts, 2]
     return float(torch.linalg.lstsq(line, torch.tensor(means, dtype=torch.float64)[:, None]).solution[0])
 
 
-def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor, most: int = 5000) -> float:
+def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor, max_rows: int = 5000) -> float:
     """The unbiased squared MMD with kernel (x.y / d + 1)^3 (Binkowski et al. 2018); with Inception's features, KID.
 
-    Unlike the Frechet distance its mean does not depend on n. At most `most` rows of each set are compared at once.
+    Unlike the Frechet distance its mean does not depend on n. At most `max_rows` rows of each set are compared at once.
     """
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    rows = min(len(features_a), len(features_b), most)
+    rows = min(len(features_a), len(features_b), max_rows)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_from("kernel distance"))
         mean, _ = _torchmetric(KernelInceptionDistance, features_a, features_b, subsets=1, subset_size=rows)
@@ -106,9 +104,7 @@ def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor, most: in
 def precision(features: torch.Tensor, real: torch.Tensor, neighbours: int = 3) -> float:
     """The share of `features` [n, d] inside the manifold of `real` [m, d] (Kynkaanniemi et al. 2019, eq. 1).
 
-    The manifold is the union of balls around the real features that reach to their third neighbour. With generated
-    features first it says how many images look real; with the sets exchanged it is recall, how much of what is real
-    can be drawn.
+    The manifold is the union of balls around the real features that reach to their third neighbour.
     """
     _check(features, real, at_least=neighbours + 1)
     features, real = features.double(), real.double()      # cdist's squares cancel in float32 far from the origin
@@ -124,8 +120,8 @@ def recall(features: torch.Tensor, real: torch.Tensor) -> float:
 def diversity(features: torch.Tensor, labels: torch.Tensor) -> Estimate:
     """The mean distance of two images of one class, in features [n, d]; `labels` int64 [n].
 
-    A U-statistic of order two, whose variance is about four times that of an image's mean distance to the others of
-    its class, over n (Hoeffding 1948). A class of a single image does not count; BadValue where none has two.
+    A U-statistic of order two; its variance is about four times that of an image's mean distance to the others of its
+    class, over n (Hoeffding 1948). Classes of one image are left out; BadValue where none has two.
     """
     means = []
     for label in labels.unique():
@@ -143,7 +139,7 @@ def diversity(features: torch.Tensor, labels: torch.Tensor) -> Estimate:
 def saturation(images: torch.Tensor) -> Estimate:
     """The share of an image's numbers at an end of their range, in uint8 `images` [n, c, h, w]: 0 to 2 or 253 to 255.
 
-    Guidance that drives images out of their range, where they are cut, raises it above that of real images.
+    Guidance that drives images out of their range raises it above that of real images.
     """
     return mean_estimate(((images <= 2) | (images >= 253)).double().flatten(1).mean(1))
 

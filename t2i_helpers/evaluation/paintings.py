@@ -1,7 +1,7 @@
-"""Judges of paintings: ImageNet features that none of our trainings has seen, and linear probes on them.
+"""Judges of paintings: ImageNet features that no training of ours uses, and linear probes on them.
 
-A probe is a linear classifier of EfficientNet-Lite0's features, trained on real training paintings. It says which style
-or genre an image looks like, and how often it is right about real held-out paintings says how far it can be trusted.
+A probe is a linear classifier of EfficientNet-Lite0's features, trained on real training paintings. It predicts style
+or genre; its accuracy on real held-out paintings is the baseline.
 """
 
 import dataclasses
@@ -12,28 +12,21 @@ import torch
 import torch.nn.functional as F
 
 from .. import presets
-from ..data import (
-    CLASS_NAMES,
-    GENRES,
-    HELD_OUT_PAIRS,
-    UNKNOWN_GENRE,
-    caption_rows,
-    genre_caption,
-    load_images,
-    to_uint8,
-)
+from ..data import load_images, to_uint8
+from ..data.captions import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, caption_rows, genre_caption
 from ..errors import BadValue
 from ..models import load_efficientnet
 from ..models.efficientnet import WIDTH
-from ..provenance import best_device
+from ..provenance import best_device, code_record
 from ..randomness import generator
-from .features import FeatureFile, as_rgb, cached_features, in_batches
+from .features import FeatureFile, as_rgb, cached_features, in_batches, weights_hash
 from .metrics import Estimate, proportion, saturation
+from .samples import DRAWING, JUDGES, MEASURING
 
 PENALTY = 3e-3                      # of the squared weights, beside the mean cross entropy
 SHORTLIST = 100                     # paintings whose features are compared with an image's
 PROBED = 10_000                     # training paintings whose features are computed: ten minutes of a processor core
-TOP = 3                             # styles among which the right one counts as found by "style_top3"
+TOP = 3                             # of "style_top3"
 
 
 @dataclass(frozen=True)
@@ -51,15 +44,14 @@ class Probe:
 
 
 def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float = PENALTY) -> Probe:
-    """The probe that minimises the cross entropy + penalty ||W||^2 / 2; features [n, d], labels int64 [n] of which the
-    negative ones are left out. The problem is convex, so the result does not depend on a seed."""
+    """The probe that minimises cross entropy + penalty ||W||^2 / 2, a convex problem; features [n, d], labels int64
+    [n], without those whose label is negative."""
     known = labels >= 0
     features, labels = features[known].float(), labels[known]
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
     x = (features - mean) / std
     weight, bias = torch.zeros(classes, x.shape[1], requires_grad=True), torch.zeros(classes, requires_grad=True)
-    absent = torch.ones(classes, dtype=torch.bool).index_fill(0, labels.unique(), False)
-    never = torch.zeros(classes).masked_fill(absent, float("-inf"))
+    never = torch.full((classes,), float("-inf")).index_fill(0, labels.unique(), 0.0)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=150, history_size=20, line_search_fn="strong_wolfe")
 
     def loss():
@@ -73,20 +65,24 @@ def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, pena
 
 
 @functools.lru_cache(maxsize=1)
-def feature_network(device: str):
-    """uint8 images [n, c, h, w] to EfficientNet-Lite0's features, float32 [n, 1280]."""
-    network = load_efficientnet("lite0", device)
-    return lambda images: network.features(as_rgb(images).to(device))
+def _network(device: str):
+    return load_efficientnet("lite0", device)
 
 
 def image_features(images: torch.Tensor) -> torch.Tensor:
     """EfficientNet-Lite0's features float32 [n, 1280] of uint8 `images` [n, c, h, w]."""
-    return in_batches(feature_network(best_device()), images)
+    device = best_device()
+    return in_batches(lambda part: _network(device).features(as_rgb(part).to(device)), images)
+
+
+def efficientnet_features(dataset) -> FeatureFile:
+    """EfficientNet-Lite0's features of real `dataset`, cached under ``data/``."""
+    return cached_features("efficientnet", weights_hash(_network(best_device())), dataset, image_features, WIDTH)
 
 
 @dataclass(frozen=True)
 class RealPaintings:
-    """Real paintings' features, and the probes trained on those of training paintings, at most PROBED of them."""
+    """Features of real paintings, and the probes trained on those of at most PROBED training paintings."""
 
     test: FeatureFile               # of held-out paintings, with styles
     test_genres: torch.Tensor       # int64 [n]
@@ -99,21 +95,18 @@ class RealPaintings:
     @classmethod
     @functools.lru_cache(maxsize=2)
     def load(cls, data_source: str) -> "RealPaintings":
-        """Of `improved`'s training and test paintings from `data_source`, at 128x128 whatever a model's resolution is;
-        SourceUnavailable where there are no paintings. Features are computed once and kept under ``data/``."""
+        """Of `improved`'s training and test paintings from `data_source`, at 128x128 for a model of any resolution;
+        SourceUnavailable where there are no paintings."""
         preset = dataclasses.replace(presets.get("wikiart", "improved", "demo"), data_source=data_source)
-        network = feature_network(best_device())
-        train, test = _at_most(load_images(preset, "train"), PROBED), load_images(preset, "test")
-        found = {split: cached_features("efficientnet", images, network, WIDTH)
-                 for split, images in (("train", train), ("test", test))}
-        return cls(found["test"], test.genres, found["train"],
-                   train_probe(found["train"].features, train.labels, len(CLASS_NAMES["wikiart"])),
-                   train_probe(found["train"].features, train.genres, len(GENRES)),
-                   saturation(test.images), test.source)
+        images, test = _at_most(load_images(preset, "train"), PROBED), load_images(preset, "test")
+        train = efficientnet_features(images)
+        return cls(efficientnet_features(test), test.genres, train,
+                   train_probe(train.features, images.labels, len(CLASS_NAMES["wikiart"])),
+                   train_probe(train.features, images.genres, len(GENRES)), saturation(test.images), test.source)
 
     def asked(self, preset, n: int) -> torch.Tensor:
-        """Rows of `every_caption`, int64 [n]: the captions of n held-out paintings, with their genres where the preset
-        names them, so that generated images are asked for as often in each style as real ones occur."""
+        """Rows of `every_caption`, int64 [n]: the captions of n held-out paintings, so that styles are as frequent as
+        in real paintings; with their genres where the preset names genres."""
         chosen = self.choose(n)
         genres = self.test_genres[chosen]
         if preset.genre_dropout is None:
@@ -121,27 +114,26 @@ class RealPaintings:
         return caption_rows(preset, self.test.labels[chosen], genres)
 
     def choose(self, n: int) -> torch.Tensor:
-        """`n` of the held-out paintings, int64 [n]: those whose captions are asked for and that images are compared
-        with. BadValue where there are fewer."""
+        """The `n` held-out paintings, int64 [n], that give the prompts and the reference; BadValue for too many."""
         if n > len(self.test.labels):
             raise BadValue(f"samples = {n}: there are {len(self.test.labels)} held-out paintings to compare with; draw "
                            "at most as many")
         return torch.randperm(len(self.test.labels), generator=generator("asked"))[:n]
 
     def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, Estimate]:
-        """How often the probes see the style that was asked for, at first or among three, and the genre where one was;
+        """The accuracy of the style probe, its top-3 accuracy, and the genre probe's where the prompts name genres;
         features [n, 1280], styles and genres int64 [n]."""
         ranked = self.style.logits(features).topk(TOP, dim=1).indices
-        found = {"accuracy": proportion((ranked[:, 0] == styles).double()),
-                 "style_top3": proportion((ranked == styles[:, None]).any(1).double())}
+        answers = {"accuracy": proportion(ranked[:, 0] == styles),
+                   "style_top3": proportion((ranked == styles[:, None]).any(1))}
         if (named := genres >= 0).any():
-            seen = self.genre.logits(features[named]).argmax(1)
-            found["genre_accuracy"] = proportion((seen == genres[named]).double())
-        return found
+            predicted = self.genre.logits(features[named]).argmax(1)
+            answers["genre_accuracy"] = proportion(predicted == genres[named])
+        return answers
 
 
 def _at_most(dataset, n):
-    """`dataset`, or a random choice of `n` of its images, always the same one."""
+    """`dataset`, or `n` of its images by a fixed random choice."""
     if len(dataset) <= n:
         return dataset
     chosen = torch.randperm(len(dataset), generator=generator("probed"))[:n]
@@ -150,67 +142,61 @@ def _at_most(dataset, n):
 
 
 def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, scheduler: str | None = None) -> dict:
-    """Ask for the ten (genre, style) pairs that training never saw, and for ten seen ones of the same styles.
+    """Draw the ten (genre, style) pairs that training never saw, and ten seen pairs of the same styles.
 
     {"unseen": {"n", "pairs", "genre_accuracy", "style_accuracy", "both"}, "seen": the same, "chance"}, each accuracy
     with its interval and, as "real", that of real paintings of its pairs, none of which the probes were trained on.
-    A seen pair joins the style with the genre of which it has most training paintings.
+    A seen pair joins the style with its most frequent genre.
     """
     preset, genres, styles = pipe.preset, list(GENRES), CLASS_NAMES["wikiart"]
     real, train = RealPaintings.load(preset.data_source), load_images(preset, "train")
     unseen = [(genres.index(genre), styles.index(style)) for genre, style in HELD_OUT_PAIRS]
-    seen = [(_commonest(train.genres[train.labels == style]), style) for _, style in unseen]
-    found = {"w": w, "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
-             "chance": {"genre": 1 / len(train.genres[train.genres >= 0].unique()), "style": 1 / len(pipe.classes)},
-             "data_source": real.source, "weights_sha256_16": pipe.weights_sha256_16}
+    seen = [(_most_frequent(train.genres[train.labels == style]), style) for _, style in unseen]
+    paintings = load_images(preset, "unseen pairs")
+    chosen = torch.tensor([pair in seen for pair in zip(real.test_genres.tolist(), real.test.labels.tolist())])
+    baselines = {"unseen": (image_features(paintings.images), paintings.genres, paintings.labels),
+                 "seen": (real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen])}
+    results = {"w": w, "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
+               "chance": {"genre": 1 / len(train.genres[train.genres >= 0].unique()), "style": 1 / len(pipe.classes)},
+               "data_source": real.source, "weights_sha256_16": pipe.weights_sha256_16,
+               **code_record(*DRAWING, *MEASURING, JUDGES["wikiart"])}
     for name, pairs in (("unseen", unseen), ("seen", seen)):
         asked = torch.tensor(pairs).repeat_interleave(images_a_pair, 0)                             # [n, 2]
         prompts = [genre_caption(preset, genre, style) for genre, style in asked.tolist()]
         drawn = pipe(prompts, w=w, steps=steps, scheduler=scheduler, seeds=range(len(prompts))).images
         answers = _pair_answers(real, image_features(to_uint8(drawn).cpu()), *asked.T)
-        others = _pair_answers(real, *_paintings_of(pairs, preset, real, name))
-        found[name] = {"n": len(asked), "pairs": [[genres[genre], styles[style]] for genre, style in pairs],
-                       **{key: value.as_json() | {"real": others[key].as_json()} for key, value in answers.items()}}
-    return found
-
-
-def _paintings_of(pairs, preset, real, name):
-    """(features, genres, styles) of the held-out real paintings of `pairs`."""
-    if name == "unseen":
-        images = load_images(preset, "unseen pairs")
-        return image_features(images.images), images.genres, images.labels
-    chosen = torch.zeros(len(real.test.labels), dtype=torch.bool)
-    for genre, style in pairs:
-        chosen |= (real.test_genres == genre) & (real.test.labels == style)
-    return real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen]
+        baseline = _pair_answers(real, *baselines[name])
+        results[name] = {"n": len(asked), "pairs": [[genres[genre], styles[style]] for genre, style in pairs],
+                         **{key: value.as_json() | {"real": baseline[key].as_json()} for key, value in answers.items()}}
+    return results
 
 
 def _pair_answers(real, features, genres, styles):
     right_genre = real.genre.logits(features).argmax(1) == genres
     right_style = real.style.logits(features).argmax(1) == styles
-    return {"genre_accuracy": proportion(right_genre.double()), "style_accuracy": proportion(right_style.double()),
-            "both": proportion((right_genre & right_style).double())}
+    return {"genre_accuracy": proportion(right_genre), "style_accuracy": proportion(right_style),
+            "both": proportion(right_genre & right_style)}
 
 
-def _commonest(genres):
+def _most_frequent(genres):
     return int(genres[genres >= 0].mode().values)
 
 
 def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3, shortlist: int = SHORTLIST):
-    """(indices int64 [n, k], distances [n, k]) of the uint8 `paintings` [m, 3, h, w] nearest to uint8 `images`, n of
-    them, of any size.
+    """(indices int64 [n, k], distances [n, k]) of the uint8 `paintings` [m, 3, h, w] nearest to uint8 `images`
+    [n, 3, ., .] of any size.
 
-    The `shortlist` nearest as 16x16 thumbnails are ranked by the cosine distance of EfficientNet-Lite0's features,
-    which of all m would take minutes.
+    The `shortlist` nearest 16x16 thumbnails are ranked by the cosine distance of EfficientNet-Lite0's features, which
+    would take minutes for all m paintings.
     """
     far = torch.cdist(_thumbnails(images), _thumbnails(paintings))                                  # [n, m]
     candidates = far.topk(min(shortlist, len(paintings)), largest=False).indices                    # [n, shortlist]
-    found = []
+    nearest = []
     for own, rows in zip(F.normalize(image_features(images), dim=1), candidates):
         distances = 1 - F.normalize(image_features(paintings[rows]), dim=1) @ own                   # [shortlist]
-        nearest = distances.topk(k, largest=False)
-        found.append((rows[nearest.indices], nearest.values))
-    return tuple(map(torch.stack, zip(*found)))
+        values, places = distances.topk(k, largest=False)
+        nearest.append((rows[places], values))
+    return tuple(map(torch.stack, zip(*nearest)))
 
 
 def _thumbnails(images):

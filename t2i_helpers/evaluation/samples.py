@@ -1,11 +1,10 @@
-"""Generated images, kept: metrics change, samples need not be drawn again.
+"""A cache of generated images: when a metric changes, the images need not be drawn again.
 
-A store is a folder under ``data/samples``: samples.json says what was drawn, with what; the images lie beside it in
-parts, so that an interrupted sweep goes on where it stopped. Its name holds a hash of everything in samples.json:
-another checkpoint, guider, scale, scheduler, number of steps or seed makes another store.
+A store is a folder under ``data/samples``: samples.json is its metadata, and the images lie beside it in parts, so that
+an interrupted call resumes. The folder's name has a hash of the metadata: another checkpoint, guider, scale, scheduler,
+number of steps, seed or version of the drawing code makes another store.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -19,9 +18,17 @@ from ..diffusion import make_scheduler
 from ..errors import BadValue
 from ..paths import DATA, atomic_write
 from ..presets import preset_hash
-from ..provenance import content_hash, record, write_json
+from ..provenance import code_record, content_hash, write_json
 
 PART = 250                      # images a file
+
+# The modules whose code decides a number. Results and caches carry a hash of it, `provenance.code_record`.
+DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.latents", "models.text", "models.plain_text",
+           "randomness")
+MEASURING = ("evaluation.metrics", "evaluation.features")
+JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings"}
+NETWORKS = {"classifier": "evaluation.classifiers", "efficientnet": "models.efficientnet",
+            "inception": "evaluation.features"}
 
 
 class SampleStore:
@@ -34,30 +41,17 @@ class SampleStore:
     def parts(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.safetensors"))
 
-    def facts(self) -> dict:
-        """What was drawn, with what."""
+    def metadata(self) -> dict:
+        """The content of samples.json; BadValue where it cannot be read."""
         try:
-            facts = json.loads((self.folder / "samples.json").read_text())
-            if len(facts["first_and_last_seed"]) != 2:
-                raise ValueError("it does not tell its seeds")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return json.loads((self.folder / "samples.json").read_text())
+        except (OSError, ValueError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
-        return facts
-
-    def drawn_with(self) -> list[dict]:
-        """The code and devices that drew the parts, each once."""
-        found = []
-        for path in self.parts:
-            with safe_open(path, "pt") as file:
-                told = json.loads(file.metadata()["drawn_with"])
-            if told not in found:
-                found.append(told)
-        return found
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
         """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
 
-        Raises BadValue for a store that is empty, incomplete, damaged, or holds images of several sizes.
+        Raises BadValue for a store that is empty, incomplete or damaged.
         """
         images, labels, passes = [], [], 0
         for path in self.parts:
@@ -70,13 +64,9 @@ class SampleStore:
                 raise BadValue(f"{path} is damaged ({error}): delete it and run the same command again") from error
         if not images:
             raise BadValue(f"the sample store {self.folder} is empty: draw the samples again")
-        sizes = {tuple(part.shape[1:]) for part in images}
-        if len(sizes) > 1:
-            raise BadValue(f"the sample store {self.folder} mixes images of {sorted(sizes)}: delete it and draw the "
-                           "samples again")
-        first, last = self.facts()["first_and_last_seed"]
-        if (found := sum(map(len, labels))) != last - first + 1:
-            raise BadValue(f"the sample store {self.folder} holds {found} of {last - first + 1} images: run the same "
+        first, last = self.metadata()["first_and_last_seed"]
+        if (n := sum(map(len, labels))) != last - first + 1:
+            raise BadValue(f"the sample store {self.folder} holds {n} of {last - first + 1} images: run the same "
                            "command again to complete it")
         return torch.cat(images), torch.cat(labels), passes
 
@@ -85,11 +75,11 @@ def draw_samples(
     pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg",
     prompts: list[str] | None = None, asked: torch.Tensor | None = None,
 ) -> SampleStore:
-    """The store of `n` images at scale `w`, the classes in turn, image i from seed i; drawn where it is not complete.
+    """The store of `n` images at scale `w`, image i from seed i and of class i mod k; missing parts are drawn.
 
     `prompts` are one text a class, by default the dataset's captions. `asked`, int64 [n], are rows of `every_caption`
-    to ask for instead of each class in turn; the store's labels are then these rows. Raises BadValue, with a count,
-    where images hold NaN: nothing is kept of that part.
+    to use as prompts instead; they are then the store's labels. Raises BadValue, with a count, for images that hold
+    NaN, and keeps no image of that part.
     """
     if n < 2:
         raise BadValue(f"samples = {n}: draw at least 2 images")
@@ -102,34 +92,29 @@ def draw_samples(
             raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
         texts = list(prompts)
     rule = pipe.make_guider(guider, w)
-    spacing = make_scheduler(pipe.preset, scheduler).config.timestep_spacing
-    facts = {
+    metadata = {
         "dataset": pipe.preset.dataset, "variant": pipe.preset.variant, "preset_hash": preset_hash(pipe.preset),
         "weights_sha256_16": pipe.weights_sha256_16, "captions": texts,
         "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
-        "timestep_spacing": spacing,
+        "timestep_spacing": make_scheduler(pipe.preset, scheduler).config.timestep_spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
-    } | rule.metadata | ({} if asked is None else {"asked": content_hash(asked.tolist())})
+        **rule.metadata, **code_record(*DRAWING),
+    } | ({} if asked is None else {"asked": content_hash(asked.tolist())})
     labels = torch.arange(n) % len(texts) if asked is None else asked
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    store = SampleStore(DATA / "samples" / f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{key}")
+    name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
+    store = SampleStore(DATA / "samples" / name)
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     missing = [first for first, path in paths.items() if not path.exists()]
-    write_json(store.folder / "samples.json", facts)
-    made = record(pipe.device)
-    drawn_with = json.dumps({name: made[name] for name in ("git_commit", "git_dirty", "device")})
+    write_json(store.folder / "samples.json", metadata)
     for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         seeds = range(first, min(first + PART, n))
-        _draw_part(pipe, rule, paths[first], seeds, labels[first:seeds.stop], facts, drawn_with)
+        part = labels[first:seeds.stop]
+        drawn = pipe([texts[label] for label in part], seeds=seeds, steps=metadata["steps"],
+                     scheduler=metadata["scheduler"], guider=rule)
+        if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
+            raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
+                           "checkpoint or a smaller w")
+        with atomic_write(paths[first]) as temporary:
+            save_file({"images": to_uint8(drawn.images).cpu(), "labels": part}, temporary,
+                      metadata={"forward_passes": str(drawn.forward_passes)})
     return store
-
-
-def _draw_part(pipe, rule, path, seeds, labels, facts, drawn_with):
-    drawn = pipe([facts["captions"][label] for label in labels], seeds=seeds, steps=facts["steps"],
-                 scheduler=facts["scheduler"], guider=rule)
-    if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
-        raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {facts['w']:g}, nothing of them was kept: use "
-                       "another checkpoint or a smaller w")
-    with atomic_write(path) as temporary:
-        save_file({"images": to_uint8(drawn.images).cpu(), "labels": labels}, temporary,
-                  metadata={"forward_passes": str(drawn.forward_passes), "drawn_with": drawn_with})

@@ -1,8 +1,9 @@
-"""The guidance study: one list of cells, each a set of images with its measurements, kept one line a cell.
+"""The guidance study: one list of cells, each a set of images with its measurements, one line a cell.
 
-``t2i evaluate study`` measures all of PARTS and EXPERIMENTS, and ``python -m t2i_helpers.evaluation.study NAME ...``
-some of them, into ``checkpoints/study/NAME.jsonl`` or ``.json``. What is there is not measured again, unless its
-weights or the classifier have changed; an interrupted study goes on where it stopped.
+``t2i evaluate study`` measures PARTS and EXPERIMENTS, and ``python -m t2i_helpers.evaluation.study NAME ...`` some of
+them, into ``paths.study_dir(size)``, NAME.jsonl or NAME.json. Stored results with the same weights and classifier are
+skipped, so that an interrupted study resumes. Results of other code are kept; `provenance.stale_reasons` names them,
+and ``t2i evaluate study --stale`` measures them again.
 """
 
 import functools
@@ -19,16 +20,16 @@ from torchvision.utils import make_grid
 from ..data.wordings import NUMBERS
 from ..errors import BadData, SourceUnavailable, T2IError, UnknownName
 from ..models import WEIGHTS, load_pipeline
-from ..paths import CHECKPOINTS, RUNS, atomic_write
+from ..paths import atomic_write, study_dir
 from ..presets import DATASETS
-from ..provenance import file_hash, write_json
-from ..training.ablation import AVERAGES, train_ablation
+from ..provenance import code_record, file_hash, write_json
+from ..training.ablation import AVERAGES, train_missing, training_dir
 from .classifiers import classifier_hash
 from .evaluate import evaluate
-from .experiments import EXPERIMENTS, made_with
-from .samples import draw_samples
+from .experiments import CODE, EXPERIMENTS, dependency_hashes
+from .features import real_features
+from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
-STUDY = CHECKPOINTS / "study"
 WORDINGS = {                    # the caption's, and some that no training caption has
     "caption": None,
     "7": [str(digit) for digit in range(10)],
@@ -41,15 +42,28 @@ WORDINGS = {                    # the caption's, and some that no training capti
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """n images drawn in one way, the classes in turn, from seeds 0 to n - 1."""
+    """n images, image i of class i mod 10 and from seed i."""
 
-    checkpoint: str             # a dataset, whose `improved` ships, or a small training: "ablation-NAME[/AVERAGE]"
+    checkpoint: str             # a dataset (its `improved` one), or "ablation-NAME[/AVERAGE]"
     w: float = 2.0
     guider: str = "cfg"
     scheduler: str = "dpm++"
     steps: int = 10
     n: int = 200
     wording: str = "caption"    # of WORDINGS
+
+    @property
+    def dataset(self) -> str:
+        return self.checkpoint if self.checkpoint in DATASETS else "mnist"
+
+    def folder(self, size: str) -> Path:
+        """The checkpoint folder."""
+        training, _, average = self._training.partition("/")
+        return training_dir(training, size) / average
+
+    @property
+    def _training(self):
+        return f"{self.checkpoint}-improved" if self.checkpoint in DATASETS else self.checkpoint
 
 
 def _rules(dataset, n):
@@ -76,58 +90,65 @@ PARTS = {
     "samplers": _samplers(),
     "averages": [Cell(checkpoint=f"ablation-minilm{average}", w=float(w), n=300)
                  for average in ("", *(f"/{name}" for name in AVERAGES)) for w in (1, 2, 5)],
-    "encoders": [Cell(checkpoint=f"ablation-{encoder}", wording=wording, n=200)
+    "encoders": [Cell(checkpoint=f"ablation-{encoder}", wording=wording)
                  for encoder in ("minilm", "random", "one-hot") for wording in WORDINGS
                  if encoder != "one-hot" or wording == "caption"],
-    "encoders-of-the-hub": [Cell(checkpoint=f"ablation-{encoder}", wording=wording, n=200)
+    "encoders-of-the-hub": [Cell(checkpoint=f"ablation-{encoder}", wording=wording)
                             for encoder in ("clip", "bert") for wording in WORDINGS],
 }
+OPTIONAL = ("encoders-of-the-hub",)             # skipped where their weights are not available
 WEAK = "weak_weights_sha256_16"
-OPTIONAL = ("encoders-of-the-hub",)             # left out where their weights cannot be had
 
 
-def run_study(parts=None) -> None:
-    """Measure what is missing of `parts`, by default all, printing a line a cell. Trains a network that is not there.
+def run_study(parts=None, size: str = "demo", stale: bool = False) -> None:
+    """Measure the missing results of `parts`, by default all, printing a line a cell; missing networks are trained.
 
-    Raises UnknownName for a part that does not exist, BadData for a results file that cannot be read.
+    `size` is "demo", with the checkpoints that ship, or "full", with the user's own. `stale`: also measure results
+    again that other code made. Raises UnknownName for a part or size that does not exist, BadData for a damaged file.
     """
+    if size not in ("demo", "full"):
+        raise UnknownName("size of the study", size, ("demo", "full"))
     for part in parts or (*PARTS, *EXPERIMENTS):
         if part not in PARTS and part not in EXPERIMENTS:
             raise UnknownName("part of the study", part, (*PARTS, *EXPERIMENTS))
         try:
-            _run_experiment(part) if part in EXPERIMENTS else _run_part(part)
+            (_run_experiment if part in EXPERIMENTS else _run_part)(part, size, stale)
         except SourceUnavailable as error:
             if part not in OPTIONAL:
                 raise
             print(f"{part} is left out: {error}")
 
 
-def _run_experiment(name) -> None:
-    if not read_experiment(name):
-        write_json(STUDY / f"{name}.json", EXPERIMENTS[name]())
+def _run_experiment(name, size, stale) -> None:
+    stored = read_experiment(name, size)
+    if not stored or stale and stored.get("code") != code_record(*CODE)["code"]:
+        write_json(study_dir(size) / f"{name}.json", EXPERIMENTS[name](size))
 
 
-def _run_part(part) -> None:
-    rows = read_part(part)
+def _run_part(part, size, stale) -> None:
+    rows = read_part(part, size)
     for cell in PARTS[part]:
-        if cell not in rows:
-            rows[cell] = measure(cell)
-            _write(part, rows)
-            print(f"{part}: {_in_words(cell)}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
+        if cell not in rows or stale and rows[cell].get("code") != _code(cell)["code"]:
+            rows[cell] = measure(cell, size)
+            lines = [json.dumps(rows[cell]) + "\n" for cell in PARTS[part] if cell in rows]
+            with atomic_write(study_dir(size) / f"{part}.jsonl") as temporary:
+                temporary.write_text("".join(lines))
+            settings = " ".join(f"{name}={value}" for name, value in asdict(cell).items() if value != "caption")
+            print(f"{part}: {settings}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
 
 
-def read_part(part: str) -> dict[Cell, dict]:
-    """What is stored of the cells in a part's list, and still holds; empty where nothing does. BadData, with the line,
-    where the file is damaged."""
-    path, rows = STUDY / f"{part}.jsonl", {}
-    hashes = functools.cache(_hashes)           # of files of megabytes, that many rows share
+def read_part(part: str, size: str = "demo") -> dict[Cell, dict]:
+    """The stored rows of a part's cells, without those of other weights or another classifier. A row of a network that
+    is not here is kept. BadData, with the line, where the file is damaged."""
+    path, rows = study_dir(size) / f"{part}.jsonl", {}
+    hashes = functools.cache(_hashes)           # of files of megabytes, shared by many rows
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
             row = json.loads(line)
             cell = Cell(**row["cell"])
-            told = {WEAK: None} | row
-            now = hashes(cell.checkpoint, cell.guider == "auto")
-            if cell in PARTS[part] and all(told[name] == value for name, value in now.items()):
+            current = hashes(cell.dataset, cell.folder(size), cell.guider == "auto", size)
+            known = {WEAK: None} | row
+            if cell in PARTS[part] and all(known[name] == value for name, value in current.items()):
                 rows[cell] = row
         except (ValueError, KeyError, TypeError) as error:
             raise BadData(f"{path}, line {number}: {error}; restore the file, or delete the line to measure its cell "
@@ -135,77 +156,71 @@ def read_part(part: str) -> dict[Cell, dict]:
     return rows
 
 
-def read_experiment(name: str) -> dict:
-    """What is stored of an experiment with the networks and settings of now; else empty. BadData for a damaged file."""
-    path = STUDY / f"{name}.json"
+def read_experiment(name: str, size: str = "demo") -> dict:
+    """The stored result of an experiment with the current networks and settings, else {}; BadData if it is damaged."""
+    path = study_dir(size) / f"{name}.json"
     try:
-        found = json.loads(path.read_bytes()) if path.exists() else {}
-        return found if found and found["made_with"] == made_with(name) else {}
+        stored = json.loads(path.read_bytes()) if path.exists() else {}
+        return stored if stored and stored["made_with"] == dependency_hashes(name, size) else {}
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{path}: {error}; restore the file, or delete it to measure it again") from error
 
 
-def measure(cell: Cell) -> dict:
-    """The measurements of one cell, and what it was made with; its first ten images, one a class, as a PNG file where
-    its checkpoint does not ship."""
+def results(size: str = "demo"):
+    """All stored rows as one pandas.DataFrame: "part", "cell.w", "accuracy.value", "classifier.frechet.interval", .."""
+    import pandas
+
+    return pandas.json_normalize([{"part": part, **row} for part in PARTS for row in read_part(part, size).values()])
+
+
+def measure(cell: Cell, size: str = "demo") -> dict:
+    """The row of one cell: its measurements and provenance. The first ten images, one a class, become a PNG file where
+    the checkpoint is a small training. SourceUnavailable where real images to compare with are missing."""
     began = time.monotonic()
-    pipe = load_pipeline(_checkpoint(cell))
+    real_features(cell.dataset, 2 * cell.n)
+    train_missing(cell._training.partition("/")[0], size)
+    if cell.guider == "auto":
+        train_missing(f"{cell.dataset}-weak", size)
+    pipe = load_pipeline(cell.folder(size))
     drawn = dict(steps=cell.steps, scheduler=cell.scheduler, guider=cell.guider, prompts=WORDINGS[cell.wording])
-    found = evaluate(pipe, [cell.w], cell.n, **drawn)
-    (row,) = found.pop("rows")
+    evaluation = evaluate(pipe, [cell.w], cell.n, **drawn)
+    (row,) = evaluation.pop("rows")
     row = {name: value for name, value in row.items() if name not in ("confusion", "per_class", "store")}
-    told = {name: found[name] for name in ("git_commit", "git_dirty", "device", "timestep_spacing",
-                                           "first_and_last_seed")}
+    row |= {name: evaluation[name] for name in ("git_commit", "git_dirty", "device", "timestep_spacing",
+                                                "first_and_last_seed", "code")}
     if cell.checkpoint not in DATASETS:
         images, *_ = draw_samples(pipe, cell.w, cell.n, **drawn).load()
-        told["picture"] = _keep_picture(images[:10], cell)
-    return {"cell": asdict(cell), **row, **told, "training_steps": found["checkpoint"]["training_steps"],
-            **_hashes(cell.checkpoint, cell.guider == "auto"), "weights_sha256_16": pipe.weights_sha256_16,
-            "seconds": round(time.monotonic() - began, 1)}
+        row["picture"] = _save_picture(images[:10], cell, study_dir(size))
+    return {"cell": asdict(cell), **row, "training_steps": evaluation["checkpoint"]["training_steps"],
+            "real_images": evaluation["judges"]["classifier"]["data_source"],
+            **_hashes(cell.dataset, cell.folder(size), cell.guider == "auto", size),
+            "weights_sha256_16": pipe.weights_sha256_16, "seconds": round(time.monotonic() - began, 1)}
 
 
-def _checkpoint(cell) -> Path | str:
-    """The folder of the cell's checkpoint, or the dataset whose checkpoint ships; trained now where it is missing."""
-    if cell.checkpoint in DATASETS:
-        return cell.checkpoint
-    train_ablation(cell.checkpoint.removeprefix("ablation-").partition("/")[0])
-    return RUNS / cell.checkpoint
+def _code(cell):
+    return code_record(*DRAWING, *MEASURING, JUDGES[cell.dataset])
 
 
-def _hashes(checkpoint: str, auto: bool) -> dict[str, str]:
-    """What a row of now tells of its networks: the classifier that ships, the weights, if they are here, and with
-    autoguidance the weaker network's."""
-    shipped = checkpoint in DATASETS
-    weights = (CHECKPOINTS / f"{checkpoint}-improved" if shipped else RUNS / checkpoint) / WEIGHTS
-    found = {"classifier_sha256_16": classifier_hash(checkpoint if shipped else "mnist")}
-    if weights.exists():
-        found["weights_sha256_16"] = file_hash(weights)
+def _hashes(dataset: str, folder: Path, auto: bool, size: str) -> dict[str, str]:
+    """The current hashes of the classifier, of the weights in `folder` and, for autoguidance, of the weak network's;
+    without those of files that are not here."""
+    files = {"weights_sha256_16": folder / WEIGHTS}
     if auto:
-        found[WEAK] = file_hash(CHECKPOINTS / f"{checkpoint}-weak" / WEIGHTS)
-    return found
+        files[WEAK] = training_dir(f"{dataset}-weak", size) / WEIGHTS
+    return {"classifier_sha256_16": classifier_hash(dataset),
+            **{name: file_hash(file) for name, file in files.items() if file.exists()}}
 
 
-def _keep_picture(images, cell) -> str:
+def _save_picture(images, cell, folder) -> str:
     key = hashlib.sha256(json.dumps(asdict(cell)).encode()).hexdigest()[:12]
-    path = STUDY / "pictures" / f"{key}.png"
+    path = folder / "pictures" / f"{key}.png"
     with atomic_write(path) as temporary:
         write_png(make_grid(images, nrow=len(images), padding=0), str(temporary))
     return path.name
-
-
-def _write(part, rows) -> None:
-    """The part's rows in the order of its list."""
-    with atomic_write(STUDY / f"{part}.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(rows[cell]) + "\n" for cell in PARTS[part] if cell in rows))
-
-
-def _in_words(cell) -> str:
-    return " ".join(f"{name}={value}" for name, value in asdict(cell).items() if value != "caption")
 
 
 if __name__ == "__main__":
     try:
         run_study(sys.argv[1:])
     except T2IError as error:
-        print(f"study: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(f"study: {error}")

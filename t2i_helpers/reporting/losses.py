@@ -6,9 +6,10 @@ from ..data import captions
 from ..diffusion import LossGuidance
 from ..errors import BadData
 from ..evaluation.classifiers import weights_file
-from ..evaluation.critic import WORDS
 from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses, networks
-from ..evaluation.study import STUDY, read_experiment
+from ..evaluation.image_text import WORDS
+from ..evaluation.study import read_experiment
+from ..paths import study_dir
 from ..presets import NAMES
 from ..provenance import input_hashes
 from .drawing import fit_height, footnote, image_grid, line, new_figure, plot_with_ci
@@ -71,7 +72,7 @@ def loss_curves():
     axes[0, 0].legend(fontsize=7)
     footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
                      f"point; {JUDGES}; the classifier is no fair judge of its own loss")
-    return figure, {"experiment": found} | input_hashes(STUDY / "losses.json", *networks("losses").values())
+    return figure, {"experiment": found} | input_hashes(study_dir("demo") / "losses.json", *networks("losses").values())
 
 
 def best_of_table() -> Table:
@@ -83,7 +84,7 @@ def best_of_table() -> Table:
     header = ["", "chosen by", "n", *WORDS, "accuracy"]
     note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
             f"good, clear, blurry: how well each word fits, of the three; {JUDGES}")
-    files = [STUDY / "best-of.json", *networks("best-of").values()]
+    files = [study_dir("demo") / "best-of.json", *networks("best-of").values()]
     return Table("best_of_fifteen", header, rows, note, {"experiment": found} | input_hashes(*files))
 
 

@@ -9,7 +9,8 @@ from ..data import captions, from_uint8, to_unit
 from ..diffusion import make_scheduler
 from ..errors import BadData
 from ..evaluation.experiments import networks
-from ..evaluation.study import STUDY, read_experiment
+from ..evaluation.study import read_experiment
+from ..paths import study_dir
 from ..provenance import input_hashes
 from ..training import Run
 from .drawing import COLOURS, footnote, image_grid, line, new_figure, variant_line
@@ -158,4 +159,4 @@ def noise_table() -> Table:
             "strokes, too; background: the median standard deviation of windows of 3×3 pixels; differences: of pairs "
             f"from one seed; real images: {found['real']['data_source']}; intervals 95 %")
     return Table("noise", ["digits", "estimate", "background"], [*rows, ["real images", *cells(found["real"])]], note,
-                 {"experiment": found} | input_hashes(STUDY / "noise.json", *networks("noise").values()))
+                 {"experiment": found} | input_hashes(study_dir("demo") / "noise.json", *networks("noise").values()))

@@ -4,8 +4,8 @@ import textwrap
 
 import torch
 
-from ..evaluation.classifiers import load_classifier, weights_file
-from ..evaluation.features import FeatureFile, reference_file
+from ..evaluation.classifiers import weights_file
+from ..evaluation.features import real_features
 from ..evaluation.metrics import frechet_distance
 from ..evaluation.study import WORDINGS, read_part
 from ..presets import NAMES
@@ -48,13 +48,14 @@ def averages_figure():
 
 
 @exhibit("study_frechet_n", "pdf")
-def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: int = 5):
+def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: int = 5, size: str = "demo"):
     """The Frechet distance of n real images to thousands of other real ones, which should be 0: mean, least and largest
     of some draws. One published comparison has n = 6."""
+    counts = counts[:3] if size == "smoke" else counts
     figure, axes = new_figure(1, 1, 2.8, width=4.6)
     axis, told = axes[0, 0], {}
     for place, dataset in enumerate(("mnist", "cifar10")):
-        real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
+        real = real_features(dataset, 2 * max(counts), size)
         found = torch.empty(draws, len(counts))
         for draw in range(draws):
             shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n", draw))]
@@ -62,14 +63,13 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
             found[draw] = torch.tensor([frechet_distance(shuffled[:n], reference) for n in counts])
         axis.plot(counts, found.mean(0), label=f"n real {NAMES[dataset]} images", **line(place))
         axis.fill_between(counts, found.amin(0), found.amax(0), color=PALETTE[place], alpha=0.2, linewidth=0)
-        told[dataset] = {"frechet": found.tolist(), "reference_images": len(reference), **real.facts}
+        told[dataset] = {"frechet": found.tolist(), "reference_images": len(reference), **real.metadata}
     axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance")
     axis.set_xticks(counts, [str(n) for n in counts])
     axis.legend(fontsize=7)
     footnote(figure, f"to {len(reference):,} real test images; features of our own classifiers, 128 (MNIST) and 256 "
                      f"(CIFAR-10) wide; mean and range of {draws} draws")
-    files = [find(dataset) for dataset in told for find in (reference_file, weights_file)]
-    return figure, {"counts": list(counts), **told, **input_hashes(*files)}
+    return figure, {"counts": list(counts), **told, **input_hashes(*map(weights_file, told))}
 
 
 @exhibit("study_encoders", "png")

@@ -9,9 +9,9 @@ import torch
 from torchvision.io import read_image
 
 from ..errors import BadData, one_line
-from ..evaluation.study import PARTS, STUDY, read_part
+from ..evaluation.study import PARTS, read_part
 from ..models import WEIGHTS
-from ..paths import CHECKPOINTS
+from ..paths import CHECKPOINTS, study_dir
 from ..presets import DATASETS
 from ..provenance import input_hashes
 
@@ -43,7 +43,7 @@ def facts_of_rows(rows, *parts: str, pictured=()) -> dict:
     """What a sidecar tells of the rows of `parts` that a figure or table was made from, and of their files; `pictured`
     are the rows whose pictures it shows."""
     datasets = {row["cell"]["checkpoint"] for row in rows} & set(DATASETS)          # the other networks do not ship
-    files = [*(STUDY / f"{part}.jsonl" for part in parts), *map(picture_file, pictured),
+    files = [*(study_dir("demo") / f"{part}.jsonl" for part in parts), *map(picture_file, pictured),
              *(CHECKPOINTS / f"{dataset}-improved" / WEIGHTS for dataset in datasets)]
     told = ("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16", "training_steps", "n")
     return {"study": {name: sorted({row[name] for row in rows}) for name in told} | {
@@ -59,7 +59,7 @@ def bars(rows, find) -> list[list[float]]:
 
 def picture_file(row) -> Path:
     """The file of the ten images that a row keeps."""
-    return STUDY / "pictures" / row["picture"]
+    return study_dir("demo") / "pictures" / row["picture"]
 
 
 def picture(row) -> torch.Tensor:

@@ -1,56 +1,72 @@
-"""The small trainings that the guidance study compares, on MNIST and CIFAR-10:
+"""The trainings that the guidance study compares, one table; each is made if missing, and resumes if interrupted.
 
-``python -m t2i_helpers.training.ablation NAME`` makes one in ``checkpoints/runs/ablation-NAME``; again, it resumes.
+NAME-improved, NAME-thesis   at `full`, the checkpoints of `t2i train`; at `demo` they ship
+NAME-weak                    smaller and trained for fewer steps, for autoguidance; at `demo` they ship
+ablation-ENCODER             one small network on MNIST with each text encoder; each also keeps AVERAGES
 
-minilm, one-hot, random; clip, bert   the same digits network behind each text encoder; each also keeps AVERAGES
-weak-mnist, weak-cifar10              smaller and trained less than the checkpoints that ship, for autoguidance
+``python -m t2i_helpers.training.ablation NAME [SIZE]`` trains one.
 """
 
 import dataclasses
 import sys
+from pathlib import Path
 
 from .. import presets
 from ..errors import T2IError, UnknownName
-from ..paths import RUNS
+from ..paths import CHECKPOINTS, RUNS, checkpoint_dir
 from .loop import train
 from .run import Run
 
 DOWN, CROSS = presets.DOWN, presets.CROSS
-ENCODERS = ("minilm", "one-hot", "random", "bert", "clip")
 SMALL_DIGITS = dict(block_channels=(32, 64, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
-                    cross_attention_dim=128)                                # 1.5 M parameters
-SMALL_OBJECTS = dict(block_channels=(32, 32, 64, 64))                       # 1.6 M
-STEPS = 1000
-WEAK = {"weak-mnist": ("mnist", SMALL_DIGITS, 300), "weak-cifar10": ("cifar10", SMALL_OBJECTS, 600)}
-
-# Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), which the run's
-# own average does; a constant decay is what textbooks write.
+                    cross_attention_dim=128, data_source="hub")                         # 1.5 M parameters
+SMALL_OBJECTS = dict(block_channels=(32, 32, 64, 64), down_blocks=(DOWN, DOWN, CROSS, DOWN), layers_per_block=1,
+                     cross_attention_dim=128, attention_head_dim=8, data_source="hub")  # 1.6 M
+# name: (dataset, variant, changes of its preset, steps or None for the preset's)
+TRAININGS = {
+    **{f"{dataset}-{variant}": (dataset, variant, {}, None)
+       for dataset in ("mnist", "cifar10") for variant in presets.VARIANTS},
+    "mnist-weak": ("mnist", "improved", SMALL_DIGITS, 300),
+    "cifar10-weak": ("cifar10", "improved", SMALL_OBJECTS, 600),
+    **{f"ablation-{encoder}": ("mnist", "improved", SMALL_DIGITS | {"text_encoder": encoder}, 1000)
+       for encoder in ("minilm", "one-hot", "random", "bert", "clip")},
+}
+# Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), and so does the
+# run's own average; a constant decay is what textbooks write.
 AVERAGES = {"raw": {"decay": 0.0}} | {f"ema-{str(decay)[2:]}": {"decay": decay, "min_decay": decay}
                                      for decay in (0.99, 0.999, 0.9999)}
 
 
-def ablation_preset(name: str) -> tuple[presets.Preset, int]:
-    """(what the small training `name` is, its number of steps of 64 images); UnknownName for another name."""
-    if name in WEAK:
-        dataset, smaller, steps = WEAK[name]
-        return dataclasses.replace(presets.get(dataset), data_source="hub", **smaller), steps
-    if name not in ENCODERS:
-        raise UnknownName("small training", name, (*ENCODERS, *WEAK))
-    return dataclasses.replace(presets.get("mnist"), data_source="hub", text_encoder=name, **SMALL_DIGITS), STEPS
+def training_preset(name: str, size: str = "demo") -> presets.Preset:
+    """The preset of the training `name`; UnknownName for a name that is not in TRAININGS."""
+    if name not in TRAININGS:
+        raise UnknownName("training", name, TRAININGS)
+    dataset, variant, changes, _ = TRAININGS[name]
+    return dataclasses.replace(presets.get(dataset, variant, size), **changes)
 
 
-def train_ablation(name: str) -> Run:
-    """The run of the small training `name`, made or finished where it is not."""
-    preset, steps = ablation_preset(name)
-    run = Run(RUNS / f"ablation-{name}")
-    if run.metrics_file.exists() and run.metrics()[-1]["step"] >= steps:
-        return run
-    return train(preset, RUNS / f"ablation-{name}", max_steps=steps, averages=AVERAGES if name in ENCODERS else None)
+def training_dir(name: str, size: str = "demo") -> Path:
+    """The checkpoint folder of the training `name`."""
+    kind, variant = name.split("-", 1)
+    return RUNS / f"{name}-{size}" if kind == "ablation" else checkpoint_dir(kind, variant, size)
+
+
+def train_missing(name: str, size: str = "demo") -> Path:
+    """`training_dir`, after the training has been made or completed; a checkpoint that ships is left alone."""
+    preset, folder, steps = training_preset(name, size), training_dir(name, size), TRAININGS[name][3]
+    run = Run(folder)
+    if folder.parent != CHECKPOINTS and not _is_complete(run, preset, steps):
+        train(preset, folder, max_steps=steps, averages=AVERAGES if name.startswith("ablation") else None)
+    return folder
+
+
+def _is_complete(run, preset, steps):
+    last = run.metrics()[-1] if run.metrics_file.exists() else {"step": 0, "epoch": 0}
+    return last["step"] >= steps if steps else last["epoch"] >= preset.epochs
 
 
 if __name__ == "__main__":
     try:
-        print(train_ablation(" ".join(sys.argv[1:])).folder)
-    except T2IError as error:
-        print(f"ablation: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(train_missing(*sys.argv[1:3]))
+    except (T2IError, TypeError) as error:
+        sys.exit(f"ablation: {error}")

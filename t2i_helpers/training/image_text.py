@@ -1,4 +1,4 @@
-"""Make the image-text model that ships: ``python -m t2i_helpers.training.image_text``."""
+"""Train the shipped image-text model: ``python -m t2i_helpers.training.image_text``."""
 
 import math
 import sys
@@ -8,25 +8,26 @@ import torch
 import torch.nn.functional as F
 
 from .. import presets
-from ..data import CLASS_NAMES, augment, degrade, load_images, taught
+from ..data import CLASS_NAMES, augment, degrade, load_images, train_sentences
 from ..errors import T2IError
-from ..models.image_text import CONFIG, FOLDER, ImageText, framed
-from ..provenance import best_device, computes_bf16, file_hash, record, write_json
+from ..models.image_text import CONFIG, FOLDER, WEIGHTS_FILE, ImageText, pad_to_rgb32
+from ..provenance import best_device, file_hash, record, write_json
 from ..randomness import generator, seed_from
+from .classifier import one_cycle
 
 EPOCHS = 3                                       # over the photographs
-SHARES = {"mnist": 24, "cifar10": 104}           # of a batch: digits are learned in a fraction of the photographs' time
+SHARES = {"mnist": 24, "cifar10": 104}           # images of a batch; digits need far fewer than photographs
 DEGRADED = 1 / 5                                 # of a batch
 LARGEST_SCALE = math.log(100)                    # of the logits, as in CLIP
 
 
 def contrastive_loss(images, texts, scale, meanings) -> torch.Tensor:
-    """The symmetric contrastive loss of Radford et al. (2021, arXiv:2103.00020, fig. 3), for pairs that share meanings.
+    """The symmetric contrastive loss of Radford et al. (2021, arXiv:2103.00020, fig. 3) for pairs that share meanings.
 
     images, texts [n, d] unit vectors, row i of both is a pair; scale [], of the logits; meanings int64 [n]. CLIP's
     target is the pair's own partner. With few classes most batches hold the same caption many times, and that target
-    would push an image away from captions that are true of it; here every partner of the same meaning, in the same
-    words or others, is an equal share of the target. Where all meanings differ, this is CLIP's loss.
+    pushes an image away from captions that are true of it. Here every partner of the same meaning is an equal share
+    of the target. Where all meanings differ, this is CLIP's loss.
     """
     logits = scale * images @ texts.T                                                       # [n, n]
     same = (meanings[:, None] == meanings[None]).float()
@@ -34,26 +35,26 @@ def contrastive_loss(images, texts, scale, meanings) -> torch.Tensor:
     return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
 
 
-class Sentences:
-    """All sentences that are taught, by meaning: (dataset, class, degraded or not). Encoded once, not once a batch."""
+class SentenceTable:
+    """All training sentences by meaning, (dataset, class, degraded); each is encoded once, not once a batch."""
 
     def __init__(self, model: ImageText):
         meanings = [(name, label, degraded) for name in SHARES for label in range(len(CLASS_NAMES[name]))
                     for degraded in (False, True)]
-        worded = [taught(*meaning) for meaning in meanings]
-        self.counts = torch.tensor([len(sentences) for sentences in worded])                # [meanings]
+        sentences = [train_sentences(*meaning) for meaning in meanings]
+        self.counts = torch.tensor(list(map(len, sentences)))                               # [meanings]
         self.first = self.counts.cumsum(0) - self.counts
-        self.features = model.sentence_features([sentence for sentences in worded for sentence in sentences])
+        self.features = model.sentence_features(sum(sentences, []))
         self.meanings = {meaning: i for i, meaning in enumerate(meanings)}
 
     def draw(self, meanings: torch.Tensor, rng) -> torch.Tensor:
-        """The features [n, dim] of one sentence of each of the `meanings` [n], at random."""
+        """The features [n, dim] of one random sentence of each of the `meanings` [n]."""
         chosen = (torch.rand(len(meanings), generator=rng) * self.counts[meanings]).long()
         return self.features[(self.first[meanings] + chosen).to(self.features.device)]
 
 
 def train_image_text(sets: dict, *, epochs: int = EPOCHS, seed: int = 0) -> ImageText:
-    """AdamW with a one-cycle learning rate on `sets`, LabelledImages by dataset; an epoch is one of the photographs'.
+    """Train on `sets`, LabelledImages by dataset; an epoch is one of the photographs'.
 
     Every batch holds SHARES of each dataset; DEGRADED of its images are blurred or noised and paired with sentences
     that say so.
@@ -62,39 +63,34 @@ def train_image_text(sets: dict, *, epochs: int = EPOCHS, seed: int = 0) -> Imag
     torch.manual_seed(seed_from(seed, "image-text"))
     model = ImageText(CONFIG).to(device)
     model.dual.vision_model.to(memory_format=torch.channels_last)
-    sentences = Sentences(model)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, weight_decay=0.05)
-    batches = len(sets["cifar10"]) // SHARES["cifar10"]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=epochs * batches)
-    model.train()
-    for step in range(epochs * batches):
-        x, meanings, features = draw_batch(sets, sentences, generator(seed, "image-text", step))
-        x = x.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            pictures, texts = model.embed_images(x), model.project_sentences(features)
-        loss = contrastive_loss(pictures, texts, model.dual.logit_scale.exp(), meanings.to(device))
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
+    sentences = SentenceTable(model)
+
+    def loss_of_step(step):
         with torch.no_grad():
             model.dual.logit_scale.clamp_(max=LARGEST_SCALE)
-        if (step + 1) % 100 == 0:
-            print(f"step {step + 1} of {epochs * batches}: loss {loss.item():.3f}", flush=True)
+        x, meanings, features = draw_batch(sets, sentences, generator(seed, "image-text", step))
+        images = model.embed_images(x.to(device, memory_format=torch.channels_last))
+        texts = model.project_sentences(features)
+        with torch.autocast(device, enabled=False):
+            return contrastive_loss(images, texts, model.dual.logit_scale.exp(), meanings.to(device))
+
+    steps = epochs * (len(sets["cifar10"]) // SHARES["cifar10"])
+    one_cycle([p for p in model.train().parameters() if p.requires_grad], steps, 4e-3, loss_of_step)
+    with torch.no_grad():
+        model.dual.logit_scale.clamp_(max=LARGEST_SCALE)
     return model.eval()
 
 
-def draw_batch(sets: dict, sentences: Sentences, rng) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def draw_batch(sets: dict, sentences: SentenceTable, rng) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(images [n, 3, 32, 32] in [0, 1], their meanings int64 [n], the features [n, dim] of a sentence for each)."""
     images, meanings = [], []
     for name, share in SHARES.items():
         chosen = torch.randint(len(sets[name]), (share,), generator=rng)
-        x = framed(augment(sets[name].images[chosen], name == "cifar10", rng))
-        spoilt = round(DEGRADED * share)
-        images.append(torch.cat([degrade(x[:spoilt], rng), x[spoilt:]]))
-        meanings += [sentences.meanings[name, int(label), i < spoilt]
-                     for i, label in enumerate(sets[name].labels[chosen])]
+        x = pad_to_rgb32(augment(sets[name].images[chosen], name == "cifar10", rng))
+        degraded = round(DEGRADED * share)
+        images.append(torch.cat([degrade(x[:degraded], rng), x[degraded:]]))
+        meanings += [sentences.meanings[name, label, i < degraded]
+                     for i, label in enumerate(sets[name].labels[chosen].tolist())]
     meanings = torch.tensor(meanings)
     return torch.cat(images), meanings, sentences.draw(meanings, rng)
 
@@ -110,8 +106,8 @@ def main() -> None:
                    "training_images": len(images), "images_a_batch": SHARES[name]} for name, images in sets.items()}
     write_json(FOLDER / "provenance.json", record(
         best_device(), data=data, epochs=EPOCHS, training_seconds=round(seconds), text_encoder=CONFIG["text_encoder"],
-        weights="float16", weights_sha256_16=file_hash(FOLDER / "model.safetensors")))
-    print(f"{FOLDER} after {seconds:.0f} s: run python -m t2i_helpers.evaluation.zero_shot")
+        weights="float16", weights_sha256_16=file_hash(FOLDER / WEIGHTS_FILE)))
+    print(f"{FOLDER} after {seconds:.0f} s: run python -m t2i_helpers.evaluation.image_text")
 
 
 if __name__ == "__main__":

@@ -264,16 +264,16 @@ def data(
 
 
 def figures(size: str = "demo") -> None:
-    """Draw every figure and table of the report again from the shipped checkpoints, into figures/ and report/.
+    """Execute the notebooks in place: they draw every figure and table, into figures/ and report/generated/.
 
     Args:
-        size: demo or full (50 sampling steps, images from the hub); smoke draws into build/ instead.
+        size: demo, or full (trains what is missing); smoke writes notebooks, figures and tables into build/ instead.
     """
     presets.get("mnist", "improved", size)
-    from .reporting.everything import draw_everything
+    from .reporting.notebooks import execute_notebooks
 
-    for shown in draw_everything(size):
-        print(shown)
+    for path in execute_notebooks(size):
+        print(f"executed: {path}")
 
 
 def report(pdf: bool = False, check: bool = False) -> None:

@@ -1,6 +1,8 @@
-"""What a result was made from and with: the record that lies beside every figure, run and checkpoint."""
+"""The record beside every figure, table, run and checkpoint: code, versions, inputs, and what a figure reads."""
 
 import ast
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import hashlib
@@ -22,8 +24,29 @@ from .presets import Preset, preset_hash, to_dict
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
              "pytorch-fid", "pillow", "matplotlib")
-SCHEMA = 2                      # of the sidecars beside figures and tables
+SCHEMA = 3                      # of the sidecars beside figures and tables
 CODE = ("t2i_helpers", "pyproject.toml", "notebooks/*.py")
+_USES: contextvars.ContextVar[list | None] = contextvars.ContextVar("uses", default=None)
+
+
+@contextlib.contextmanager
+def recording():
+    """Yield a list of (kind, content) that `note_use` fills while the block runs: what a figure or table reads."""
+    token = _USES.set(uses := [])
+    try:
+        yield uses
+    finally:
+        _USES.reset(token)
+
+
+def note_use(kind: str, content) -> None:
+    """Add to the innermost recording, if there is one, that `content` is used.
+
+    Kinds: "checkpoint" and "sampling" (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images",
+    "preset", and "file", a path. reporting/recorded.py makes metadata and notes from them.
+    """
+    if (uses := _USES.get()) is not None:
+        uses.append((kind, content))
 
 
 def git_state() -> dict:
@@ -74,12 +97,12 @@ def computes_bf16(device) -> bool:
 
 
 def record(device, **more) -> dict:
-    """What every result carries, code, versions and device, and `more`: preset, seeds, data, checkpoint, counts."""
+    """What every result carries: code, versions and device, and `more` (preset, seeds, data, checkpoint, counts)."""
     return {**git_state(), "versions": versions(), "device": device_name(device), **more}
 
 
 def preset_record(preset: Preset) -> dict:
-    """The part of a record that tells the preset."""
+    """The part of a record that describes the preset."""
     return {"preset": to_dict(preset), "preset_hash": preset_hash(preset)}
 
 
@@ -115,13 +138,12 @@ def _bare_code(file: Path) -> str:
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][:token.start[1]]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
                 node, clean=False) is not None:
-            lines[node.body[0].lineno - 1:node.body[0].end_lineno] = [""] * (
-                node.body[0].end_lineno - node.body[0].lineno + 1)
+            first, last = node.body[0].lineno, node.body[0].end_lineno
+            lines[first - 1:last] = [""] * (last - first + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
@@ -133,7 +155,9 @@ def stale_reasons(record: dict, root: Path = ROOT, hashes: dict | None = None) -
     """
     hashes = {} if hashes is None else hashes
     reasons = []
-    if any(dirty is not False for part in _parts_with(record, "git_dirty") for dirty in _as_list(part["git_dirty"])):
+    dirty = [value for part in _parts_with(record, "git_dirty") for value in (
+        part["git_dirty"] if isinstance(part["git_dirty"], list) else [part["git_dirty"]])]
+    if any(value is not False for value in dirty):
         reasons.append("made from code that no commit holds")
     for name, known in record.get("input_hashes", {}).items():
         if name not in hashes:
@@ -163,10 +187,6 @@ def _parts_with(record, key):
             yield from _parts_with(value, key)
 
 
-def _as_list(value) -> list:
-    return value if isinstance(value, list) else [value]
-
-
 def _is_current(part) -> bool:
     """Whether the preset is today's, apart from what `t2i train` lets a user choose: source, encoder and seed."""
     try:
@@ -192,44 +212,41 @@ def content_hash(content) -> str:
 
 
 def input_hashes(*paths) -> dict:
-    """{"input_hashes": {file: hash}} of the files that an exhibit was made from.
+    """{"input_hashes": {file: hash}} of the files that a result was made from.
 
     Files are named by their path in the repository, and files elsewhere by the last three parts of their path.
     """
-    return {"input_hashes": {_in_repository(path): file_hash(path) for path in sorted(map(Path, paths))}}
+    def name(path):
+        return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:])
 
-
-def _in_repository(path) -> str:
-    path = path.resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:])
+    return {"input_hashes": {name(path): file_hash(path) for path in sorted({Path(path).resolve() for path in paths})}}
 
 
 def write_json(path, content: dict) -> Path:
     """Write `content` as readable JSON, all or nothing."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return Path(path)
 
 
 def write_sidecar(path, content: dict) -> Path:
-    """Write what is told of a figure or table, with SCHEMA and the hash of it all, for `read_sidecar`."""
-    told = {"schema": SCHEMA, **content}
-    return write_json(path, told | {"record_sha256_16": content_hash(told)})
+    """Write the record of a figure or table with SCHEMA and its own hash; the order of keys does not matter."""
+    content = json.loads(json.dumps({"schema": SCHEMA, **content}))
+    return write_json(path, dict(sorted(content.items())) | {"record_sha256_16": content_hash(content)})
 
 
 def read_sidecar(path) -> dict:
     """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
     remedy = "run t2i figures (or make report) to draw it again"
     try:
-        found = json.loads(Path(path).read_bytes())
+        content = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise BadData(f"{path} cannot be read ({error.strerror}): {remedy}") from error
     except ValueError as error:
         raise BadData(f"{path} is no JSON, or cut short: {remedy}") from error
-    schema = found.get("schema") if isinstance(found, dict) else None
+    schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise BadData(f"{path} is of schema {schema or 'unknown'}, not {SCHEMA}: {remedy}")
-    told = {name: value for name, value in found.items() if name != "record_sha256_16"}
-    if found.get("record_sha256_16") != content_hash(told):
+    if content.get("record_sha256_16") != content_hash({k: v for k, v in content.items() if k != "record_sha256_16"}):
         raise BadData(f"{path} was edited after it was written: {remedy}")
-    return found
+    return content

@@ -19,7 +19,7 @@ from torchvision.utils import make_grid
 from ..data.wordings import NUMBERS
 from ..errors import BadData, SourceUnavailable, T2IError, UnknownName
 from ..models import WEIGHTS, load_pipeline
-from ..paths import CHECKPOINTS, RUNS, atomic_write
+from ..paths import CHECKPOINTS, RUNS, atomic_write, study_dir
 from ..presets import DATASETS
 from ..provenance import file_hash, write_json
 from ..training.ablation import AVERAGES, train_ablation
@@ -116,10 +116,10 @@ def _run_part(part) -> None:
             print(f"{part}: {_in_words(cell)}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
 
 
-def read_part(part: str) -> dict[Cell, dict]:
+def read_part(part: str, size: str = "demo") -> dict[Cell, dict]:
     """What is stored of the cells in a part's list, and still holds; empty where nothing does. BadData, with the line,
     where the file is damaged."""
-    path, rows = STUDY / f"{part}.jsonl", {}
+    path, rows = (study_dir(size) if size == "full" else STUDY) / f"{part}.jsonl", {}
     hashes = functools.cache(_hashes)           # of files of megabytes, that many rows share
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
@@ -135,9 +135,9 @@ def read_part(part: str) -> dict[Cell, dict]:
     return rows
 
 
-def read_experiment(name: str) -> dict:
+def read_experiment(name: str, size: str = "demo") -> dict:
     """What is stored of an experiment with the networks and settings of now; else empty. BadData for a damaged file."""
-    path = STUDY / f"{name}.json"
+    path = (study_dir(size) if size == "full" else STUDY) / f"{name}.json"
     try:
         found = json.loads(path.read_bytes()) if path.exists() else {}
         return found if found and found["made_with"] == made_with(name) else {}

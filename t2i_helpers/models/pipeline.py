@@ -12,7 +12,7 @@ from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Auto, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS
-from ..provenance import best_device, file_hash
+from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, load_text_encoder
 
@@ -106,6 +106,9 @@ class CaptionPipeline(DiffusionPipeline):
                 raise BadValue("autoguidance draws without the empty caption, which a negative text would replace: "
                                "leave out the negative, or choose another guider")
             null, _ = self.embed([negative])
+        note_use("sampling", {"pipe": self, "guidance": f"w = {w:g}" if guider is None else type(guider).__name__,
+                              "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
+                              "seeds": seeds})
         guider = make_guider("cfg", w) if guider is None else guider
         start = start and self._in_model_range(start, len(prompts))
         solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)

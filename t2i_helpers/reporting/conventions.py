@@ -1,4 +1,4 @@
-"""What the number called guidance scale means, here and elsewhere: a figure of two forms, a table of many."""
+"""The meaning of a guidance scale, here and elsewhere: a figure of two forms, a table of many."""
 
 import math
 from collections.abc import Callable
@@ -8,10 +8,9 @@ import torch
 
 from ..data import captions
 from ..diffusion import make_guider
-from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
-from .export import exhibit
-from .pictures import facts_of_pipes, names, training_note
-from .tables import Table
+from .drawing import COLOURS, image_grid, new_figure
+from .exhibits import exhibit
+from .pictures import names
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,10 @@ class Convention:
     formula: Callable                                   # (c, n, s) -> the guided prediction
     offset: float = 0
     least: float = -math.inf                            # the scale up to which guidance is off
-    null: str = "without the caption"                   # what n is
+    null: str = "without the caption"                   # the meaning of n
 
     def to_w(self, s: float) -> float:
-        """The w of n + w (c - n) that draws what scale `s` draws there."""
+        """The w of n + w (c - n) for the same image."""
         return max(s, self.least) + self.offset
 
     def meaning(self, s: float) -> str:
@@ -66,25 +65,26 @@ CONVENTIONS = [
 ]
 
 
-def convention_table(name: str = "guidance_conventions") -> Table:
+@exhibit("guidance_conventions", "tex")
+def convention_table():
     """What s = 0 and s = 1 mean in each of CONVENTIONS, and the w of this package that draws the same."""
-    header = ["where", "prediction at scale s", "s = 0", "s = 1", "here"]
-    rows = [[found.where, found.written, found.meaning(0), found.meaning(1), found.conversion] for found in CONVENTIONS]
+    rows = [[each.where, each.written, each.meaning(0), each.meaning(1), each.conversion] for each in CONVENTIONS]
     note = ("c and n: the predictions with the caption and with the empty one; w: of n + w (c - n). With "
             "autoguidance n is that of a weaker network with the caption. CFG++ (Chung et al. 2024, "
             "arXiv:2406.08070) has no row: its scale from 0 to 1 takes x_0 from n + s (c - n) but the noise of the "
             "next image from n, which is CFG at no w but 0; here it is the guider cfg++ with w = s")
-    return Table(name, header, rows, note, {"conversions": {found.where: found.conversion for found in CONVENTIONS}})
+    return ["where", "prediction at scale s", "s = 0", "s = 1", "here"], rows, {
+        "note": note, "conversions": {each.where: each.conversion for each in CONVENTIONS}}
 
 
 @exhibit("conventions", "png")
 def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
-    """The two forms side by side, from the same noise: with one numeral w two images, and after w' = w - 1 the same."""
+    """The two forms side by side, from the same noise: two images for the same w, and the same for w' = w - 1."""
     panels = (("cfg", 0, r"$\epsilon_\varnothing + w\,(\epsilon_c - \epsilon_\varnothing)$", "w"),
               ("cfg-original", 0, r"$(1 + w)\,\epsilon_c - w\,\epsilon_\varnothing$", "w"),
               ("cfg-original", -1, r"$(1 + w')\,\epsilon_c - w'\epsilon_\varnothing$, $w' = w - 1$", "w'"))
     prompts = [captions(pipe.preset)[digit] for digit in digits]
-    figure, axes = new_figure(2, len(panels), 3.7, height_ratios=(1.2, 2.4))
+    figure, axes = new_figure(2, len(panels), 3.5, height_ratios=(1.2, 2.4))
     drawn = []
     for axis, (guider, shift, title, letter) in zip(axes[1], panels):
         columns = [pipe(prompts, guider=make_guider(guider, w + shift), steps=steps).images for w in scales]
@@ -93,13 +93,9 @@ def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
         image_grid(axis, drawn[-1], [names(pipe.preset)[digit] for digit in digits], labels, title)
     _vectors(figure, axes[0], scales)
     apart = [float((images - drawn[0]).abs().max()) for images in drawn[1:]]
-    footnote(figure, f"rows start from one noise image; {steps} steps; largest difference of a pixel to the left "
-                     f"picture: {apart[0]:.2g} in the middle, {apart[1]:.2g} on the right; "
-                     f"{training_note({pipe.preset.variant: pipe})}")
-    fit_height(figure)
-    seeds = [pipe.preset.seed, pipe.preset.seed + len(digits) - 1]
-    return figure, {**facts_of_pipes({pipe.preset.variant: pipe}), "first_and_last_seed": seeds,
-                    "steps": steps, "w": list(scales), "largest_difference": apart}
+    note = (f"each row from one noise image; largest difference of a pixel to the left panel: {apart[0]:.2g} in the "
+            f"middle, {apart[1]:.2g} on the right")
+    return figure, {"note": note, "w": list(scales), "largest_difference": apart}
 
 
 def _vectors(figure, axes, scales):

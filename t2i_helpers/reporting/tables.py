@@ -9,22 +9,23 @@ from ..data import CLASS_NAMES
 from ..intervals import overlap
 from ..paths import atomic_write, tables_dir
 from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, TRAINING_IMAGES, get
-from ..provenance import best_device, file_hash, input_hashes, preset_record, record, write_sidecar
+from ..provenance import best_device, file_hash, preset_record, record, write_sidecar
 from .booktabs import tabular
+from .checkpoints import by_w
 from .configured import FROM_TEXT, agrees
-from .evaluations import by_w, facts_of, files_of, note_of, told_of
 from .latex import WithInterval
+from .recorded import evaluation_metadata, evaluation_note
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text and numbers under a header, the name of its file, and the facts that it was made from."""
+    """Rows of text and numbers under a header, the name of its file, and the metadata of what it was made from."""
 
     name: str
     header: list[str]
     rows: list[list[str | WithInterval]]
     note: str
-    facts: dict
+    metadata: dict
 
     def _repr_markdown_(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]
@@ -40,7 +41,7 @@ def export_table(table: Table, size: str) -> Table:
     path = tables_dir(size) / f"{table.name}.tex"
     with atomic_write(path) as temporary:
         temporary.write_text(table.latex())
-    sidecar = record(best_device(), size=size, **table.facts, note=table.note, file=path.name,
+    sidecar = record(best_device(), size=size, **table.metadata, note=table.note, file=path.name,
                      file_sha256_16=file_hash(path))
     write_sidecar(path.with_suffix(".json"), sidecar)
     return table
@@ -68,7 +69,7 @@ def guidance_table(name: str, evaluations: dict) -> Table:
         row = found["rows"][0]
         last += [with_interval(row[judge][distance]["real"]),
                  with_interval(row["accuracy"]["real"], percent=True)]
-    return Table(name, header, [*rows, last], note_of(evaluations), facts_of(evaluations))
+    return Table(name, header, [*rows, last], evaluation_note(evaluations), evaluation_metadata(evaluations))
 
 
 def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
@@ -81,7 +82,8 @@ def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
             lines.append([title, *(with_interval(metric, percent) for metric in found),
                           with_interval(found[0]["real"], percent)])
     header = [variant, *(f"w = {row['w']:g}" for row in rows), "real images"]
-    return Table(name, header, lines, note_of({variant: evaluation}), facts_of({variant: evaluation}))
+    return Table(name, header, lines, evaluation_note({variant: evaluation}),
+                 evaluation_metadata({variant: evaluation}))
 
 
 def _of(judge, metric):
@@ -126,8 +128,8 @@ def comparison_table(name: str, evaluations: dict) -> Table:
         rows.append([f"most accurate, {variant}", *(_best(found[variant], lambda row: row["accuracy"], max)
                                                      for found in evaluations.values())])
     facts = {"presets": {dataset: preset_record(preset) for dataset, preset in presets.items()},
-             **{dataset: told_of(found) for dataset, found in evaluations.items()},
-             **input_hashes(*(file for found in evaluations.values() for file in files_of(found)))}
+             **evaluation_metadata({(dataset, variant): evaluation for dataset, found in evaluations.items()
+                                    for variant, evaluation in found.items()})}
     told = [f"{NAMES[dataset]} {variant} {evaluation['checkpoint']['training_steps']:,}"
             for dataset, found in evaluations.items() for variant, evaluation in found.items()]
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "

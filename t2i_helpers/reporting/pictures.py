@@ -65,7 +65,7 @@ def sweep(pipes, steps: int, scales, dataset=None):
 
 
 def denoising(strips: dict, steps: int, w: float, digit: int = 4, columns: int = 9):
-    """x_t and the predicted x_0 along the steps, all from one noise image; `strips` is {title: (pipeline, scheduler)}."""
+    """x_t and the predicted x_0 along the steps, from one noise image. `strips` is {title: (pipeline, scheduler)}."""
     figure, axes = new_figure(len(strips), 1, TALL)
     for axis, (title, (pipe, scheduler)) in zip(axes[:, 0], strips.items()):
         trace, prompt = [], captions(pipe.preset)[digit]

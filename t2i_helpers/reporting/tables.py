@@ -1,7 +1,7 @@
 """Tables with their provenance: Markdown in a notebook, LaTeX for the report, never typed by hand."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -25,7 +25,7 @@ class Table:
     header: list[str]
     rows: list[list[str | WithInterval]]
     note: str
-    metadata: dict
+    metadata: dict = field(repr=False)
 
     def _repr_markdown_(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]

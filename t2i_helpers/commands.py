@@ -6,6 +6,7 @@ Heavy libraries are imported inside the commands, so that `t2i --help` answers a
 import dataclasses
 import inspect
 import json as json_module
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -263,12 +264,14 @@ def data(
         raise UnknownName("kind of data", what, ("build-wikiart", "mirror"))
 
 
-def figures(size: str = "demo") -> None:
+def figures(size: str | None = None) -> None:
     """Execute the notebooks in place: they draw every figure and table, into figures/ and report/generated/.
 
     Args:
-        size: demo, or full (trains what is missing); smoke writes notebooks, figures and tables into build/ instead.
+        size: demo, or full (trains what is missing); smoke writes notebooks, figures and tables into build/ instead
+            [T2I_SIZE, else demo].
     """
+    size = size or os.environ.get("T2I_SIZE", "demo")
     presets.get("mnist", "improved", size)
     from .reporting.notebooks import execute_notebooks
 

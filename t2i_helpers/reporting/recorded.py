@@ -62,9 +62,14 @@ def describe(uses: list) -> tuple[str, dict]:
 def describe_code(module: str, uses: list) -> dict:
     """The `code_record` of a figure or table that `module` draws."""
     kinds = {kind for kind, _ in uses}
-    modules = {module.removeprefix("t2i_helpers."), "reporting.drawing"}
-    modules |= {"diffusion", "models"} if "sampling" in kinds else set()
-    return code_record(*modules, *({"evaluation.metrics"} if kinds & {"evaluation", "rows", "file"} else ()))
+    modules = {"reporting.drawing"}
+    if module.startswith("t2i_helpers."):
+        modules.add(module.removeprefix("t2i_helpers."))
+    if "sampling" in kinds:
+        modules |= {"diffusion", "models"}
+    if kinds & {"evaluation", "rows", "file"}:
+        modules.add("evaluation.metrics")
+    return code_record(*modules)
 
 
 def evaluation_note(evaluations: dict) -> str:

@@ -43,7 +43,7 @@ def note_use(kind: str, content) -> None:
     """Add to the innermost recording, if there is one, that `content` is used.
 
     Kinds: "checkpoint" and "sampling" (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images",
-    "preset", and "file", a path. reporting/recorded.py makes metadata and notes from them.
+    "preset", and "file", a path; reporting/recorded.py uses them.
     """
     if (uses := _USES.get()) is not None:
         uses.append((kind, content))
@@ -53,14 +53,13 @@ def git_state() -> dict:
     """The commit and whether the code differs from it; both None outside a git checkout."""
 
     def git(*arguments):
-        result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
-        return result.stdout.strip() if result.returncode == 0 else None
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout
 
     try:
-        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", *CODE)
-    except OSError:
-        commit = changes = None
-    return {"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}
+        return {"git_commit": git("rev-parse", "HEAD").strip(),
+                "git_dirty": bool(git("status", "--porcelain", "--", *CODE))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": None, "git_dirty": None}
 
 
 def versions() -> dict[str, str]:
@@ -69,30 +68,27 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device) -> str:
-    """A device in words: the GPU's name, or the processor's."""
+    """The GPU's name, or the processor's architecture and threads."""
     import torch
 
     kind = torch.device(device).type
-    if kind == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {kind.upper()}, {torch.get_num_threads()} threads"
+    return (torch.cuda.get_device_name(device) if kind == "cuda"
+            else f"{platform.machine()} {kind.upper()}, {torch.get_num_threads()} threads")
 
 
 def best_device() -> str:
-    """The accelerator that is here ("cuda", "mps"), else "cpu"."""
+    """The available accelerator ("cuda", "mps"), else "cpu"."""
     import torch
 
     return torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
 
 
 def computes_bf16(device) -> bool:
-    """Whether a device computes in bf16 and does not emulate it: some GPUs, and CPUs with AMX or AVX512-BF16."""
+    """Whether a device computes in bf16 without emulation: some GPUs, and CPUs with AMX or AVX512-BF16."""
     import torch
 
-    kind = torch.device(device).type
-    if kind == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+    if (kind := torch.device(device).type) == "cpu":
+        return any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
     return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
@@ -115,8 +111,7 @@ def file_hash(path) -> str:
 def code_hash(*modules: str) -> str:
     """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` ("diffusion", "evaluation.metrics").
 
-    A name is a module or a subpackage of t2i_helpers. Comments, docstrings and blank lines do not count, so that the
-    hash changes only where the code does.
+    A name is a module or a subpackage of t2i_helpers. Comments, docstrings and blank lines do not count.
     """
     digest = hashlib.sha256()
     for name in sorted(modules):
@@ -127,7 +122,7 @@ def code_hash(*modules: str) -> str:
 
 
 def code_record(*modules: str) -> dict:
-    """The part of a record that tells which code made a result: {"code": {"modules": [...], "sha256_16": ...}}."""
+    """The part of a record about the code of a result: {"code": {"modules": [...], "sha256_16": ...}}."""
     return {"code": {"modules": sorted(modules), "sha256_16": code_hash(*modules)}}
 
 
@@ -140,8 +135,7 @@ def _bare_code(file: Path) -> str:
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] = lines[token.start[0] - 1][:token.start[1]]
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-                node, clean=False) is not None:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
             first, last = node.body[0].lineno, node.body[0].end_lineno
             lines[first - 1:last] = [""] * (last - first + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
@@ -150,45 +144,36 @@ def _bare_code(file: Path) -> str:
 def stale_reasons(record: dict, root: Path = ROOT, hashes: dict | None = None) -> list[str]:
     """Why a result is out of date, one line each: uncommitted code, newer inputs, another preset, other code.
 
-    `record` is its sidecar. Everything nested in it counts too. `hashes` caches the hashes of input files that several
-    results share.
+    `record` is its sidecar; everything nested in it counts too. `hashes` caches the hashes of shared input files.
     """
     hashes = {} if hashes is None else hashes
     reasons = []
-    dirty = [value for part in _parts_with(record, "git_dirty") for value in (
-        part["git_dirty"] if isinstance(part["git_dirty"], list) else [part["git_dirty"]])]
-    if any(value is not False for value in dirty):
-        reasons.append("made from code that no commit holds")
+    for part in _dictionaries(record):
+        if "git_dirty" in part and part["git_dirty"] not in (False, [False]):
+            reasons.append("made from code that no commit holds")
+        if "code" in part and code_hash(*part["code"]["modules"]) != part["code"]["sha256_16"]:
+            reasons.append(f"made with other code than today's {', '.join(part['code']['modules'])}")
+        if "preset_hash" in part and not _is_current(part):
+            preset = " ".join(str(part["preset"].get(key)) for key in ("dataset", "variant", "size"))
+            reasons.append(f"made with another preset than today's {preset}")
     for name, known in record.get("input_hashes", {}).items():
         if name not in hashes:
             hashes[name] = file_hash(root / name) if (root / name).is_file() else None
         if hashes[name] != known:
             reasons.append(f"older than {name}" if hashes[name] else f"made from {name}, which is gone")
-    for part in _parts_with(record, "code"):
-        modules = part["code"]["modules"]
-        if code_hash(*modules) != part["code"]["sha256_16"]:
-            reasons.append(f"made with other code than today's {', '.join(modules)}")
-    for part in _parts_with(record, "preset_hash"):
-        if not _is_current(part):
-            preset = " ".join(str(part["preset"].get(key)) for key in ("dataset", "variant", "size"))
-            reasons.append(f"made with another preset than today's {preset}")
     return list(dict.fromkeys(reasons))
 
 
-def _parts_with(record, key):
-    """Every dictionary in `record`, itself included, that has `key`."""
+def _dictionaries(record):
+    """`record` and every dictionary in it."""
     if isinstance(record, dict):
-        if key in record:
-            yield record
-        for value in record.values():
-            yield from _parts_with(value, key)
-    elif isinstance(record, list):
-        for value in record:
-            yield from _parts_with(value, key)
+        yield record
+    for value in record.values() if isinstance(record, dict) else record if isinstance(record, list) else ():
+        yield from _dictionaries(value)
 
 
 def _is_current(part) -> bool:
-    """Whether the preset is today's, apart from what `t2i train` lets a user choose: source, encoder and seed."""
+    """Whether the preset is today's, apart from the choices of a user of `t2i train`: source, encoder and seed."""
     try:
         preset = presets.from_dict(part["preset"])
     except TypeError:                                          # a field that no longer exists
@@ -199,16 +184,15 @@ def _is_current(part) -> bool:
 
 
 def count_parameters(weights_file) -> int:
-    """The numbers in a safetensors file, from its header; SafetensorError or OSError where it cannot be read."""
+    """The count of numbers in a safetensors file, from its header. Raises SafetensorError or OSError."""
     with safe_open(weights_file, "np") as weights:
         return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
 
 
 def content_hash(content) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of `content` as JSON, however it is laid out."""
-    as_read = json.loads(json.dumps(content))                       # numbers that are keys become texts
-    canonical = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    """The first 16 hexadecimal digits of the SHA-256 of `content` as JSON with sorted keys."""
+    as_read = json.loads(json.dumps(content))                       # keys that are numbers become texts
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def input_hashes(*paths) -> dict:
@@ -237,16 +221,17 @@ def write_sidecar(path, content: dict) -> Path:
 
 def read_sidecar(path) -> dict:
     """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
-    remedy = "run t2i figures (or make report) to draw it again"
     try:
         content = json.loads(Path(path).read_bytes())
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA:
+            reason = f"is of schema {schema or 'unknown'}, not {SCHEMA}"
+        elif content.pop("record_sha256_16", None) != content_hash(content):
+            reason = "was edited after it was written"
+        else:
+            return content
     except OSError as error:
-        raise BadData(f"{path} cannot be read ({error.strerror}): {remedy}") from error
-    except ValueError as error:
-        raise BadData(f"{path} is no JSON, or cut short: {remedy}") from error
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise BadData(f"{path} is of schema {schema or 'unknown'}, not {SCHEMA}: {remedy}")
-    if content.get("record_sha256_16") != content_hash({k: v for k, v in content.items() if k != "record_sha256_16"}):
-        raise BadData(f"{path} was edited after it was written: {remedy}")
-    return content
+        reason = f"cannot be read ({error.strerror})"
+    except ValueError:
+        reason = "is no JSON, or cut short"
+    raise BadData(f"{path} {reason}: run t2i figures (or make report) to draw it again")

@@ -97,7 +97,7 @@ def test_sigma_schedules_tells_the_numbers_that_it_draws():
 def test_the_strip_has_a_row_of_pictures_a_sampler(pipe):
     shown = denoising_strip(pipe, steps=2, schedulers=("ddim eta=1", "dpm++"), columns=2)
     assert [axis.get_title() for axis in shown.figure.axes] == ["ddim eta=1", "dpm++"]
-    assert shown.metadata["sampling"]["improved"]["schedulers"] == ["ddim eta=1", "dpm++"]
+    assert shown.metadata["sampling"]["improved"]["scheduler"] == ["ddim eta=1", "dpm++"]
     assert "stand-in for CLIP" in shown.note
 
 

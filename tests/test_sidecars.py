@@ -41,7 +41,7 @@ RECORD = {"w": [1.0, 2.5], "note": "é ∞", "shares": {10: 0.1, 2: 0.3}, "file"
 
 def test_a_sidecar_is_read_as_it_was_written(tmp_path):
     read = read_sidecar(write_sidecar(tmp_path / "x.json", RECORD))
-    assert read.pop("schema") == SCHEMA and len(read.pop("record_sha256_16")) == 16
+    assert read.pop("schema") == SCHEMA
     assert read == json.loads(json.dumps(RECORD))
 
 
@@ -182,7 +182,7 @@ def test_the_hash_of_the_code_covers_what_draws_and_what_measures(pipes, evaluat
 def test_sampling_is_recorded_by_checkpoint(pipes):
     shown = exhibit("x", "png", scales=(1, 5))(lambda pipes, scales: _drawn(pipes, scales))(pipes)
     assert shown.metadata["sampling"] == {variant: {
-        "guidance": ["w = 1", "w = 5"], "schedulers": ["ddim"], "steps": [1], "first_and_last_seed": [3, 4],
+        "guidance": ["w = 1", "w = 5"], "scheduler": ["ddim"], "steps": [1], "first_and_last_seed": [3, 4],
         "images": 4} for variant in pipes}
     assert "thesis: 1,500 steps of 64 images" in shown.note and shown.note.endswith("DDIM, 1 steps")
 
@@ -199,10 +199,10 @@ def test_an_evaluation_s_files_are_those_of_its_size(tmp_path, monkeypatch, eval
     evaluation["checkpoint"]["preset"]["size"] = "full"
     monkeypatch.setattr(recorded, "checkpoint_dir", lambda *key: tmp_path / "-".join(key))
     file = tmp_path / "mnist-thesis-full" / "evaluation.json"
-    assert evaluation_metadata({"thesis": evaluation})["input_hashes"] == {}
+    assert evaluation_metadata([evaluation])["input_hashes"] == {}
     file.parent.mkdir()
     file.write_text(json.dumps(evaluation))
-    (name,) = evaluation_metadata({"thesis": evaluation})["input_hashes"]
+    (name,) = evaluation_metadata([evaluation])["input_hashes"]
     assert name.endswith("mnist-thesis-full/evaluation.json")
 
 

@@ -11,8 +11,7 @@ from ..presets import VARIANTS, get
 from ..provenance import note_use, record, write_json
 from ..training import train
 
-SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0),
-          "wikiart": (1.0, 4.0)}
+SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0), "wikiart": (1.0, 4.0)}
 SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the thesis's count
 PAIR_SAMPLES = 30                                               # images of each (genre, style) pair
 RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
@@ -33,36 +32,27 @@ def pipelines(dataset: str, size: str) -> dict:
 
 
 def load_or_evaluate(pipe) -> dict:
-    """The evaluation.json beside `pipe`'s weights, made now (minutes on a GPU) unless it fits weights and judge."""
-    dataset = pipe.preset.dataset
-
-    def fits(stored):
-        judge = stored["judges"].get("classifier")
-        return (stored["checkpoint"]["weights_sha256_16"] == pipe.weights_sha256_16
-                and (judge is None or judge["classifier_sha256_16"] == classifier_hash(dataset))
-                and [row["w"] for row in stored["rows"]] == list(SCALES[dataset]))
-
-    return _load_or_measure(pipe, "evaluation.json", fits, lambda: evaluate(pipe, SCALES[dataset], SAMPLES[dataset]))
+    """The evaluation.json beside `pipe`'s weights, made now unless it fits weights and classifier."""
+    scales = SCALES[pipe.preset.dataset]
+    return _load_or_measure(
+        pipe, "evaluation.json",
+        lambda stored: (stored["checkpoint"] | stored["judges"].get("classifier", {}), _scales(stored) == scales),
+        lambda: evaluate(pipe, scales, SAMPLES[pipe.preset.dataset]))
 
 
 def load_or_measure_composition(pipe) -> dict:
     """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
-    return _load_or_measure(
-        pipe, "composition.json", lambda stored: stored["weights_sha256_16"] == pipe.weights_sha256_16,
-        lambda: record(pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
+    return _load_or_measure(pipe, "composition.json", lambda stored: (stored, True), lambda: record(
+        pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
 
 
 def load_or_measure_recognition(pipe) -> list[dict]:
     """The rows of the recognition.json beside `pipe`'s weights, made now unless they fit weights and classifier."""
-    dataset = pipe.preset.dataset
-
-    def fits(stored):
-        return [row["w"] for row in stored["rows"]] == list(RECOGNITION_SCALES[dataset]) and all(
-            row["checkpoint"]["weights_sha256_16"] == pipe.weights_sha256_16
-            and row["classifier_sha256_16"] == classifier_hash(dataset) for row in stored["rows"])
-
-    return _load_or_measure(pipe, "recognition.json", fits, lambda: {"rows": [
-        recognition(pipe, w, RECOGNITION_SAMPLES) for w in RECOGNITION_SCALES[dataset]]})["rows"]
+    scales = RECOGNITION_SCALES[pipe.preset.dataset]
+    return _load_or_measure(
+        pipe, "recognition.json",
+        lambda stored: (stored["rows"][0] | stored["rows"][0]["checkpoint"], _scales(stored) == scales),
+        lambda: {"rows": [recognition(pipe, w, RECOGNITION_SAMPLES) for w in scales]})["rows"]
 
 
 def by_w(evaluation: dict) -> dict[float, dict]:
@@ -70,14 +60,22 @@ def by_w(evaluation: dict) -> dict[float, dict]:
     return {row["w"]: row for row in evaluation["rows"]}
 
 
-def _load_or_measure(pipe, name, fits, measure) -> dict:
+def _scales(stored) -> tuple:
+    return tuple(row["w"] for row in stored["rows"])
+
+
+def _load_or_measure(pipe, name, hashes_and_rest, measure) -> dict:
+    """A stored measurement if the hashes in it are those of the weights and the classifier, else a new one."""
     file = pipe.folder / name
     try:
         stored = json.loads(file.read_text())
-        fitting = fits(stored)
-    except (OSError, ValueError, KeyError, TypeError):
-        fitting = False
-    if not fitting:
+        hashes, fits = hashes_and_rest(stored)
+        fits &= hashes["weights_sha256_16"] == pipe.weights_sha256_16
+        if "classifier_sha256_16" in hashes:
+            fits &= hashes["classifier_sha256_16"] == classifier_hash(pipe.preset.dataset)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        fits = False
+    if not fits:
         stored = measure()
         write_json(file, stored)
     note_use("file", file)

@@ -1,4 +1,4 @@
-"""Figures 8-11 of the thesis (section 3.3), and why its Table 1 meant little.
+"""Figures 8-11 of the thesis (section 3.3), and the distance of real images to real images.
 
 `evaluations` is {variant: what `load_or_evaluate` returns}.
 """
@@ -12,7 +12,7 @@ from ..presets import PRINTED, from_dict
 from ..randomness import generator
 from . import pictures
 from .checkpoints import by_w
-from .drawing import GREY, line, new_figure, variant_line
+from .drawing import GREY, line, new_figure, plot_real, variant_line
 from .exhibits import exhibit
 from .study import ACCURACY, FRECHET, bars
 
@@ -24,43 +24,38 @@ guidance_sweep = exhibit("cifar10_sweep", "png", scales=(0, 1, 2, 5, 10))(pictur
 @exhibit("fig09_cifar10_metrics", "pdf")
 def metrics_against_w(evaluations):
     """Figure 9: quality (left) and adherence (right) against w, with 95 % intervals and the score of real images."""
-    figure, axes = new_figure(1, 2, 2.6)
-    for axis, (title, metric) in zip(axes[0], (("Fréchet distance ↓", FRECHET), ("accuracy ↑", ACCURACY))):
+    figure, ((left, right),) = new_figure(1, 2, 2.6)
+    for axis, title, metric in ((left, "Fréchet distance ↓", FRECHET), (right, "accuracy ↑", ACCURACY)):
         for variant, found in evaluations.items():
-            rows = found["rows"]
-            axis.errorbar([row["w"] for row in rows], [metric(row)["value"] for row in rows], yerr=bars(rows, metric),
-                          capsize=2, **variant_line(variant))
-        real = metric(rows[0])["real"]
-        axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
-        axis.axhspan(*real["interval"], color=GREY, alpha=0.2, linewidth=0)
+            axis.errorbar([row["w"] for row in found["rows"]], [metric(row)["value"] for row in found["rows"]],
+                          yerr=bars(found["rows"], metric), capsize=2, **variant_line(variant))
+        plot_real(axis, metric(found["rows"][0]))
         axis.set(title=title, xlabel="guidance scale w")
-    axes[0, 0].set_yscale("log")
-    axes[0, 0].yaxis.set_major_formatter("{x:g}")
-    axes[0, 1].set_ylim(0, 1.05)
+    left.set_yscale("log")
+    left.yaxis.set_major_formatter("{x:g}")
+    right.set_ylim(0, 1.05)
     printed = PRINTED["cifar10"]["accuracy"]
-    axes[0, 1].plot(printed.keys(), printed.values(), "x", color=GREY, label="printed in the thesis")
-    axes[0, 0].legend(*axes[0, 1].get_legend_handles_labels(), loc="center", bbox_to_anchor=(0.5, 0.36), fontsize=7.5)
+    right.plot(printed.keys(), printed.values(), "x", color=GREY, label="printed in the thesis")
+    left.legend(*right.get_legend_handles_labels(), loc="center", bbox_to_anchor=(0.5, 0.36), fontsize=7.5)
     return figure
 
 
 @exhibit("fig10_cifar10_tradeoff", "pdf")
 def tradeoff(evaluations):
     """Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
-    figure, axes = new_figure(1, 1, 3.1, width=4.6)
-    axis = axes[0, 0]
+    figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
     for variant, found in evaluations.items():
-        points = [(FRECHET(row)["value"], ACCURACY(row)["value"], row["w"]) for row in found["rows"]]
-        axis.plot(*list(zip(*points))[:2], **variant_line(variant))
-        for x, y, w in points:
-            offset = (4, 4 if variant == "improved" else -9)                   # above the upper curve, below the other
-            axis.annotate(f"w = {w:g}", (x, y), textcoords="offset points", xytext=offset, fontsize=7)
-    row = found["rows"][0]
+        points = [(FRECHET(row)["value"], ACCURACY(row)["value"]) for row in found["rows"]]
+        axis.plot(*zip(*points), **variant_line(variant))
+        offset = (4, 4 if variant == "improved" else -9)                       # above the upper curve, below the other
+        for row, point in zip(found["rows"], points):
+            axis.annotate(f"w = {row['w']:g}", point, textcoords="offset points", xytext=offset, fontsize=7)
     axis.plot(FRECHET(row)["real"]["value"], ACCURACY(row)["real"]["value"], "*", markersize=10, color=GREY,
               label="real images")
     axis.set(xscale="log", xlabel="Fréchet distance (better →)", ylabel="accuracy", ylim=(0, 1.08))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.invert_xaxis()
-    axis.legend()
+    axis.legend(fontsize=8.5)
     return figure
 
 
@@ -68,8 +63,8 @@ def tradeoff(evaluations):
 def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
     """Figure 11: the class in the caption (rows) against the classifier's answer (columns); each row sums to 1."""
     figure, axes = new_figure(len(evaluations), len(scales), 0.4 + 1.75 * len(evaluations), sharex=True, sharey=True)
-    labels = pictures.names(from_dict(next(iter(evaluations.values()))["checkpoint"]["preset"]))
     for row, (variant, found) in zip(axes, evaluations.items()):
+        labels = pictures.names(from_dict(found["checkpoint"]["preset"]))
         for axis, w in zip(row, scales):
             counts = torch.tensor(by_w(found)[w]["confusion"]).float()                # [10, 10]
             shown = axis.imshow(counts / counts.sum(1, keepdim=True), vmin=0, vmax=1, cmap="Blues")
@@ -89,19 +84,18 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
 def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 1000, 2000, 3500, 5000)):
     """The Fréchet distance of real images to other real images: it should be 0, and falls to it about as 1 / n."""
     real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
-    shuffled = real.features[torch.randperm(len(real.features), generator=generator("floor"))]
-    a, b = shuffled.chunk(2)
+    width = real.features.shape[1]
+    a, b = real.features[torch.randperm(len(real.features), generator=generator("floor"))].chunk(2)
     plain = [frechet_distance(a[:n], b[:n]) for n in counts]
     extrapolated = [frechet_infinity(a[:n], b[:n]) for n in counts]
-    figure, axes = new_figure(1, 1, 2.6, width=4.6)
-    axis = axes[0, 0]
+    figure, ((axis,),) = new_figure(1, 1, 2.6, width=4.6)
     axis.plot(counts, plain, label="at n", **line(0))
     axis.plot(counts, extrapolated, label="extrapolated to n → ∞", **line(1))
-    axis.axvline(real.features.shape[1], color=GREY, linestyle=":", label=f"n = {real.features.shape[1]} features")
+    axis.axvline(width, color=GREY, linestyle=":", label=f"n = {width} features")
     axis.axhline(0, color=GREY, linewidth=0.8)
     axis.set(xscale="log", xlabel="images n on each side", ylabel="Fréchet distance, real to real")
     axis.set_xticks(counts[::2], counts[::2])
     axis.minorticks_off()
-    axis.legend()
+    axis.legend(fontsize=8.5)
     return figure, {"note": f"features of our own classifier; {real.facts['data_source']}, test set",
                     "counts": list(counts), "frechet": plain, "frechet_infinity": extrapolated, **real.facts}

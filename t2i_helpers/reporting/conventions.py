@@ -38,30 +38,24 @@ class Convention:
         return f"w = {scale} + {self.offset:g}" if self.offset else f"w = {scale}"
 
 
-def _from_null(c, n, s):
-    return n + s * (c - n)
-
-
-def _from_cond(c, n, s):
-    return c + s * (c - n)
-
+NULL = "n + s (c - n)", lambda c, n, s: n + s * (c - n)            # starts from the null prediction
+COND = "c + s (c - n)", lambda c, n, s: c + s * (c - n)            # starts from the conditional one
 
 CONVENTIONS = [
-    Convention("this package, the thesis", "n + s (c - n)", _from_null),
-    Convention("Ho & Salimans 2022 (arXiv:2207.12598)", "(1 + s) c - s n",
-               lambda c, n, s: (1 + s) * c - s * n, offset=1),
-    Convention("reports that start from c", "c + s (c - n)", _from_cond, offset=1),
-    Convention("GLIDE (Nichol et al. 2021, arXiv:2112.10741)", "n + s (c - n)", _from_null),
+    Convention("this package, the thesis", *NULL),
+    Convention("Ho & Salimans 2022 (arXiv:2207.12598)", "(1 + s) c - s n", lambda c, n, s: (1 + s) * c - s * n, 1),
+    Convention("reports that start from c", *COND, 1),
+    Convention("GLIDE (Nichol et al. 2021, arXiv:2112.10741)", *NULL),
     Convention("Imagen (Saharia et al. 2022, arXiv:2205.11487)", "s c + (1 - s) n",
                lambda c, n, s: s * c + (1 - s) * n),
     Convention("diffusers, guidance_scale of Stable Diffusion", "n + s (c - n), c up to s = 1",
                lambda c, n, s: n + s * (c - n) if s > 1 else c, least=1),
-    Convention("diffusers.guiders, ClassifierFreeGuidance", "n + s (c - n)", _from_null),
-    Convention("diffusers.guiders, use_original_formulation=True", "c + s (c - n)", _from_cond, offset=1),
+    Convention("diffusers.guiders, ClassifierFreeGuidance", *NULL),
+    Convention("diffusers.guiders, use_original_formulation=True", *COND, 1),
     Convention("limited interval (Kynkäänniemi et al. 2024, arXiv:2404.07724)", "n + s (c - n) inside, c outside",
-               _from_null),
-    Convention("autoguidance (Karras et al. 2024, arXiv:2406.02507)", "n + s (c - n), n a weaker network's",
-               _from_null, null="with the caption, by the weaker"),
+               NULL[1]),
+    Convention("autoguidance (Karras et al. 2024, arXiv:2406.02507)", "n + s (c - n), n a weaker network's", NULL[1],
+               null="with the caption, by the weaker"),
 ]
 
 
@@ -105,16 +99,15 @@ def _vectors(figure, axes, scales):
         axis.remove()
     axis = figure.add_subplot(place)
     axis.axhline(0, color="0.7", linewidth=1, zorder=0)
-    axis.annotate("", (1, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "linewidth": 2, "color": "black"})
-    axis.plot([0, 1], [0, 0], "ko", markersize=6)
-    axis.text(0, 0.7, r"$\epsilon_\varnothing$", ha="center", fontsize=11)
-    axis.text(1, 0.7, r"$\epsilon_c$", ha="center", fontsize=11)
-    axis.text(-0.4, 2.1, r"left: $w$ =", ha="right", color=COLOURS["improved"])
-    axis.text(-0.4, -1.3, r"middle: $w$ =", ha="right", color=COLOURS["thesis"])
-    for w in scales:
-        axis.plot(w, 0, "o", markersize=6, color=COLOURS["improved"], zorder=3)
-        axis.plot(w + 1, 0, "o", markersize=9, fillstyle="none", color=COLOURS["thesis"], zorder=3)
-        axis.text(w, 2.1, f"{w:g}", ha="center", color=COLOURS["improved"])
-        axis.text(w + 1, -1.3, f"{w:g}", ha="center", color=COLOURS["thesis"])
+    axis.plot([0, 1], [0, 0], "ko-", linewidth=2, markersize=6)
+    for x, name in ((0, r"$\epsilon_\varnothing$"), (1, r"$\epsilon_c$")):
+        axis.text(x, 0.7, name, ha="center", fontsize=11)
+    for offset, y, side, variant, style in ((0, 2.1, "left", "improved", {}),
+                                            (1, -1.3, "middle", "thesis", {"fillstyle": "none", "markersize": 9})):
+        colour = {"color": COLOURS[variant]}
+        axis.text(-0.4, y, f"{side}: $w$ =", ha="right", **colour)
+        axis.plot([w + offset for w in scales], [0] * len(scales), "o", **style, **colour)
+        for w in scales:
+            axis.text(w + offset, y, f"{w:g}", ha="center", **colour)
     axis.set(xlim=(-1.8, max(scales) + 1.6), ylim=(-1.8, 2.8))
     axis.set_axis_off()

@@ -8,20 +8,19 @@ from torchvision.utils import make_grid
 from ..presets import VARIANTS
 
 TEXT_WIDTH = 6.3        # inches between the report's margins: no figure is wider
+TALL = 9.0              # inches: `fit_height` removes the height that pictures leave empty
 # Okabe & Ito's, for colour-blind readers
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 COLOURS = dict(zip(VARIANTS, PALETTE))
 DASHES, MARKERS = ("--", "-", ":", "-."), "soD^v"           # so that lines differ in grey, too
 GREY = "0.45"          # for what is not a result: real images, chance, limits
-PAD = 0.07             # inches above and below a figure's content
-STYLE = {
+plt.rcParams.update({                   # matplotlib reads it at every call that adds text
     # the report is set in 11 pt: lower-case letters of this font are as tall at 8.5 pt
     "figure.dpi": 72, "savefig.dpi": 100, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-    "legend.frameon": False, "pdf.fonttype": 42, "image.interpolation": "nearest",
-    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": PAD,
-}
-plt.rcParams.update(STYLE)              # matplotlib reads it at every call that adds text, so it holds from here on
+    "legend.frameon": False, "legend.fontsize": 7, "pdf.fonttype": 42, "image.interpolation": "nearest",
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.07,
+})
 
 
 def new_figure(rows: int, columns: int, height: float, width: float = TEXT_WIDTH, **options):
@@ -29,6 +28,14 @@ def new_figure(rows: int, columns: int, height: float, width: float = TEXT_WIDTH
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
     plt.close(figure)               # the notebook shows it once
     return figure, axes
+
+
+def image_grids(panels: dict, *, beside: bool = False, width: float = TEXT_WIDTH) -> Figure:
+    """A figure of {title: (images, row labels, column labels)}, see `image_grid`, below or `beside` each other."""
+    figure, axes = new_figure(*((1, len(panels)) if beside else (len(panels), 1)), TALL, width)
+    for axis, (title, (images, *labels)) in zip(axes.flat, panels.items()):
+        image_grid(axis, images, *labels, title=title)
+    return figure
 
 
 def image_grid(axis, images: torch.Tensor, row_labels=(), column_labels=(), title: str = "") -> None:
@@ -62,6 +69,12 @@ def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     (curve,) = axis.plot(x, [metric["value"] for metric in metrics], **style)
     low, high = zip(*(metric["interval"] for metric in metrics))
     axis.fill_between(x, low, high, color=curve.get_color(), alpha=alpha, linewidth=0)
+
+
+def plot_real(axis, metric) -> None:
+    """The value of real images and the band of its interval."""
+    axis.axhline(metric["real"]["value"], color=GREY, linestyle="--", label="real images")
+    axis.axhspan(*metric["real"]["interval"], color=GREY, alpha=0.2, linewidth=0)
 
 
 def fit_height(figure: Figure) -> None:

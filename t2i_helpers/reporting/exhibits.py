@@ -13,7 +13,7 @@ from PIL import Image
 from ..paths import atomic_write, figures_dir
 from ..provenance import best_device, file_hash, read_sidecar, record, recording, write_sidecar
 from .drawing import fit_height
-from .recorded import describe, describe_code, note_argument
+from .recorded import describe, note_argument
 from .tables import Table
 
 INLINE_DPI = 72
@@ -36,8 +36,8 @@ class Exhibit:
 def exhibit(name: str, format: str, **fixed):
     """Make a function that draws return an Exhibit, or a Table where `format` is "tex".
 
-    The function returns its figure, or (header, rows) of a table, and may return its own metadata after it, with a
-    "note". What the function reads is recorded; notes and metadata of this are added. `fixed` are arguments.
+    The function returns its figure, or (header, rows) of a table, and optionally metadata of its own, with a "note".
+    The note and the metadata of what it reads are added. `fixed` are arguments.
     """
     def decorate(draw):
         @functools.wraps(draw)
@@ -48,10 +48,9 @@ def exhibit(name: str, format: str, **fixed):
                     note_argument(value)
                 result = draw(*arguments, **fixed | options)
             *content, own = result if isinstance(result, tuple) else (result, {})
-            note, metadata = describe(uses)
+            note, metadata = describe(uses, draw.__module__)
             note = "; ".join(filter(None, [own.pop("note", ""), note]))
-            metadata |= describe_code(draw.__module__, uses) | own
-            metadata["wall_seconds"] = round(time.monotonic() - began, 1)
+            metadata |= own | {"wall_seconds": round(time.monotonic() - began, 1)}
             if format == "tex":
                 return Table(name, *content, note, metadata)
             (figure,) = content

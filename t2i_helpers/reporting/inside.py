@@ -8,9 +8,9 @@ from ..data import DRAWINGS, captions, stroke_drawing, to_unit
 from ..diffusion import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit, make_guider
 from ..models import load_text_encoder
 from .checkpoints import load_or_measure_recognition
-from .drawing import image_grid, new_figure, plot_with_ci
+from .drawing import image_grids, new_figure, plot_with_ci
 from .exhibits import exhibit
-from .pictures import TALL, names
+from .pictures import names
 
 SHADES = {1.0: "#009E73", 2.0: "#0072B2", 5.0: "#D55E00"}           # of w: Okabe & Ito
 TAUS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 1)
@@ -69,10 +69,9 @@ def attention_over_steps(pipe, steps: int, which: int = 5, w: float = 2.0, colum
     coloured = torch.tensor(colormaps["magma"](scaled.numpy())[..., :3]).movedim(-1, -3).float()
     images = torch.cat([clean.expand(-1, 3, -1, -1)[None], coloured.transpose(0, 1)])   # [1 + tokens, columns, 3, ..]
     labels = [r"$\hat{x}_0$", *(f"{token}  {share:.0%}" for token, share in zip(tokens, shares))]
-    figure, axes = new_figure(1, 1, TALL)
-    image_grid(axes[0, 0], images, labels, [f"step {i + 1}" for i in shown.tolist()],
-               f"“{prompt}”, w = {w:g} (a colour scale for each token)")
-    return figure, {"w": w, "shares": dict(enumerate(shares.tolist()))}
+    title = f"“{prompt}”, w = {w:g} (a colour scale for each token)"
+    return image_grids({title: (images, labels, [f"step {i + 1}" for i in shown.tolist()])}), {
+        "w": w, "shares": dict(enumerate(shares.tolist()))}
 
 
 @exhibit("inside_prompt_swap", "png")
@@ -89,22 +88,20 @@ def prompt_swap(pipe, steps: int, pairs=((3, 8), (7, 1)), w: float = 2.0, taus=T
                      guider=PromptToPrompt(guider, taus))
         rows.append(drawn.images[1:])
     row_labels = [f"{labels[a]} → {labels[b]}\n{way}" for a, b in pairs for way in ("swap", "P2P")]
-    figure, axes = new_figure(1, 1, TALL)
-    image_grid(axes[0, 0], torch.stack(rows), row_labels, [f"τ = {tau:g}" for tau in taus], f"w = {w:g}")
-    return figure, {"w": w, "pairs": pairs, "taus": taus}
+    return image_grids({f"w = {w:g}": (torch.stack(rows), row_labels, [f"τ = {tau:g}" for tau in taus])}), {
+        "w": w, "pairs": pairs, "taus": taus}
 
 
 @exhibit("inside_strokes", "png")
 def painted_strokes(pipes, steps: int, w: float = 2.0, strengths=STRENGTHS):
     """SDEdit of SKETCHES for each {title: pipeline}: the drawing at the left, and results from little noise to all."""
-    rows = [len(SKETCHES[pipe.preset.dataset]) for pipe in pipes.values()]
-    figure, axes = new_figure(len(pipes), 1, TALL, height_ratios=rows)
-    for axis, (name, pipe) in zip(axes[:, 0], pipes.items()):
+    panels = {}
+    for name, pipe in pipes.items():
         drawings, labels = zip(*SKETCHES[pipe.preset.dataset])
         start = torch.stack([stroke_drawing(DRAWINGS[drawing], pipe.preset.resolution) for drawing in drawings])
         start = start.to(pipe.device)
         prompts = [captions(pipe.preset)[label] for label in labels]
         columns = [pipe(prompts, w=w, steps=steps, start=SDEditInit(start, strength)).images for strength in strengths]
-        image_grid(axis, torch.stack([start, *columns], 1), [names(pipe.preset)[label] for label in labels],
-                   ["drawing", *(f"s = {s:g}" for s in strengths)], f"{name}, w = {w:g}")
-    return figure, {"drawings": SKETCHES, "strengths": strengths}
+        panels[f"{name}, w = {w:g}"] = (torch.stack([start, *columns], 1), [names(pipe.preset)[k] for k in labels],
+                                        ["drawing", *(f"s = {s:g}" for s in strengths)])
+    return image_grids(panels), {"drawings": SKETCHES, "strengths": strengths}

@@ -8,7 +8,7 @@ from ..evaluation.critic import WORDS
 from ..evaluation.experiments import BEST, CANDIDATES, STRENGTHS, guiding_losses
 from ..presets import NAMES
 from . import pictures
-from .drawing import image_grid, line, new_figure, plot_with_ci
+from .drawing import image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
 from .study import experiment
 from .tables import with_interval
@@ -28,9 +28,8 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
         guided = [pipe(prompts, loss=LossGuidance(loss, s), **drawn).images for s in STRENGTHS[1:]]
         rows += torch.stack([plain, *guided], 1)                                  # [classes][columns, c, h, w]
         labels += [f"{name}, {pictures.names(pipe.preset)[label]}" for label in classes]
-    figure, axes = new_figure(1, 1, pictures.TALL)
-    image_grid(axes[0, 0], torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])
-    return figure, {"note": f"w = 1; the colour is green; {IMAGE_TEXT_NOTE}", "strengths": list(STRENGTHS)}
+    return image_grids({"": (torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])}), {
+        "note": f"w = 1; the colour is green; {IMAGE_TEXT_NOTE}", "strengths": list(STRENGTHS)}
 
 
 @exhibit("loss_strengths", "pdf")
@@ -38,9 +37,8 @@ def loss_curves(size: str = "demo"):
     """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
     found = experiment("losses", size)
     rows = found["rows"]
-    figure, axes = new_figure(1, 2, 2.4)
-    panels = (("loss_at_end", "loss, relative to s = 0 ↓"), ("accuracy", "accuracy ↑"))
-    for axis, (metric, title) in zip(axes[0], panels):
+    figure, ((left, right),) = new_figure(1, 2, 2.4)
+    for axis, metric, title in ((left, "loss_at_end", "loss, relative to s = 0 ↓"), (right, "accuracy", "accuracy ↑")):
         for place, name in enumerate(dict.fromkeys(row["loss"] for row in rows)):
             chosen = [row for row in rows if row["loss"] == name]
             unit = chosen[0][metric]["value"] if metric == "loss_at_end" else 1
@@ -48,9 +46,9 @@ def loss_curves(size: str = "demo"):
                       for each in (row[metric] for row in chosen)]
             plot_with_ci(axis, [row["strength"] for row in chosen], shares, label=name, **line(place))
         axis.set(title=title, xlabel="strength s")
-    axes[0, 1].set_ylim(0, 1.05)
-    axes[0, 0].set_ylim(bottom=0)
-    axes[0, 0].legend(fontsize=7)
+    right.set_ylim(0, 1.05)
+    left.set_ylim(bottom=0)
+    left.legend()
     note = (f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a point; "
             f"{JUDGES}; the classifier is no fair judge of its own loss")
     return figure, {"note": note, "experiment": found}

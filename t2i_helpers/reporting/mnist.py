@@ -7,7 +7,7 @@ from ..diffusion import make_scheduler
 from ..provenance import note_use
 from ..training import Run
 from . import pictures
-from .drawing import COLOURS, image_grid, line, new_figure, variant_line
+from .drawing import COLOURS, image_grid, image_grids, line, new_figure, variant_line
 from .exhibits import exhibit
 from .latex import WithInterval
 from .study import experiment
@@ -28,11 +28,10 @@ def denoising(pipes, steps: int, w: float = 1.0):
 @exhibit("fig05_empty_prompts", "png")
 def empty_prompts(pipes, steps: int, samples: int = 20):
     """Figure 5: the empty caption at w = 5, where guidance has no effect because eps_cond is eps_null."""
-    figure, axes = new_figure(len(pipes), 1, pictures.TALL)
-    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
-        images = pipe([""] * samples, w=0.0, steps=steps).images             # the same for any w, at half the price
-        image_grid(axis, images.unflatten(0, (2, -1)), title=f"{variant}: “”, w = 5")
-    return figure, {"w": [5], "computed_at_w": [0]}
+    # the images are the same for any w; w = 0 costs half as much
+    return image_grids({f"{variant}: “”, w = 5": (
+        pipe([""] * samples, w=0.0, steps=steps).images.unflatten(0, (2, -1)),) for variant, pipe in pipes.items()}), {
+        "w": [5], "computed_at_w": [0]}
 
 
 @exhibit("fig06_loss", "pdf")
@@ -41,20 +40,18 @@ def loss_curves(pipes):
 
     The heights are not comparable: the variants predict eps and v, of pixels in different ranges.
     """
-    figure, axes = new_figure(1, 1, 2.4)
+    figure, ((axis,),) = new_figure(1, 1, 2.4)
     for variant, pipe in pipes.items():
         run = Run(pipe.folder)
         note_use("file", run.metrics_file)
-        rows = run.metrics()
-        steps, losses = torch.tensor([row["step"] for row in rows]), torch.tensor([row["loss"] for row in rows])
+        steps, losses = torch.tensor([(row["step"], row["loss"]) for row in run.metrics()]).T
         window = max(1, min(50, len(losses) // 4))
-        smooth = losses.unfold(0, window, 1).mean(1)                              # [n - window + 1]
-        axes[0, 0].plot(steps, losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
         predicted = "v" if pipe.preset.prediction == "v_prediction" else "ε"
-        label = f"{variant}, loss of {predicted} (mean of {window} steps)"
-        axes[0, 0].plot(steps[window - 1:], smooth, **variant_line(variant, marker="", label=label))
-    axes[0, 0].set(yscale="log", xlabel="training step", ylabel="mean squared error")
-    axes[0, 0].legend()
+        axis.plot(steps, losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
+        axis.plot(steps[window - 1:], losses.unfold(0, window, 1).mean(1), **variant_line(
+            variant, marker="", label=f"{variant}, loss of {predicted} (mean of {window} steps)"))
+    axis.set(yscale="log", xlabel="training step", ylabel="mean squared error")
+    axis.legend()
     return figure
 
 
@@ -65,13 +62,13 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
     x_0 = from_uint8(dataset.images[:1], preset.pixel_range).expand(len(timesteps), -1, -1, -1)
     noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
     x_t = scheduler.add_noise(x_0, noise, torch.tensor(timesteps))                # [len(timesteps), 1, 28, 28]
-    figure, axes = new_figure(2, 1, 2.4, height_ratios=(1, 2))
-    image_grid(axes[0, 0], to_unit(x_t, preset.pixel_range)[None], column_labels=[f"t = {t}" for t in timesteps])
+    figure, ((top,), (axis,)) = new_figure(2, 1, 2.4, height_ratios=(1, 2))
+    image_grid(top, to_unit(x_t, preset.pixel_range)[None], column_labels=[f"t = {t}" for t in timesteps])
     abar = scheduler.alphas_cumprod
-    axes[1, 0].plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", **line(1, marker=""))
-    axes[1, 0].plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", **line(0, marker=""))
-    axes[1, 0].set(xlabel="timestep t", ylabel="weight")
-    axes[1, 0].legend(loc="lower center")
+    axis.plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", **line(1, marker=""))
+    axis.plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", **line(0, marker=""))
+    axis.set(xlabel="timestep t", ylabel="weight")
+    axis.legend(loc="lower center", fontsize=8.5)
     return figure, {"note": f"one digit, one noise; {preset.train_timesteps:,} timesteps", "timesteps": list(timesteps)}
 
 
@@ -79,16 +76,13 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
 def noise_table(size: str = "demo"):
     """Whether guidance makes digits noisier, as the thesis finds by eye: the stored measurement of both recipes."""
     found = experiment("noise", size)
-
-    def cells(row):
-        return [WithInterval(*(1000 * each for each in (metric["value"], *metric["interval"])))
-                for metric in (row["noise_level"], row["background_noise"])]
-
-    rows = [[f"{row['variant']}, w = {row['w']:g}", *cells(row)] for row in found["rows"]]
-    rows += [[f"{row['variant']}, w = 5 minus w = 1", *cells(row)] for row in found["differences"]]
+    rows = [*((f"{row['variant']}, w = {row['w']:g}", row) for row in found["rows"]),
+            *((f"{row['variant']}, w = 5 minus w = 1", row) for row in found["differences"]),
+            ("real images", found["real"])]
+    cells = [[title, *(WithInterval(*(1000 * each for each in (row[metric]["value"], *row[metric]["interval"])))
+                       for metric in ("noise_level", "background_noise"))] for title, row in rows]
     note = (f"in thousandths of the range from black to white; n = {found['real']['n']} digits a row, the same seeds, "
             f"{found['scheduler'].upper()}, {found['steps']} steps; estimate: by Immerkaer's method, which also counts "
             "the edges of strokes; background: the median standard deviation of windows of 3×3 pixels; differences: of "
             f"pairs from one seed; real images: {found['real']['data_source']}; intervals 95 %")
-    return ["digits", "estimate", "background"], [*rows, ["real images", *cells(found["real"])]], {
-        "note": note, "experiment": found}
+    return ["digits", "estimate", "background"], cells, {"note": note, "experiment": found}

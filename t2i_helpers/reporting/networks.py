@@ -10,7 +10,7 @@ from ..evaluation.metrics import frechet_distance
 from ..evaluation.study import WORDINGS, read_part
 from ..presets import NAMES
 from ..randomness import generator
-from .drawing import GREY, PALETTE, image_grid, line, new_figure
+from .drawing import GREY, PALETTE, image_grid, line, new_figure, plot_real
 from .exhibits import exhibit
 from .study import ACCURACY, DIVERSITY, FRECHET, bars, noted, picture, rows_of
 
@@ -22,18 +22,16 @@ def averages_figure(size: str = "demo"):
     """One training's weights, averaged in five ways: Frechet distance and diversity by w, and the digits at w = 2."""
     rows = rows_of("averages", size)
     by = {(row["cell"]["checkpoint"].removeprefix("ablation-minilm"), row["w"]): row for row in rows}
-    figure = new_figure(1, 1, 5.2)[0]
-    figure.clear()
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    figure, top, bottom = _two_parts(5.2)
     for axis, (title, metric) in zip(top.subplots(1, 2), (("Fréchet distance ↓", FRECHET), ("diversity", DIVERSITY))):
         for place, (w, shift) in enumerate(zip((1, 2, 5), (-0.12, 0, 0.12))):
             chosen = [by[decay, w] for decay in DECAYS]
             axis.errorbar([column + shift for column in range(len(DECAYS))], [metric(row)["value"] for row in chosen],
                           yerr=bars(chosen, metric), capsize=2, label=f"w = {w}", **line(place, linestyle=""))
-        axis.axhline(metric(rows[0])["real"]["value"], color=GREY, linestyle="--", label="real images")
+        plot_real(axis, metric(rows[0]))
         axis.set_xticks(range(len(DECAYS)), DECAYS.values())
         axis.set(title=title, xlabel="decay of the average", yscale="log" if metric is FRECHET else "linear")
-        axis.legend(fontsize=7)
+        axis.legend()
     strips = torch.stack([picture(by[decay, 2], size) for decay in DECAYS])
     image_grid(bottom.subplots(), strips, list(DECAYS.values()), range(10), "decay (rows), w = 2")
     return figure
@@ -43,8 +41,8 @@ def averages_figure(size: str = "demo"):
 def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: int = 5):
     """The Frechet distance of n real images to thousands of other real ones, which should be 0: mean, least and largest
     of some draws. One published comparison has n = 6."""
-    figure, axes = new_figure(1, 1, 2.6, width=4.6)
-    axis, found = axes[0, 0], {}
+    figure, ((axis,),) = new_figure(1, 1, 2.6, width=4.6)
+    found = {}
     for place, dataset in enumerate(("mnist", "cifar10")):
         real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
         distances = torch.empty(draws, len(counts))
@@ -59,7 +57,7 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
     axis.set_xticks(counts, [str(n) for n in counts])
     axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
-    axis.legend(fontsize=7)
+    axis.legend()
     note = (f"to {len(reference):,} real test images; features of our own classifiers, 128 (MNIST) and 256 (CIFAR-10) "
             f"wide; mean and range of {draws} draws")
     return figure, {"note": note, "counts": list(counts), **found}
@@ -72,9 +70,7 @@ def encoders_figure(size: str = "demo"):
     rows = [*rows_of("encoders", size), *noted(list(read_part(hub, size).values()), hub, size)]
     by = {(row["cell"]["checkpoint"].removeprefix("ablation-"), row["cell"]["wording"]): row for row in rows}
     encoders = list(dict.fromkeys(encoder for encoder, _ in by))
-    figure = new_figure(1, 1, 4.9)[0]
-    figure.clear()
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.1))
+    figure, top, bottom = _two_parts(4.9)
     axis, width = top.subplots(), 0.81 / len(encoders)
     for place, (encoder, colour) in enumerate(zip(encoders, PALETTE)):
         places = {wording: x + width * (place - (len(encoders) - 1) / 2) for x, wording in enumerate(WORDINGS)}
@@ -89,8 +85,15 @@ def encoders_figure(size: str = "demo"):
                                            for wording in WORDINGS], fontsize=6.5)
     axis.grid(axis="x", visible=False)
     axis.set(ylabel="accuracy", ylim=(0, 1.05))
-    axis.legend(fontsize=7, ncols=4, loc="upper right", bbox_to_anchor=(1, 1.2))
+    axis.legend(ncols=4, loc="upper right", bbox_to_anchor=(1, 1.2))
     shown = {f"{encoder}, {'caption' if wording == 'caption' else 'the word'}": row
              for (encoder, wording), row in by.items() if wording in ("caption", "seven")}
     image_grid(bottom.subplots(), torch.stack([picture(row, size) for row in shown.values()]), list(shown), range(10))
     return figure, {"note": "one-hot vectors exist only for the captions"}
+
+
+def _two_parts(height):
+    """A figure with one part for curves above one for pictures."""
+    figure, _ = new_figure(1, 1, height)
+    figure.clear()
+    return figure, *figure.subfigures(2, 1, height_ratios=(1, 1.15))

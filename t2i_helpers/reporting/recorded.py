@@ -10,19 +10,16 @@ from ..training import describe_checkpoint
 
 OWN_FEATURES = "our own classifiers, whose features stand in for Inception's"
 PAINTING_FEATURES = "linear probes and distances on EfficientNet-Lite0 (ImageNet), which no training here has seen"
-OF_EVALUATION = ("git_commit", "checkpoint", "guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed",
-                 "judges")
 OF_ROWS = ("git_commit", "git_dirty", "device", "weights_sha256_16", "classifier_sha256_16", "training_steps", "n")
 
 
 def note_argument(value) -> None:
     """Record an argument of a function that draws: pipelines, evaluations, images and presets, also in dictionaries."""
+    for kind, type_ in (("images", LabelledImages), ("preset", Preset)):
+        if isinstance(value, type_):
+            note_use(kind, value)
     if isinstance(value, CaptionPipeline):
         note_use("checkpoint", {"pipe": value})
-    elif isinstance(value, LabelledImages):
-        note_use("images", value)
-    elif isinstance(value, Preset):
-        note_use("preset", value)
     elif isinstance(value, dict) and {"checkpoint", "judges", "rows"} <= value.keys():
         note_use("evaluation", value)
     elif isinstance(value, dict):
@@ -30,56 +27,57 @@ def note_argument(value) -> None:
             note_argument(each)
 
 
-def describe(uses: list) -> tuple[str, dict]:
-    """(note, metadata) of what a recording holds."""
-    def of_kind(*kinds):
-        return [content for kind, content in uses if kind in kinds]
-
-    pipes = {id(use["pipe"]): use["pipe"] for use in of_kind("checkpoint", "sampling") if use["pipe"].folder}
-    checkpoints = _labelled([describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16}
-                             for pipe in pipes.values()], lambda checkpoint: checkpoint)
-    sampling = [_sampling(pipe, [use for use in of_kind("sampling") if use["pipe"] is pipe])
-                for pipe in pipes.values()]
-    evaluations = _labelled(of_kind("evaluation"), lambda evaluation: evaluation["checkpoint"])
-    rows, images = sum(of_kind("rows"), []), of_kind("images")
-    files = {*of_kind("file"), *(pipe.folder / WEIGHTS for pipe in pipes.values()),
-             *(file for evaluation in evaluations.values() for file in _files(evaluation))}
+def describe(uses: list, module: str) -> tuple[str, dict]:
+    """(note, metadata) of a figure or table that `module` draws, from its recording."""
+    by_kind = {}
+    for kind, content in uses:
+        by_kind.setdefault(kind, []).append(content)
+    samplings, evaluations, images = (by_kind.get(kind, []) for kind in ("sampling", "evaluation", "images"))
+    pipes = {use["pipe"].folder: use["pipe"] for use in by_kind.get("checkpoint", []) + samplings if use["pipe"].folder}
+    checkpoints = _labelled([describe_checkpoint(folder) | {"weights_sha256_16": pipe.weights_sha256_16}
+                             for folder, pipe in pipes.items()])
+    drawn = {label: _sampling([use for use in samplings if use["pipe"] is pipe])
+             for label, pipe in zip(checkpoints, pipes.values()) if any(use["pipe"] is pipe for use in samplings)}
+    rows, read = sum(by_kind.get("rows", []), []), by_kind.get("file", [])
     parts = {
         "checkpoints": checkpoints,
-        "sampling": {label: facts for label, facts in zip(checkpoints, sampling) if facts},
-        "evaluations": {label: {name: found[name] for name in OF_EVALUATION} | {"n": found["rows"][0]["n"]}
-                        for label, found in evaluations.items()},
+        "sampling": drawn,
+        "images": [{"data_source": each.source, "data_fingerprint": each.fingerprint} for each in images],
+        "presets": [preset_record(preset) for preset in by_kind.get("preset", [])],
         "study": rows and {name: sorted({row[name] for row in rows}) for name in OF_ROWS} | {
             "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)},
-        "images": [{"data_source": each.source, "data_fingerprint": each.fingerprint} for each in images],
-        "presets": [preset_record(preset) for preset in of_kind("preset")],
     }
-    notes = [_checkpoint_note(checkpoints, sampling), _evaluation_note(evaluations), _rows_note(rows),
+    metadata = evaluation_metadata(evaluations, *read, *(folder / WEIGHTS for folder in pipes)) | {
+        name: part for name, part in parts.items() if part}
+    notes = [_checkpoint_note(checkpoints, drawn.values()), evaluation_note(evaluations), _rows_note(rows),
              *dict.fromkeys(each.source for each in images)]
-    return "; ".join(filter(None, notes)), {name: part for name, part in parts.items() if part} | input_hashes(*files)
+    modules = {"reporting.drawing": True, module.removeprefix("t2i_helpers."): module.startswith("t2i_helpers."),
+               "diffusion": samplings, "models": samplings, "evaluation.metrics": evaluations or rows or read}
+    return "; ".join(filter(None, notes)), metadata | code_record(*(name for name, used in modules.items() if used))
 
 
-def describe_code(module: str, uses: list) -> dict:
-    """The `code_record` of a figure or table that `module` draws."""
-    kinds = {kind for kind, _ in uses}
-    modules = {"reporting.drawing"}
-    if module.startswith("t2i_helpers."):
-        modules.add(module.removeprefix("t2i_helpers."))
-    if "sampling" in kinds:
-        modules |= {"diffusion", "models"}
-    if kinds & {"evaluation", "rows", "file"}:
-        modules.add("evaluation.metrics")
-    return code_record(*modules)
+def evaluation_metadata(evaluations, *files) -> dict:
+    """{"evaluations": {variant: ..}, "input_hashes": ..} of a figure or table from `evaluations` and other `files`."""
+    files = set(files)
+    for evaluation in evaluations:
+        preset = evaluation["checkpoint"]["preset"]
+        folder = checkpoint_dir(preset["dataset"], preset["variant"], preset["size"])
+        files |= {file for file in (folder / "evaluation.json", folder / WEIGHTS) if file.exists()}
+    labelled = _labelled([evaluation["checkpoint"] for evaluation in evaluations])
+    kept = {label: {name: value for name, value in evaluation.items() if name not in ("rows", "versions")}
+            | {"n": evaluation["rows"][0]["n"]} for label, evaluation in zip(labelled, evaluations)}
+    return ({"evaluations": kept} if kept else {}) | input_hashes(*files)
 
 
-def evaluation_note(evaluations: dict) -> str:
-    """How the evaluated images, {variant: evaluation}, were made and judged, in one line."""
-    return describe([("evaluation", each) for each in evaluations.values()])[0]
-
-
-def evaluation_metadata(evaluations: dict) -> dict:
-    """The metadata of a table of `evaluations`, {variant: evaluation}: {"evaluations": .., "input_hashes": ..}."""
-    return describe([("evaluation", each) for each in evaluations.values()])[1]
+def evaluation_note(evaluations) -> str:
+    """How the images of `evaluations` were made and judged, in one line."""
+    if not evaluations:
+        return ""
+    labelled = _labelled([evaluation["checkpoint"] for evaluation in evaluations])
+    made = [f"{label}: {training_label(found['checkpoint'])}, {found['scheduler'].upper()}, {found['steps']} steps, "
+            f"n = {found['rows'][0]['n']:,}" for label, found in zip(labelled, evaluations)]
+    judge = OWN_FEATURES if any("classifier" in found["judges"] for found in evaluations) else PAINTING_FEATURES
+    return "; ".join([*made, *_reduced(labelled.values()), f"judged by {judge}", "intervals 95 %"])
 
 
 def training_label(checkpoint: dict) -> str:
@@ -88,27 +86,12 @@ def training_label(checkpoint: dict) -> str:
     return f"{steps:,} steps of {preset['batch_size']} {image_source_label(preset['data_source'])}"
 
 
-def _labelled(found: list, checkpoint_of) -> dict:
-    """{label: each}: the variant, after its dataset where there are several."""
-    presets = [checkpoint_of(each)["preset"] for each in found]
+def _labelled(checkpoints: list) -> dict:
+    """{label: checkpoint}: the variant, after its dataset where there are several."""
+    presets = [checkpoint["preset"] for checkpoint in checkpoints]
     several = len({preset["dataset"] for preset in presets}) > 1
-    return {f"{NAMES[preset['dataset']]} {preset['variant']}" if several else preset["variant"]: each
-            for preset, each in zip(presets, found)}
-
-
-def _sampling(pipe, uses) -> dict:
-    seeds = [seed for use in uses for seed in use["seeds"]]
-    return uses and {
-        "guidance": list(dict.fromkeys(use["guidance"] for use in uses)),
-        "schedulers": list(dict.fromkeys(use["scheduler"] for use in uses)),
-        "steps": list(dict.fromkeys(use["steps"] for use in uses)),
-        "first_and_last_seed": [min(seeds), max(seeds)], "images": len(seeds)}
-
-
-def _files(evaluation) -> list:
-    preset = evaluation["checkpoint"]["preset"]
-    folder = checkpoint_dir(preset["dataset"], preset["variant"], preset["size"])
-    return [file for file in (folder / "evaluation.json", folder / WEIGHTS) if file.exists()]
+    return {f"{NAMES[preset['dataset']]} {preset['variant']}" if several else preset["variant"]: checkpoint
+            for preset, checkpoint in zip(presets, checkpoints)}
 
 
 def _reduced(checkpoints) -> list[str]:
@@ -117,25 +100,20 @@ def _reduced(checkpoints) -> list[str]:
     return sorted(source for source in sources if f"{TRAINING_IMAGES['wikiart']:,}" in source)
 
 
+def _sampling(uses) -> dict:
+    seeds = [int(seed) for use in uses for seed in use["seeds"]]
+    return {name: list(dict.fromkeys(use[name] for use in uses)) for name in ("guidance", "scheduler", "steps")} | {
+        "first_and_last_seed": [min(seeds), max(seeds)], "images": len(seeds)}
+
+
 def _checkpoint_note(checkpoints, sampling) -> str:
     if not checkpoints:
         return ""
     encoders = sorted({checkpoint["preset"]["text_encoder"] for checkpoint in checkpoints.values()})
-    drawn = sorted({f"{' and '.join(name.upper() for name in facts['schedulers'])}, {facts['steps'][-1]} steps"
-                    for facts in sampling if facts})
+    drawn = sorted({f"{' and '.join(facts['scheduler']).upper()}, {facts['steps'][-1]} steps" for facts in sampling})
     training = ", ".join(f"{label}: {training_label(checkpoint)}" for label, checkpoint in checkpoints.items())
     return "; ".join([training, *_reduced(checkpoints.values()),
                       "text: " + ", ".join(ENCODER_LABELS.get(name, name) for name in encoders), *drawn])
-
-
-def _evaluation_note(evaluations) -> str:
-    if not evaluations:
-        return ""
-    judges = {judge for found in evaluations.values() for judge in found["judges"]}
-    made = [f"{label}: {training_label(found['checkpoint'])}, {found['scheduler'].upper()}, {found['steps']} steps, "
-            f"n = {found['rows'][0]['n']:,}" for label, found in evaluations.items()]
-    return "; ".join([*made, *_reduced(found["checkpoint"] for found in evaluations.values()), "judged by "
-                      + (OWN_FEATURES if "classifier" in judges else PAINTING_FEATURES), "intervals 95 %"])
 
 
 def _rows_note(rows) -> str:

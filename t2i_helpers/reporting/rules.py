@@ -13,7 +13,7 @@ from ..paths import WEIGHTS, checkpoint_dir
 from ..presets import NAMES
 from ..provenance import note_use
 from . import pictures
-from .drawing import COLOURS, GREY, image_grid, line, new_figure
+from .drawing import COLOURS, GREY, image_grids, line, new_figure
 from .exhibits import exhibit
 from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, bars, rows_of
 from .tables import with_interval
@@ -51,8 +51,8 @@ def pareto(size: str = "demo"):
 
     Points more than three times as far from real images as the median are outside, and counted in the title.
     """
-    figure, axes = new_figure(1, len(RULE_PARTS), 3.6)
-    for axis, (part, name) in zip(axes[0], RULE_PARTS.items()):
+    figure, (axes,) = new_figure(1, len(RULE_PARTS), 3.6)
+    for axis, (part, name) in zip(axes, RULE_PARTS.items()):
         rows = [row for row in rows_of(part, size) if row["w"] > 0]                # w = 0 does not read the caption
         far = 3 * statistics.median(FRECHET(row)["value"] for row in rows)
         shown = [row for row in rows if FRECHET(row)["value"] < far]
@@ -72,7 +72,7 @@ def pareto(size: str = "demo"):
         axis.set(title=name + outside, xlabel="Fréchet distance (better →)", ylabel="accuracy")
         axis.set_ylim(bottom=0.6 if part == "rules-mnist" else 0)
         axis.invert_xaxis()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=7)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -87,11 +87,10 @@ def rule_strips(pipe, steps: int, rules=SHOWN, classes=(0, 1, 3, 5, 7, 8), size:
             note_use("file", weaker.folder / WEIGHTS)
             settings["weak"] = weaker.unet
         strips.append(pipe(prompts, guider=make_guider(rule, w, **settings), steps=steps, scheduler="dpm++").images)
-    figure, axes = new_figure(1, 1, pictures.TALL, width=3.9)
     labels, names = [f"{rule}, w = {w:g}" for rule, w in rules], pictures.names(pipe.preset)
-    image_grid(axes[0, 0], torch.stack(strips), [textwrap.fill(label, 22) for label in labels],
-               [SHORT.get(names[which], names[which]) for which in classes])
-    return figure, {"prompts": prompts, "rules": labels}
+    return image_grids({"": (torch.stack(strips), [textwrap.fill(label, 22) for label in labels],
+                             [SHORT.get(names[which], names[which]) for which in classes])}, width=3.9), {
+        "prompts": prompts, "rules": labels}
 
 
 @exhibit("study_negative", "png")
@@ -100,10 +99,9 @@ def negative_prompts(pipe, steps: int, caption: str = "A handwritten digit 4", w
     negatives = [None, "A handwritten digit 9", "A handwritten digit 1"]
     rows = [pipe([caption] * 10, w=w, steps=steps, scheduler="dpm++", negative=negative).images
             for negative in negatives]
-    figure, axes = new_figure(1, 1, pictures.TALL)
     labels = ["away from ∅", *(f"away from {negative.split()[-1]}" for negative in negatives[1:])]
-    image_grid(axes[0, 0], torch.stack(rows), labels, title=f"“{caption}”, w = {w:g}")
-    return figure, {"prompts": [caption], "negatives": negatives}
+    return image_grids({f"“{caption}”, w = {w:g}": (torch.stack(rows), labels)}), {
+        "prompts": [caption], "negatives": negatives}
 
 
 def rules_table(part: str, size: str = "demo"):

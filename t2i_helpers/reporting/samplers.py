@@ -6,7 +6,7 @@ from ..diffusion import make_scheduler
 from ..diffusion.noise import NoisyBatch, alpha_bar
 from ..diffusion.schedulers import SPACINGS
 from . import pictures
-from .drawing import GREY, line, new_figure, plot_with_ci
+from .drawing import line, new_figure, plot_real, plot_with_ci
 from .exhibits import exhibit
 from .study import ACCURACY, FRECHET, rows_of
 from .tables import with_interval
@@ -25,9 +25,9 @@ def denoising_strip(pipe, steps: int, schedulers=STRIP, w: float = 2.0, columns:
 @exhibit("sigma_schedules", "pdf")
 def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
     """The noise level sigma = sqrt((1 - abar) / abar) at each step, by scheduler and timestep spacing."""
-    figure, axes = new_figure(1, len(schedulers), 2.4, sharey=True)
+    figure, (axes,) = new_figure(1, len(schedulers), 2.4, sharey=True)
     found = {}
-    for axis, name in zip(axes[0], schedulers):
+    for axis, name in zip(axes, schedulers):
         usual = make_scheduler(preset, name).config.timestep_spacing
         for place, spacing in enumerate(SPACINGS):
             sigmas = noise_levels(make_scheduler(preset, f"{name} spacing={spacing}"), steps)
@@ -35,8 +35,8 @@ def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
             axis.plot(range(1, steps + 1), sigmas, label=spacing + " (used)" * (spacing == usual),
                       **line(place, markersize=2.5, linewidth=1))
         axis.set(yscale="log", title=name, xlabel="step", xticks=range(1, steps + 1, max(1, steps // 5)))
-        axis.legend(fontsize=7)
-    axes[0, 0].set_ylabel(r"$\sigma$ that the step starts from")
+        axis.legend()
+    axes[0].set_ylabel(r"$\sigma$ that the step starts from")
     schedule = {"squaredcos_cap_v2": "cosine"}.get(preset.beta_schedule, preset.beta_schedule)
     note = (f"{steps} of {preset.train_timesteps:,} timesteps of the {schedule} schedule; (used): the spacing of this "
             "report where it names none")
@@ -53,24 +53,20 @@ def noise_levels(scheduler, steps: int) -> list[float]:
 @exhibit("quality_against_passes", "pdf")
 def quality_against_passes(size: str = "demo"):
     """Accuracy and Frechet distance against U-Net evaluations an image, a line a sampler with its usual timesteps."""
-    rows = rows_of("samplers", size, lambda row: not _is_spaced(row))
-    figure, axes = new_figure(1, 2, 2.8)
-    by_sampler = {}
-    for row in sorted(rows, key=lambda row: row["forward_passes"]):
-        by_sampler.setdefault(row["cell"]["scheduler"], []).append(row)
-    for axis, (title, metric) in zip(axes[0], (("accuracy ↑", ACCURACY), ("Fréchet distance ↓", FRECHET))):
-        for place, (name, measured) in enumerate(by_sampler.items()):
-            plot_with_ci(axis, [row["forward_passes"] for row in measured], [metric(row) for row in measured],
-                         label=name, **line(place))
-        real = metric(rows[0])["real"]
-        axis.axhline(real["value"], color=GREY, linestyle="--", label="real images")
-        axis.axhspan(*real["interval"], color=GREY, alpha=0.2, linewidth=0)
+    rows = sorted(rows_of("samplers", size, lambda row: not _is_spaced(row)), key=lambda row: row["forward_passes"])
+    figure, ((left, right),) = new_figure(1, 2, 2.8)
+    for axis, title, metric in ((left, "accuracy ↑", ACCURACY), (right, "Fréchet distance ↓", FRECHET)):
+        for place, name in enumerate(dict.fromkeys(row["cell"]["scheduler"] for row in rows)):
+            chosen = [row for row in rows if row["cell"]["scheduler"] == name]
+            plot_with_ci(axis, [row["forward_passes"] for row in chosen], [metric(row) for row in chosen], label=name,
+                         **line(place))
+        plot_real(axis, metric(rows[0]))
         axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log")
         axis.set_xticks(TICKS, TICKS)
         axis.minorticks_off()
-    axes[0, 0].set_ylim(0, 1.05)
-    axes[0, 1].set_yscale("log")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=7.5)
+    left.set_ylim(0, 1.05)
+    right.set_yscale("log")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure, {"note": f"w = {rows[0]['w']:g}"}
 
 

@@ -14,21 +14,15 @@ from .exhibits import exhibit
 @exhibit("setup", "tex")
 def setup_table(size: str = "demo"):
     """The thesis's machine and software beside those of this machine, and where checkpoints were trained and judged."""
-    root = RUNS if size == "full" else CHECKPOINTS
+    root, kind = (RUNS, "config") if size == "full" else (CHECKPOINTS, "provenance")
     trained, evaluated = ([_read(file) for file in sorted(root.glob(f"*/{name}.json"))]
-                          for name in ("config" if size == "full" else "provenance", "evaluation"))
+                          for name in (kind, "evaluation"))
     here, encoders = report(), sorted({found["text_encoder"] for found in trained if "text_encoder" in found})
-    ours = {
-        "processor": here["processor"],
-        "cores": str(here["cores"]),
-        "memory": f"{here['memory_gb']} GB",
-        "accelerator": here["accelerator"] or "none",
-        "operating system": here["operating_system"],
-        "Python": here["versions"]["python"],
-        "PyTorch": here["versions"]["torch"],
-        "CUDA": here["cuda"] or "none",
-        "diffusers": here["versions"]["diffusers"],
-        "transformers": here["versions"]["transformers"],
+    rows = {
+        "processor": here["processor"], "cores": str(here["cores"]), "memory": f"{here['memory_gb']} GB",
+        "accelerator": here["accelerator"] or "none", "operating system": here["operating_system"],
+        "Python": here["versions"]["python"], "PyTorch": here["versions"]["torch"], "CUDA": here["cuda"] or "none",
+        "diffusers": here["versions"]["diffusers"], "transformers": here["versions"]["transformers"],
         "text encoder": ", ".join(ENCODER_LABELS.get(name, name) for name in encoders),
         "trained on": _devices(part for found in trained for part in found.get("parts", [found])),
         "evaluated on": _devices(evaluated),
@@ -36,30 +30,27 @@ def setup_table(size: str = "demo"):
     note = ("this machine: the one that made this table; trained and evaluated on: from the records of the checkpoints "
             "and classifiers, which may name other machines; –: not given")
     kept = ("processor", "cores", "memory_gb", "accelerator", "operating_system", "cuda")
-    return ["", "the thesis", "this machine"], [[name, PRINTED_SETUP.get(name, "–"), mine]
-                                                for name, mine in ours.items()], {
+    return ["", "the thesis", "this machine"], [
+        [name, PRINTED_SETUP.get(name, "–"), mine] for name, mine in rows.items()], {
         "note": note, "setup": {name: here[name] for name in kept}}
 
 
 @exhibit("trained", "tex")
 def trained_table(size: str = "demo"):
-    """How each checkpoint was trained, and its share of the thesis's training. At `full`: those trained so far."""
+    """How each checkpoint was trained, and its share of the thesis's training, for the checkpoints that exist."""
     rows = []
-    for dataset in DATASETS:
-        full = get(dataset, "thesis", "full")
-        for variant in VARIANTS:
-            folder = checkpoint_dir(dataset, variant, size)
-            if not (folder / WEIGHTS).exists():
-                continue
-            checkpoint, last = describe_checkpoint(folder), Run(folder).metrics()[-1]
-            for file in (folder / "metrics.jsonl", folder / WEIGHTS):
-                note_use("file", file)
-            preset, steps = checkpoint["preset"], last["step"]
-            effort = steps * preset["batch_size"] / (TRAINING_IMAGES[dataset] * full.epochs)
-            rows.append([f"{NAMES[dataset]}, {variant}", f"{count_parameters(folder / WEIGHTS):,}",
-                         f"{preset['resolution']}×{preset['resolution']}", str(preset["batch_size"]),
-                         f"{preset['learning_rate']:g}", f"{steps:,}", f"{effort:.1%}",
-                         f"{last['seconds'] / 3600:.1f}"])
+    for dataset, variant in ((dataset, variant) for dataset in DATASETS for variant in VARIANTS):
+        folder = checkpoint_dir(dataset, variant, size)
+        if not (folder / WEIGHTS).exists():
+            continue
+        preset, last = describe_checkpoint(folder)["preset"], Run(folder).metrics()[-1]
+        for file in (folder / "metrics.jsonl", folder / WEIGHTS):
+            note_use("file", file)
+        in_thesis = TRAINING_IMAGES[dataset] * get(dataset, "thesis", "full").epochs
+        rows.append([f"{NAMES[dataset]}, {variant}", f"{count_parameters(folder / WEIGHTS):,}",
+                     f"{preset['resolution']}×{preset['resolution']}", str(preset["batch_size"]),
+                     f"{preset['learning_rate']:g}", f"{last['step']:,}",
+                     f"{last['step'] * preset['batch_size'] / in_thesis:.1%}", f"{last['seconds'] / 3600:.1f}"])
     note = ("effort: images that passed through the network, as a share of those of the thesis's epochs (for WikiArt "
             "of 81,444 paintings); the improved network for paintings sees latents; hours: wall-clock time")
     return ["checkpoint", "parameters", "pixels", "batch size", "learning rate", "steps", "effort", "hours"], rows, {

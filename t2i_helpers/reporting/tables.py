@@ -69,7 +69,8 @@ def guidance_table(name: str, evaluations: dict) -> Table:
         row = found["rows"][0]
         last += [with_interval(row[judge][distance]["real"]),
                  with_interval(row["accuracy"]["real"], percent=True)]
-    return Table(name, header, [*rows, last], evaluation_note(evaluations), evaluation_metadata(evaluations))
+    return Table(name, header, [*rows, last], evaluation_note(evaluations.values()),
+                 evaluation_metadata(evaluations.values()))
 
 
 def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
@@ -82,8 +83,7 @@ def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
             lines.append([title, *(with_interval(metric, percent) for metric in found),
                           with_interval(found[0]["real"], percent)])
     header = [variant, *(f"w = {row['w']:g}" for row in rows), "real images"]
-    return Table(name, header, lines, evaluation_note({variant: evaluation}),
-                 evaluation_metadata({variant: evaluation}))
+    return Table(name, header, lines, evaluation_note([evaluation]), evaluation_metadata([evaluation]))
 
 
 def _of(judge, metric):
@@ -128,8 +128,7 @@ def comparison_table(name: str, evaluations: dict) -> Table:
         rows.append([f"most accurate, {variant}", *(_best(found[variant], lambda row: row["accuracy"], max)
                                                      for found in evaluations.values())])
     facts = {"presets": {dataset: preset_record(preset) for dataset, preset in presets.items()},
-             **evaluation_metadata({(dataset, variant): evaluation for dataset, found in evaluations.items()
-                                    for variant, evaluation in found.items()})}
+             **evaluation_metadata([each for found in evaluations.values() for each in found.values()])}
     told = [f"{NAMES[dataset]} {variant} {evaluation['checkpoint']['training_steps']:,}"
             for dataset, found in evaluations.items() for variant, evaluation in found.items()]
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "

@@ -27,9 +27,8 @@ from ..paths import TABLES
 from ..presets import PRINTED_LOADING
 from ..randomness import generator
 from .checkpoints import load_or_measure_composition
-from .drawing import COLOURS, image_grid, new_figure
+from .drawing import COLOURS, image_grids, new_figure
 from .exhibits import exhibit
-from .pictures import TALL
 from .tables import with_interval
 
 LOADING = "table03_loading"
@@ -60,23 +59,22 @@ def dataset_samples(dataset, preset, columns: int = 9):
     """Some paintings of the styles whose works are in the public domain, a row a style."""
     styles = [STYLES.index(name) for name in PUBLIC_DOMAIN]
     first = torch.stack([torch.nonzero(dataset.labels == style)[:columns, 0] for style in styles])
-    figure, axes = new_figure(1, 1, TALL)
-    image_grid(axes[0, 0], _thumbnails(dataset.images[first.flatten()]).unflatten(0, first.shape), PUBLIC_DOMAIN)
-    return figure, {"note": f"the first {columns} of five styles among {len(dataset):,} images, as thumbnails"}
+    images = _thumbnails(dataset.images[first.flatten()]).unflatten(0, first.shape)
+    return image_grids({"": (images, PUBLIC_DOMAIN)}), {
+        "note": f"the first {columns} of five styles among {len(dataset):,} images, as thumbnails"}
 
 
 @exhibit("wikiart_imbalance", "pdf")
 def imbalance():
     """The number of paintings that huggan/wikiart has of each style."""
     order = np.argsort(PAINTINGS)[::-1]
-    figure, axes = new_figure(1, 1, 2.5)
-    axis = axes[0, 0]
+    figure, ((axis,),) = new_figure(1, 1, 2.5)
     axis.plot(np.array(PAINTINGS)[order], "o", color=COLOURS["improved"], markersize=4)
     axis.axhline(np.mean(PAINTINGS), color="0.45", linestyle="--", label="mean")
     axis.set_xticks(range(len(order)), [short_names()[style] for style in order], rotation=60, ha="right", fontsize=6.5)
     axis.set(yscale="log", ylabel="paintings")
     axis.yaxis.set_major_formatter("{x:,.0f}")
-    axis.legend()
+    axis.legend(fontsize=8.5)
     return figure, {"note": f"labels of the {sum(PAINTINGS):,} rows of huggan/wikiart",
                     "paintings": dict(zip(STYLES, PAINTINGS))}
 
@@ -98,14 +96,14 @@ def read_traces(source, store) -> dict[str, np.ndarray]:
 @exhibit("fig12_loading", "pdf")
 def loading(traces, dataset, preset):
     """Figure 12, from traces: which file each image of an epoch came from, batch by batch."""
-    figure, axes = new_figure(1, len(traces), 2.2, sharey=True)
-    for axis, (way, files) in zip(axes[0], traces.items()):
+    figure, (axes,) = new_figure(1, len(traces), 2.2, sharey=True)
+    for axis, (way, files) in zip(axes, traces.items()):
         batches = np.arange(len(files)) // BATCH
         distinct = np.mean([len(set(files[batches == batch])) for batch in range(len(files) // BATCH)])
         axis.scatter(batches, files, s=1.0, color=COLOURS["thesis" if "thesis" in way else "improved"], linewidths=0,
                      rasterized=True)
         axis.set(title=f"{way}\n{distinct:.1f} files in a batch", xlabel="batch of the epoch")
-    axes[0, 0].set_ylabel("file")
+    axes[0].set_ylabel("file")
     rows, count = len(files), int(max(files)) + 1
     note = (f"{rows:,} rows in {count} files, batches of {BATCH}; the stream's reservoir holds a quarter of the rows, "
             "as with WikiArt")
@@ -125,13 +123,13 @@ def latent_space(dataset, pipe):
     low, high = latents.amin((0, 2, 3), keepdim=True), latents.amax((0, 2, 3), keepdim=True)
     channels = F.interpolate((latents - low) / (high - low), images.shape[2:])            # [n, 4, h, w], grey
     columns = [images, *(channels[:, i:i + 1].expand(-1, 3, -1, -1) for i in range(4)), *trips.values()]
-    figure, axes = new_figure(1, 1, TALL)
-    image_grid(axes[0, 0], torch.stack(columns, 1), (), ["painting", *(f"channel {i + 1}" for i in range(4)), *trips])
+    labels = ["painting", *(f"channel {i + 1}" for i in range(4)), *trips]
     errors = {name: (trip - images).square().mean((1, 2, 3)) for name, trip in trips.items()}
     quality = {name: float(-10 * error.log10().mean()) for name, error in errors.items()}
     psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in quality.items())
-    return figure, {"note": f"channels of ours, 16×16 each; PSNR of the reconstructions: {psnr}", "psnr_db": quality,
-                    "autoencoders": {name: each.encoder_sha256_16 for name, each in autoencoders.items()}}
+    return image_grids({"": (torch.stack(columns, 1), (), labels)}), {
+        "note": f"channels of ours, 16×16 each; PSNR of the reconstructions: {psnr}", "psnr_db": quality,
+        "autoencoders": {name: each.encoder_sha256_16 for name, each in autoencoders.items()}}
 
 
 @exhibit("latent_noise", "png")
@@ -141,33 +139,33 @@ def noisy_latents(dataset, pipe, sigmas=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0)):
     z = space.encode(examples(dataset))
     noise = torch.randn(z.shape, generator=generator("noisy latents")).to(z)
     columns = torch.stack([space.decode(z + sigma * noise) for sigma in sigmas], 1)       # [n, sigmas, 3, h, w]
-    figure, axes = new_figure(1, 1, TALL)
-    image_grid(axes[0, 0], columns, (), [rf"$\sigma$ = {sigma:g}" for sigma in sigmas])
-    return figure, {"note": "noise added to latents of mean 0 and variance 1", "sigmas": list(sigmas)}
+    return image_grids({"": (columns, (), [rf"$\sigma$ = {sigma:g}" for sigma in sigmas])}), {
+        "note": "noise added to latents of mean 0 and variance 1", "sigmas": list(sigmas)}
 
 
 @exhibit("wikiart_styles", "png")
 def style_grid(pipes, steps: int, w: float = W):
     """Each style that was trained on, two rows a variant, drawn with guidance."""
-    figure, axes = new_figure(len(pipes), 1, TALL)
-    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
+    panels = {}
+    for variant, pipe in pipes.items():
         images, names = pipe(pipe.captions, w=w, steps=steps).images, [short_names()[k] for k in pipe.classes]
         half = len(names) // 2
-        image_grid(axis, images[:2 * half].unflatten(0, (2, half)), (), names[:half], f"{variant}, w = {w:g}")
-        for place, name in enumerate(names[half:2 * half]):
-            axis.text((place + 0.5) / half, -0.01, name, transform=axis.transAxes, ha="center", va="top", fontsize=5.5)
-        axis.tick_params(axis="x", labelsize=5.5)
+        labels = [f"{above}\n{below}" for above, below in zip(names[:half], names[half:])]
+        panels[f"{variant}, w = {w:g} (upper and lower row)"] = images[:2 * half].unflatten(0, (2, half)), (), labels
+    figure = image_grids(panels)
+    for axis in figure.axes:
+        axis.tick_params(axis="x", labelsize=6)
     return figure
 
 
 @exhibit("wikiart_sweep", "png")
 def guidance_sweep(pipes, steps: int, styles=PUBLIC_DOMAIN, scales=(1, 2, 4, 7, 12, 20)):
     """Some styles (rows) against guidance scales (columns); each row starts from one noise image."""
-    figure, axes = new_figure(len(pipes), 1, TALL)
-    for axis, (variant, pipe) in zip(axes[:, 0], pipes.items()):
+    panels = {}
+    for variant, pipe in pipes.items():
         columns = [pipe(style_captions(pipe.preset, styles), w=w, steps=steps).images for w in scales]
-        image_grid(axis, torch.stack(columns, 1), styles, [f"w = {w}" for w in scales], variant)
-    return figure, {"styles": list(styles)}
+        panels[variant] = torch.stack(columns, 1), styles, [f"w = {w}" for w in scales]
+    return image_grids(panels), {"styles": list(styles)}
 
 
 @exhibit("wikiart_composition", "png")
@@ -178,17 +176,16 @@ def composition_grid(pipe, steps: int, w: float = W, styles=COMPOSED):
     prompts += [genre_caption(pipe.preset, list(GENRES).index(genre), STYLES.index(style))
                 for genre in genres for style in styles]
     images = pipe(prompts, w=w, steps=steps, seeds=list(range(len(styles))) * (len(genres) + 1)).images
-    figure, axes = new_figure(1, 1, TALL)
-    image_grid(axes[0, 0], images.unflatten(0, (-1, len(styles))), ["painting", *genres],
-               [SHORT.get(style, style) for style in styles])
+    figure = image_grids({"": (images.unflatten(0, (-1, len(styles))), ["painting", *genres],
+                               [SHORT.get(style, style) for style in styles])})
+    (axis,) = figure.axes
     side, pad = images.shape[-1], max(1, images.shape[-1] // 14)
     unseen = [(row, column) for row, genre in enumerate(genres, 1) for column, style in enumerate(styles)
               if (genre, style) in HELD_OUT_PAIRS]
     for row, column in unseen:
         corner = (pad + column * (side + pad) - pad / 2, pad + row * (side + pad) - pad / 2)
-        frame = Rectangle(corner, side + pad, side + pad, fill=False, color=COLOURS["thesis"], linewidth=1.5)
-        axes[0, 0].add_patch(frame)
-    axes[0, 0].tick_params(axis="x", labelsize=6)
+        axis.add_patch(Rectangle(corner, side + pad, side + pad, fill=False, color=COLOURS["thesis"], linewidth=1.5))
+    axis.tick_params(axis="x", labelsize=6)
     return figure, {"note": f"w = {w:g}", "unseen_pairs_shown": len(unseen)}
 
 
@@ -198,10 +195,9 @@ def neighbours(pipe, dataset, steps: int, w: float = W, styles=PUBLIC_DOMAIN, k:
     images = pipe(style_captions(pipe.preset, styles), w=w, steps=steps).images.cpu()
     indices, distances = nearest_paintings(to_uint8(images), dataset.images, k)
     found = _thumbnails(dataset.images[indices.flatten()]).unflatten(0, indices.shape)       # [styles, k, 3, 64, 64]
-    figure, axes = new_figure(1, 1, TALL)
-    image_grid(axes[0, 0], torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], found], 1), styles,
-               ["drawn", *(f"nearest {i + 1}" for i in range(k))])
-    return figure, {"note": f"w = {w:g}", "cosine_distances": distances.tolist()}
+    images = torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], found], 1)
+    return image_grids({"": (images, styles, ["drawn", *(f"nearest {i + 1}" for i in range(k))])}), {
+        "note": f"w = {w:g}", "cosine_distances": distances.tolist()}
 
 
 def examples(dataset) -> torch.Tensor:
@@ -243,25 +239,23 @@ def stored_loader_table():
 @exhibit(LOADING, "tex")
 def loader_table(found: dict):
     """Table 3 from `found`, the result of `t2i bench loader`, beside the numbers of the thesis."""
-    header = ["loading strategy", "printed: batch", "printed: memory", "p50 (ms)", "p99 (ms)", "samples/s",
-              "first batch (s)", "memory (MB)", "read an epoch (× the files)", "style entropy (bits)", "files a batch"]
-    rows = []
-    for row in found["rows"]:
-        printed = PRINTED_LOADING.get(row["way"], ("–", "–"))
-        rows.append([row["way"], *printed, _three(row["p50_ms"]), _three(row["p99_ms"]),
-                     _three(row["samples_per_second"]), _three(row["first_batch_s"]), f"{row['peak_memory_mb']:.0f}",
-                     _three(row["times_the_files"]), f"{row['style_entropy_bits']:.2f}",
-                     f"{row['files_per_batch']:.1f}"])
+    columns = {"p50 (ms)": ("p50_ms", _three), "p99 (ms)": ("p99_ms", _three),
+               "samples/s": ("samples_per_second", _three), "first batch (s)": ("first_batch_s", _three),
+               "memory (MB)": ("peak_memory_mb", "{:.0f}".format),
+               "read an epoch (× the files)": ("times_the_files", _three),
+               "style entropy (bits)": ("style_entropy_bits", "{:.2f}".format),
+               "files a batch": ("files_per_batch", "{:.1f}".format)}
+    rows = [[row["way"], *PRINTED_LOADING.get(row["way"], ("–", "–")),
+             *(text(row[key]) for key, text in columns.values())] for row in found["rows"]]
     decoding = found["decoding"]
     note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {found['files']} synthetic files of "
             f"{found['rows_per_file']:,} rows and one row group, {found['bytes'] / 1e9:.1f} GB of JPEGs as large as "
-            f"WikiArt's, of which the cache keeps {kept_files(found['files'])}; our reservoir holds as large a share "
-            "of the rows as of WikiArt's; our store over several epochs, after it was built (a painting decoded in "
-            f"{decoding['ours_ms']:.1f} ms, by Pillow in {decoding['pillow_ms']:.1f} ms); memory: peak of anonymous "
-            "memory over the imports, one process; bytes are counted for the first two ways, the others go through "
-            "the files once; entropy and files a batch: the same order at WikiArt's size, 81,444 rows in 72 files "
-            "sorted by style")
-    return header, rows, {"note": note, "bench": found}
+            f"WikiArt's; the cache holds {kept_files(found['files'])} file, our reservoir the same share of the rows "
+            f"as for WikiArt; our store over several epochs after it was built ({decoding['ours_ms']:.1f} ms to decode "
+            f"a painting, {decoding['pillow_ms']:.1f} ms with Pillow); memory: peak of anonymous memory of a process, "
+            "without imports; bytes are counted for the first two ways, the others read the files once; entropy and "
+            "files a batch: the same order at WikiArt's size, 81,444 rows in 72 files sorted by style")
+    return ["loading strategy", "printed: batch", "printed: memory", *columns], rows, {"note": note, "bench": found}
 
 
 def _three(value) -> str:

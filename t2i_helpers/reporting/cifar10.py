@@ -32,7 +32,7 @@ def metrics_against_w(evaluations):
         plot_real(axis, metric(found["rows"][0]))
         axis.set(title=title, xlabel="guidance scale w")
     left.set_yscale("log")
-    left.yaxis.set_major_formatter("{x:g}")
+    left.set_yticks((5, 10, 20, 50, 100), (5, 10, 20, 50, 100))
     right.set_ylim(0, 1.05)
     printed = PRINTED["cifar10"]["accuracy"]
     right.plot(printed.keys(), printed.values(), "x", color=GREY, label="printed in the thesis")
@@ -53,7 +53,8 @@ def tradeoff(evaluations):
     axis.plot(FRECHET(row)["real"]["value"], ACCURACY(row)["real"]["value"], "*", markersize=10, color=GREY,
               label="real images")
     axis.set(xscale="log", xlabel="Fréchet distance (better →)", ylabel="accuracy", ylim=(0, 1.08))
-    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xticks((5, 10, 20, 50, 100), (5, 10, 20, 50, 100))
+    axis.minorticks_off()
     axis.invert_xaxis()
     axis.legend(fontsize=8.5)
     return figure

@@ -30,9 +30,10 @@ def new_figure(rows: int, columns: int, height: float, width: float = TEXT_WIDTH
     return figure, axes
 
 
-def image_grids(panels: dict, *, beside: bool = False, width: float = TEXT_WIDTH) -> Figure:
-    """A figure of {title: (images, row labels, column labels)}, see `image_grid`, below or `beside` each other."""
-    figure, axes = new_figure(*((1, len(panels)) if beside else (len(panels), 1)), TALL, width)
+def image_grids(panels: dict, *, beside=False, height: float = TALL, width: float = TEXT_WIDTH) -> Figure:
+    """A figure of {title: (images, row labels, column labels)}, see `image_grid`, below or `beside` each other, of at
+    most `width` x `height` inches."""
+    figure, axes = new_figure(*((1, len(panels)) if beside else (len(panels), 1)), height, width)
     for axis, (title, (images, *labels)) in zip(axes.flat, panels.items()):
         image_grid(axis, images, *labels, title=title)
     return figure

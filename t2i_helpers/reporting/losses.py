@@ -28,7 +28,7 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
         guided = [pipe(prompts, loss=LossGuidance(loss, s), **drawn).images for s in STRENGTHS[1:]]
         rows += torch.stack([plain, *guided], 1)                                  # [classes][columns, c, h, w]
         labels += [f"{name}, {pictures.names(pipe.preset)[label]}" for label in classes]
-    return image_grids({"": (torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])}), {
+    return image_grids({"": (torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])}, height=5.4), {
         "note": f"w = 1; the colour is green; {IMAGE_TEXT_NOTE}", "strengths": list(STRENGTHS)}
 
 

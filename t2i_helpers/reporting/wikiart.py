@@ -127,7 +127,7 @@ def latent_space(dataset, pipe):
     errors = {name: (trip - images).square().mean((1, 2, 3)) for name, trip in trips.items()}
     quality = {name: float(-10 * error.log10().mean()) for name, error in errors.items()}
     psnr = ", ".join(f"{name} {value:.1f} dB" for name, value in quality.items())
-    return image_grids({"": (torch.stack(columns, 1), (), labels)}), {
+    return image_grids({"": (torch.stack(columns, 1), (), labels)}, height=3.8), {
         "note": f"channels of ours, 16×16 each; PSNR of the reconstructions: {psnr}", "psnr_db": quality,
         "autoencoders": {name: each.encoder_sha256_16 for name, each in autoencoders.items()}}
 
@@ -139,7 +139,7 @@ def noisy_latents(dataset, pipe, sigmas=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0)):
     z = space.encode(examples(dataset))
     noise = torch.randn(z.shape, generator=generator("noisy latents")).to(z)
     columns = torch.stack([space.decode(z + sigma * noise) for sigma in sigmas], 1)       # [n, sigmas, 3, h, w]
-    return image_grids({"": (columns, (), [rf"$\sigma$ = {sigma:g}" for sigma in sigmas])}), {
+    return image_grids({"": (columns, (), [rf"$\sigma$ = {sigma:g}" for sigma in sigmas])}, height=3.8), {
         "note": "noise added to latents of mean 0 and variance 1", "sigmas": list(sigmas)}
 
 
@@ -165,7 +165,7 @@ def guidance_sweep(pipes, steps: int, styles=PUBLIC_DOMAIN, scales=(1, 2, 4, 7, 
     for variant, pipe in pipes.items():
         columns = [pipe(style_captions(pipe.preset, styles), w=w, steps=steps).images for w in scales]
         panels[variant] = torch.stack(columns, 1), styles, [f"w = {w}" for w in scales]
-    return image_grids(panels), {"styles": list(styles)}
+    return image_grids(panels, height=4.4), {"styles": list(styles)}
 
 
 @exhibit("wikiart_composition", "png")
@@ -196,7 +196,7 @@ def neighbours(pipe, dataset, steps: int, w: float = W, styles=PUBLIC_DOMAIN, k:
     indices, distances = nearest_paintings(to_uint8(images), dataset.images, k)
     found = _thumbnails(dataset.images[indices.flatten()]).unflatten(0, indices.shape)       # [styles, k, 3, 64, 64]
     images = torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], found], 1)
-    return image_grids({"": (images, styles, ["drawn", *(f"nearest {i + 1}" for i in range(k))])}), {
+    return image_grids({"": (images, styles, ["drawn", *(f"nearest {i + 1}" for i in range(k))])}, height=4.2), {
         "note": f"w = {w:g}", "cosine_distances": distances.tolist()}
 
 

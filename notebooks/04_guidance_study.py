@@ -42,10 +42,11 @@ import os
 import torch
 
 from t2i_helpers.data import captions
+from t2i_helpers.errors import SourceUnavailable
 from t2i_helpers.evaluation.study import run_study
 from t2i_helpers.reporting import networks, rules, study
 from t2i_helpers.reporting.checkpoints import pipeline
-from t2i_helpers.reporting.exhibits import export
+from t2i_helpers.reporting.exhibits import committed, export
 from t2i_helpers.reporting.tables import export_table
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
@@ -286,7 +287,12 @@ export(networks.averages_figure(SIZE), SIZE)
 # images:
 
 # %%
-export(networks.frechet_against_n(), SIZE)
+try:
+    shown = export(networks.frechet_against_n(size=SIZE), SIZE)
+except SourceUnavailable as unavailable:
+    print(unavailable)
+    shown = committed("study_frechet_n")
+shown
 
 # %% [markdown]
 # Six *real* photographs have a large distance, although it should be 0. With fewer images than features, the distance

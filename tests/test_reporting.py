@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -115,6 +116,8 @@ def test_a_notebook_shows_a_small_picture_and_its_note(monkeypatch, channels, ki
 def test_a_committed_picture_is_shown_with_its_note(folder, capsys):
     export(picture(), "demo")
     assert isinstance(exhibits.committed("picture"), Picture) and NOTE in capsys.readouterr().out
+    export(replace(picture(), name="curve", format="pdf"), "demo")
+    assert exhibits.committed("curve").data == "[curve.pdf](../figures/curve.pdf)"
 
 
 def test_explorer_redraws_when_a_slider_moves(pipes, monkeypatch):

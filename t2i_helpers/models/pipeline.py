@@ -106,7 +106,8 @@ class CaptionPipeline(DiffusionPipeline):
                 raise BadValue("autoguidance draws without the empty caption, which a negative text would replace: "
                                "leave out the negative, or choose another guider")
             null, _ = self.embed([negative])
-        note_use("sampling", {"pipe": self, "guidance": f"w = {w:g}" if guider is None else type(guider).__name__,
+        note_use("sampling", {"pipe": self, "guidance": f"w = {w:g}" if guider is None else getattr(
+                                  guider, "name", type(guider).__name__),
                               "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
                               "seeds": seeds})
         guider = make_guider("cfg", w) if guider is None else guider

@@ -78,10 +78,11 @@ def export(shown: Exhibit, size: str) -> Exhibit:
 
 
 def committed(name: str):
-    """The picture NAME.png in `figures/`, to be displayed where it cannot be drawn; its note is printed."""
-    path = figures_dir("demo") / f"{name}.png"
-    print(f"drawn earlier: {read_sidecar(path.with_suffix('.json'))['note']}")
-    return Picture(filename=str(path))
+    """The figure NAME in `figures/`, to be displayed where its data is not available; its note is printed."""
+    sidecar = read_sidecar(figures_dir("demo") / f"{name}.json")
+    print(f"drawn earlier: {sidecar['note']}")
+    path = figures_dir("demo") / sidecar["file"]
+    return Picture(filename=str(path)) if path.suffix == ".png" else Markdown(f"[{path.name}](../figures/{path.name})")
 
 
 def _raster(figure, **options) -> Image.Image:

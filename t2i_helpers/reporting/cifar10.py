@@ -26,10 +26,11 @@ def metrics_against_w(evaluations):
     """Figure 9: quality (left) and adherence (right) against w, with 95 % intervals and the score of real images."""
     figure, ((left, right),) = new_figure(1, 2, 2.6)
     for axis, title, metric in ((left, "Fréchet distance ↓", FRECHET), (right, "accuracy ↑", ACCURACY)):
-        for variant, found in evaluations.items():
-            axis.errorbar([row["w"] for row in found["rows"]], [metric(row)["value"] for row in found["rows"]],
-                          yerr=bars(found["rows"], metric), capsize=2, **variant_line(variant))
-        plot_real(axis, metric(found["rows"][0]))
+        for variant, evaluation in evaluations.items():
+            rows = evaluation["rows"]
+            axis.errorbar([row["w"] for row in rows], [metric(row)["value"] for row in rows], yerr=bars(rows, metric),
+                          capsize=2, **variant_line(variant))
+        plot_real(axis, metric(rows[0]))
         axis.set(title=title, xlabel="guidance scale w")
     left.set_yscale("log")
     left.set_yticks((5, 10, 20, 50, 100), (5, 10, 20, 50, 100))
@@ -44,11 +45,11 @@ def metrics_against_w(evaluations):
 def tradeoff(evaluations):
     """Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
     figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
-    for variant, found in evaluations.items():
-        points = [(FRECHET(row)["value"], ACCURACY(row)["value"]) for row in found["rows"]]
+    for variant, evaluation in evaluations.items():
+        points = [(FRECHET(row)["value"], ACCURACY(row)["value"]) for row in evaluation["rows"]]
         axis.plot(*zip(*points), **variant_line(variant))
         offset = (4, 4 if variant == "improved" else -9)                       # above the upper curve, below the other
-        for row, point in zip(found["rows"], points):
+        for row, point in zip(evaluation["rows"], points):
             axis.annotate(f"w = {row['w']:g}", point, textcoords="offset points", xytext=offset, fontsize=7)
     axis.plot(FRECHET(row)["real"]["value"], ACCURACY(row)["real"]["value"], "*", markersize=10, color=GREY,
               label="real images")
@@ -64,10 +65,10 @@ def tradeoff(evaluations):
 def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
     """Figure 11: the class in the caption (rows) against the classifier's answer (columns); each row sums to 1."""
     figure, axes = new_figure(len(evaluations), len(scales), 0.4 + 1.75 * len(evaluations), sharex=True, sharey=True)
-    for row, (variant, found) in zip(axes, evaluations.items()):
-        labels = pictures.names(from_dict(found["checkpoint"]["preset"]))
+    for row, (variant, evaluation) in zip(axes, evaluations.items()):
+        labels = pictures.names(from_dict(evaluation["checkpoint"]["preset"]))
         for axis, w in zip(row, scales):
-            counts = torch.tensor(by_w(found)[w]["confusion"]).float()                # [10, 10]
+            counts = torch.tensor(by_w(evaluation)[w]["confusion"]).float()                # [10, 10]
             shown = axis.imshow(counts / counts.sum(1, keepdim=True), vmin=0, vmax=1, cmap="Blues")
             axis.grid(False)
             axis.set_title(f"{variant}, w = {w:g}", fontsize=8)

@@ -27,9 +27,9 @@ def recognition_curves(pipes):
 
     Under it the quartiles of the step from which on an image is always recognised.
     """
-    found = {name: load_or_measure_recognition(pipe) for name, pipe in pipes.items()}
-    figure, axes = new_figure(2, len(found), 3.9, height_ratios=(3, 1), sharex=True, sharey="row")
-    for (curves, ranges), (name, rows) in zip(axes.T, found.items()):
+    recognised = {name: load_or_measure_recognition(pipe) for name, pipe in pipes.items()}
+    figure, axes = new_figure(2, len(recognised), 3.9, height_ratios=(3, 1), sharex=True, sharey="row")
+    for (curves, ranges), (name, rows) in zip(axes.T, recognised.items()):
         shown = [(row, kind, dashes, label) for row, lines in zip(rows, (("-", ":"), ("--", "-.")))
                  for kind, dashes, label in zip(("x_0", "x_t"), lines, (r"$\hat{x}_0$", "$x_t$"))]
         for place, (row, kind, dashes, label) in enumerate(shown):
@@ -50,7 +50,7 @@ def recognition_curves(pipes):
     row = rows[0]
     note = (f"{row['scheduler'].upper()}, {row['steps']} steps, n = {row['n']} at each w; judged by our own "
             "classifiers; bands 95 %; bars: quartiles over the images that are recognised at the end")
-    return figure, {"note": note, "recognition": found}
+    return figure, {"note": note, "recognition": recognised}
 
 
 @exhibit("inside_attention", "png")

@@ -35,8 +35,8 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
 @exhibit("loss_strengths", "pdf")
 def loss_curves(size: str = "demo"):
     """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
-    found = experiment("losses", size)
-    rows = found["rows"]
+    result = experiment("losses", size)
+    rows = result["rows"]
     figure, ((left, right),) = new_figure(1, 2, 2.4)
     for axis, metric, title in ((left, "loss_at_end", "loss, relative to s = 0 ↓"), (right, "accuracy", "accuracy ↑")):
         for place, name in enumerate(dict.fromkeys(row["loss"] for row in rows)):
@@ -49,18 +49,18 @@ def loss_curves(size: str = "demo"):
     right.set_ylim(0, 1.05)
     left.set_ylim(bottom=0)
     left.legend()
-    note = (f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a point; "
+    note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, n = {rows[0]['n']} a point; "
             f"{JUDGES}; the classifier is no fair judge of its own loss")
-    return figure, {"note": note, "experiment": found}
+    return figure, {"note": note, "experiment": result}
 
 
 @exhibit("best_of_fifteen", "tex")
 def best_of_table(size: str = "demo"):
     """The critic's mean scores and the accuracy, of all candidates and of those that each critic chose."""
-    found = experiment("best-of", size)
+    result = experiment("best-of", size)
     rows = [[f"{NAMES[row['dataset']]}, w = {row['w']:g}", row["critic"], str(row["n"]),
              *(f"{row['scores'][word]:.3f}" for word in WORDS), with_interval(row["accuracy"], True)]
-            for row in found["rows"]]
-    note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
+            for row in result["rows"]]
+    note = (f"the best {BEST} of {CANDIDATES} of each class; {result['scheduler'].upper()}, {result['steps']} steps; "
             f"good, clear, blurry: the critic's probability of each word among the three; {JUDGES}")
-    return ["", "chosen by", "n", *WORDS, "accuracy"], rows, {"note": note, "experiment": found}
+    return ["", "chosen by", "n", *WORDS, "accuracy"], rows, {"note": note, "experiment": result}

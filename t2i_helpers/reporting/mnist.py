@@ -75,14 +75,14 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
 @exhibit("noise", "tex")
 def noise_table(size: str = "demo"):
     """Whether guidance makes digits noisier, as the thesis finds by eye: the stored measurement of both recipes."""
-    found = experiment("noise", size)
-    rows = [*((f"{row['variant']}, w = {row['w']:g}", row) for row in found["rows"]),
-            *((f"{row['variant']}, w = 5 minus w = 1", row) for row in found["differences"]),
-            ("real images", found["real"])]
+    result = experiment("noise", size)
+    rows = [*((f"{row['variant']}, w = {row['w']:g}", row) for row in result["rows"]),
+            *((f"{row['variant']}, w = 5 minus w = 1", row) for row in result["differences"]),
+            ("real images", result["real"])]
     cells = [[title, *(WithInterval(*(1000 * each for each in (row[metric]["value"], *row[metric]["interval"])))
                        for metric in ("noise_level", "background_noise"))] for title, row in rows]
-    note = (f"in thousandths of the range from black to white; n = {found['real']['n']} digits a row, the same seeds, "
-            f"{found['scheduler'].upper()}, {found['steps']} steps; estimate: by Immerkaer's method, which also counts "
-            "the edges of strokes; background: the median standard deviation of windows of 3×3 pixels; differences: of "
-            f"pairs from one seed; real images: {found['real']['data_source']}; intervals 95 %")
-    return ["digits", "estimate", "background"], cells, {"note": note, "experiment": found}
+    note = (f"in thousandths of the range from black to white; n = {result['real']['n']} digits a row, the same seeds, "
+            f"{result['scheduler'].upper()}, {result['steps']} steps; estimate: by Immerkaer's method, which also "
+            "counts the edges of strokes; background: the median standard deviation of windows of 3×3 pixels; "
+            f"differences: of pairs from one seed; real images: {result['real']['data_source']}; intervals 95 %")
+    return ["digits", "estimate", "background"], cells, {"note": note, "experiment": result}

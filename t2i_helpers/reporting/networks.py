@@ -43,7 +43,7 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
     of some draws. One published comparison has n = 6."""
     counts = counts[:3] if size == "smoke" else counts
     figure, ((axis,),) = new_figure(1, 1, 2.6, width=4.6)
-    found = {}
+    results = {}
     for place, dataset in enumerate(("mnist", "cifar10")):
         real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
         distances = torch.empty(draws, len(counts))
@@ -53,7 +53,7 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
             distances[draw] = torch.tensor([frechet_distance(shuffled[:n], reference) for n in counts])
         axis.plot(counts, distances.mean(0), label=f"n real {NAMES[dataset]} images", **line(place))
         axis.fill_between(counts, distances.amin(0), distances.amax(0), color=PALETTE[place], alpha=0.2, linewidth=0)
-        found[dataset] = {"frechet": distances.tolist(), "reference_images": len(reference), **real.facts}
+        results[dataset] = {"frechet": distances.tolist(), "reference_images": len(reference), **real.facts}
     axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance, real to real")
     axis.set_xticks(counts, [str(n) for n in counts])
     axis.yaxis.set_major_formatter("{x:g}")
@@ -61,7 +61,7 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
     axis.legend()
     note = (f"to {len(reference):,} real test images; features of our own classifiers, 128 (MNIST) and 256 (CIFAR-10) "
             f"wide; mean and range of {draws} draws")
-    return figure, {"note": note, "counts": list(counts), **found}
+    return figure, {"note": note, "counts": list(counts), **results}
 
 
 @exhibit("study_encoders", "png")

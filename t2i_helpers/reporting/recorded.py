@@ -74,9 +74,9 @@ def evaluation_note(evaluations) -> str:
     if not evaluations:
         return ""
     labelled = _labelled([evaluation["checkpoint"] for evaluation in evaluations])
-    made = [f"{label}: {training_label(found['checkpoint'])}, {found['scheduler'].upper()}, {found['steps']} steps, "
-            f"n = {found['rows'][0]['n']:,}" for label, found in zip(labelled, evaluations)]
-    judge = OWN_FEATURES if any("classifier" in found["judges"] for found in evaluations) else PAINTING_FEATURES
+    made = [f"{label}: {training_label(each['checkpoint'])}, {each['scheduler'].upper()}, {each['steps']} steps, "
+            f"n = {each['rows'][0]['n']:,}" for label, each in zip(labelled, evaluations)]
+    judge = OWN_FEATURES if any("classifier" in each["judges"] for each in evaluations) else PAINTING_FEATURES
     return "; ".join([*made, *_reduced(labelled.values()), f"judged by {judge}", "intervals 95 %"])
 
 

@@ -131,8 +131,8 @@ def when_table(size: str = "demo"):
 
     For variety and saturation only rows count that are not surely less accurate than plain guidance at w = 2.
     """
-    found = [rows_of(part, size) for part in RULE_PARTS]
-    lines = [[aim, *(recommended(rows, metric, distance) for rows in found)] for aim, metric, distance in WHEN]
+    rows_of_parts = [rows_of(part, size) for part in RULE_PARTS]
+    lines = [[aim, *(recommended(rows, metric, distance) for rows in rows_of_parts)] for aim, metric, distance in WHEN]
     note = ("of the rules whose interval overlaps that of the best, the one with the fewest passes, plain guidance "
             "first, unless more than two thirds of all rules overlap; the last two aims: among rules not less accurate "
             "than plain guidance at w = 2")

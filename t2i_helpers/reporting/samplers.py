@@ -26,12 +26,12 @@ def denoising_strip(pipe, steps: int, schedulers=STRIP, w: float = 2.0, columns:
 def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
     """The noise level sigma = sqrt((1 - abar) / abar) at each step, by scheduler and timestep spacing."""
     figure, (axes,) = new_figure(1, len(schedulers), 2.4, sharey=True)
-    found = {}
+    levels = {}
     for axis, name in zip(axes, schedulers):
         usual = make_scheduler(preset, name).config.timestep_spacing
         for place, spacing in enumerate(SPACINGS):
             sigmas = noise_levels(make_scheduler(preset, f"{name} spacing={spacing}"), steps)
-            found[f"{name} spacing={spacing}"] = sigmas
+            levels[f"{name} spacing={spacing}"] = sigmas
             axis.plot(range(1, steps + 1), sigmas, label=spacing + " (used)" * (spacing == usual),
                       **line(place, markersize=2.5, linewidth=1))
         axis.set(yscale="log", title=name, xlabel="step", xticks=range(1, steps + 1, max(1, steps // 5)))
@@ -40,7 +40,7 @@ def sigma_schedules(preset, steps: int, schedulers=SIGMAS):
     schedule = {"squaredcos_cap_v2": "cosine"}.get(preset.beta_schedule, preset.beta_schedule)
     note = (f"{steps} of {preset.train_timesteps:,} timesteps of the {schedule} schedule; (used): the spacing of this "
             "report where it names none")
-    return figure, {"note": note, "steps": steps, "sigmas": found}
+    return figure, {"note": note, "steps": steps, "sigmas": levels}
 
 
 def noise_levels(scheduler, steps: int) -> list[float]:

@@ -17,14 +17,14 @@ def setup_table(size: str = "demo"):
     root, kind = (RUNS, "config") if size == "full" else (CHECKPOINTS, "provenance")
     trained, evaluated = ([_read(file) for file in sorted(root.glob(f"*/{name}.json"))]
                           for name in (kind, "evaluation"))
-    here, encoders = report(), sorted({found["text_encoder"] for found in trained if "text_encoder" in found})
+    here, encoders = report(), sorted({record["text_encoder"] for record in trained if "text_encoder" in record})
     rows = {
         "processor": here["processor"], "cores": str(here["cores"]), "memory": f"{here['memory_gb']} GB",
         "accelerator": here["accelerator"] or "none", "operating system": here["operating_system"],
         "Python": here["versions"]["python"], "PyTorch": here["versions"]["torch"], "CUDA": here["cuda"] or "none",
         "diffusers": here["versions"]["diffusers"], "transformers": here["versions"]["transformers"],
         "text encoder": ", ".join(ENCODER_LABELS.get(name, name) for name in encoders),
-        "trained on": _devices(part for found in trained for part in found.get("parts", [found])),
+        "trained on": _devices(part for record in trained for part in record.get("parts", [record])),
         "evaluated on": _devices(evaluated),
     }
     note = ("this machine: the one that made this table; trained and evaluated on: from the records of the checkpoints "
@@ -63,4 +63,4 @@ def _read(file) -> dict:
 
 
 def _devices(records) -> str:
-    return "; ".join(sorted({found["device"] for found in records if "device" in found}))
+    return "; ".join(sorted({record["device"] for record in records if "device" in record}))

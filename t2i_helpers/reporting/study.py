@@ -38,12 +38,12 @@ def noted(rows: list[dict], part: str, size: str) -> list[dict]:
 
 def experiment(name: str, size: str = "demo") -> dict:
     """The stored result of an experiment; BadData where none fits the networks and settings of now."""
-    found = read_experiment(name, size)
-    if not found:
+    result = read_experiment(name, size)
+    if not result:
         raise BadData(f"{name} was not measured with the networks and settings that are here: run t2i evaluate study")
     for file in (study_dir(size) / f"{name}.json", *networks(name).values()):
         note_use("file", file)
-    return found
+    return result
 
 
 def bars(rows, metric) -> list[list[float]]:

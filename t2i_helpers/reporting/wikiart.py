@@ -90,7 +90,7 @@ def read_traces(source, store) -> dict[str, np.ndarray]:
     row_ids = {"file-sequential (thesis)": [row_id for _, _, row_id in file_by_file(files)],
                "our stream": [row_id for _, _, row_id in stream],
                "our store": [row_id for *_, batch in store.batches(BATCH) for row_id in batch.tolist()]}
-    return {way: np.searchsorted(ends, found, side="right") for way, found in row_ids.items()}
+    return {way: np.searchsorted(ends, ids, side="right") for way, ids in row_ids.items()}
 
 
 @exhibit("fig12_loading", "pdf")
@@ -194,8 +194,8 @@ def neighbours(pipe, dataset, steps: int, w: float = W, styles=PUBLIC_DOMAIN, k:
     """Drawn paintings (first column) and the training paintings nearest to them, as thumbnails."""
     images = pipe(style_captions(pipe.preset, styles), w=w, steps=steps).images.cpu()
     indices, distances = nearest_paintings(to_uint8(images), dataset.images, k)
-    found = _thumbnails(dataset.images[indices.flatten()]).unflatten(0, indices.shape)       # [styles, k, 3, 64, 64]
-    images = torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], found], 1)
+    nearest = _thumbnails(dataset.images[indices.flatten()]).unflatten(0, indices.shape)     # [styles, k, 3, 64, 64]
+    images = torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], nearest], 1)
     return image_grids({"": (images, styles, ["drawn", *(f"nearest {i + 1}" for i in range(k))])}, height=4.2), {
         "note": f"w = {w:g}", "cosine_distances": distances.tolist()}
 
@@ -209,17 +209,17 @@ def examples(dataset) -> torch.Tensor:
 @exhibit("wikiart_composition_accuracy", "tex")
 def composition_table(pipe):
     """`evaluation.composition` of `pipe`: accuracies on seen and unseen pairs, beside those of real paintings."""
-    found = load_or_measure_composition(pipe)
+    result = load_or_measure_composition(pipe)
     titles = {"genre_accuracy": "genre", "style_accuracy": "style", "both": "both"}
     header = ["pairs", "n", *(f"{title}: {of}" for title in titles.values() for of in ("drawn", "real"))]
-    rows = [[f"{name} in training", f"{found[name]['n']:,}",
+    rows = [[f"{name} in training", f"{result[name]['n']:,}",
              *(with_interval(each, percent=True) for key in titles
-               for each in (found[name][key], found[name][key]["real"]))] for name in ("seen", "unseen")]
-    chance = found["chance"]
-    note = (f"w = {found['w']:g}, {found['steps']} steps; ten (genre, style) pairs each; linear probes on "
+               for each in (result[name][key], result[name][key]["real"]))] for name in ("seen", "unseen")]
+    chance = result["chance"]
+    note = (f"w = {result['w']:g}, {result['steps']} steps; ten (genre, style) pairs each; linear probes on "
             f"EfficientNet-Lite0's features; chance: {chance['genre']:.1%} for genres, {chance['style']:.1%} for "
             f"styles; real: held-out paintings of the pairs; intervals 95 %")
-    return header, rows, {"note": note, "composition": found}
+    return header, rows, {"note": note, "composition": result}
 
 
 def _thumbnails(images):
@@ -237,8 +237,8 @@ def stored_loader_table():
 
 
 @exhibit(LOADING, "tex")
-def loader_table(found: dict):
-    """Table 3 from `found`, the result of `t2i bench loader`, beside the numbers of the thesis."""
+def loader_table(result: dict):
+    """Table 3 from `result`, the result of `t2i bench loader`, beside the numbers of the thesis."""
     columns = {"p50 (ms)": ("p50_ms", _three), "p99 (ms)": ("p99_ms", _three),
                "samples/s": ("samples_per_second", _three), "first batch (s)": ("first_batch_s", _three),
                "memory (MB)": ("peak_memory_mb", "{:.0f}".format),
@@ -246,16 +246,16 @@ def loader_table(found: dict):
                "style entropy (bits)": ("style_entropy_bits", "{:.2f}".format),
                "files a batch": ("files_per_batch", "{:.1f}".format)}
     rows = [[row["way"], *PRINTED_LOADING.get(row["way"], ("–", "–")),
-             *(text(row[key]) for key, text in columns.values())] for row in found["rows"]]
-    decoding = found["decoding"]
-    note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {found['files']} synthetic files of "
-            f"{found['rows_per_file']:,} rows and one row group, {found['bytes'] / 1e9:.1f} GB of JPEGs as large as "
-            f"WikiArt's; the cache holds {kept_files(found['files'])} file, our reservoir the same share of the rows "
+             *(text(row[key]) for key, text in columns.values())] for row in result["rows"]]
+    decoding = result["decoding"]
+    note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {result['files']} synthetic files of "
+            f"{result['rows_per_file']:,} rows and one row group, {result['bytes'] / 1e9:.1f} GB of JPEGs as large as "
+            f"WikiArt's; the cache holds {kept_files(result['files'])} file, our reservoir the same share of the rows "
             f"as for WikiArt; our store over several epochs after it was built ({decoding['ours_ms']:.1f} ms to decode "
             f"a painting, {decoding['pillow_ms']:.1f} ms with Pillow); memory: peak of anonymous memory of a process, "
             "without imports; bytes are counted for the first two ways, the others read the files once; entropy and "
             "files a batch: the same order at WikiArt's size, 81,444 rows in 72 files sorted by style")
-    return ["loading strategy", "printed: batch", "printed: memory", *columns], rows, {"note": note, "bench": found}
+    return ["loading strategy", "printed: batch", "printed: memory", *columns], rows, {"note": note, "bench": result}
 
 
 def _three(value) -> str:

@@ -120,7 +120,7 @@ for name, rule in GUIDERS.items():
 # > Which rule would you choose by eye?
 
 # %%
-export(rules.rule_strips(objects, steps, size=SIZE), SIZE)
+export(rules.rule_strips(objects, steps), SIZE)
 
 # %% [markdown]
 # Some rules in `diffusers` 0.42 differ from their papers: its smoothed-energy guidance never blurs, its magnitude-aware

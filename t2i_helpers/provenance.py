@@ -184,9 +184,12 @@ def _is_current(part) -> bool:
 
 
 def count_parameters(weights_file) -> int:
-    """The count of numbers in a safetensors file, from its header. Raises SafetensorError or OSError."""
+    """The numbers in a safetensors file, from its header, without the scales of compact weights (models/weights.py);
+    SafetensorError or OSError where it cannot be read."""
     with safe_open(weights_file, "np") as weights:
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
+        names = set(weights.keys())
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in names
+                   if not (name.endswith(".scale") and name.removesuffix(".scale") in names))
 
 
 def content_hash(content) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 from ..data import from_uint8
 from ..errors import BadCheckpoint, UnknownName
 from ..paths import CHECKPOINTS
-from ..provenance import file_hash, note_use
+from ..provenance import file_hash
 
 
 class Classifier(nn.Module):
@@ -118,7 +118,6 @@ def how_to_train(dataset: str) -> str:
 def load_classifier(dataset: str, device="cpu") -> Classifier:
     """The shipped classifier; its test accuracy is in the provenance.json beside it. BadCheckpoint if it is damaged."""
     path = weights_file(dataset)
-    note_use("file", path)
     classifier = RECIPES[dataset].network()
     try:
         classifier.load_state_dict({name: value.float() for name, value in load_file(path).items()})

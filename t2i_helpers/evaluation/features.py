@@ -17,7 +17,6 @@ from .. import hub
 from ..data import from_uint8
 from ..errors import BadValue, SourceUnavailable, one_line
 from ..paths import DATA, atomic_write, mirror
-from ..provenance import note_use
 from ..randomness import generator
 from .classifiers import classifier_folder
 
@@ -38,7 +37,6 @@ class FeatureFile:
     @classmethod
     def load(cls, path, width: int) -> "FeatureFile":
         """A safetensors file with a tensor "features" [n, width]; BadValue where it is none or of another width."""
-        note_use("file", path)
         try:
             with safe_open(path, "pt") as file:
                 features, facts = file.get_tensor("features").float(), file.metadata() or {}

@@ -15,7 +15,7 @@ from transformers import BertModel, RegNetConfig, RegNetModel, VisionTextDualEnc
 
 from ..errors import BadCheckpoint, BadValue, one_line
 from ..paths import CHECKPOINTS, atomic_write
-from ..provenance import note_use, write_json
+from ..provenance import write_json
 from .text import load_text_encoder
 
 FOLDER = CHECKPOINTS / "image-text"
@@ -120,7 +120,6 @@ def framed(images: torch.Tensor) -> torch.Tensor:
 
 def load_image_text(device="cpu") -> ImageText:
     """The shipped model, frozen; its accuracies are in the evaluation.json beside it. BadCheckpoint if damaged."""
-    note_use("file", FOLDER / "model.safetensors")
     try:
         model = ImageText(json.loads((FOLDER / "config.json").read_text()))
         found = load_file(FOLDER / "model.safetensors")

@@ -5,10 +5,11 @@
 
 import torch
 
-from ..evaluation.classifiers import load_classifier
+from ..evaluation.classifiers import load_classifier, weights_file
 from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance, frechet_infinity
 from ..presets import PRINTED, from_dict
+from ..provenance import note_use
 from ..randomness import generator
 from . import pictures
 from .checkpoints import by_w
@@ -87,6 +88,8 @@ def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 
     """The Fréchet distance of real images to other real images: it should be 0, and falls to it about as 1 / n."""
     counts = counts[:3] if size == "smoke" else counts
     real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
+    for file in (weights_file(dataset), reference_file(dataset)):
+        note_use("file", file)
     width = real.features.shape[1]
     a, b = real.features[torch.randperm(len(real.features), generator=generator("floor"))].chunk(2)
     plain = [frechet_distance(a[:n], b[:n]) for n in counts]

@@ -4,9 +4,11 @@ import torch
 
 from ..data import captions
 from ..diffusion import LossGuidance
+from ..evaluation.classifiers import weights_file
 from ..evaluation.critic import WORDS
-from ..evaluation.experiments import BEST, CANDIDATES, STRENGTHS, guiding_losses
+from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses
 from ..presets import NAMES
+from ..provenance import note_use
 from . import pictures
 from .drawing import image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
@@ -23,6 +25,8 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
     prompts = [captions(pipe.preset)[label] for label in classes]
     drawn = dict(w=1.0, steps=steps, scheduler="ddim")
     plain = pipe(prompts, **drawn).images
+    for file in (weights_file(pipe.preset.dataset), IMAGE_TEXT):
+        note_use("file", file)
     rows, labels = [], []
     for name, loss in guiding_losses(pipe, classes).items():
         guided = [pipe(prompts, loss=LossGuidance(loss, s), **drawn).images for s in STRENGTHS[1:]]

@@ -4,11 +4,12 @@ import textwrap
 
 import torch
 
-from ..evaluation.classifiers import load_classifier
+from ..evaluation.classifiers import load_classifier, weights_file
 from ..evaluation.features import FeatureFile, reference_file
 from ..evaluation.metrics import frechet_distance
 from ..evaluation.study import WORDINGS, read_part
 from ..presets import NAMES
+from ..provenance import note_use
 from ..randomness import generator
 from .drawing import GREY, PALETTE, image_grid, line, new_figure, plot_real
 from .exhibits import exhibit
@@ -46,6 +47,8 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
     results = {}
     for place, dataset in enumerate(("mnist", "cifar10")):
         real = FeatureFile.load(reference_file(dataset), load_classifier(dataset).head.in_features)
+        for file in (weights_file(dataset), reference_file(dataset)):
+            note_use("file", file)
         distances = torch.empty(draws, len(counts))
         for draw in range(draws):
             shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n", draw))]

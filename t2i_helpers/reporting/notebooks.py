@@ -19,7 +19,7 @@ def execute_notebooks(size: str, folder: Path = ROOT / "notebooks"):
     out = ROOT / "build" / "smoke-notebooks" if size == "smoke" else folder
     for path in sorted(folder.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        client = NotebookClient(notebook, timeout=None, kernel_name="python3",
+        client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
                                 resources={"metadata": {"path": str(folder)}})
         try:
             client.execute(env=os.environ | {"T2I_SIZE": size})

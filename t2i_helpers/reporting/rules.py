@@ -6,9 +6,7 @@ import textwrap
 import torch
 
 from ..data import captions
-from ..diffusion import make_guider
 from ..intervals import overlap
-from ..models import load_pipeline
 from ..paths import WEIGHTS, checkpoint_dir
 from ..presets import NAMES
 from ..provenance import note_use
@@ -77,16 +75,13 @@ def pareto(size: str = "demo"):
 
 
 @exhibit("study_rules", "png")
-def rule_strips(pipe, steps: int, rules=SHOWN, classes=(0, 1, 3, 5, 7, 8), size: str = "demo"):
+def rule_strips(pipe, steps: int, rules=SHOWN, classes=(0, 1, 3, 5, 7, 8)):
     """Some classes (columns) by each (rule, w) of `rules` (rows), one noise image a column; drawn live."""
-    prompts, strips = [captions(pipe.preset)[which] for which in classes], []
-    for rule, w in rules:
-        settings = {}
-        if rule == "auto":
-            weaker = load_pipeline(checkpoint_dir(pipe.preset.dataset, "weak", size), device=pipe.device)
-            note_use("file", weaker.folder / WEIGHTS)
-            settings["weak"] = weaker.unet
-        strips.append(pipe(prompts, guider=make_guider(rule, w, **settings), steps=steps, scheduler="dpm++").images)
+    prompts = [captions(pipe.preset)[which] for which in classes]
+    strips = [pipe(prompts, guider=pipe.make_guider(rule, w), steps=steps, scheduler="dpm++").images
+              for rule, w in rules]
+    if "auto" in dict(rules):
+        note_use("file", checkpoint_dir(pipe.preset.dataset, "weak", pipe.preset.size) / WEIGHTS)
     labels, names = [f"{rule}, w = {w:g}" for rule, w in rules], pictures.names(pipe.preset)
     return image_grids({"": (torch.stack(strips), [textwrap.fill(label, 22) for label in labels],
                              [SHORT.get(names[which], names[which]) for which in classes])}, width=3.9), {

@@ -23,12 +23,8 @@ def traces(tmp_path_factory):
     return wikiart.read_traces(folder, store)
 
 
-def test_traces_hold_every_row_of_every_file(traces):
-    for files in traces.values():
-        assert np.bincount(files).tolist() == list(ROWS)
-
-
-def test_the_thesis_s_trace_finishes_a_file_before_the_next_and_ours_do_not(traces):
+def test_traces_hold_every_row_and_only_the_thesis_s_finishes_a_file_before_the_next(traces):
+    assert all(np.bincount(files).tolist() == list(ROWS) for files in traces.values())
     changes = {way: int((np.diff(files) != 0).sum()) for way, files in traces.items()}
     assert changes["file-sequential (thesis)"] == 2
     assert changes["our store"] > 40 and changes["our stream"] > 20

@@ -36,8 +36,8 @@ def describe(uses: list, module: str) -> tuple[str, dict]:
     pipes = {use["pipe"].folder: use["pipe"] for use in by_kind.get("checkpoint", []) + samplings if use["pipe"].folder}
     checkpoints = _labelled([describe_checkpoint(folder) | {"weights_sha256_16": pipe.weights_sha256_16}
                              for folder, pipe in pipes.items()])
-    drawn = {label: _sampling([use for use in samplings if use["pipe"] is pipe])
-             for label, pipe in zip(checkpoints, pipes.values()) if any(use["pipe"] is pipe for use in samplings)}
+    drawn = {label: _sampling(own) for label, folder in zip(checkpoints, pipes)
+             if (own := [use for use in samplings if use["pipe"].folder == folder])}
     rows, read = sum(by_kind.get("rows", []), []), by_kind.get("file", [])
     parts = {
         "checkpoints": checkpoints,
@@ -87,11 +87,14 @@ def training_label(checkpoint: dict) -> str:
 
 
 def _labelled(checkpoints: list) -> dict:
-    """{label: checkpoint}: the variant, after its dataset where there are several."""
+    """{label: checkpoint}: the variant, or with its dataset, or the folder's name, whatever distinguishes them."""
     presets = [checkpoint["preset"] for checkpoint in checkpoints]
-    several = len({preset["dataset"] for preset in presets}) > 1
-    return {f"{NAMES[preset['dataset']]} {preset['variant']}" if several else preset["variant"]: checkpoint
-            for preset, checkpoint in zip(presets, checkpoints)}
+    labels = [preset["variant"] for preset in presets]
+    if len({preset["dataset"] for preset in presets}) > 1:
+        labels = [f"{NAMES[preset['dataset']]} {preset['variant']}" for preset in presets]
+    if len(set(labels)) < len(labels):
+        labels = [checkpoint["checkpoint"] for checkpoint in checkpoints]
+    return dict(zip(labels, checkpoints))
 
 
 def _reduced(checkpoints) -> list[str]:

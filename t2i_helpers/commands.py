@@ -280,33 +280,31 @@ def figures(size: str | None = None) -> None:
 
 
 def report(pdf: bool = False, check: bool = False) -> None:
-    """Write the numbers, tables and records of the LaTeX report into report/generated, and typeset it.
+    """Write the results and numbers of the LaTeX report into report/generated, and typeset it.
 
-    Each number of its text comes from a stored result, and each finding that it states is checked; figures and tables
-    that are older than their run, of another preset or from uncommitted code are marked in its margin.
+    A finding that does not hold, and a figure, table or result that is stale, are listed and marked in the margin.
 
     Args:
-        pdf: also typeset report/main.pdf, where there is a LaTeX.
-        check: write nothing; list stale figures and tables and what else is wrong, and exit 1 if there is any.
+        pdf: also typeset report/main.pdf, if LaTeX is installed.
+        check: write nothing; list what does not hold or is stale, and exit 1 if there is any.
     """
     from .paths import ROOT
     from .typesetting.build import INSTALL, build_pdf, has_latex
-    from .typesetting.generated import find_changed, find_stale, read_report, write_generated
+    from .typesetting.report import find_changed, read_report, write_report
 
     try:
-        found = read_report(ROOT)
-        stale = find_stale(found) + (find_changed(found) if check else [])
+        content = read_report(ROOT)
     except T2IError as error:
         if not check:
             raise
         sys.exit(f"t2i: {error}")                # exit status 1
-    print("\n".join(stale) or f"{len(found.exhibits)} figures and tables are fresh")
-    print(f"{len(found.claims)} findings hold")
+    problems = content.problems + (find_changed(ROOT, content) if check else [])
+    print("\n".join(problems) or "all findings hold, and all figures, tables and results are fresh")
     if check:
-        sys.exit(1 if stale else 0)
-    write_generated(found)
+        sys.exit(1 if problems else 0)
+    write_report(ROOT, content)
     if pdf:
-        print(f"written: {build_pdf(ROOT)}" if has_latex() else INSTALL)
+        print("\n".join([*build_pdf(ROOT), "written: report/main.pdf"]) if has_latex() else INSTALL)
 
 
 COMMANDS = {command.__name__: command for command in (doctor, train, sample, evaluate, data, bench, figures, report)}

@@ -176,7 +176,7 @@ def test_the_hash_of_the_code_covers_what_draws_and_what_measures(pipes, evaluat
         "typed": conventions.convention_table()}.items()}
     assert modules["drawn"] == {"reporting.pictures", "reporting.drawing", "diffusion", "models"}
     assert modules["measured"] == {"reporting.cifar10", "reporting.drawing", "evaluation.metrics"}
-    assert modules["typed"] == {"reporting.conventions", "reporting.drawing"}
+    assert modules["typed"] == {"reporting.conventions", "reporting.tables"}
 
 
 def test_sampling_is_recorded_by_checkpoint(pipes):

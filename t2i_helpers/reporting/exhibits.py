@@ -12,9 +12,8 @@ from PIL import Image
 
 from ..paths import atomic_write, figures_dir
 from ..provenance import best_device, file_hash, read_sidecar, record, recording, write_sidecar
-from .drawing import fit_height
+from . import drawing, tables
 from .recorded import describe, note_argument
-from .tables import Table
 
 INLINE_DPI = 72
 
@@ -48,14 +47,14 @@ def exhibit(name: str, format: str, **fixed):
                     note_argument(value)
                 result = draw(*arguments, **fixed | options)
             *content, own = result if isinstance(result, tuple) else (result, {})
-            note, metadata = describe(uses, draw.__module__)
+            note, metadata = describe(uses, draw.__module__, tables.__name__ if format == "tex" else drawing.__name__)
             note = "; ".join(filter(None, [own.pop("note", ""), note]))
             metadata |= own | {"wall_seconds": round(time.monotonic() - began, 1)}
             if format == "tex":
-                return Table(name, *content, note, metadata)
+                return tables.Table(name, *content, note, metadata)
             (figure,) = content
             if format == "png" and not figure.subfigs:
-                fit_height(figure)
+                drawing.fit_height(figure)
             return Exhibit(figure, name, format, note, metadata)
 
         return recorded

@@ -1,39 +1,27 @@
-r"""LaTeX of the report: text with every special character escaped, and estimates with their intervals.
+r"""LaTeX of the report: escaped text, numbers rounded to what their intervals support, and tables."""
 
-Imports nothing but the standard library and our errors, so that it starts at once; tables are in booktabs.py.
-"""
-
+import itertools
+import math
 import re
+import textwrap
 import unicodedata
 from dataclasses import dataclass
 
-from ..errors import BadValue
-
-_GREEK = {letter: unicodedata.name(letter).split()[-1].lower() for letter in "αβγδεζηθικμνξπρστυφχψω"} | {
-    letter: unicodedata.name(letter).split()[-1].title() for letter in "ΓΔΘΞΠΣΦΨΩ"} | {"λ": "lambda", "Λ": "Lambda"}
-_MATH = {"±": "pm", "×": "times", "→": "to", "←": "leftarrow", "↑": "uparrow", "↓": "downarrow", "∞": "infty",
-         "≠": "ne", "≤": "le", "≥": "ge", "≈": "approx", "·": "cdot", "∅": "varnothing", "~": "sim", **_GREEK}
-_SPECIAL = {**{plain: rf"\{plain}" for plain in "&%$#_{}"}, "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-            "−": "$-$", "–": "--", "—": "---", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`", "’": "'",
-            "\N{NO-BREAK SPACE}": "~", "\N{THIN SPACE}": r"\,",
-            **{plain: rf"$\{name}$" for plain, name in _MATH.items()}}
+_SPECIAL = str.maketrans({**{plain: rf"\{plain}" for plain in "&%$#_{}"}, "^": r"\textasciicircum{}", "~": r"$\sim$",
+                          "\\": r"\textbackslash{}", "\N{NO-BREAK SPACE}": "~"})
 # between two characters that the font would join into another one
 _LIGATURE = re.compile("|".join(f"(?<={each})(?={each})" for each in "-<>,'`") + "|(?<=[?!])(?=`)")
+_NUMBER, _EXPONENT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"), re.compile(r"-?\d+(\.\d+)?e-?\d+")
+REFERENCE = "real images"                               # the row after a rule
+LONG, LINE = 22, 105                                    # characters of text that may be broken, and of a line
+# w, n, s, c as symbols: alone, and neither a possessive's s nor seconds
+_SYMBOL = re.compile(r"(?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.])")
 
 
 def escaped(text: str) -> str:
-    """`text` as LaTeX prints it; BadValue where it has a character that the report's fonts lack."""
+    """`text` as LaTeX prints it; main.tex declares characters that are neither ASCII nor Latin."""
     parts = _LIGATURE.split(unicodedata.normalize("NFC", text))
-    return "{}".join("".join(_character(each, text) for each in part) for part in parts)
-
-
-def _character(each: str, text: str) -> str:
-    if each in _SPECIAL:
-        return _SPECIAL[each]
-    if each in "\t\n" or " " <= each <= "~" or ("À" <= each <= "ž" and each not in "÷ĦħĸĿŀŉŦŧ"):
-        return each
-    told = f"{each} (U+{ord(each):04X})" if each.isprintable() else f"U+{ord(each):04X}"
-    raise BadValue(f"the report cannot print {told} in {' '.join(text.split())!r}: rename or replace it")
+    return "{}".join(part.translate(_SPECIAL) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -46,23 +34,158 @@ class WithInterval:
     percent: bool = False
 
     def __str__(self) -> str:
-        if self.percent:
-            return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
-        return f"{self.value:.{self._digits}f} ± {(self.high - self.low) / 2:.{self._digits}f}"
+        value, low, high = self.numbers()
+        return f"{value}% ({low}% to {high}%)" if self.percent else f"{value} ({low} to {high})"
 
-    @property
-    def _digits(self) -> int:
-        size = abs(self.value)
-        return 1 if self.percent or size >= 10 else 2 if size >= 1 else 3
+    def numbers(self) -> list[str]:
+        """The number and its interval's ends as LaTeX prints them, of percentages without the sign."""
+        return rounded(self.value, self.low, self.high, percent=self.percent)
 
-    def numbers(self) -> tuple[str, str, str]:
-        """The number and its interval's ends, of percentages without the sign; from 1,000 on without decimals."""
-        value, low, high = (100 * number if self.percent else number for number in (self.value, self.low, self.high))
-        ends = self._digits if max(abs(low), abs(high)) < 1000 else 0
-        return _fixed(value, self._digits if abs(value) < 1000 else 0), _fixed(low, ends), _fixed(high, ends)
+
+def rounded(value: float, *ends: float, percent: bool = False) -> list[str]:
+    """The number and the ends of its interval, to two digits of the interval's width; percentages have no sign.
+
+    A number without an interval is printed as it is where it has up to four digits, else to about three.
+    """
+    value, *ends = (100 * number if percent else number for number in (value, *ends))
+    size, width = abs(value), abs(ends[1] - ends[0]) if ends else 0
+    if ends:
+        digits = max(0, min(1 - math.floor(math.log10(width)) if width else 3, 1 if percent else 3))
+        return [_fixed(number, digits) for number in (value, *ends)]
+    if percent:
+        return [f"{value:.1f}".removesuffix(".0")]
+    if isinstance(value, int) or float(f"{value:.4g}") == value:
+        return [f"{value:.0e}" if 0 < size < 0.01 else f"{value:g}" if size < 1e4 else f"{value:.0f}"]
+    return [_fixed(value, 1 if size >= 10 else 2 if size >= 1 else 3) if size < 1000 else f"{value:.0f}"]
 
 
 def _fixed(value: float, digits: int) -> str:
     """The number with so many decimals, a zero without a minus."""
     text = f"{value:.{digits}f}"
     return text if text.strip("-0.") else text.lstrip("-")
+
+
+def prose(text: str) -> str:
+    """Escaped text with our symbols in italics, w = 2 on one line, and minus signs where hyphens are between spaces."""
+    text = re.sub(r"(?<=\b[cnsw]) = (?=\d)", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", text.replace(" - ", " − "))
+    pieces, last = [], 0
+    for match in _SYMBOL.finditer(text):
+        pieces += [escaped(text[last:match.start()]), f"${match[0]}$"]
+        last = match.end()
+    tex = "".join([*pieces, escaped(text[last:])])
+    return "{}" * tex.startswith(("[", "*")) + tex              # no option of the row's end before it
+
+
+def tabular(header: list[str], rows: list[list]) -> str:
+    """A booktabs table, no wider than the text: numbers aligned at the decimal point, each over its interval.
+
+    Titles "a: b", "a: c" side by side share the head a; a rule stands before the row of real images.
+    """
+    import pandas
+
+    header, rows = _percent_in_titles(header, rows)
+    tall = any(isinstance(cell, WithInterval) for row in rows for cell in row)
+    columns = [_column(cells, first=not place) for place, cells in enumerate(zip(*rows))]
+    lengths = [max(len(str(cell)) for cell in cells) for cells in zip(*rows)]
+    if not tall and sum(lengths) > LINE - 2 * len(lengths):
+        roots = [length**0.5 if length > LONG and kind == "l" else 0 for kind, length in zip(columns, lengths)]
+        space = LINE - sum(length + 2 for length, root in zip(lengths, roots) if not root)
+        columns = [rf">{{\raggedright\arraybackslash}}p{{{0.48 * space * root / sum(roots):.1f}em}}" if root else kind
+                   for kind, root in zip(columns, roots)]
+    lines = []
+    for row in rows:
+        cells = [_lines(cell, column, tall) for cell, column in zip(row, columns)]
+        for part, line in enumerate(itertools.zip_longest(*cells, fillvalue="")):
+            spaced = lines and (tall or any(column[0] == ">" for column in columns))
+            before = (r"\noalign{\vskip-1.5pt}" if part else r"\midrule " if row[0] == REFERENCE and lines else
+                      r"\addlinespace[2.5pt]" if spaced else "")
+            lines.append([before + line[0], *line[1:]])
+    groups, titles = _heads(header)
+    titles = [_title(title, 13 if len(titles) < 9 else 8) for title in titles]
+    frame = pandas.DataFrame(lines, columns=[[prose(group) for group in groups], titles] if any(groups) else titles)
+    tex = frame.style.hide(axis="index").to_latex(column_format=f"@{{}}{''.join(columns)}@{{}}", hrules=True,
+                                                  siunitx=True, multicol_align="c")
+    rules = [rf"\cmidrule(lr){{{place + 1}-{place + groups.count(group)}}}" for place, group in enumerate(groups)
+             if group and group not in groups[:place]]
+    if rules:
+        tex = tex.replace("\\\\\n", f"\\\\ {' '.join(rules)}\n", 1)
+    return (r"\begingroup\footnotesize\setlength{\tabcolsep}{4.5pt}\begin{adjustbox}{max width=\textwidth}" + "\n" + tex
+            + "\\end{adjustbox}\\endgroup\n")
+
+
+def _is_number(cell) -> bool:
+    return isinstance(cell, WithInterval) or bool(_NUMBER.fullmatch(cell))
+
+
+def _is_percentage(cell) -> bool:
+    return cell.percent if isinstance(cell, WithInterval) else cell.endswith("%") and _is_number(cell[:-1])
+
+
+def _percent_in_titles(header, rows):
+    """The sign % in the title of a column or, where columns have other numbers too, of a row of percentages."""
+    def all_percent(cells):
+        return any(map(_is_percentage, cells)) and all(_is_percentage(cell) or not _is_number(cell) for cell in cells)
+
+    def titled(title):
+        return f"{title[:-1]},\N{NO-BREAK SPACE}%)" if title.endswith(")") else f"{title} (%)"
+
+    columns = [all_percent(cells) for cells in zip(*rows)]
+    changed = []
+    for row in rows:
+        in_row = all_percent([cell for cell, percent in zip(row, columns) if not percent])
+        cells = [cell if not _is_percentage(cell) else str(cell) if not (percent or in_row) else
+                 cell if isinstance(cell, WithInterval) else cell[:-1] for cell, percent in zip(row, columns)]
+        changed.append([titled(row[0]), *cells[1:]] if in_row else cells)
+    return [titled(title) if percent else title for title, percent in zip(header, columns)], changed
+
+
+def _heads(header) -> tuple[list[str], list[str]]:
+    """The group above each title ("" for none) and the titles: "a: b", "a: c" side by side share the group a."""
+    parts = [title.partition(": ") for title in header]
+    names = [group if title else "" for group, _, title in parts]
+    groups = [name if name in names[max(0, place - 1):place] + names[place + 1:place + 2] else ""
+              for place, name in enumerate(names)]
+    return groups, [part[2] if group else title for group, part, title in zip(groups, parts, header)]
+
+
+def _title(title: str, width: int) -> str:
+    lines = textwrap.wrap(title, width, break_long_words=False, break_on_hyphens=False)
+    tex = r" \\ ".join(map(prose, lines))
+    return rf"\makecell[b]{{{tex}}}" if len(lines) > 1 else tex
+
+
+def _column(cells, first: bool) -> str:
+    """The type of a column: S of numbers, r of short text that starts with them, else l; the first is of titles."""
+    filled = [cell for cell in cells if cell not in ("", "–")]
+    if filled and all(map(_is_number, filled)) and not first:
+        numbers = [_plain(cell).partition(".") for cell in filled]
+        whole, decimals = (max(len(number[part].lstrip("-")) for number in numbers) for part in (0, 2))
+        return f"S[table-format={'-' * any(number[0].startswith('-') for number in numbers)}{whole}.{decimals}]"
+    numeric = 2 * sum(bool(re.match(r"[≠~<>≈]? ?\d", str(cell))) for cell in filled) > len(filled)
+    return "r" if numeric and max(len(str(cell)) for cell in cells) <= LONG and not first else "l"
+
+
+def _plain(cell) -> str:
+    """A number as siunitx reads it."""
+    return cell.numbers()[0] if isinstance(cell, WithInterval) else cell.replace(",", "")
+
+
+def _lines(cell, column: str, tall: bool) -> list[str]:
+    """The lines of a cell: an estimate over its interval, long text beside estimates on two, or one."""
+    if isinstance(cell, WithInterval):
+        value, low, high = cell.numbers()
+        interval = rf"{{\scriptsize[\num{{{low}}}, \num{{{high}}}]}}"
+        return [value if column[0] == "S" else rf"\num{{{value}}}", interval]
+    if column[0] == "S":
+        return [_plain(cell) if _is_number(cell) else f"{{{prose(cell)}}}"]
+    if column[0] == ">":
+        return [prose(cell).replace(r"\_", r"\_\allowbreak{}")]
+    return [_text(line) for line in textwrap.wrap(cell, max(LONG, len(cell) // 2 + 6))] if tall else [_text(cell)]
+
+
+def _text(cell: str) -> str:
+    """Text, or a number by siunitx, also where it is marked with ≠ or ~."""
+    mark, number = re.fullmatch(r"((?:≠|~) ?)?(.*)", cell, re.DOTALL).groups()
+    if not (_NUMBER.fullmatch(number) or _EXPONENT.fullmatch(number)):
+        return prose(cell)
+    return prose(mark or "").replace(" ", "~") + rf"\num{{{number.replace(',', '')}}}"

@@ -27,8 +27,8 @@ def note_argument(value) -> None:
             note_argument(each)
 
 
-def describe(uses: list, module: str) -> tuple[str, dict]:
-    """(note, metadata) of a figure or table that `module` draws, from its recording."""
+def describe(uses: list, *modules: str) -> tuple[str, dict]:
+    """(note, metadata) of a figure or table that `modules` draw, from its recording."""
     by_kind = {}
     for kind, content in uses:
         by_kind.setdefault(kind, []).append(content)
@@ -51,9 +51,10 @@ def describe(uses: list, module: str) -> tuple[str, dict]:
         name: part for name, part in parts.items() if part}
     notes = [_checkpoint_note(checkpoints, drawn.values()), evaluation_note(evaluations), _rows_note(rows),
              *dict.fromkeys(each.source for each in images)]
-    modules = {"reporting.drawing": True, module.removeprefix("t2i_helpers."): module.startswith("t2i_helpers."),
-               "diffusion": samplings, "models": samplings, "evaluation.metrics": evaluations or rows or read}
-    return "; ".join(filter(None, notes)), metadata | code_record(*(name for name, used in modules.items() if used))
+    used = {name.removeprefix("t2i_helpers.") for name in modules if name.startswith("t2i_helpers.")}
+    used |= {"diffusion", "models"} if samplings else set()
+    used |= {"evaluation.metrics"} if evaluations or rows or read else set()
+    return "; ".join(filter(None, notes)), metadata | code_record(*used)
 
 
 def evaluation_metadata(evaluations, *files) -> dict:

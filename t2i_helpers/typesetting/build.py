@@ -6,12 +6,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ..errors import BadReport, OutputError
+from ..errors import BadReport
 from ..paths import atomic_write
 
-INSTALL = ("no LaTeX here, so report/main.pdf is left as it was: install latexmk texlive-latex-extra texlive-science "
-           "lmodern (Debian), or texlive-core latexmk (conda, as environment.yml does)")
-TOO_WIDE = 5.0                                                 # points
+PACKAGES = ("latexmk texlive-latex-extra texlive-science lmodern (Debian), or texlive-core latexmk (conda, as "
+            "environment.yml does)")
+INSTALL = f"no LaTeX here, so report/main.pdf is left as it was: install {PACKAGES}"
+WARNINGS = re.compile(r"^(?:LaTeX|Package \w+) Warning: .*(?:undefined|not found|multiply[- ]defined).*"
+                      r"|^Missing character.*|^Overfull \\[hv]box \((?:[5-9]|\d\d+)\.?\d*pt.*", re.M)
 
 
 def has_latex() -> bool:
@@ -19,41 +21,23 @@ def has_latex() -> bool:
     return all(map(shutil.which, ("latexmk", "pdflatex", "bibtex")))
 
 
-def build_pdf(root: Path) -> Path:
-    """Run latexmk in ``build/report`` and put the PDF beside main.tex.
+def build_pdf(root: Path) -> list[str]:
+    """Write ``report/main.pdf`` with latexmk; returns what LaTeX warns of: references, characters, wide lines.
 
-    BadReport, and the PDF that was there stays, where LaTeX stops, a reference or figure is missing, or a line is more
-    than 5 pt too wide.
+    BadReport, and the PDF that was there stays, where LaTeX stops.
     """
     work, main = root / "build" / "report", root / "report" / "main.pdf"
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write into {work} ({error.strerror}): make room for that folder") from error
     command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error",
                f"-outdir={work}", "main.tex"]
-    told = subprocess.run(command, cwd=root / "report", capture_output=True, text=True, errors="replace",
-                          env=os.environ | {"max_print_line": "10000"})
+    run = subprocess.run(command, cwd=root / "report", capture_output=True, text=True, errors="replace",
+                         env=os.environ | {"max_print_line": "10000"})
     log = work / "main.log"
-    if complaint := find_complaint(log.read_text(errors="replace") if log.is_file() else told.stdout + told.stderr):
-        raise BadReport(f"{complaint}; see {log}; {main.name} is left as it was")
-    if told.returncode:
-        raise BadReport(f"latexmk stopped ({(told.stderr or told.stdout).strip().splitlines()[-1]}); see {log}; "
-                        f"{main.name} is left as it was")
+    text = log.read_text(errors="replace") if log.is_file() else run.stdout + run.stderr
+    if run.returncode:
+        error = re.search(r"^(?:! |\S+:\d+: )(?!.*==> Fatal).*", text, re.M)
+        line = error[0] if error else (run.stderr or run.stdout).strip().splitlines()[-1]
+        missing = f" (install {PACKAGES})" if ".sty' not found" in line else ""
+        raise BadReport(f"LaTeX stops: {line}{missing}; see {log}; {main.name} is left as it was")
     with atomic_write(main) as temporary:
         shutil.copyfile(work / "main.pdf", temporary)
-    return main
-
-
-def find_complaint(log: str) -> str | None:
-    """The first thing in LaTeX's log that must not be in a report; None where it is clean."""
-    if error := re.search(r"^(?:! |\S+:\d+: )(?!.*==> Fatal).*", log, re.M):
-        return f"{error[0]} ({INSTALL.partition(': ')[2]})" if ".sty' not found" in error[0] else error[0]
-    for found in re.finditer(r"^(?:Overfull \\[hv]box \(|LaTeX Warning: Float too large for page by )"
-                             r"(\d+(?:\.\d+)?)pt.*", log, re.M):
-        if float(found[1]) > TOO_WIDE:
-            opened = re.findall(r"\(\.?/?((?:sections|generated)/[\w.]+)", log[:found.start()])
-            return found[0] + (f" (about {opened[-1]})" if opened else "")
-    missing = re.search(r"^(?:LaTeX|Package \w+) Warning: .*(?:undefined|not found|multiply[- ]defined).*"
-                        r"|^Missing character.*", log, re.M)
-    return missing[0] if missing else None
+    return list(dict.fromkeys(WARNINGS.findall(text)))

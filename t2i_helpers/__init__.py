@@ -1,4 +1,4 @@
-"""CLIP-conditioned diffusion with classifier-free guidance, in rooms that data crosses from left to right.
+"""CLIP-conditioned diffusion with classifier-free guidance. A subpackage imports only from those to its left:
 
 data -> diffusion -> models -> training -> evaluation -> reporting
 """

@@ -1,4 +1,4 @@
-"""What `t2i` can do: each command reads arguments and prints; the work is done in the rooms.
+"""The commands of `t2i`: each reads arguments, calls the subpackages and prints.
 
 Heavy libraries are imported inside the commands, so that `t2i --help` answers at once.
 """
@@ -18,19 +18,19 @@ from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, Unk
 from .paths import RUNS, check_writable
 
 Dataset = Annotated[str, tyro.conf.Positional]
-LEGIBLE = 128                            # pixels a side below which `sample` enlarges what it drew
+LEGIBLE = 128                            # pixels a side; `sample` enlarges smaller images
 
 
 def doctor(json: bool = False) -> None:
-    """Say what is here: device, versions, data and model sources, and what would run.
+    """Describe this machine: device, versions, data and model sources, and which sizes run.
 
     Args:
         json: print JSON.
     """
-    from .doctor import report
+    from .models.sources import describe_machine
 
-    found = report()
-    print(json_module.dumps(found, indent=2) if json else _as_lines(found))
+    machine = describe_machine()
+    print(json_module.dumps(machine, indent=2) if json else _as_lines(machine))
 
 
 def train(
@@ -45,18 +45,18 @@ def train(
     encoder: str | None = None,
     seed: int | None = None,
 ) -> None:
-    """Train a model; the same command again resumes. Ctrl-C leaves a usable checkpoint.
+    """Train a model. The same command again resumes; Ctrl-C leaves a usable checkpoint.
 
     Args:
         dataset: mnist, cifar10 or wikiart.
         variant: thesis or improved.
         size: full, demo or smoke.
         out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE].
-        max_steps: stop after so many steps in all.
+        max_steps: total number of steps after which training stops.
         loader: store, decoded images in memory; or stream, WikiArt's files in bounded memory (wikiart thesis).
-        source: hub, embedded (mnist) or procedural (cifar10, wikiart), instead of the size's data source.
-        encoder: clip, minilm, bert or a local folder, instead of the size's text encoder.
-        seed: instead of the thesis's 422.
+        source: hub, embedded (mnist) or procedural (cifar10, wikiart) [the size's data source].
+        encoder: clip, minilm, bert or a local folder [the size's text encoder].
+        seed: of weights, order and noise [422, the thesis's].
     """
     preset = presets.get(dataset, variant, size)
     changes = {"data_source": source, "text_encoder": encoder, "seed": seed}
@@ -80,7 +80,7 @@ def sample(
     scheduler: str | None = None,
     seed: int | None = None,
 ) -> None:
-    """Draw a picture of prompts (rows) against guidance scales (columns); a row starts from one noise image.
+    """Draw a grid of prompts (rows) and guidance scales (columns); the images of a row start from the same noise.
 
     Args:
         dataset: mnist, cifar10 or wikiart.
@@ -89,11 +89,11 @@ def sample(
         checkpoint: a checkpoint folder [the shipped `improved` one].
         w: guidance scales of eps_null + w (eps_cond - eps_null).
         guider: the guidance rule and its parameters, such as "apg", "interval sigma_max=5" or "auto weak=FOLDER".
-        negative: a text to guide away from, in place of the empty caption.
+        negative: a text to guide away from, instead of the empty caption.
         steps: sampling steps, 1 to 1000.
         scheduler: ddpm, ddim, dpm++, unipc, heun, lms or euler, and its settings, such as "ddim eta=0.5" or
             "dpm++ spacing=trailing".
-        seed: of the first prompt's noise; the next prompts count on from it.
+        seed: of the first prompt's noise; each further prompt adds one [the preset's].
     """
     if out is None or out.suffix.lower() != ".png":
         raise OutputError(f"--out {out or 'is missing'}: name a file that ends in .png")
@@ -119,8 +119,8 @@ def sample(
     grid = make_grid(images, nrow=len(w), padding=4, pad_value=1.0)
     with atomic_write(out) as temporary:
         save_image(grid, temporary)
-    learnt = image_source_label(pipe.preset.data_source)
-    print(f"{len(prompt) * len(w)} images in {out}; trained on {learnt}; text: {pipe.encoder_label}")
+    source = image_source_label(pipe.preset.data_source)
+    print(f"{len(prompt) * len(w)} images in {out}; trained on {source}; text: {pipe.encoder_label}")
 
 
 def evaluate(
@@ -231,20 +231,20 @@ def data(
     size: int = 128,
     workers: int = 2,
 ) -> None:
-    """Prepare data: decode WikiArt once, or copy what the presets name from the hub for machines without it.
+    """Prepare data: decode WikiArt once, or copy datasets and text encoders from the hub for machines without it.
 
     Args:
         what: build-wikiart or mirror (with --to).
         source: a folder or fsspec URL of WikiArt's Parquet files [those that training at full size reads].
-        out: the folder of decoded paintings, with --source; the same command again goes on.
-        to: the folder that T2I_MIRROR will name.
+        out: the folder of decoded paintings, with --source; the same command again resumes.
+        to: the folder to set T2I_MIRROR to.
         size: pixels a side.
         workers: processes.
     """
     if what == "build-wikiart":
         if (source is None) != (out is None):
             raise BadValue("build-wikiart needs --source, WikiArt's Parquet files, and --out, a folder for the pixels; "
-                           "or neither, for what training at full size reads")
+                           "or neither, for the files that training at full size reads")
         from .data import PixelStore, painting_store
 
         if source:
@@ -255,8 +255,8 @@ def data(
         print(f"{len(store):,} paintings in {store.folder}, {len(store.manifest['rejected'])} rejected")
     elif what == "mirror":
         if to is None:
-            raise BadValue("mirror needs --to, the folder that T2I_MIRROR will name")
-        from .mirror import mirror_to
+            raise BadValue("mirror needs --to, the folder to set T2I_MIRROR to")
+        from .models.sources import mirror_to
 
         for folder in mirror_to(to):
             print(folder)
@@ -311,14 +311,14 @@ COMMANDS = {command.__name__: command for command in (doctor, train, sample, eva
 
 
 def _pipeline(dataset, checkpoint):
-    """The pipeline of `checkpoint`, which must draw `dataset`."""
+    """The pipeline of `checkpoint`; BadCheckpoint if it was trained on another dataset."""
     presets.get(dataset)
     from .models import load_pipeline
 
     pipe = load_pipeline(str(checkpoint or dataset))
     if pipe.preset.dataset != dataset:
-        raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not on {dataset}: name another "
-                            f"--checkpoint, or sample {pipe.preset.dataset}")
+        raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not on {dataset}: give another "
+                            f"--checkpoint, or {pipe.preset.dataset} as the dataset")
     return pipe
 
 
@@ -334,9 +334,9 @@ def _row_lines(row):
             yield f"  {name.replace('_', ' '):28} {mine:34} real {real}"
 
 
-def _as_lines(found, indent="") -> str:
+def _as_lines(content, indent="") -> str:
     lines = []
-    for name, value in found.items():
+    for name, value in content.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}:", _as_lines(value, indent + "  ")]
         else:

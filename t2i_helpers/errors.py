@@ -1,14 +1,14 @@
-"""Errors a user can act on. Each message says what was wrong, where, and what to do next, in one line.
+"""Errors that a user can fix. Each message says in one line what was wrong, where, and what to do next.
 
-The command line prints the message and exits 2; in Python they are ordinary exceptions.
+The command line prints the message and exits with status 2; in Python they are ordinary exceptions.
 """
 
 
 class T2IError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
     def __init__(self, message: str):
-        # a DataLoader hands on a worker's error as the text of its traceback, which ends with the message
+        # a DataLoader raises a worker's error again with the text of its traceback, which ends with the message
         last = message.strip().splitlines()[-1]
         super().__init__(last.removeprefix(f"{type(self).__module__}.{type(self).__name__}: "))
 
@@ -25,27 +25,27 @@ class BadValue(T2IError):
 
 
 class PromptTooLong(T2IError):
-    """A caption needs more tokens than its fixed length; cutting it would lose words without a sign."""
+    """A prompt needs more tokens than its fixed length; truncating it would silently drop words."""
 
 
 class SourceUnavailable(T2IError):
-    """A dataset or model can be had neither from the mirror nor from the hub."""
+    """A dataset or model is neither in the mirror nor on the hub."""
 
 
 class BadData(T2IError):
-    """A data file is damaged, or holds something else than its name says."""
+    """A data file is damaged or does not hold what its name says."""
 
 
 class BadCheckpoint(T2IError):
-    """A checkpoint folder is missing, incomplete, or made for something else."""
+    """A checkpoint folder is missing, incomplete, or of another model."""
 
 
 class BadReport(T2IError):
-    """The report's text, the results that it speaks of and LaTeX do not fit together."""
+    """The report's text, its results and LaTeX do not fit together."""
 
 
 class OutputError(T2IError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the given path."""
 
 
 def one_line(error: BaseException, length: int = 160) -> str:

@@ -1,4 +1,4 @@
-"""Intervals, (low, high): of proportions, and whether they tell estimates apart."""
+"""Intervals, (low, high): of proportions, and whether several overlap."""
 
 import math
 
@@ -12,5 +12,5 @@ def wilson_interval(successes: float, n: int, z: float = 1.96) -> tuple[float, f
 
 
 def overlap(*intervals) -> bool:
-    """Whether every two of the intervals share a point: the estimates are not told apart."""
+    """Whether all intervals share a point: the estimates do not differ significantly."""
     return max(low for low, _ in intervals) <= min(high for _, high in intervals)

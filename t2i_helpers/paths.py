@@ -1,12 +1,13 @@
-"""Where things are read and written, and how a file is replaced without ever being half there."""
+"""Where files are read and written, and the one way to write them: all or nothing."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
 import filelock
 
-from .errors import OutputError, SourceUnavailable
+from .errors import OutputError, SourceUnavailable, one_line
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, CHECKPOINTS, FIGURES = ROOT / "data", ROOT / "checkpoints", ROOT / "figures"
@@ -16,70 +17,89 @@ WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a check
 
 
 def checkpoint_dir(dataset: str, variant: str, size: str) -> Path:
-    """The checkpoint that a figure, a table or the study of `size` uses.
+    """The checkpoint that figures, tables and the study of `size` use; its evaluations lie in the same folder.
 
-    `variant` is "thesis", "improved" or, for autoguidance, "weak". At `full` it is the user's own run, whether it is
-    there yet or not; else it is the checkpoint that ships. Evaluations lie in the same folder.
+    `variant` is "thesis", "improved" or, for autoguidance, "weak". At `full` this is the user's own run, whether it
+    exists yet or not; otherwise the checkpoint that ships.
     """
     return RUNS / f"{dataset}-{variant}-full" if size == "full" else CHECKPOINTS / f"{dataset}-{variant}"
 
 
 def study_dir(size: str) -> Path:
-    """The folder of the guidance study's results: the user's own at `full`, else those that ship."""
+    """The folder of the guidance study's results: the user's own at `full`, otherwise those that ship."""
     return RUNS / "study-full" if size == "full" else CHECKPOINTS / "study"
 
 
 def figures_dir(size: str) -> Path:
-    """`figures/`, but for `smoke`, whose pictures only show that the code runs."""
+    """`figures/`; at `smoke`, whose images only show that the code runs, a folder under `build/`."""
     return ROOT / "build" / "smoke-figures" if size == "smoke" else FIGURES
 
 
 def tables_dir(size: str) -> Path:
-    """`report/generated/`, but for `smoke`."""
+    """`report/generated/`; at `smoke`, a folder under `build/`."""
     return ROOT / "build" / "smoke-tables" if size == "smoke" else TABLES
 
 
 def mirror(kind: str, name: str) -> Path | None:
-    """``$T2I_MIRROR/<kind>/<owner>/<name>`` where that folder exists; `kind` is "datasets" or "models"."""
+    """``$T2I_MIRROR/<kind>/<owner>/<name>`` if that folder exists; `kind` is "datasets" or "models"."""
     root = os.environ.get("T2I_MIRROR")
     if root and not Path(root).is_dir():
-        raise SourceUnavailable(f"T2I_MIRROR names {root}, which is no folder: correct or unset it")
+        raise SourceUnavailable(f"T2I_MIRROR is {root}, which is not a folder: correct or unset it")
     folder = Path(root) / kind / name if root else None
     return folder if folder and folder.is_dir() else None
 
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Yield a temporary path beside `path`; sync and rename it over `path` if all went well, else remove it.
+    """Yield a temporary file beside `path`. If the block succeeds, sync it and rename it to `path`; else remove it.
 
-    Raises OutputError where the folder cannot be made or the file cannot be written.
+    The file gets the permissions that the umask allows, whatever library writes it. Raises OutputError if it cannot be
+    written; other errors of the block, such as a missing input, pass through.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")   # keeps the suffix: writers choose by it
     try:
-        with contextlib.suppress(FileExistsError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.parent.is_dir():
-            raise OSError(f"{path.parent} is a file, not a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            raise OSError(f"{path} is a folder")
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())         # else a crash may leave the new name with none of the content
+        os.chmod(temporary, mode)                  # safetensors writes files that only their owner may read
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())             # else a crash may leave the new name without the content
         os.replace(temporary, path)
     except OSError as error:
+        own = map(str, (path, temporary, *path.parents))
+        if not (str(error.filename) in own if error.filename else error.errno):     # a full disk has an errno only
+            raise
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output path") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
+def write_text(path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, all or nothing."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) -> None:
+    """Write torch `tensors` by name as a safetensors file, all or nothing."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        with atomic_write(path) as temporary:
+            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+    except SafetensorError as error:                           # such as a full disk
+        raise OutputError(f"cannot write {path}: {one_line(error)}; choose another output path") from error
+
+
 @contextlib.contextmanager
 def directory_lock(folder):
-    """Processes that would make `folder` wait here for the first of them, and then find it made.
-
-    Raises OutputError where its parent cannot be written.
-    """
+    """Let only one process at a time create `folder`; the others wait. OutputError if its parent cannot be written."""
     folder = Path(folder).resolve()
     lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -95,15 +115,13 @@ def directory_lock(folder):
 
 def check_writable(path) -> None:
     """Raise OutputError now, before minutes of work, if a file at `path` could not be written later."""
-    path = Path(path)
-    existed = path.parent.exists()
-    with contextlib.suppress(_Probe), atomic_write(path) as temporary:
-        temporary.touch()
-        raise _Probe
+    existed = Path(path).parent.exists()
+    with contextlib.suppress(_Cancelled), atomic_write(path):
+        raise _Cancelled
     if not existed:
         with contextlib.suppress(OSError):
-            path.parent.rmdir()
+            Path(path).parent.rmdir()
 
 
-class _Probe(Exception):
+class _Cancelled(Exception):
     """Leaves atomic_write before it renames."""

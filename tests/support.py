@@ -61,7 +61,7 @@ def embeddings(count, seed=0):
 
 
 def as_image(c, x_t):
-    """One number a caption, spread over its image: an answer that tells which embedding was used."""
+    """One number a caption, spread over its image: an answer that shows which embedding was used."""
     return c.mean((1, 2)).view(-1, 1, 1, 1).expand_as(x_t)
 
 

@@ -63,15 +63,15 @@ def test_a_palette_keeps_its_colours():
 
 def test_sixteen_bits_of_grey_keep_their_brightness():
     grey = np.repeat(np.linspace(0, 65535, 64).astype(np.uint16)[None], 64, 0)
-    found = levels(saved(Image.fromarray(grey), "PNG"), 64)
-    assert np.abs(found[0, :, 0] - grey[0] / 257).max() <= 1
+    pixels = levels(saved(Image.fromarray(grey), "PNG"), 64)
+    assert np.abs(pixels[0, :, 0] - grey[0] / 257).max() <= 1
 
 
 def test_what_is_transparent_is_white():
     clear = np.zeros((20, 20, 4), np.uint8)
     clear[:10] = (200, 0, 0, 255)
-    found = levels(saved(Image.fromarray(clear), "PNG"), 20)
-    assert (found[2] == (200, 0, 0)).all() and (found[17] == 255).all()
+    pixels = levels(saved(Image.fromarray(clear), "PNG"), 20)
+    assert (pixels[2] == (200, 0, 0)).all() and (pixels[17] == 255).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -81,8 +81,8 @@ def test_a_turned_camera_s_picture_stands_upright(orientation):
     stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = levels(jpeg(stored, quality=98, subsampling=0, exif=exif))
-    assert np.abs(found - levels(jpeg(upright, quality=98, subsampling=0))).mean() < 2
+    pixels = levels(jpeg(stored, quality=98, subsampling=0, exif=exif))
+    assert np.abs(pixels - levels(jpeg(upright, quality=98, subsampling=0))).mean() < 2
 
 
 def huge_png():
@@ -91,7 +91,7 @@ def huge_png():
 
 
 @pytest.mark.parametrize("encoded, reason", [
-    (None, "no bytes"), (b"", "no bytes"), (b"<svg></svg>", "no picture of a known format"),
+    (None, "no bytes"), (b"", "no bytes"), (b"<svg></svg>", "not an image of a known format"),
     (jpeg(picture())[:700], "truncated"), (jpeg(picture())[:200], "Truncated"),
     (saved(Image.fromarray(picture()), "PNG")[:900], "truncated"), (huge_png(), "decompression bomb"),
 ])

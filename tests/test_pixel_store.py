@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -13,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import jpeg, refuses, write_art_files
 
-from t2i_helpers.data import from_uint8, pixel_store
+from t2i_helpers.data import pixel_store
 from t2i_helpers.data.decoding import decode
-from t2i_helpers.data.pixel_store import PixelStore
-from t2i_helpers.data.processes import in_processes
+from t2i_helpers.data.pixel_store import MappedImages, PixelStore, in_processes
 from t2i_helpers.data.wikiart import WikiArtStream
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadData, BadValue, OutputError
@@ -58,14 +56,6 @@ def test_one_worker_and_two_build_the_same_bytes(folder, store, tmp_path):
     assert alone.manifest["fingerprint"] == store.manifest["fingerprint"]
 
 
-def test_the_manifest_tells_sources_and_decoder(folder, store):
-    assert [source["rows"] for source in store.manifest["sources"]] == list(ROWS)
-    for source, file in zip(store.manifest["sources"], sorted(folder.iterdir())):
-        assert source["name"] == file.name and source["bytes"] == file.stat().st_size
-    assert "torchvision" in store.manifest["decoder"] and "bilinear" in store.manifest["filter"]
-    assert store.manifest["rejected"] == {} and not (store.folder / "parts").exists()
-
-
 def rows_of(store, **options):
     return [row for _, _, rows in store.batches(**dict(batch_size=4) | options) for row in rows.tolist()]
 
@@ -74,21 +64,12 @@ def rows_of(store, **options):
 def test_batches_give_every_row_once_and_resume_by_counting(store, world_size, epoch, batch_size, start):
     shares = [rows_of(store, epoch=epoch, rank=rank, world_size=world_size) for rank in range(world_size)]
     assert len({len(share) for share in shares}) == 1
-    given_out = sum(shares, [])
-    assert len(given_out) == len(set(given_out)) == 36 - 36 % world_size
+    yielded = sum(shares, [])
+    assert len(yielded) == len(set(yielded)) == 36 - 36 % world_size
+    assert rows_of(store, epoch=epoch) == rows_of(store, epoch=epoch) != rows_of(store, epoch=epoch + 1)
+    assert rows_of(store, epoch=epoch) != rows_of(store, epoch=epoch, seed=1)
     options = dict(epoch=epoch, rank=world_size - 1, world_size=world_size, batch_size=batch_size)
     assert rows_of(store, start=start, **options) == rows_of(store, **options)[start * batch_size:]
-
-
-def test_the_order_is_a_function_of_seed_and_epoch(store):
-    assert rows_of(store) == rows_of(store) != rows_of(store, epoch=1) != rows_of(store, seed=1)
-
-
-def test_batches_are_what_a_network_takes(store):
-    images, labels, row_ids = next(store.batches(16))
-    assert images.shape == (16, 3, 8, 8) and images.dtype == torch.uint8
-    assert labels.dtype == row_ids.dtype == torch.int64
-    assert from_uint8(images, (-1, 1)).min() >= -1
 
 
 def test_writing_into_a_batch_or_the_map_does_not_reach_the_file(store):
@@ -117,7 +98,7 @@ def test_broken_rows_are_listed_with_their_reasons_and_leave_no_hole(tmp_path):
 
 def test_files_without_a_readable_painting_are_refused(tmp_path):
     write_art_file(tmp_path / "in/a.parquet", [b"x", b"y"], [0, 1])
-    with refuses(BadData, "none of the 2", "row 0", "no picture"):
+    with refuses(BadData, "none of the 2", "row 0", "not an image"):
         PixelStore.build(tmp_path / "in", tmp_path / "out", size=4, workers=1)
 
 
@@ -137,13 +118,18 @@ def killed(item):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def broken(item):
+    raise BadData(f"file {item} is damaged")
+
+
+def test_an_error_of_a_process_arrives_unchanged():
+    with refuses(BadData, "file 1 is damaged"):
+        list(in_processes(broken, [1, 2], 2))
+
+
 def test_a_killed_process_is_one_line():
-    with refuses(OutputError, "killed", "goes on"):
+    with refuses(OutputError, "worker process died", "fewer workers"):
         list(in_processes(killed, [1, 2], 2))
-
-
-def test_no_work_needs_no_process():
-    assert list(in_processes(killed, [], 4)) == []
 
 
 def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_path, monkeypatch):
@@ -177,29 +163,6 @@ def test_a_damaged_file_is_one_line_whoever_reads_it(folder, tmp_path, workers):
         PixelStore.build(source, tmp_path / "out", size=8, workers=workers)
 
 
-def test_a_killed_build_leaves_whole_parts_and_goes_on(tmp_path, store):
-    folder, out = write_art_files(tmp_path / "in", ROWS), tmp_path / "out"
-    slow = ("import time; from t2i_helpers.data import pixel_store as p; d = p.decode\n"
-            "p.decode = lambda *a: (time.sleep(0.05), d(*a))[1]\n"
-            f"p.PixelStore.build({str(folder)!r}, {str(out)!r}, size=8, workers=1)")
-    building = subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.DEVNULL)
-    while not (out / "parts/00001.safetensors").exists():
-        assert building.poll() is None
-        time.sleep(0.01)
-    building.send_signal(signal.SIGKILL)
-    building.wait()
-    before = {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("[0-9]*")}
-    kept = []
-    rmtree = shutil.rmtree
-    pixel_store.shutil.rmtree = lambda path: kept.extend((p.name, p.stat().st_mtime_ns) for p in path.glob("[0-9]*"))
-    try:
-        again = PixelStore.build(folder, out, size=8, workers=1)
-    finally:
-        pixel_store.shutil.rmtree = rmtree
-    assert before.items() <= dict(kept).items()                          # finished parts were not written again
-    assert again.manifest["fingerprint"] == store.manifest["fingerprint"]
-
-
 def test_a_part_of_another_version_of_its_file_is_made_again(folder, tmp_path):
     changed = shutil.copytree(folder, tmp_path / "in")
     parts = tmp_path / "out/parts"
@@ -230,19 +193,6 @@ def test_a_full_disk_is_said_before_the_work_begins(folder, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_two_builders_of_one_store_take_turns(folder, store, tmp_path):
-    call = f"PixelStore.build({str(folder)!r}, {str(tmp_path)!r}, 8, 1)"
-    build = f"from t2i_helpers.data import PixelStore; print(len({call}))"
-    both = [subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE) for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in both] == [b"36", b"36"]
-    assert PixelStore(tmp_path).manifest["fingerprint"] == store.manifest["fingerprint"]
-
-
-def test_a_size_below_one_is_refused(folder, tmp_path):
-    with refuses(BadValue, "size 0"):
-        PixelStore.build(folder, tmp_path / "out", size=0)
-
-
 def test_a_damaged_store_is_refused(folder, store, tmp_path):
     copy = shutil.copytree(store.folder, tmp_path / "copy")
     (copy / "genres.npy").unlink()                       # as in a store that was built before there were genres
@@ -257,14 +207,19 @@ def test_a_damaged_store_is_refused(folder, store, tmp_path):
         PixelStore(copy)
 
 
-def test_the_stream_runs_while_the_store_is_built(folder, tmp_path):
-    slow = ("import time; from t2i_helpers.data import pixel_store as p; d = p.decode\n"
-            "p.decode = lambda *a: (time.sleep(0.2), d(*a))[1]\n"
-            f"p.PixelStore.build({str(folder)!r}, {str(tmp_path)!r}, size=8, workers=1)")
-    building = subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.DEVNULL)
-    while not any(tmp_path.glob("parts/0*.safetensors")):
-        assert building.poll() is None
-        time.sleep(0.01)
-    assert len(list(WikiArtStream(folder, size=8))) == 36
-    assert not (tmp_path / "manifest.json").exists()
-    assert building.wait() == 0 and len(PixelStore(tmp_path)) == 36
+def test_two_builders_of_one_store_take_turns(folder, store, tmp_path):
+    build = (f"from t2i_helpers.data import PixelStore\n"
+             f"print(len(PixelStore.build({str(folder)!r}, {str(tmp_path)!r}, 8, 1)))")
+    both = [subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate()[0].strip() for process in both] == [b"36", b"36"]
+    assert PixelStore(tmp_path).manifest["fingerprint"] == store.manifest["fingerprint"]
+
+
+def test_mapped_images_are_the_chosen_rows_as_tensors(store):
+    rows = torch.tensor([3, 4, 30])
+    mapped, images = MappedImages(store.images, rows), torch.from_numpy(store.images).permute(0, 3, 1, 2)[rows]
+    assert mapped.shape == images.shape and mapped.dtype == images.dtype and len(mapped) == 3
+    for index in (1, slice(1, None), torch.tensor([2, 0]), torch.tensor([True, False, True]), (slice(None), 0, 2)):
+        assert torch.equal(mapped[index], images[index])
+    assert torch.equal(torch.cat(list(mapped.split(2))), images) and torch.equal(mapped.float(), images.float())
+    assert torch.equal(mapped, images) and mapped.to("cpu") is mapped

@@ -7,7 +7,7 @@ import torch
 from support import refuses
 
 from t2i_helpers import presets
-from t2i_helpers.errors import BadValue, UnknownName
+from t2i_helpers.errors import UnknownName
 from t2i_helpers.models import build_unet
 
 ALL = [presets.get(d, v, s) for d in presets.DATASETS for v in presets.VARIANTS for s in presets.SIZES]
@@ -16,56 +16,6 @@ FIELDS = [field.name for field in dataclasses.fields(presets.Preset)]
 
 def differing(a, b):
     return {name for name in FIELDS if getattr(a, name) != getattr(b, name)}
-
-
-def test_mnist_thesis_is_the_experiment_of_section_3_2():
-    assert dataclasses.asdict(presets.get("mnist", "thesis", "full")) == dict(
-        dataset="mnist", variant="thesis", size="full",
-        data_source="hub", resolution=28, channels=1, pixel_range=(0, 1), caption="A handwritten digit {}",
-        text_encoder="clip", max_length=8,
-        block_channels=(32, 64, 64, 32), layers_per_block=2, cross_attention_dim=512, attention_head_dim=8,
-        down_blocks=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        prediction="epsilon", beta_schedule="squaredcos_cap_v2", beta_start=1e-4, beta_end=0.02,
-        train_timesteps=1000, batch_size=512, learning_rate=1e-3, weight_decay=0.01, epochs=20, checkpoint_epochs=5,
-        max_steps=None, caption_dropout=0, ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
-        scheduler="ddpm", timestep_spacing="leading", sample_steps=50, seed=422,
-        guidance_scales=(0, 5, 10, 20, 50, 100), horizontal_flips=False, min_snr_gamma=None, learning_rate_decay="none",
-        autoencoder=None, genre_dropout=None,
-    )
-
-
-@pytest.mark.parametrize("dataset, numbers", [
-    ("cifar10", dict(
-        resolution=32, channels=3, caption="A photo of a {}", block_channels=(128, 256, 256, 512), layers_per_block=2,
-        attention_head_dim=32, batch_size=128, learning_rate=1e-4, epochs=50, sample_steps=50,
-        guidance_scales=(0, 2, 5, 10))),
-    ("wikiart", dict(
-        resolution=128, channels=3, caption="A painting in the style of {}", block_channels=(128, 256, 512, 512, 1024),
-        layers_per_block=2, attention_head_dim=32, batch_size=16, learning_rate=1e-5, epochs=100,
-        checkpoint_epochs=10)),
-])
-def test_colour_experiments_of_sections_3_3_and_3_4(dataset, numbers):
-    common = dict(max_length=77, cross_attention_dim=512, beta_schedule="linear", beta_start=1e-4, beta_end=0.02,
-                  train_timesteps=1000, caption_dropout=0.1, weight_decay=0.01, pixel_range=(-1, 1), scheduler="ddpm")
-    preset = presets.get(dataset, "thesis", "full")
-    for name, value in (common | numbers).items():
-        assert getattr(preset, name) == value, name
-
-
-@pytest.mark.parametrize("dataset", presets.DATASETS)
-def test_improved_changes_the_science_only_where_it_says(dataset):
-    improved = presets.get(dataset, "improved", "full")
-    allowed = {"variant", "pixel_range", "caption_dropout", "ema_decay", "gradient_clip", "warmup_steps", "bf16",
-               "prediction", "timestep_spacing"}
-    if dataset != "mnist":
-        allowed |= {"max_length", "min_snr_gamma", "learning_rate", "learning_rate_decay"}
-        allowed |= {"horizontal_flips"}
-    if dataset == "wikiart":                # latents need another network; captions name genres
-        allowed |= {"autoencoder", "block_channels", "down_blocks", "attention_head_dim", "beta_schedule",
-                    "batch_size", "genre_dropout", "scheduler"}
-    assert differing(improved, presets.get(dataset, "thesis", "full")) <= allowed
-    assert improved.pixel_range == (-1, 1) and improved.caption_dropout == 0.1
-    assert improved.ema_decay and improved.gradient_clip and improved.warmup_steps and improved.bf16
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda p: f"{p.dataset}-{p.variant}-{p.size}")
@@ -88,11 +38,6 @@ def test_unknown_names_are_refused_with_the_known_ones(names, wrong):
     known = {"mnsit": "cifar10", "better": "improved", "xl": "smoke"}[wrong]
     with refuses(UnknownName, wrong, known):
         presets.get(*names)
-
-
-def test_a_preset_cannot_be_changed_in_place():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        ALL[0].seed = 1
 
 
 def test_presets_survive_json_and_keep_their_hash():
@@ -128,13 +73,6 @@ def test_narrower_text_is_projected_to_the_cross_attention():
     assert narrow.num_parameters() == wide.num_parameters() + 384 * 512 + 512
 
 
-def test_the_up_path_mirrors_the_down_path(tiny):
-    with torch.device("meta"):
-        unet = build_unet(tiny, text_dim=16)
-    assert [type(block).__name__ for block in unet.down_blocks] == ["DownBlock2D", "CrossAttnDownBlock2D"]
-    assert [type(block).__name__ for block in unet.up_blocks] == ["CrossAttnUpBlock2D", "UpBlock2D"]
-
-
 def test_a_unet_maps_noisy_images_and_captions_to_noise(unet):
     x_t, c = torch.randn(3, 1, 8, 8), torch.randn(3, 5, 16)
     eps = unet(x_t, torch.tensor([0, 50, 99]), c).sample
@@ -151,13 +89,8 @@ def test_a_unet_sees_pixels_or_latents(variant, shape):
     assert unet.config.out_channels == shape[0]
 
 
-def test_text_without_width_is_refused(small):
-    with refuses(BadValue, "width"):
-        build_unet(small, text_dim=0)
-
-
 def test_a_new_field_at_its_default_changes_no_hash():
-    """Checkpoints trained before a field existed keep the hash that their sidecars tell."""
+    """Checkpoints trained before a field existed keep the hash in their sidecars."""
     preset = presets.get("mnist", "improved", "demo")
     fields = presets.to_dict(preset)
     assert fields.pop("horizontal_flips") is False

@@ -209,7 +209,7 @@ def test_an_evaluation_s_files_are_those_of_its_size(tmp_path, monkeypatch, eval
 # the setup
 
 def test_the_setup_stands_beside_the_thesis_s(monkeypatch):
-    monkeypatch.setattr(setup, "report", lambda: {
+    monkeypatch.setattr(setup, "describe_machine", lambda: {
         "processor": "Abacus 7", "cores": 3, "memory_gb": 17, "accelerator": None, "cuda": None, "hub": "not reachable",
         "operating_system": "DOS", "versions": {"python": "9.1", "torch": "9.2", "diffusers": "9.3",
                                                 "transformers": "9.4"}})

@@ -38,11 +38,6 @@ def test_classes_differ_more_than_images_of_one_class():
     assert (torch.cdist(centre, means).argmin(1) == labels).double().mean() > 0.6
 
 
-def test_splits_share_no_image():
-    train, test = (draw_shapes(100, classes=10, size=32, seed=split)[0] for split in ("train", "test"))
-    assert not (train[:, None] == test[None]).flatten(2).all(2).any()
-
-
 def test_drawn_wikiart_has_the_hub_s_schema_and_is_written_once(tmp_path):
     folder = procedural_wikiart(tmp_path, "train", 2)
     (table, *_) = tables = [pq.read_table(file) for file in sorted(folder.iterdir())]

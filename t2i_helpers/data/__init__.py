@@ -1,6 +1,10 @@
-"""Captioned images in, uint8 tensors out. Nothing here knows a model."""
+"""Captioned images as uint8 tensors. Nothing here depends on a model.
 
-from .augmentation import augment, degrade
+Names whose modules import decoders and Parquet readers are loaded when they are first used.
+"""
+
+import importlib
+
 from .captions import (
     CLASS_NAMES,
     GENRES,
@@ -13,17 +17,28 @@ from .captions import (
     held_out,
     of_caption_rows,
 )
-from .images import LabelledImages, find_paintings, image_source_label, load_images, painting_store, split_of_rows
-from .pixel_store import PixelStore
 from .pixels import from_uint8, from_unit, to_uint8, to_unit
 from .strokes import DRAWINGS, stroke_drawing
-from .wikiart import WikiArtStream
 from .wordings import HELD_OUT, QUALITY, TAUGHT, sentences, taught
+
+_LAZY = {
+    "augmentation": ("augment", "degrade"),
+    "images": ("LabelledImages", "find_paintings", "image_source_label", "load_images", "painting_store",
+               "split_of_rows"),
+    "pixel_store": ("PixelStore",),
+    "wikiart": ("WikiArtStream",),
+}
 
 __all__ = [
     "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT", "HELD_OUT_PAIRS", "QUALITY", "TAUGHT", "UNKNOWN_GENRE",
-    "LabelledImages", "PixelStore", "WikiArtStream", "augment", "caption_rows", "captions", "degrade", "every_caption",
-    "find_paintings", "from_uint8", "from_unit", "genre_caption", "held_out", "image_source_label", "load_images",
-    "of_caption_rows", "painting_store", "sentences", "split_of_rows", "stroke_drawing", "taught", "to_uint8",
-    "to_unit",
+    "caption_rows", "captions", "every_caption", "from_uint8", "from_unit", "genre_caption", "held_out",
+    "of_caption_rows", "sentences", "stroke_drawing", "taught", "to_uint8", "to_unit",
+    *(name for names in _LAZY.values() for name in names),
 ]
+
+
+def __getattr__(name):
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

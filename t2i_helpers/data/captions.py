@@ -1,4 +1,4 @@
-"""The few distinct captions of each dataset."""
+"""The distinct captions of each dataset."""
 
 import torch
 
@@ -14,7 +14,7 @@ CLASS_NAMES = {
         "Romanticism", "Symbolism", "Synthetic Cubism", "Ukiyo e",
     ),
 }
-# huggan/wikiart's genres in its ClassLabel order, and what a caption calls a painting of each
+# huggan/wikiart's genres in its ClassLabel order, and how captions begin for each
 GENRES = {
     "abstract painting": "An abstract painting", "cityscape": "A cityscape", "genre painting": "A genre painting",
     "illustration": "An illustration", "landscape": "A landscape", "nude painting": "A nude",
@@ -22,7 +22,7 @@ GENRES = {
     "still life": "A still life",
 }
 UNKNOWN_GENRE = -1
-# (genre, style) pairs that `improved` never trains on, to ask for them afterwards
+# (genre, style) pairs that `improved` never trains on, to test composition
 HELD_OUT_PAIRS = (
     ("landscape", "Baroque"), ("landscape", "Rococo"), ("landscape", "Art Nouveau"), ("landscape", "Cubism"),
     ("portrait", "Impressionism"), ("portrait", "Ukiyo e"), ("still life", "Post Impressionism"),
@@ -36,8 +36,8 @@ def captions(preset) -> list[str]:
 
 
 def every_caption(preset) -> list[str]:
-    """The captions that training uses, row by row as `caption_rows` counts them: those of `captions` and, where the
-    preset names genres, the same for each genre ("A landscape in the style of Baroque")."""
+    """All captions that training uses, in the order of `caption_rows`: those of `captions` and, if the preset names
+    genres, the same for each genre ("A landscape in the style of Baroque")."""
     known = captions(preset)
     if preset.genre_dropout is None:
         return known
@@ -45,13 +45,12 @@ def every_caption(preset) -> list[str]:
 
 
 def genre_caption(preset, genre: int, label: int) -> str:
-    """The caption of class `label` that names a genre, an index into GENRES, in place of "A painting"."""
+    """The caption of class `label` with a genre, an index into GENRES, instead of "A painting"."""
     return captions(preset)[label].replace("A painting", list(GENRES.values())[genre])
 
 
 def caption_rows(preset, labels: torch.Tensor, genres: torch.Tensor) -> torch.Tensor:
-    """The rows of `every_caption`, int64 [n], for `labels` and `genres` [n]; the plain caption where the genre is
-    UNKNOWN_GENRE."""
+    """The rows of `every_caption`, int64 [n], for `labels` and `genres` [n]; captions of UNKNOWN_GENRE name none."""
     return labels + len(CLASS_NAMES[preset.dataset]) * (genres + 1)
 
 
@@ -62,9 +61,7 @@ def of_caption_rows(preset, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def held_out(labels: torch.Tensor, genres: torch.Tensor) -> torch.Tensor:
-    """Whether each painting is of a pair in HELD_OUT_PAIRS: bool [n] for `labels` and `genres` [n]."""
+    """Whether each painting has a pair of HELD_OUT_PAIRS: bool [n] for `labels` and `genres` [n]."""
     styles, names = CLASS_NAMES["wikiart"], list(GENRES)
-    found = torch.zeros(len(labels), dtype=torch.bool)
-    for genre, style in HELD_OUT_PAIRS:
-        found |= (genres == names.index(genre)) & (labels == styles.index(style))
-    return found
+    pairs = torch.tensor([(names.index(genre), styles.index(style)) for genre, style in HELD_OUT_PAIRS])     # [10, 2]
+    return (torch.stack([genres, labels], 1)[:, None] == pairs).all(2).any(1)

@@ -1,4 +1,4 @@
-"""One encoded picture to one uint8 square: fast where it is a plain JPEG, careful everywhere else."""
+"""One encoded image to one uint8 square: a fast path for plain JPEGs, a careful one for everything else."""
 
 import io
 import warnings
@@ -12,35 +12,35 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from ..errors import one_line
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-ORIENTATION = 0x0112                     # the EXIF tag of a camera that was turned
+ORIENTATION = 0x0112                     # EXIF's tag of a rotated camera
 DECODER = "torchvision JPEG, Pillow for all else"
 FILTER = "bilinear with antialiasing, aspect ratio not kept"
 
 
 class Undecodable(Exception):
-    """These bytes are no picture, or not one that may be opened; the message is the reason."""
+    """These bytes are not an image that can be opened safely; the message is the reason."""
 
 
 def decode(encoded: bytes | None, size: int) -> torch.Tensor:
-    """uint8 [3, size, size] of an encoded picture, within a grey level or two of Pillow's own decoding and resizing.
+    """uint8 [3, size, size] of an encoded image, within two grey levels of Pillow's own decoding and resizing.
 
-    Plain JPEGs take torchvision's decoder, 1.6 times as fast. CMYK, palettes, 16 bits, transparency (over white) and
-    EXIF rotation are turned into upright RGB. Raises Undecodable for what is cut short, no picture, or a
-    decompression bomb (over 179 million pixels).
+    Plain JPEGs use torchvision's decoder, which is 1.6 times as fast. CMYK, palettes, 16 bits, transparency (over
+    white) and EXIF rotation become upright RGB. Raises Undecodable for truncated files, other content, and
+    decompression bombs (over 179 million pixels).
     """
     if not encoded:
         raise Undecodable("no bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")                  # of large pictures and odd EXIF; errors stay errors
+            warnings.simplefilter("ignore")                  # about large images and odd EXIF
             image = Image.open(io.BytesIO(encoded), formats=FORMATS)             # reads the header alone
             if _is_plain_jpeg(image):
                 pixels = _decode_jpeg(encoded)
                 if pixels is not None:
                     return F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=True)[0]
             return _decode_carefully(image, size)
-    except UnidentifiedImageError as error:                  # whose own words hold an address in memory
-        raise Undecodable("no picture of a known format") from error
+    except UnidentifiedImageError as error:                  # its message holds a memory address
+        raise Undecodable("not an image of a known format") from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise Undecodable(one_line(error)) from error
 
@@ -50,7 +50,7 @@ def _is_plain_jpeg(image) -> bool:
 
 
 def _decode_jpeg(encoded):
-    """uint8 [3, h, w], or None where torchvision gives up: Pillow may know more, or else why."""
+    """uint8 [3, h, w], or None if torchvision cannot decode it; then Pillow may, or gives the reason."""
     try:
         return decode_jpeg(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode=ImageReadMode.RGB)
     except RuntimeError:

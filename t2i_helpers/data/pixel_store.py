@@ -1,23 +1,24 @@
-"""Paintings decoded once: a plain memory map of pixels that any epoch order reads at random, in microseconds."""
+"""Paintings decoded once: a memory map of pixels that any epoch order reads at random, in microseconds."""
 
 import hashlib
 import json
+import multiprocessing
 import shutil
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
-from ..errors import BadData, BadValue, OutputError, one_line
-from ..paths import atomic_write, directory_lock
+from ..errors import BadData, BadValue, OutputError
+from ..paths import atomic_write, directory_lock, save_tensors
 from ..provenance import record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
-from .processes import in_processes
 from .wikiart_files import ArtFile, find_art_files, read_paintings
 
 
@@ -26,20 +27,19 @@ class PixelStore:
 
     `images` is the memory map of ``images.npy``, uint8 [n, size, size, 3]; `labels` int64 [n], indices into the 27
     styles; `genres` int64 [n], indices into GENRES or UNKNOWN_GENRE; `row_ids` int64 [n], the paintings' rows in the
-    source; `manifest` tells sources, decoder and the rejected rows with their reasons. Raises BadData where `folder`
+    source; `manifest` holds sources, decoder and the rejected rows with their reasons. Raises BadData if `folder`
     holds no complete store.
     """
 
     def __init__(self, folder):
         self.folder = Path(folder)
         try:
-            self.manifest = json.loads((self.folder / "manifest.json").read_text())
-            # copy on write: torch asks for writable memory, and nothing that is written there reaches the file
+            self.manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+            # copy on write: torch asks for writable memory, and nothing written there reaches the file
             self.images, self.labels, self.genres, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)
                 for name in ("images", "labels", "genres", "row_ids"))
-            self.manifest["rejected"], self.manifest["sources"]
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError) as error:
             remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
             raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
                           f"--source DIR --out {folder}") from error
@@ -52,7 +52,7 @@ class PixelStore:
         """Yield (images uint8 [n, 3, size, size], labels int64 [n], row_ids int64 [n]) from batch number `start` on.
 
         The order is a shuffle of everything that depends on (seed, epoch) alone, so to resume is to count batches.
-        Ranks take turns at it and get equally many; the ``len % world_size`` that are left out change each epoch.
+        Ranks take turns and get equally many; the ``len % world_size`` images that are left out change each epoch.
         """
         if batch_size < 1 or start < 0 or not 0 <= rank < world_size:
             raise BadValue(f"batches of {batch_size} from {start}, rank {rank} of {world_size}: batches hold at least "
@@ -66,11 +66,11 @@ class PixelStore:
 
     @classmethod
     def build(cls, files, out_dir, size: int = 128, workers: int = 2) -> "PixelStore":
-        """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again goes on.
+        """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again resumes.
 
-        Finished files wait in ``parts/``, each written aside, synced and renamed, so that a kill costs the files in
-        hand; at the end they become ``images.npy``, which for a moment takes their room twice. Raises OutputError
-        where `out_dir` holds another store or the disk is too small.
+        Each decoded file is a part in ``parts/``, so that a kill loses at most the files in progress. At the end the
+        parts are joined to ``images.npy``, which needs twice their space for a moment. Raises OutputError if `out_dir`
+        holds another store, if the disk is too small, or if a process was killed.
         """
         if size < 1:
             raise BadValue(f"size {size}: paintings have at least 1 pixel a side")
@@ -82,7 +82,9 @@ class PixelStore:
             parts = [_Part(file, size, out / "parts" / f"{i:05d}.safetensors") for i, file in enumerate(files)]
             missing = [part for part in parts if not part.is_done()]
             _check_room(out, parts, missing)
-            _decode_all(missing, workers)
+            with tqdm(total=sum(part.file.rows for part in missing), unit="painting", disable=not missing) as bar:
+                for rows in in_processes(_Part.decode, missing, workers):
+                    bar.update(rows)
             store = cls(_assemble(parts, out))
         if rejected := store.manifest["rejected"]:
             print(f"{len(rejected)} of {len(store) + len(rejected)} paintings cannot be decoded and were left out, "
@@ -96,17 +98,72 @@ class PixelStore:
         return self
 
 
+class MappedImages:
+    """`rows` of a store's memory map as uint8 [n, 3, size, size]; only the rows that are indexed are read from disk.
+
+    Indexing and `split` give tensors; any other use as a tensor reads all images into memory.
+    """
+
+    dtype = torch.uint8
+
+    def __init__(self, images: np.ndarray, rows: torch.Tensor):
+        self.images, self.rows = images, rows                            # [m, size, size, 3]; int64 [n]
+        self.shape = torch.Size((len(rows), images.shape[3], *images.shape[1:3]))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index) -> torch.Tensor:
+        first, *rest = index if isinstance(index, tuple) else (index,)
+        pixels = torch.from_numpy(self.images[self.rows[first].numpy()]).movedim(-1, -3)   # -> [.., 3, size, size]
+        return pixels[(slice(None),) * (pixels.ndim - 3) + tuple(rest)]
+
+    def split(self, size: int):
+        """Yield tensors of `size` images each, the last of fewer."""
+        return (self[first:first + size] for first in range(0, len(self), size))
+
+    def to(self, device) -> "MappedImages | torch.Tensor":
+        """On a GPU a tensor of all images; on the CPU they stay on disk."""
+        return self if torch.device(device).type == "cpu" else self[:].to(device)
+
+    def __getattr__(self, name):
+        return getattr(self[:], name)
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return function(*(value[:] if isinstance(value, cls) else value for value in args), **(kwargs or {}))
+
+
+def in_processes(function, items: list, workers: int):
+    """Yield ``function(item)`` of each item in order, from `workers` processes; with one worker, from this process.
+
+    Raises what `function` raises, and OutputError if a process was killed.
+    """
+    workers = min(workers, len(items))
+    if workers < 2:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(function, items)
+        except BrokenProcessPool as error:
+            raise OutputError("a worker process died, perhaps because memory ran out: run the same command again to "
+                              "resume, with fewer workers (in a script, call this under if __name__ == '__main__')"
+                              ) from error
+
+
 class _Part:
     """One source file's share of a store, in one safetensors file."""
 
     def __init__(self, file: ArtFile, size: int, path: Path):
         self.file, self.size, self.path = file, size, path
-        self.told = {"source": file.fingerprint, "size": str(size), "decoder": DECODER, "columns": "row style genre"}
+        self.metadata = {"source": file.fingerprint, "size": str(size), "decoder": DECODER,
+                         "columns": "row style genre"}
 
     def is_done(self) -> bool:
         try:
             with safe_open(self.path, "np") as part:
-                return self.told.items() <= part.metadata().items()
+                return self.metadata.items() <= part.metadata().items()
         except (OSError, SafetensorError):
             return False
 
@@ -120,50 +177,41 @@ class _Part:
                 rows.append((row, painting.style, painting.genre))
             except Undecodable as reason:
                 rejected[row] = str(reason)
-        content = {"images": np.array(images, np.uint8).reshape(-1, self.size, self.size, 3),
-                   "rows": np.array(rows, np.int64).reshape(-1, 3)}
-        try:
-            with atomic_write(self.path) as temporary:
-                save_file(content, temporary, self.told | {"rejected": json.dumps(rejected)})
-        except SafetensorError as error:
-            raise OutputError(f"cannot write {self.path}: {one_line(error)}; choose a folder with room") from error
+        images = np.array(images, np.uint8).reshape(-1, self.size, self.size, 3)
+        rows = np.array(rows, np.int64).reshape(-1, 3)
+        save_tensors(self.path, {"images": torch.from_numpy(images), "rows": torch.from_numpy(rows)},
+                     self.metadata | {"rejected": json.dumps(rejected)})
         return self.file.rows
 
-    def images(self) -> np.ndarray:
-        """uint8 [n, size, size, 3]."""
+    def count(self) -> int:
+        """The number of decoded images."""
         with safe_open(self.path, "np") as part:
-            return part.get_tensor("images")
+            return part.get_slice("rows").get_shape()[0]
 
-    def rows(self):
-        """(row_ids, styles, genres, int64 [n] each, {row_id: reason})."""
-        with safe_open(self.path, "np") as part:
-            rows, rejected = part.get_tensor("rows"), json.loads(part.metadata()["rejected"])
+    def load(self):
+        """(images uint8 [n, size, size, 3], rows int64 [n, 3]: row id, style and genre, {row id: reason})."""
         first = self.file.first_row
-        return rows[:, 0] + first, rows[:, 1], rows[:, 2], {int(row) + first: why for row, why in rejected.items()}
-
-
-def _decode_all(parts, workers):
-    with tqdm(total=sum(part.file.rows for part in parts), unit="painting", disable=not parts) as bar:
-        for rows in in_processes(_Part.decode, parts, workers):
-            bar.update(rows)
+        with safe_open(self.path, "np") as part:
+            rejected = {int(row) + first: why for row, why in json.loads(part.metadata()["rejected"]).items()}
+            return part.get_tensor("images"), part.get_tensor("rows") + [first, 0, 0], rejected
 
 
 def _assemble(parts, out) -> Path:
-    """Join the parts to a store in `out` and remove them; the manifest, written last, makes it complete."""
-    contents, digest = [part.rows() for part in parts], hashlib.blake2b(digest_size=8)
-    row_ids, labels, genres = (np.concatenate([content[i] for content in contents]) for i in range(3))
-    rejected = {row_id: reason for content in contents for row_id, reason in content[3].items()}
-    if not len(row_ids):
-        raise BadData("none of the {} paintings can be decoded, such as row {}: {}; name other files".format(
-            len(rejected), *next(iter(rejected.items()))))
-    size = parts[0].size
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(row_ids), size, size, 3)}
+    """Join the parts to a store in `out` and remove them. The manifest is written last and marks it complete."""
+    size, rows, rejected, digest = parts[0].size, [], {}, hashlib.blake2b(digest_size=8)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(part.count() for part in parts), size, size, 3)}
     with atomic_write(out / "images.npy") as temporary, open(temporary, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            pixels = part.images()
+            pixels, part_rows, part_rejected = part.load()
             digest.update(pixels.data)
             file.write(pixels.data)
+            rows.append(part_rows)
+            rejected |= part_rejected
+    row_ids, labels, genres = np.ascontiguousarray(np.concatenate(rows).T)
+    if not len(row_ids):
+        raise BadData("none of the {} paintings can be decoded, such as row {}: {}; name other files".format(
+            len(rejected), *next(iter(rejected.items()))))
     for name, content in (("labels", labels), ("genres", genres), ("row_ids", row_ids)):
         digest.update(content.data)
         with atomic_write(out / f"{name}.npy") as temporary:
@@ -180,8 +228,7 @@ def _assemble(parts, out) -> Path:
 def _check_room(out, parts, missing):
     each = 3 * parts[0].size ** 2
     needed = each * (sum(part.file.rows for part in parts) + sum(part.file.rows for part in missing))
-    exists = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
-    free = shutil.disk_usage(exists).free
+    free = shutil.disk_usage(next(folder for folder in (out, *out.resolve().parents) if folder.exists())).free
     if free < needed:
         raise OutputError(f"{out} needs {needed / 1e9:.1f} GB while it is built and has {free / 1e9:.1f} GB: "
                           "choose a folder with more room")

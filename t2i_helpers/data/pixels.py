@@ -6,7 +6,7 @@ import torch
 def from_uint8(images: torch.Tensor, pixel_range: tuple[float, float]) -> torch.Tensor:
     """uint8 0..255 to float32 in `pixel_range`; any shape."""
     low, high = pixel_range
-    # in place: every new array of some megabytes costs page faults, up to twenty times the arithmetic
+    # in place: a new array of some megabytes costs page faults, up to twenty times the arithmetic
     return images.to(torch.float32, copy=True).mul_((high - low) / 255).add_(low)
 
 

@@ -1,4 +1,4 @@
-"""Drawings of a few thick strokes, by code: something to begin from when a model paints over a sketch."""
+"""Drawings of a few thick strokes: sketches from which SDEdit starts (Meng et al. 2022, arXiv:2108.01073)."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Stroke:
 SKY, SEA, GROUND = (0.55, 0.75, 0.95), (0.1, 0.3, 0.5), (0.35, 0.5, 0.2)
 HULL, BODY = (0.6, 0.15, 0.1), (0.35, 0.2, 0.1)
 
-# strokes from the hindmost on: grey ones for 1 channel, coloured ones for 3
+# strokes from back to front: grey for 1 channel, coloured for 3
 DRAWINGS = {
     "seven": (Stroke(((0.28, 0.25), (0.72, 0.25), (0.45, 0.8)), 0.1),),
     "three": (Stroke(((0.3, 0.22), (0.65, 0.22), (0.45, 0.47), (0.68, 0.65), (0.5, 0.8), (0.3, 0.75)), 0.1),),
@@ -39,7 +39,7 @@ DRAWINGS = {
 
 
 def stroke_drawing(strokes, size: int) -> torch.Tensor:
-    """float32 [channels, size, size] in [0, 1]: `strokes` over black, each over those before it, with soft edges."""
+    """float32 [channels, size, size] in [0, 1]: `strokes` on black, each over the earlier ones, with soft edges."""
     centres = (torch.arange(size) + 0.5) / size
     pixels = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)                       # [size, size, 2]
     image = torch.zeros(len(strokes[0].colour), size, size)
@@ -52,6 +52,6 @@ def stroke_drawing(strokes, size: int) -> torch.Tensor:
 
 
 def _distance(pixels, a, b):
-    """[size, size]: of `pixels` to the line from a to b."""
+    """[size, size]: the distance of `pixels` to the line from a to b."""
     along = ((pixels - a) @ (b - a) / (b - a).square().sum()).clamp(0, 1)
     return torch.linalg.vector_norm(pixels - a - along[..., None] * (b - a), dim=-1)

@@ -1,6 +1,6 @@
 """Drawn shapes in the schema of the real dataset, for machines without the hub.
 
-They let all code run and show nothing about photographs or art; whatever is made from them says so.
+All code runs on them, but the results say nothing about photographs or art and are labelled "drawn shapes".
 """
 
 import math
@@ -34,7 +34,7 @@ def procedural_cifar10(split: str):
 def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:
     """Parquet files like huggan/wikiart's in `folder`, with `paintings` drawn shapes for each of the 27 styles.
 
-    A file holds one style or two, as the real ones nearly do; genres go round. Files that are there are kept.
+    A file holds one or two styles, like most of the real ones; genres repeat in turn. Existing files are kept.
     """
     images, labels = draw_shapes(paintings * len(STYLES), len(STYLES), ART_SIDE, seed=f"wikiart/{split}")
     order = labels.argsort(stable=True)

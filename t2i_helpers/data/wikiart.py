@@ -1,7 +1,7 @@
 """WikiArt as a stream: every painting once an epoch, well mixed, in bounded memory, while 32 GB are read once.
 
-What is kept for mixing are decoded squares of 49 KB in a scratch file, not rows of 400 KB in memory, so a reservoir of
-20,480 spans a quarter of the data set. Whoever has 4 GB of disk builds a `PixelStore` instead and shuffles perfectly.
+For mixing, the stream keeps decoded squares of 49 KB in a scratch file, not rows of 400 KB in memory: a reservoir of
+20,480 spans a quarter of the dataset. With 4 GB of disk, a `PixelStore` shuffles perfectly instead.
 """
 
 import base64
@@ -16,26 +16,25 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ..errors import BadValue, OutputError, one_line
 from ..randomness import seed_from
 from .decoding import Undecodable, decode
-from .wikiart_files import STYLES, find_art_files, read_paintings
+from .wikiart_files import find_art_files, read_paintings
 
 REASON = 80                              # bytes of a reason that are kept
 RESERVOIR = 20_480                       # decoded paintings a rank holds back, over all its workers
-FIRST = 1024                             # paintings decoded before the first one is given out
-FILL = 4                                 # until the reservoir is full, one is given out for so many decoded
+FIRST = 1024                             # paintings decoded before the first one is yielded
+FILL = 4                                 # until the reservoir is full, one is yielded for every 4 decoded
 
 
 class WikiArtStream(IterableDataset):
-    """Iterates (image uint8 [3, size, size], style int, row_id int), in an order that (seed, epoch) decides.
+    """Iterates (image uint8 [3, size, size], style int, row_id int), in an order that depends on (seed, epoch).
 
-    Each epoch shuffles the files and gives every rank the same number of rows: a contiguous run of that sequence, so
-    that two ranks share at most a file; the ``rows % world_size`` that are left out differ from epoch to epoch. The
-    workers of a DataLoader take turns at the rows of each file, whose pages they share, so that every batch mixes as
-    many files as with one worker. Rows are decoded, then mixed in a reservoir; rows that cannot be decoded are
-    skipped and told by `rejected`; they shorten their rank's epoch, which only a store can know beforehand. `files` is
-    what `find_art_files` takes, errors included. Over a network every worker fetches every file: use one worker there.
+    Each epoch shuffles the files and gives every rank the same number of rows, a contiguous run of that sequence; the
+    ``rows % world_size`` rows that are left out differ between epochs. The workers of a DataLoader take turns at the
+    rows of each file, so that every batch mixes as many files as with one worker. Decoded rows are mixed in a
+    reservoir. Rows that cannot be decoded are skipped and listed in `rejected`. `files` is the argument of
+    `find_art_files`, errors included. Over a network every worker fetches every file: use one worker there.
 
-    Every iteration begins the epoch again, but after `load_state_dict` it goes on where the state was taken, with
-    any number of workers. What workers give out, the consumer marks as seen: ::
+    Every iteration restarts the epoch, except after `load_state_dict`: then it leaves out the rows that the state has
+    seen, with any number of workers. The consumer marks the rows that it has used: ::
 
         stream.set_epoch(epoch)
         for images, styles, row_ids in DataLoader(stream, 16, num_workers=4):
@@ -43,8 +42,6 @@ class WikiArtStream(IterableDataset):
             stream.mark_seen(row_ids)
         state = stream.state_dict()
     """
-
-    styles = STYLES
 
     def __init__(self, files, size: int = 128, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
                  reservoir: int = RESERVOIR):
@@ -54,28 +51,27 @@ class WikiArtStream(IterableDataset):
         self.files = find_art_files(files)
         self.size, self.seed, self.rank, self.world_size, self.reservoir = size, seed, rank, world_size, reservoir
         rows = self.files[-1].row_ids.stop
-        # in shared memory, for workers that live longer than an epoch, and for what they tell us
-        self._epoch_and_iteration = torch.zeros(2, dtype=torch.int64).share_memory_()
-        self._done = torch.zeros(rows, dtype=torch.bool).share_memory_()         # by row id: seen before this iteration
+        # in shared memory: persistent workers read the epoch and write reasons
+        self._shared_epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._done = torch.zeros(rows, dtype=torch.bool).share_memory_()         # by row id: seen in the loaded state
         self._reasons = torch.zeros(rows, REASON, dtype=torch.uint8).share_memory_()
         self.epoch = None
         self.set_epoch(epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch, with none of its rows seen."""
-        self._epoch_and_iteration[0] = epoch
+        """Start an epoch, with none of its rows seen."""
+        self._shared_epoch[0] = epoch
         self._done.zero_()
         self._follow()
         self.seen = np.zeros(len(self.row_ids), bool)                    # by place in row_ids
-        self._iteration = int(self._epoch_and_iteration[1])
 
     def __len__(self) -> int:
-        """The rows that an iteration gives out, broken ones included."""
+        """The number of rows in an iteration, undecodable ones included."""
         return len(self._to_read())
 
     @property
     def rejected(self) -> dict[int, str]:
-        """{row_id: reason} of the rows that could not be decoded so far, whichever worker met them."""
+        """{row_id: reason} of the rows that no worker could decode so far."""
         rows = torch.nonzero(self._reasons[:, 0])[:, 0].tolist()
         return {row: bytes(self._reasons[row].tolist()).rstrip(b"\0").decode(errors="replace") for row in rows}
 
@@ -83,8 +79,6 @@ class WikiArtStream(IterableDataset):
         worker = get_worker_info()
         index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         self._follow()
-        if index == 0:
-            self._epoch_and_iteration[1] += 1
         rows = self._to_read()
         mine = rows[index::workers]
         rng = np.random.default_rng(seed_from(self.seed, self.epoch, self.rank, index, workers, len(rows)))
@@ -93,58 +87,50 @@ class WikiArtStream(IterableDataset):
             self.mark_seen(row_id)
             yield image, style, row_id
         rejected = self.rejected
-        if told := sorted(rejected.keys() & set(mine.tolist())):
+        if skipped := sorted(rejected.keys() & set(mine.tolist())):
             of = f" of worker {index}" if workers > 1 else ""
-            print(f"{len(told)} of {len(mine)} paintings{of} cannot be decoded and were skipped, such as row "
-                  f"{told[0]}: {rejected[told[0]]}", file=sys.stderr)
+            print(f"{len(skipped)} of {len(mine)} paintings{of} cannot be decoded and were skipped, such as row "
+                  f"{skipped[0]}: {rejected[skipped[0]]}", file=sys.stderr)
 
     def mark_seen(self, row_ids) -> None:
-        """Count rows, an int or a tensor [n] of row ids, as done: `state_dict` will not ask for them again."""
+        """Mark rows, an int or a tensor [n] of row ids, as used: a state saved later leaves them out."""
         row_ids = np.atleast_1d(np.asarray(row_ids))
         known = ((row_ids >= 0) & (row_ids < len(self._places))).all()
         places = self._places[row_ids] if known else np.array([-1])
         if (places < 0).any():
-            raise BadValue(f"rows {row_ids.tolist()} are not all among rank {self.rank}'s in epoch {self.epoch}")
-        self._forget_earlier_iterations()
+            raise BadValue(f"rows {row_ids.tolist()} do not all belong to rank {self.rank} in epoch {self.epoch}")
         self.seen[places] = True
 
     def state_dict(self) -> dict:
-        """What it takes to go on with exactly the rows not yet seen: a few KB of JSON."""
-        self._forget_earlier_iterations()
+        """A few KB of JSON from which `load_state_dict` continues with exactly the rows not yet seen."""
         seen = self.seen | self._reasons[torch.from_numpy(self.row_ids), 0].bool().numpy()
         seen = base64.b85encode(zlib.compress(np.packbits(seen).tobytes(), 9)).decode()
         return {**self._identity(), "seen": seen}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from `state`; BadValue if it belongs to other files, another seed or another rank."""
+        """Continue from `state`; BadValue if it belongs to other files, another seed or another rank."""
         mine, theirs = self._identity(), {name: state.get(name) for name in self._identity()}
         if mine | {"epoch": 0} != theirs | {"epoch": 0}:
-            raise BadValue(f"this state is of {theirs}, the stream of {mine}: give the same files, seed and ranks")
+            raise BadValue(f"the state belongs to {theirs}, the stream is {mine}: give the same files, seed and ranks")
         try:
             packed = np.frombuffer(zlib.decompress(base64.b85decode(state["seen"])), np.uint8)
             epoch = int(state["epoch"])
             if len(packed) != -(-len(self.row_ids) // 8):
-                raise ValueError(f"it tells of {8 * len(packed)} rows, not {len(self.row_ids)}")
+                raise ValueError(f"it has {8 * len(packed)} rows, not {len(self.row_ids)}")
         except (ValueError, KeyError, TypeError, zlib.error) as error:
-            raise BadValue(f"this state is damaged ({error}): begin the epoch again") from error
+            raise BadValue(f"the state is damaged ({error}): restart the epoch") from error
         self.set_epoch(epoch)
         self.seen = np.unpackbits(packed, count=len(self.row_ids)).astype(bool)
         self._done[torch.from_numpy(self.row_ids[self.seen])] = True
 
     def _follow(self):
-        """Take up the consumer's epoch, which may have moved on during a worker's life."""
-        epoch = int(self._epoch_and_iteration[0])
+        """Take over the consumer's epoch, which may have changed during a worker's life."""
+        epoch = int(self._shared_epoch[0])
         if epoch != self.epoch:
             self.epoch, self.row_ids = epoch, self._rows_of_rank(epoch)  # int64, in the order in which they are read
 
     def _to_read(self):
         return self.row_ids[~self._done.numpy()[self.row_ids]]
-
-    def _forget_earlier_iterations(self):
-        """Let `seen` tell of the iteration in hand alone, which a worker may have begun."""
-        iteration = int(self._epoch_and_iteration[1])
-        if iteration != self._iteration:
-            self._iteration, self.seen = iteration, self._done.numpy()[self.row_ids]
 
     def _identity(self):
         return {"seed": self.seed, "epoch": self.epoch, "rank": self.rank, "world_size": self.world_size,
@@ -154,7 +140,7 @@ class WikiArtStream(IterableDataset):
         rng = np.random.default_rng(seed_from(self.seed, epoch))
         order = np.concatenate([self.files[i].row_ids for i in rng.permutation(len(self.files))])
         left_out = len(order) % self.world_size
-        # a place that wanders by `left_out` each epoch: no row misses two epochs in a row
+        # this place moves by `left_out` each epoch: no row is left out of two consecutive epochs
         first = seed_from(self.seed, "left out") + epoch * left_out
         order = order[~np.isin(order, [(first + i) % len(order) for i in range(left_out)])]
         share = len(order) // self.world_size
@@ -164,7 +150,7 @@ class WikiArtStream(IterableDataset):
         return run
 
     def _decoded(self, row_ids):
-        """The rows `row_ids`, which lie file by file, one after the other."""
+        """Decode the rows `row_ids`, which are sorted by file."""
         wanted = np.zeros(self.files[-1].row_ids.stop, bool)
         wanted[row_ids] = True
         owner = np.searchsorted([file.first_row for file in self.files], row_ids, side="right") - 1
@@ -174,18 +160,18 @@ class WikiArtStream(IterableDataset):
                 try:
                     yield decode(painting.encoded, self.size), painting.style, painting.row_id
                 except Undecodable as reason:
-                    told = str(reason).encode()[:REASON]
-                    self._reasons[painting.row_id, :len(told)] = torch.tensor(list(told), dtype=torch.uint8)
+                    text = str(reason).encode()[:REASON]
+                    self._reasons[painting.row_id, :len(text)] = torch.tensor(list(text), dtype=torch.uint8)
 
 
 def reservoir_shuffle(paintings, capacity: int, size: int, rng):
     """Yield `paintings`, (uint8 [3, size, size], style, row_id), shuffled by a reservoir of `capacity` of them.
 
-    Pixels wait in an unlinked scratch file in $TMPDIR, which the system caches as far as it has memory to spare. (If
-    that folder lies in memory itself, as a tmpfs does, so do they: 1 GB at the default capacity.)
+    Pixels lie in an unlinked scratch file in $TMPDIR, which the system caches in spare memory. (If that folder is a
+    tmpfs, they lie in memory: 1 GB at the default capacity.)
     """
     bytes_each = 3 * size * size
-    told = []                                                            # (style, row_id) by place in the file
+    labels = []                                                          # (style, row_id) by place in the file
     with tempfile.TemporaryFile(buffering=0) as scratch:
 
         def put(place, image):
@@ -195,21 +181,21 @@ def reservoir_shuffle(paintings, capacity: int, size: int, rng):
                     raise OSError("the disk is full")
             except OSError as error:
                 raise OutputError(f"cannot keep {capacity} paintings in {tempfile.gettempdir()}: {one_line(error)}; "
-                                  "set TMPDIR to a folder with room, or give a smaller reservoir") from error
+                                  "set TMPDIR to a folder with more space, or give a smaller reservoir") from error
 
         def take(place):
             scratch.seek(place * bytes_each)
             pixels = torch.frombuffer(bytearray(scratch.read(bytes_each)), dtype=torch.uint8)
-            return pixels.view(3, size, size), *told[place]
+            return pixels.view(3, size, size), *labels[place]
 
         for i, (image, style, row_id) in enumerate(paintings):
-            if len(told) < capacity and (i % FILL or i < FIRST):
-                place = len(told)
-                told.append((style, row_id))
+            if len(labels) < capacity and (i % FILL or i < FIRST):
+                place = len(labels)
+                labels.append((style, row_id))
             else:
-                place = int(rng.integers(len(told)))
+                place = int(rng.integers(len(labels)))
                 yield take(place)
-                told[place] = (style, row_id)
+                labels[place] = (style, row_id)
             put(place, image)
-        for place in rng.permutation(len(told)):
+        for place in rng.permutation(len(labels)):
             yield take(int(place))

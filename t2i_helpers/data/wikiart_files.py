@@ -1,7 +1,7 @@
-"""WikiArt's Parquet files, in the schema of huggan/wikiart: what they hold, and their rows one after the other.
+"""WikiArt's Parquet files in the schema of huggan/wikiart: their labels and rows, read from front to back.
 
-Such a file is one row group whose pictures sit in one compressed dictionary, so that reading any row unpacks about
-0.8 GB. Files are therefore read from front to back, one at a time, in small batches over a memory map.
+Such a file is one row group whose images lie in one compressed dictionary, so that reading any row unpacks about
+0.8 GB. Files are therefore read sequentially, one at a time, in small batches over a memory map.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ STYLES = CLASS_NAMES["wikiart"]
 # huggan/wikiart's paintings by style, in that order: 81,444 in all
 PAINTINGS = (2782, 98, 110, 4334, 4240, 1615, 481, 2235, 1391, 6736, 934, 1343, 13060, 1279, 1337, 2405, 314, 2552, 513,
              1483, 6450, 10733, 2089, 7019, 4528, 216, 1167)
-READ_AT_ONCE = 16                        # rows that are unpacked together, about 6 MB of JPEGs
+READ_AT_ONCE = 16                        # rows per read, about 6 MB of JPEGs
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ArtFile:
     first_row: int
     rows: int
     size: int                            # bytes
-    fingerprint: str                     # of its size, its labels' names and its footer with every column's place
-    style_names: tuple[str, ...]         # as the file itself names its labels
-    genre_names: tuple[str, ...] = ()    # none where it has no genres
+    fingerprint: str                     # of its size, label names and Parquet footer
+    style_names: tuple[str, ...]         # the file's own label names
+    genre_names: tuple[str, ...] = ()    # empty if it has no genres
 
     @property
     def row_ids(self) -> range:
@@ -46,10 +46,10 @@ class ArtFile:
 
 @dataclass(frozen=True)
 class Painting:
-    """One row as it is stored."""
+    """One row of a file."""
 
     row_id: int
-    style: int                           # an index into STYLES, whatever the file's own order is
+    style: int                           # an index into STYLES, independent of the file's own order
     genre: int                           # an index into GENRES, or UNKNOWN_GENRE
     encoded: bytes | None
 
@@ -57,32 +57,33 @@ class Painting:
 def find_art_files(source) -> list[ArtFile]:
     """The Parquet files of `source`, in order: a folder, one file, an fsspec URL of either, or a list of files.
 
-    Raises SourceUnavailable where there are none, BadData, naming the file, for one that is cut short, lacks a
-    column or does not name its styles.
+    Raises SourceUnavailable if there are none; BadData, naming the file, for one that is truncated, lacks a column or
+    does not name its styles.
     """
-    found, first_row = [], 0
+    files, first_row = [], 0
     for path in map(str, source if isinstance(source, (list, tuple)) else _list(str(source))):
-        found.append(_describe(path, first_row))
-        first_row += found[-1].rows
+        files.append(_describe(path, first_row))
+        first_row += files[-1].rows
     if not first_row:
         raise SourceUnavailable(f"no paintings in {source}: name a folder of Parquet files like huggan/wikiart's")
-    return found
+    return files
 
 
 def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[Painting]:
-    """The rows of `file` in order, or only those where the bools `wanted` [rows] are true.
+    """The rows of `file` in order, or only those for which the bools `wanted` [rows] are true.
 
-    Raises BadData, naming file and row, for damaged pages, a missing style or one that is none of the 27.
+    Raises BadData, naming file and row, for damaged pages, a missing style or a style that is not one of the 27.
     """
     row = 0
     try:
         with _open(file.path) as (parquet, _):
             columns = ["image.bytes", "style", *(["genre"] if file.genre_names else [])]
             for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
-                encoded = batch.column("image").field("bytes")
-                for place, labels in enumerate(_labels(file, row, batch)):
+                encoded, (styles, genres) = batch.column("image").field("bytes"), _labels(file, row, batch)
+                for place in range(len(batch)):
                     if wanted is None or wanted[row + place]:
-                        yield Painting(file.first_row + row + place, *labels, encoded[place].as_py())
+                        yield Painting(file.first_row + row + place, int(styles[place]), int(genres[place]),
+                                       encoded[place].as_py())
                 row += len(batch)
     except T2IError:
         raise
@@ -91,18 +92,18 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
 
 
 def read_labels(file: ArtFile) -> tuple[np.ndarray, np.ndarray]:
-    """(styles, genres) of all rows, int64 [rows] each, without reading a picture; errors as of `read_paintings`."""
+    """(styles, genres) of all rows, int64 [rows] each, without reading images; errors as in `read_paintings`."""
     try:
         with _open(file.path) as (parquet, _):
             table = parquet.read(["style", *(["genre"] if file.genre_names else [])])
     except _failures(file.path) as error:
         raise BadData(f"{file.path}: {one_line(error)}; {_remedy(file.path)}") from error
-    return tuple(np.array(list(_labels(file, 0, table)), np.int64).reshape(-1, 2).T)
+    return _labels(file, 0, table)
 
 
 def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[int] | None = None) -> Path:
     """Write encoded `pictures` in huggan/wikiart's schema: one row group, one dictionary. `styles` are indices into
-    STYLES, `genres` into GENRES, where len(GENRES) is unknown, as all are without them; nobody is named as artist."""
+    STYLES, `genres` into GENRES; len(GENRES) is the unknown genre, the default of all. The artist is unknown."""
     import datasets
 
     features = datasets.Features({
@@ -125,7 +126,7 @@ def _list(source) -> list[str]:
         if filesystem.isfile(path):
             return [source]
         paths = sorted(filesystem.find(path))
-    except Exception as error:        # unreachable, unknown protocol, protocol's library: each library has its own
+    except Exception as error:        # each file system raises its own types
         raise SourceUnavailable(f"cannot list {source}: {one_line(error)}; connect, or name a local folder") from error
     remote = "://" in source
     return [filesystem.unstrip_protocol(name) if remote else name for name in paths
@@ -134,7 +135,7 @@ def _list(source) -> list[str]:
 
 @contextlib.contextmanager
 def _open(path):
-    """(pyarrow's ParquetFile, the file's size in bytes); a local file is mapped, never read into memory whole."""
+    """(pyarrow's ParquetFile, the file's size in bytes); a local file is memory-mapped."""
     if "://" in path:
         with fsspec.open(path, "rb") as file:
             yield pq.ParquetFile(file, pre_buffer=False), file.size
@@ -144,7 +145,7 @@ def _open(path):
 
 
 def _failures(path):
-    """What reading `path` may raise where it is damaged or out of reach; each remote file system has its own."""
+    """The errors of reading a damaged or unreachable file; each remote file system raises its own types."""
     return Exception if "://" in path else (OSError, pa.ArrowException)
 
 
@@ -174,26 +175,25 @@ def _describe(path, first_row) -> ArtFile:
     return ArtFile(path, first_row, metadata.num_rows, size, footer, names, genres)
 
 
-def _labels(file, first, rows):
-    """(style, genre) of each of `rows`, a batch or table that begins at the file's row `first`."""
-    styles = rows.column("style").to_pylist()
-    genres = rows.column("genre").to_pylist() if file.genre_names else [None] * len(styles)
-    for place, (style, genre) in enumerate(zip(styles, genres)):
-        yield _style(file, first + place, style), _genre(file, genre)
+def _labels(file, first, rows) -> tuple[np.ndarray, np.ndarray]:
+    """(styles, genres), int64 [n] each, of `rows`, a batch or table that begins at the file's row `first`.
 
-
-def _genre(file, label) -> int:
-    """Unlike a style, a genre may be unknown."""
-    name = file.genre_names[label] if label is not None and 0 <= label < len(file.genre_names) else None
-    return list(GENRES).index(name) if name in GENRES else UNKNOWN_GENRE
-
-
-def _style(file, row, label) -> int:
-    where = f"{file.path}, row {row}"
-    if label is None or not 0 <= label < len(file.style_names):
-        raise BadData(f"{where}: style label {label} is none of 0 to {len(file.style_names) - 1}; correct or drop the "
+    A genre may be unknown; a style may not.
+    """
+    styles = _translate(rows.column("style"), file.style_names, STYLES)
+    if (styles < 0).any():
+        place = int((styles < 0).argmax())
+        label = rows.column("style")[place].as_py()
+        name = repr(file.style_names[label]) if label in range(len(file.style_names)) else f"label {label}"
+        raise BadData(f"{file.path}, row {first + place}: style {name} is not one of WikiArt's 27; correct or drop the "
                       "row")
-    name = file.style_names[label]
-    if name not in STYLES:
-        raise BadData(f"{where}: {name!r} is none of WikiArt's 27 styles; correct or drop the row")
-    return STYLES.index(name)
+    if not file.genre_names:
+        return styles, np.full_like(styles, UNKNOWN_GENRE)
+    return styles, _translate(rows.column("genre"), file.genre_names, list(GENRES))
+
+
+def _translate(column, names, known) -> np.ndarray:
+    """The labels of `column`, which index the file's `names`, as indices into `known`; -1 for all others."""
+    places = np.array([*(known.index(name) if name in known else -1 for name in names), -1])
+    labels = np.array(column.fill_null(-1))
+    return places[np.where((labels >= 0) & (labels < len(names)), labels, len(names))]

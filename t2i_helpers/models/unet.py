@@ -1,14 +1,12 @@
 """The noise predictor: a diffusers U-Net whose cross-attention reads the caption's tokens."""
 
-from ..errors import BadValue
-
 
 def build_unet(preset, text_dim: int | None = None):
     """A fresh ``UNet2DConditionModel`` for `preset`, randomly initialised.
 
-    It maps (x_t [n, channels, resolution, resolution], t [n], c [n, length, text_dim]) to the predicted noise, of
-    x_t's shape. `text_dim` is the width of the text embeddings, by default that of ``preset.text_encoder``; where it
-    is not the cross-attention's width, one trained linear layer (diffusers' ``text_proj``) lies between.
+    It maps (x_t [n, channels, resolution, resolution], t [n], c [n, length, text_dim]) to the prediction, of x_t's
+    shape. `text_dim` is the width of the text embeddings, by default that of ``preset.text_encoder``; if it differs
+    from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``) projects them.
     """
     import diffusers
 
@@ -16,8 +14,6 @@ def build_unet(preset, text_dim: int | None = None):
 
     if text_dim is None:
         text_dim = encoder_dim(preset.text_encoder)
-    if text_dim < 1:
-        raise BadValue(f"text embeddings {text_dim} wide: the width must be at least 1")
     projection = {}
     if text_dim != preset.cross_attention_dim:
         projection = {"encoder_hid_dim": text_dim, "encoder_hid_dim_type": "text_proj"}
@@ -36,7 +32,7 @@ def build_unet(preset, text_dim: int | None = None):
 
 
 def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]]:
-    """(block, shape of what it gives) for one image on its way through the U-Net, in the order of the forward pass."""
+    """(block, shape of its output) for one image, in the order of the U-Net's forward pass."""
     import torch
 
     rows, config = [], unet.config
@@ -44,11 +40,11 @@ def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]
               "middle": unet.mid_block, **{f"up {i}": block for i, block in enumerate(unet.up_blocks)},
               "conv_out": unet.conv_out}
 
-    def note(name):
+    def record(name):
         return lambda block, inputs, output: rows.append(
             (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))
 
-    hooks = [block.register_forward_hook(note(name)) for name, block in blocks.items()]
+    hooks = [block.register_forward_hook(record(name)) for name, block in blocks.items()]
     x = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size, device=unet.device)
     c = torch.zeros(1, text_length, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
     with torch.inference_mode():

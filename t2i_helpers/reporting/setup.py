@@ -2,7 +2,7 @@
 
 import json
 
-from ..doctor import report
+from ..models.sources import describe_machine
 from ..models.text import ENCODER_LABELS
 from ..paths import CHECKPOINTS, RUNS, WEIGHTS, checkpoint_dir
 from ..presets import DATASETS, NAMES, PRINTED_SETUP, TRAINING_IMAGES, VARIANTS, get
@@ -17,7 +17,8 @@ def setup_table(size: str = "demo"):
     root, kind = (RUNS, "config") if size == "full" else (CHECKPOINTS, "provenance")
     trained, evaluated = ([_read(file) for file in sorted(root.glob(f"*/{name}.json"))]
                           for name in (kind, "evaluation"))
-    here, encoders = report(), sorted({record["text_encoder"] for record in trained if "text_encoder" in record})
+    here = describe_machine()
+    encoders = sorted({record["text_encoder"] for record in trained if "text_encoder" in record})
     rows = {
         "processor": here["processor"], "cores": str(here["cores"]), "memory": f"{here['memory_gb']} GB",
         "accelerator": here["accelerator"] or "none", "operating system": here["operating_system"],

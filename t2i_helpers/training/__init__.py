@@ -1,4 +1,4 @@
-"""One training loop, and the run folders it writes and resumes from."""
+"""One training loop and its run folders."""
 
 from .loop import train, training_loss
 from .run import Run, describe_checkpoint

@@ -1,4 +1,4 @@
-"""Train the autoencoder that ships, from scratch on paintings: ``python -m t2i_helpers.training.autoencoder [OUT]``."""
+"""Train the small autoencoder from scratch on paintings: ``python -m t2i_helpers.training.autoencoder [OUT]``."""
 
 import json
 import math
@@ -26,17 +26,16 @@ class Stage:
     """A part of the training with a learning-rate schedule of its own."""
 
     steps: int
-    learning_rate: float            # at the end of the warm-up; then it falls as a cosine
-    perceptual: float               # weights beside the mean absolute error: of feature maps,
+    learning_rate: float            # at the end of the warm-up, then falling as a cosine
+    perceptual: float               # loss weights beside the mean absolute error: of feature maps,
     colour: float                   # and of the colour term
-    decoder_only: bool = False      # latents keep their meaning
 
 
-# the first finds shapes and loses colours, which are a small part of the error; the second learns them, and texture
+# the first stage learns shapes but not colours, which are a small part of the error; the second learns both and texture
 STAGES = (Stage(4000, 1.5e-3, 0.02, 0.0), Stage(2500, 1e-3, 0.05, 1.0))
 BATCH, CROP, WARMUP = 24, 64, 200
-NOISE = 0.03                        # added to the latents, which reach from -3 to 3: near latents mean like images
-HALVED_EVERY = 4                    # so many steps apart, halved latents must mean the halved image
+NOISE = 0.03                        # added to the latents (-3 to 3): nearby latents then decode to similar images
+HALVED_EVERY = 4                    # every 4 steps, latents at half size must decode to the image at half size
 
 
 def autoencoder_loss(network, judge, images, noise, halved: bool, perceptual: float, colour: float) -> torch.Tensor:
@@ -44,7 +43,7 @@ def autoencoder_loss(network, judge, images, noise, halved: bool, perceptual: fl
 
     x are `images` in [0, 1], float [n, 3, h, w]; `noise` [n, 4, h / 8, w / 8]; f_s are the frozen maps of `judge`,
     normalised over their channels (Zhang et al. 2018, arXiv:1801.03924). With `halved`, latents and images are shrunk
-    to half their side first, so that the latents behave like a picture (Kouzelis et al. 2025, arXiv:2502.09509). C is
+    to half their side first, so that the latents scale like the image (Kouzelis et al. 2025, arXiv:2502.09509). C is
     the mean absolute error of 8x8 averages, in which differences between the channels count three times.
     """
     latents = network.encoder(images * 2 - 1) + NOISE * noise
@@ -65,12 +64,12 @@ def autoencoder_loss(network, judge, images, noise, halved: bool, perceptual: fl
 
 def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, first_step: int = 0) -> AutoencoderTiny:
     """AdamW on random 64x64 crops of uint8 `images` [n, 3, h, w]; trains `network` in place and returns it.
-    `first_step` counts the steps of earlier stages, so that each stage sees other crops."""
+    `first_step` counts the steps of earlier stages, so that each stage uses other crops."""
     device, steps = best_device(), stage.steps
     network.float().to(device, memory_format=torch.channels_last).train()
-    trained = (network.decoder if stage.decoder_only else network).requires_grad_(True)
+    network.requires_grad_(True)
     judge = load_efficientnet("lite1", device)
-    optimizer = torch.optim.AdamW(trained.parameters(), stage.learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), stage.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps)))
     bar = tqdm(range(steps), unit="step")
@@ -80,11 +79,11 @@ def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, fi
         x = from_uint8(random_crops(images[chosen], rng), (0, 1)).to(device, memory_format=torch.channels_last)
         noise = torch.randn(BATCH, 4, CROP // 8, CROP // 8, generator=rng).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            halved = step % HALVED_EVERY == HALVED_EVERY - 1 and not stage.decoder_only
+            halved = step % HALVED_EVERY == HALVED_EVERY - 1
             loss = autoencoder_loss(network, judge, x, noise, halved, stage.perceptual, stage.colour)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if step % 50 == 0:
@@ -103,8 +102,8 @@ def random_crops(images: torch.Tensor, rng) -> torch.Tensor:
 
 
 def psnr(autoencoder, images: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB, -10 log10 of the mean squared error in [0, 1], of uint8 `images` decoded from
-    their latents: the mean over images."""
+    """The mean peak signal-to-noise ratio in dB, -10 log10 of the mean squared error in [0, 1], of uint8 `images` that
+    are decoded from their latents."""
     errors = []
     for part in images.split(50):
         x = from_uint8(part, (0, 1))
@@ -113,12 +112,12 @@ def psnr(autoencoder, images: torch.Tensor) -> float:
 
 
 def main(out: Path = FOLDER) -> None:
-    """Train on the training paintings, one stage after the other; after each, write the weights as float16 and a
-    sidecar with the held-out PSNR. The same command goes on with the first stage that is not done."""
+    """Train one stage after the other; after each, write the weights as float16 and a sidecar with the held-out PSNR.
+    The same command again continues with the first stage that is not done."""
     preset = presets.get("wikiart", "improved", "demo")
     train, test = (load_images(preset, split) for split in ("train", "test"))
     sidecar = out / "provenance.json"
-    done = json.loads(sidecar.read_text())["stages"] if sidecar.exists() else []
+    done = json.loads(sidecar.read_text(encoding="utf-8"))["stages"] if sidecar.exists() else []
     for stage in STAGES[len(done):]:
         torch.manual_seed(seed_from(0, "autoencoder"))
         network = load_autoencoder(out).network if done else AutoencoderTiny(**CONFIG)
@@ -136,7 +135,7 @@ def main(out: Path = FOLDER) -> None:
 
 
 def taesd_psnr(images) -> dict:
-    """TAESD's held-out PSNR, to stand beside ours; nothing where it cannot be had."""
+    """TAESD's held-out PSNR for comparison; empty if TAESD is not available."""
     try:
         return {"taesd_heldout_psnr_db": psnr(load_autoencoder("taesd"), images)}
     except SourceUnavailable as error:
@@ -145,9 +144,9 @@ def taesd_psnr(images) -> dict:
 
 
 def save(network, out) -> None:
-    """Write float16 weights and a config.json without the field that diffusers adds and then warns about."""
+    """Write float16 weights, and config.json without a field that diffusers adds and then warns about."""
     network.half().save_pretrained(out)
-    config = json.loads((out / "config.json").read_text())
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     write_json(out / "config.json", {key: value for key, value in config.items() if key != "block_out_channels"})
 
 

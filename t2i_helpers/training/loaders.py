@@ -1,4 +1,4 @@
-"""Where a training's images come from: the decoded dataset in memory, or WikiArt's files as a stream."""
+"""Training images: the decoded dataset in memory, or WikiArt's files as a stream."""
 
 import signal
 
@@ -15,18 +15,17 @@ from ..randomness import epoch_order
 
 
 class ResidentImages:
-    """The training images on the device: uint8 [n, c, h, w], or their latents float16 [n, 2, 4, h, w], the second of
-    each pair mirrored."""
+    """The training images on the device: uint8 [n, c, h, w], or their latents float16 [n, 2, 4, h, w] in `space`, the
+    second of each pair mirrored."""
 
-    stream, latents = None, None
+    stream, space = None, None
 
     def __init__(self, preset, device):
         self.preset, dataset = preset, load_images(preset, "train")
         self.source, self.fingerprint, self.classes = dataset.source, dataset.fingerprint, dataset.classes
         images = dataset.images
         if preset.autoencoder is not None:
-            images, space = latents_of(dataset, preset.autoencoder)
-            self.latents = space.metadata()
+            images, self.space = latents_of(dataset, preset.autoencoder)
         self.images, self.labels, self.genres = (x.to(device) for x in (images, dataset.labels, dataset.genres))
 
     def __len__(self) -> int:
@@ -44,20 +43,20 @@ class ResidentImages:
 class StreamedImages:
     """WikiArt's training paintings from a `WikiArtStream`, which one process decodes in bounded memory.
 
-    The next epoch begins when the stream ends: where rows cannot be decoded, some steps before the store's would.
+    The next epoch begins when the stream ends: with undecodable rows, some steps earlier than the store's.
     """
 
-    latents = None
+    space = None
 
     def __init__(self, preset, device):
-        found, self.device = find_paintings(preset), device
-        self.stream = WikiArtStream(found.files, preset.resolution, preset.seed)
+        paintings, self.device = find_paintings(preset), device
+        self.stream = WikiArtStream(paintings.files, preset.resolution, preset.seed)
         styles, genres = map(np.concatenate, zip(*map(read_labels, self.stream.files)))  # int64 [rows] each
         kept = split_of_rows(preset, "train", np.arange(len(styles)), styles, genres)    # bool [rows]
         if not kept.any():
-            raise BadData(f"{found.source} holds no images of the split 'train': name another source")
+            raise BadData(f"{paintings.source} holds no images of the split 'train': name another source")
         self.genres, self.classes, self.rows = torch.from_numpy(genres), np.unique(styles[kept]).tolist(), kept.sum()
-        self.source = painting_source_label(preset, found.source, len(styles), styles)
+        self.source = painting_source_label(preset, paintings.source, len(styles), styles)
         self.fingerprint = f"{self.stream.state_dict()['files']}-train-{len(self)}"
         self.batches = _batches(self.stream, preset.batch_size, np.flatnonzero(~kept))
         print(f"data: wikiart train, {len(self):,} images as a stream, {self.source}")
@@ -66,7 +65,7 @@ class StreamedImages:
         return int(self.rows)
 
     def batch(self, step: int):
-        """(images uint8 [n, 3, h, w], labels int64 [n], genres int64 [n]): the next ones, whatever `step` is."""
+        """(images uint8 [n, 3, h, w], labels int64 [n], genres int64 [n]): the next ones, independent of `step`."""
         images, labels, row_ids = next(self.batches)
         self.stream.mark_seen(row_ids)
         return images.to(self.device), labels.to(self.device), self.genres[row_ids].to(self.device)
@@ -76,24 +75,24 @@ LOADERS = {"store": ResidentImages, "stream": StreamedImages}
 
 
 def check_loader(loader: str, preset, processes: int) -> None:
-    """Raise UnknownName for a loader that is not in LOADERS, BadValue where it cannot feed the training."""
+    """Raise UnknownName for a loader that is not in LOADERS, BadValue for one that this training cannot use."""
     if loader not in LOADERS:
         raise UnknownName("loader", loader, LOADERS)
     if loader == "stream" and preset.dataset != "wikiart":
         raise BadValue(f"the stream reads WikiArt's files, not {preset.dataset}: choose --loader store")
     if loader == "stream" and preset.autoencoder is not None:
-        raise BadValue("the stream gives pixels, and this preset trains on latents: choose --loader store, or "
+        raise BadValue("the stream yields pixels, but this preset trains on latents: choose --loader store, or "
                        "--variant thesis")
     if loader == "stream" and processes > 1:
-        raise BadValue(f"the stream feeds one process, not {processes}: choose --loader store, or start one process")
+        raise BadValue(f"the stream works in one process, not {processes}: choose --loader store, or start one process")
 
 
 def _batches(stream, batch_size, left_out):
-    """(images uint8 [n, 3, h, w], styles int64 [n], row ids int64 [n]) of what `stream` has not seen of its epoch, then
-    of one epoch after the other, without the rows `left_out`."""
+    """Yield (images uint8 [n, 3, h, w], styles int64 [n], row ids int64 [n]): the rest of the stream's epoch, then one
+    epoch after the other, without the rows `left_out`."""
     while True:
-        stream.mark_seen(left_out)                       # the stream skips what it has seen, and after a state is
-        stream.load_state_dict(stream.state_dict())      # loaded also what it could not decode
+        stream.mark_seen(left_out)
+        stream.load_state_dict(stream.state_dict())      # skips seen and undecodable rows
         yield from DataLoader(stream, batch_size, num_workers=1, worker_init_fn=_ignore_ctrl_c)
         if len(stream.rejected) + len(left_out) == len(stream.row_ids):
             raise BadData(f"none of the paintings can be decoded, such as row {min(stream.rejected)}: name other files")
@@ -101,5 +100,5 @@ def _batches(stream, batch_size, left_out):
 
 
 def _ignore_ctrl_c(worker):
-    """Let the training alone decide when to end: Ctrl-C reaches every process of a terminal."""
+    """Ctrl-C reaches every process of a terminal, but only the training process decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,6 +1,6 @@
-"""The training loop. Every random number is a function of (seed, what it is for, step), so a resumed run draws the
-same data order, timesteps, noise and dropped captions as one that was never stopped, on any number of processes. Only
-a resumed stream gives the rest of its epoch in another order."""
+"""The training loop. Every random number is a function of (seed, purpose, step), so a resumed run uses the same data
+order, timesteps, noise and dropped captions as an uninterrupted one, on any number of processes. Only a resumed stream
+yields the rest of its epoch in another order."""
 
 import contextlib
 import math
@@ -18,6 +18,7 @@ from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
+from ..paths import atomic_write
 from ..provenance import computes_bf16, preset_record, record
 from ..randomness import generator, seed_from
 from .loaders import LOADERS, check_loader
@@ -29,9 +30,8 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
     y is eps (Ho et al. 2020, eq. 14) or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022), as the
     scheduler's ``prediction_type`` says. x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in
-    0..T-1. With `min_snr_gamma` each image's error is weighted as if it were min(SNR_t, gamma) times that of x^_0,
-    SNR_t = abar_t / (1 - abar_t), so that nearly clean images no longer rule the gradient (Hang et al. 2023,
-    arXiv:2303.09556).
+    0..T-1. With `min_snr_gamma` each image's error counts as min(SNR_t, gamma) times that of x^_0, SNR_t = abar_t /
+    (1 - abar_t), so that nearly clean images do not dominate the gradient (Hang et al. 2023, arXiv:2303.09556).
     """
     x_t = noise_scheduler.add_noise(x_0, noise, timesteps)
     predicts_v = noise_scheduler.config.prediction_type == "v_prediction"
@@ -46,21 +46,19 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
           sample_every: int = 500, averages: dict[str, dict] | None = None) -> Run:
-    """Train `preset` into the run folder `out`; the same call again resumes where the last one stopped.
+    """Train `preset` in the run folder `out`; the same call again resumes.
 
     `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory; a resumed stream
-    gives exactly the images that its epoch has not given yet, in another order.
+    yields exactly the remaining images of its epoch, in another order. `averages` are further moving averages of the
+    weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the subfolder of its name.
 
-    `averages` are further moving averages of the same weights, as settings of diffusers' EMAModel by name; each ends as
-    a checkpoint in the subfolder of its name.
-
-    Ends after ``preset.epochs`` epochs or `max_steps` steps in all. Ctrl-C (or SIGTERM) ends after the step in hand,
-    leaves a checkpoint and raises KeyboardInterrupt. Raises BadCheckpoint where `out` holds a run of another preset,
-    loader, data or seed, OutputError where it holds something else, BadValue where the stream cannot feed `preset`.
+    Stops after ``preset.epochs`` epochs or `max_steps` steps in total. Ctrl-C (or SIGTERM) stops after the current
+    step, saves a checkpoint and raises KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset,
+    loader, data or seed, OutputError if it holds something else, BadValue if the stream cannot be used for `preset`.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
-    # accelerate fixes one precision a process, but a notebook trains both variants: autocast is ours, see train_step
+    # accelerate fixes one precision per process, but a notebook trains both variants: train_step calls autocast
     trainer = _Trainer(preset, Run(out), loader, Accelerator(mixed_precision="no"), averages or {})
     steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
     if trainer.step < steps_to_do:
@@ -72,7 +70,7 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
 
 
 class _Trainer:
-    """What one training holds in memory: images or their stream, captions, network, optimizer, averages."""
+    """The state of one training: images or their stream, captions, network, optimizer, averages."""
 
     def __init__(self, preset, run, loader, accelerator, averages):
         if preset.learning_rate_decay not in ("none", "cosine"):
@@ -81,14 +79,15 @@ class _Trainer:
         device = accelerator.device
         processes = accelerator.num_processes
         check_loader(loader, preset, processes)
-        run.open(preset_record(preset) | {"loader": loader})        # another preset is refused before data is read
+        run.open(preset_record(preset) | {"loader": loader})        # refuse another preset before reading data
         images = self.images = LOADERS[loader](preset, device)
         if preset.batch_size % processes or len(images) % preset.batch_size % processes:
             raise BadValue(f"batches of {preset.batch_size} of {len(images)} images do not split over {processes} "
                            "processes evenly: choose another number of processes")
         self.steps_per_epoch = -(-len(images) // preset.batch_size)
         self.last_step = self.steps_per_epoch * preset.epochs
-        self.latents, self.classes = images.latents, None if preset.dataset != "wikiart" else images.classes
+        self.latents = images.space and images.space.metadata()
+        self.classes = images.classes if preset.dataset == "wikiart" else None
         self.table = caption_table(preset.text_encoder, every_caption(preset), preset.max_length).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from(preset.seed, "weights"))
@@ -98,7 +97,7 @@ class _Trainer:
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
         self.bare_unet = accelerator.unwrap_model(self.unet)
         if preset.ema_decay:
-            averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" is the one that the run shows
+            averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" becomes the run's checkpoint
         self.averages = {name: EMAModel(self.bare_unet.parameters(), **settings) for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
@@ -109,12 +108,11 @@ class _Trainer:
                                   precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0
         if run.open(self.description):
-            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages,
-                                                     images.stream)
-        accelerator.wait_for_everyone()         # all have looked into the folder before the first writes there
+            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages, images.stream)
+        accelerator.wait_for_everyone()         # all have read the folder before the first process writes to it
 
     def fit(self, steps_to_do, stop, state_every, sample_every):
-        """Steps until `steps_to_do` are done or `stop` is set, with everything that is written on the way."""
+        """Train until `steps_to_do` steps are done or `stop` is set; write metrics, states, grids and checkpoints."""
         main, preset = self.accelerator.is_main_process, self.preset
         if main:
             self.run.start_segment(self.description, self.step)
@@ -122,23 +120,22 @@ class _Trainer:
                 print(f"resuming after step {self.step}")
         rows, began = [], time.monotonic() - self.seconds
         bar = tqdm(total=steps_to_do, initial=min(self.step, steps_to_do), unit="step", disable=not main)
-        while self.step < steps_to_do and not self.any_process(stop):
-            epoch, _ = divmod(self.step, self.steps_per_epoch)
+        while self.step < steps_to_do and not self.should_stop(stop):
+            epoch = self.step // self.steps_per_epoch
             loss = self.train_step()
             self.step += 1
             self.seconds = time.monotonic() - began
             rows.append({"step": self.step, "epoch": epoch + 1, "loss": loss, "seconds": self.seconds})
             bar.update()
-            if self.step % 10 == 0:
+            keep = self.step % (self.steps_per_epoch * preset.checkpoint_epochs) == 0
+            save = self.step % state_every == 0 and self.step < steps_to_do
+            if self.step % 10 == 0 or keep or save:
                 rows = self.log(rows, bar)
-            epoch_ends = self.step % self.steps_per_epoch == 0
-            if epoch_ends and (epoch + 1) % preset.checkpoint_epochs == 0:
-                rows = self.log(rows, bar)
+            if keep:
                 self.save_pipeline(kept_as=f"epoch-{epoch + 1:03d}")
             if self.step % sample_every == 0:
                 self.draw_grid()
-            if self.step % state_every == 0 and self.step < steps_to_do:
-                rows = self.log(rows, bar)
+            if save:
                 self.save_state()
         bar.close()
         self.log(rows, bar)
@@ -146,8 +143,13 @@ class _Trainer:
         self.save_pipeline()
         self.accelerator.wait_for_everyone()
 
-    def any_process(self, stop) -> bool:
-        """Whether `stop` is set in any process: all must leave the loop at the same step."""
+    def should_stop(self, stop) -> bool:
+        """Whether `stop` is set. Several processes must leave the loop at the same step, so they ask each other, but
+        only every 10 steps: it waits for the GPU."""
+        if self.accelerator.num_processes == 1:
+            return stop.is_set()
+        if self.step % 10:
+            return False
         if stop.is_set():
             self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
@@ -178,8 +180,8 @@ class _Trainer:
         return warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.last_step)))
 
     def batch(self, device):
-        """This process's share of step `self.step`: (x_0, c, noise, timesteps), which follow from (seed, step) alone;
-        a stream's images also depend on where it was resumed."""
+        """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step); a stream's
+        images also depend on where it was resumed."""
         preset, step = self.preset, self.step
         images, rows, genres = self.images.batch(step)
         n = len(images)
@@ -192,23 +194,22 @@ class _Trainer:
             flipped = torch.rand(n, generator=rng, device=device) < 0.5
         x_0 = self.clean(images, flipped)                                                # [n, c, h, w]
         if preset.genre_dropout is not None:
-            silent = torch.rand(n, generator=rng, device=device) < preset.genre_dropout
-            rows = caption_rows(preset, rows, genres.masked_fill(silent, UNKNOWN_GENRE))
+            no_genre = torch.rand(n, generator=rng, device=device) < preset.genre_dropout
+            rows = caption_rows(preset, rows, genres.masked_fill(no_genre, UNKNOWN_GENRE))
         rows = torch.where(dropped, len(self.table) - 1, rows)                           # the last is the empty caption
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
 
     def clean(self, images, flipped) -> torch.Tensor:
-        """A batch of `self.images`, those of `flipped` mirrored, as the U-Net sees it: float32 [n, c, h, w]."""
-        if self.latents is None:
+        """A batch of `self.images`, those of `flipped` mirrored, in the U-Net's range: float32 [n, c, h, w]."""
+        flipped = flipped[:, None, None, None]
+        if self.images.space is None:
             x_0 = from_uint8(images, self.preset.pixel_range)
-            return torch.where(flipped[:, None, None, None], x_0.flip(-1), x_0)
-        mean, std = (torch.tensor(self.latents[name], device=flipped.device).view(-1, 1, 1) for name in ("mean", "std"))
-        latents = torch.where(flipped[:, None, None, None], images[:, 1], images[:, 0])
-        return (latents.float() - mean) / std
+            return torch.where(flipped, x_0.flip(-1), x_0)
+        return self.images.space.standardise(torch.where(flipped, images[:, 1], images[:, 0]))
 
     def log(self, rows, bar):
-        """Write finished rows; returns the empty list that collects the next ones. Losses leave the device here."""
+        """Write finished rows and return an empty list for the next ones. Losses are copied from the device here."""
         rows = [row | {"loss": round(float(row["loss"]), 6), "seconds": round(row["seconds"], 2)} for row in rows]
         if rows and self.accelerator.is_main_process:
             bar.set_postfix(loss=f"{rows[-1]['loss']:.4f}")
@@ -217,12 +218,12 @@ class _Trainer:
 
     def save_state(self):
         if self.accelerator.is_main_process:
-            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, self.averages,
-                                self.images.stream)
+            images, averages = self.images, self.averages
+            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, averages, images.stream)
 
     @contextlib.contextmanager
     def averaged(self, name="ema"):
-        """The U-Net with the weights of one average, where there is one of that name."""
+        """A pipeline whose U-Net has the weights of the average `name`, or its own without such an average."""
         average = self.averages.get(name)
         if average is not None:
             average.store(self.bare_unet.parameters())
@@ -238,7 +239,7 @@ class _Trainer:
             for name in self.averages.keys() - {"ema"}:
                 with self.averaged(name) as pipeline:
                     self.run.save_pipeline(pipeline, name)
-            with self.averaged() as pipeline:           # the last one is the folder's own
+            with self.averaged() as pipeline:           # saved last: the run folder's own checkpoint
                 self.run.save_pipeline(pipeline, kept_as)
 
     def draw_grid(self):
@@ -250,14 +251,13 @@ class _Trainer:
         with self.averaged() as pipeline:
             prompts = pipeline.captions[:16]
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
-        folder = self.run.folder / "samples"
-        folder.mkdir(exist_ok=True)
-        save_image(make_grid(images.cpu(), nrow=8, padding=1), folder / f"step-{self.step:06d}.png")
+        with atomic_write(self.run.folder / "samples" / f"step-{self.step:06d}.png") as temporary:
+            save_image(make_grid(images.cpu(), nrow=8, padding=1), temporary)
 
 
 @contextlib.contextmanager
 def _stop_requested():
-    """An event that Ctrl-C and SIGTERM set, so that a run ends between two steps; a second one interrupts at once."""
+    """An event that Ctrl-C and SIGTERM set, so that a run stops between steps; a second signal interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -1,26 +1,74 @@
-"""Paths, provenance, randomness, and an import that stays light."""
+"""The core modules, and which subpackage may import which."""
 
+import ast
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from huggingface_hub import constants
 from hypothesis import given
 from hypothesis import strategies as st
 from support import refuses
 
-from t2i_helpers import paths, presets, provenance
+from t2i_helpers import hub, paths, presets, provenance
 from t2i_helpers.errors import OutputError
 from t2i_helpers.randomness import generator, seed_from
 
+CORE = {"presets", "paths", "provenance", "errors", "randomness", "intervals", "hub", "__init__"}
+LAYERS = ["data", "diffusion", "models", "training", "evaluation", "reporting", "typesetting"]
+PACKAGE = paths.ROOT / "t2i_helpers"
 
-def test_importing_the_package_loads_no_heavy_library():
-    code = "import sys, t2i_helpers, t2i_helpers.presets, t2i_helpers.errors; print(*sys.modules)"
+
+def imports(file):
+    """The modules and subpackages of t2i_helpers that a file imports, wherever in the file."""
+    here = file.relative_to(paths.ROOT).parent.parts
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in getattr(node, "names", [])] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            base = [*here[:len(here) + 1 - node.level]] if node.level else []
+            base += (node.module or "").split(".") if node.module else []
+            names = [".".join([*base, alias.name]) for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("t2i_helpers."))
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_subpackage_imports_only_from_its_left_and_the_core_from_none(file):
+    place = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if place in ("cli", "commands"):                                       # the command line imports all
+        return
+    allowed = CORE | set(LAYERS[:LAYERS.index(place) + 1] if place in LAYERS else [])
+    assert place in allowed and not set(imports(file)) - allowed - {"__version__"}
+
+
+@pytest.mark.parametrize("modules, unneeded", [
+    ("t2i_helpers, t2i_helpers.presets, t2i_helpers.errors", {"torch", "numpy", "diffusers", "datasets", "matplotlib"}),
+    ("t2i_helpers.data", {"diffusers", "transformers", "datasets", "pyarrow", "torchvision", "PIL", "fsspec"}),
+])
+def test_an_import_loads_no_library_that_it_does_not_need(modules, unneeded):
+    code = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=paths.ROOT)
-    heavy = {"torch", "numpy", "diffusers", "transformers", "datasets", "matplotlib"}
-    assert not heavy & set(loaded.stdout.split())
+    assert not unneeded & set(loaded.stdout.split())
+
+
+def test_the_hub_is_asked_again_after_a_timeout(monkeypatch):
+    def answer(*_, **__):
+        if timeouts:
+            raise TimeoutError(timeouts.pop())
+
+    timeouts = ["too slow"]
+    monkeypatch.setattr(hub, "OFFLINE", False, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", answer)
+    hub.fail_fast_offline()
+    assert constants.HF_HUB_OFFLINE
+    assert hub.reachable()
+    hub.fail_fast_offline()
+    assert not constants.HF_HUB_OFFLINE
 
 
 @given(st.tuples(st.integers(), st.text("abc"), st.integers()), st.tuples(st.integers(), st.text("abc"), st.integers()))
@@ -52,6 +100,29 @@ def test_atomic_write_makes_folders_and_replaces_the_file(tmp_path):
     write(path, "old")
     write(path, "new")
     assert path.read_text() == "new" and list(path.parent.iterdir()) == [path]
+
+
+def test_only_errors_of_the_output_are_output_errors(tmp_path):
+    path = tmp_path / "x.json"
+    with pytest.raises(FileNotFoundError, match="input"), paths.atomic_write(path) as temporary:
+        temporary.write_bytes((tmp_path / "input").read_bytes())
+    with pytest.raises(OSError, match="truncated"), paths.atomic_write(path):
+        raise OSError("image file is truncated")                            # as Pillow says of an input
+    with refuses(OutputError, str(path), "No space left"), paths.atomic_write(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+def test_files_have_the_permissions_of_the_umask_whatever_writes_them(tmp_path):
+    earlier = os.umask(0o027)
+    try:
+        paths.write_text(tmp_path / "x.txt", "é")
+        paths.save_tensors(tmp_path / "x.safetensors", {"x": torch.zeros(2)})
+    finally:
+        os.umask(earlier)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+    assert (tmp_path / "x.txt").read_bytes() == "é".encode()
 
 
 def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -114,8 +185,3 @@ def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):
     assert clean == {"git_commit": git("rev-parse", "HEAD").stdout.strip(), "git_dirty": False}
     write(tmp_path / "pyproject.toml", "2")
     assert provenance.git_state() == clean | {"git_dirty": True}
-
-
-def test_file_hash_is_the_start_of_sha256(tmp_path):
-    write(tmp_path / "x", "abc")
-    assert provenance.file_hash(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()[:16]

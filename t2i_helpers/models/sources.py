@@ -1,0 +1,94 @@
+"""What this machine has: hardware, versions, and where data and models come from; and a copy of those sources."""
+
+import os
+import platform
+import re
+import shutil
+from pathlib import Path
+
+import psutil
+import torch
+from huggingface_hub import snapshot_download, try_to_load_from_cache
+
+from .. import hub, presets
+from ..data.images import HUB, OFFLINE
+from ..errors import SourceUnavailable, one_line
+from ..paths import CHECKPOINTS, mirror
+from ..provenance import best_device, device_name, git_state, versions
+from .autoencoder import TAESD
+from .text import ENCODERS, encoder_location
+
+
+def describe_machine() -> dict:
+    """The state of this machine, as `t2i doctor --json` prints it."""
+    online, device = hub.reachable(), best_device()
+    data = {dataset: _dataset_sources(dataset, online) for dataset in presets.DATASETS}
+    encoders = {name: _encoder_source(name, online) for name in ENCODERS}
+    full = torch.cuda.is_available() and encoders["clip"] and all({"mirror", "hub"} & {*each} for each in data.values())
+    return {
+        **git_state(),
+        "device": device_name(device),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "accelerator": None if device == "cpu" else device_name(device),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "operating_system": _operating_system(),
+        "versions": versions(),
+        "hub": "reachable" if online else "not reachable",
+        "mirror": "T2I_MIRROR is set" if os.environ.get("T2I_MIRROR") else "T2I_MIRROR is not set",
+        "data": data,
+        "text_encoders": encoders,
+        "checkpoints": sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_index.json")),
+        "classifiers": sorted(path.name for path in CHECKPOINTS.glob("classifier-*")),
+        "latex": shutil.which("latexmk") is not None,
+        "sizes_that_run": ["smoke", "demo", *(["full"] if full else [])],
+    }
+
+
+def mirror_to(folder) -> list[Path]:
+    """Copy every dataset and text encoder of the presets, and TAESD, into `folder` in the hub's layout, for
+    ``T2I_MIRROR``. Files that exist are kept. Raises SourceUnavailable without a hub."""
+    wanted = [("datasets", repository.name) for repository in HUB.values()]
+    wanted += [("models", repository) for repository, _ in ENCODERS.values() if repository] + [("models", TAESD)]
+    if not hub.reachable():
+        raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
+    return [_copy(kind, name, Path(folder) / kind / name) for kind, name in wanted]
+
+
+def _copy(kind, name, folder) -> Path:
+    try:
+        return Path(snapshot_download(name, repo_type=kind.removesuffix("s"), local_dir=folder,
+                                      ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
+    except Exception as error:        # the library raises many unrelated types: no network, no room, too many requests
+        raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): run the same command again to "
+                                "continue") from error
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.+)$", file.read_text(), re.MULTILINE) if file.exists() else []
+    return models[0].strip() if models else platform.processor() or platform.machine()
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:                                         # not Linux
+        return f"{platform.system()} {platform.release()}"
+
+
+def _dataset_sources(dataset, online) -> list[str]:
+    in_mirror = mirror("datasets", HUB[dataset].name)
+    return [*(["mirror"] if in_mirror else []), *(["hub"] if online else []), OFFLINE[dataset].kind]
+
+
+def _encoder_source(name, online) -> str | None:
+    repository = ENCODERS[name][0]
+    if repository is None:
+        return "packaged"
+    if encoder_location(name) != repository:
+        return "mirror"
+    if try_to_load_from_cache(repository, "model.safetensors"):
+        return "cache"
+    return "hub" if online else None

@@ -1,17 +1,15 @@
 # Two commands do everything (make install does the first step of both):
-#   make report    install, run the notebooks, export their figures, write and typeset the report
+#   make report    install, execute the notebooks, which draw all figures and tables, write and typeset the report
 #   make test      install, unit tests, then the notebooks again at smoke size
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install report test figures clean
 
 install: .venv/installed
 
-report: .venv/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace --timeout=-1 $(NOTEBOOKS)
+report: figures
 	$(BIN)/t2i report --pdf
 
 test: .venv/installed

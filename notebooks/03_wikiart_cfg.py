@@ -15,27 +15,27 @@
 # # 3 · Paintings from text: 32 GB through a laptop, and into latent space
 #
 # The last experiment of the thesis is WikiArt (section 3.4): 81,444 paintings in 27 styles, at 128×128, with captions
-# like "A painting in the style of Ukiyo e". The thesis describes a loader and a network, and stops before the first
-# result. Its abstract says that the model "operates in latent space", but its networks see pixels.
+# like "A painting in the style of Ukiyo e". The thesis describes a loader and a network, but reports no result. Its
+# abstract says that the model "operates in latent space", but its networks see pixels.
 #
-# **You need** notebook 1, and notebook 2 for the metrics. **You will learn** why random access reads every file a
-# thousand times, how to mix images well in bounded memory, how eight tokens make 27 captions the same, what an
-# autoencoder keeps of a painting, why diffusion on its latents is so much cheaper, and how to measure whether a model
-# composes or memorises.
+# **You need** notebook 1, and notebook 2 for the metrics. **You will learn** why random access reads every file many
+# times, how to shuffle images well in bounded memory, how truncation to eight tokens makes 27 captions equal, which
+# details an autoencoder keeps, why diffusion on its latents is much cheaper, and how to measure whether a model composes
+# or memorises.
 #
 # **Time:** 60 minutes to read, 5 minutes to run at `demo` on two cores.
 #
-# On paper: [the report's chapter on the paintings](../report/main.pdf#nameddest=sec:wikiart), and
-# [what was reproduced and what corrected](../report/main.pdf#nameddest=sec:reproduced).
+# In the report: [the chapter on the paintings](../report/main.pdf#nameddest=sec:wikiart), and
+# [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced).
 #
 # | size | for | what it runs |
 # |---|---|---|
-# | `demo` (default) | a laptop | the checkpoints that ship: `thesis` on pixels of 64×64, `improved` on latents of 128×128 |
+# | `demo` (default) | a laptop | the checkpoints of this repository: `thesis` on pixels of 64×64, `improved` on latents of 128×128 |
 # | `full` | a big GPU, with the Hugging Face hub | trains the thesis's 348-million-parameter network, and a latent one |
-# | `smoke` | CI | the same cells in seconds, on drawn shapes; it trains nothing |
+# | `smoke` | CI | the same cells in seconds, on drawn shapes, without training |
 #
-# The paintings come from the hub or from a folder that `T2I_MIRROR` names. Without either, the models still draw, and
-# cells that need real paintings show the committed figures.
+# The paintings come from the hub or from the folder in `T2I_MIRROR`. Without either, the models still draw, and cells that
+# need real paintings show the committed figures.
 
 # %%
 import dataclasses
@@ -45,7 +45,7 @@ import torch
 
 from t2i_helpers import presets
 from t2i_helpers.reporting import wikiart
-from t2i_helpers.reporting.export import committed, export
+from t2i_helpers.reporting.exhibits import committed, export
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 thesis, improved = (presets.get("wikiart", variant, SIZE) for variant in ("thesis", "improved"))
@@ -53,7 +53,7 @@ thesis, improved = (presets.get("wikiart", variant, SIZE) for variant in ("thesi
 # %% [markdown]
 # ## 3.1 The data
 #
-# The first call decodes every picture once and keeps the pixels. Every 20th painting is held out: no network here
+# The first call decodes every painting once and stores the pixels. Every 20th painting is held out, and no network here
 # trains on it.
 
 # %%
@@ -69,17 +69,17 @@ except SourceUnavailable as error:
 export(wikiart.dataset_samples(dataset, improved), SIZE) if dataset else committed("wikiart_dataset")
 
 # %% [markdown]
-# These are five styles whose works are in the public domain. The whole of WikiArt is very unbalanced:
+# These five styles are in the public domain. The classes of WikiArt are very unbalanced:
 
 # %%
 export(wikiart.imbalance(), SIZE)
 
 # %% [markdown]
-# > **Question:** a model that has seen 13,060 Impressionists and 98 Action paintings gets the empty caption. What will
-# > it draw? And what does guidance towards "Action painting" push away from?
+# > **Question:** a model that has seen 13,060 Impressionist paintings and 98 Action paintings receives the empty caption.
+# > What will it draw? And what does guidance towards "Action painting" push away from?
 #
-# **Exercise 1.** A batch holds 16 paintings drawn at random. How likely is it to hold no Action painting at all, and how
-# many batches of an epoch hold one?
+# **Exercise 1.** A batch contains 16 random paintings. What is the probability that it contains no Action painting, and
+# how many batches of an epoch contain one?
 #
 # <details><summary>Solution</summary>
 #
@@ -87,16 +87,16 @@ export(wikiart.imbalance(), SIZE)
 # from t2i_helpers.data.wikiart_files import PAINTINGS
 #
 # share = PAINTINGS[1] / sum(PAINTINGS)
-# print(f"none: {(1 - share) ** 16:.1%} of the batches; at most {PAINTINGS[1]} of {sum(PAINTINGS) // 16:,} hold one")
+# print(f"none: {(1 - share) ** 16:.1%} of the batches; at most {PAINTINGS[1]} of {sum(PAINTINGS) // 16:,} contain one")
 # ```
 #
-# 98 %: such a style is learnt from one image in some fifty steps. Drawing rare styles more often would help them, and
-# change what "unconditional" means.
+# 98 % of the batches contain none, so the network sees such a style once in about fifty steps. To sample rare styles more
+# often would help them, but it would also change the unconditional distribution.
 # </details>
 #
 # ## 3.2 The loading problem
 #
-# A Parquet file is made for reading columns of numbers from front to back. Let us look into one:
+# Parquet files are designed to read columns of numbers from start to end. Let us look into one:
 
 # %%
 import pyarrow.parquet as pq
@@ -115,34 +115,34 @@ if "://" not in files[0].path:
           f"{', '.join(pictures.encodings)}")
 
 # %% [markdown]
-# The files on the hub have one row group each, and in it one *dictionary* of all pictures: reading a single row
+# The files on the hub have one row group each, with one *dictionary* of all pictures, so that reading a single row
 # decompresses 430 MB. (A reduced copy may have smaller groups, as printed above.) A `DataLoader` with `shuffle=True`
-# asks for single rows in random order: a batch of sixteen reads sixteen files from end to end. The thesis measured 10
-# to 15 seconds.
+# requests single rows in random order, so a batch of sixteen reads up to sixteen whole files. The thesis measured 10 to 15
+# seconds per batch.
 #
-# Its solution (its Figure 12): read the files one after the other, in an order shuffled every epoch, and shuffle
-# *inside* each file. This reads as fast as possible. But look at where the images of a batch come from, in **traces of
-# the real loaders**. Each dot is an image: its batch on the horizontal axis, its file on the vertical axis.
+# Its solution (its Figure 12) reads the files one after the other, in a new order every epoch, and shuffles *inside* each
+# file. This is the fastest way to read. But look at the files that the images of a batch come from, in **traces of the
+# real loaders**. Each dot is an image: its batch on the horizontal axis, its file on the vertical axis.
 
 # %%
 from t2i_helpers.data import painting_store
 
-store = painting_store(files_of)                                                    # more on this below
+store = painting_store(files_of)                                                    # explained below
 shown = wikiart.loading(wikiart.read_traces(source, store), dataset or load_images(files_of), files_of)
-export(shown, SIZE) if dataset else shown.figure
+export(shown, SIZE) if dataset else shown
 
 # %% [markdown]
-# With one file at a time, a batch comes from one file. If the files are ordered, by style or by artist, the network
-# unlearns in the next hundred steps what it learnt in the last.
+# With one file at a time, each batch comes from one file. If the files are sorted by style or by artist, the network
+# forgets in the next hundred steps what it learnt in the last.
 #
-# **Our stream** reads the files in the same order, once. It decodes every picture at once to the 128×128 pixels that
-# training needs, 49 KB in place of 400, and keeps 20,480 of *those*, a quarter of all, in a scratch file. Batches are
-# drawn from these at random. **Our store** decodes everything once into one file of 4 GB. From there any order costs
-# the same, so the shuffle is perfect.
+# **Our stream** reads the files in the same order, once. It decodes each picture immediately to the 128×128 pixels that
+# training needs, 49 KB instead of 400 KB, and keeps 20,480 of these decoded images, a quarter of all, in a scratch file.
+# Batches are random samples from it. **Our store** decodes everything once into one file of 4 GB. Then every order costs
+# the same, so it shuffles perfectly.
 #
-# `t2i bench loader` measures what this costs, on files as large as WikiArt's. The thesis's Table 3 stands beside it.
-# *Style entropy* says how evenly a batch of 16 spreads over the styles: 0 bits are one style, 3.10 is what a perfect
-# shuffle gives with WikiArt's imbalance:
+# `t2i bench loader` measures the cost on files as large as WikiArt's. The table includes the numbers of the thesis's Table
+# 3. *Style entropy* measures how evenly a batch of 16 covers the styles: 0 bits is a single style, and a perfect shuffle
+# gives 3.10 bits with WikiArt's imbalance:
 
 # %%
 from t2i_helpers.reporting.tables import export_table
@@ -150,11 +150,11 @@ from t2i_helpers.reporting.tables import export_table
 export_table(wikiart.stored_loader_table(), SIZE)
 
 # %% [markdown]
-# > **Read across:** what does the thesis's loader save in time over random access, and what does it lose in mixing?
-# > Its memory is printed as "~400 MB". What does it take?
+# > **Compare:** how much time does the thesis's loader save over random access, and how much worse does it shuffle?
+# > Its memory is printed as "~400 MB". How much does it use here?
 #
-# **Exercise 2.** Halve the stream's reservoir. How much mixing is lost, and how much scratch space saved? (The order
-# can be had without reading a single picture.)
+# **Exercise 2.** Halve the stream's reservoir. How much worse does it shuffle, and how much scratch space does it save?
+# (You can compute the order without reading a picture.)
 #
 # <details><summary>Solution</summary>
 #
@@ -162,17 +162,17 @@ export_table(wikiart.stored_loader_table(), SIZE)
 # from t2i_helpers.evaluation.bench import files_at_full_size, mixing, our_stream_order
 #
 # for reservoir in (20_480, 10_240, 5_120):
-#     found = mixing(our_stream_order(files_at_full_size(), reservoir))
-#     print(f"{reservoir:6,}: {found['style_entropy_bits']:.2f} bits, {reservoir * 128 * 128 * 3 / 1e6:.0f} MB")
+#     order = mixing(our_stream_order(files_at_full_size(), reservoir))
+#     print(f"{reservoir:6,}: {order['style_entropy_bits']:.2f} bits, {reservoir * 128 * 128 * 3 / 1e6:.0f} MB")
 # ```
 #
-# Entropy is lost slowly at first: what counts is how many of the 72 files the reservoir spans.
+# The entropy falls slowly at first. It depends on how many of the 72 files the reservoir covers.
 # </details>
 #
-# ## 3.3 Both solutions at work
+# ## 3.3 The stream and the store
 #
-# The stream is an `IterableDataset`: a `DataLoader` deals its rows to as many workers as there are, and every row comes
-# exactly once. An epoch that was stopped goes on with the rows not yet seen:
+# The stream is an `IterableDataset`. A `DataLoader` distributes its rows among the workers, and each row comes exactly
+# once. A stopped epoch resumes with the rows that were not yet seen:
 
 # %%
 from itertools import islice
@@ -193,7 +193,8 @@ rest = [row_id for _, _, row_id in later]
 print(f"{len(seen)} rows, then {len(rest)} rows: {len(set(seen + rest))} different ones")
 
 # %% [markdown]
-# With the store, an order is a function of (seed, epoch), so to resume is to count. No picture is decoded any more:
+# The order of the store is a function of (seed, epoch), so resuming only needs the number of batches seen. The store does
+# not decode pictures again:
 
 # %%
 import time
@@ -206,7 +207,7 @@ print(f"{len(batches)} batches, {1000 * (time.perf_counter() - began) / len(batc
 
 # %% [markdown]
 # **Exercise 3.** Two GPUs train together. Give each its share of an epoch with `rank` and `world_size`, and check that
-# the shares are equally large and disjoint. With how many GPUs are rows left out?
+# the shares are disjoint and of equal size. With how many GPUs does an epoch leave out rows?
 #
 # <details><summary>Solution</summary>
 #
@@ -217,14 +218,15 @@ print(f"{len(batches)} batches, {1000 * (time.perf_counter() - began) / len(batc
 #     print(world_size, [len(share) for share in shares], "left out:", len(store) - len(set(sum(shares, []))))
 # ```
 #
-# Processes that train together wait for each other at every step, so they must have equally many. Where the rows do not divide by their number, as by 7, what is left
-# after the division waits for another epoch, in which others are left out.
+# Processes that train together wait for each other at every step, so they need the same number of rows. If the number of
+# rows is not divisible by the number of processes, as with 7, an epoch leaves out the remainder. Other epochs leave out
+# other rows.
 # </details>
 #
 # ## 3.4 Eight tokens
 #
-# The thesis's text pads captions to 77 tokens; the code it was run with cuts them at **eight**. Count along:
-# "a painting in the style of ⟨style⟩". The first token marks the beginning, the last the end.
+# The text of the thesis pads captions to 77 tokens; its code truncates them to **eight**. Count the tokens of "a painting
+# in the style of ⟨style⟩". The first token marks the start and the last one the end.
 
 # %%
 from t2i_helpers.data import captions
@@ -241,12 +243,12 @@ except PromptTooLong as refusal:
     print("our encoder:", refusal)
 
 # %% [markdown]
-# (With CLIP's own tokenizer it is the same: one sequence for all 27.) A network trained like that is told the same for every
-# painting. It learns to draw *a* painting; guidance has nothing to amplify. Nothing crashes, the loss falls, and the
-# pictures look like art, which is what makes this fault so instructive.
+# (CLIP's tokenizer also gives one sequence for all 27.) A network trained in this way receives the same condition for every
+# painting. It learns to draw *a* painting, and guidance has nothing to amplify. Nothing crashes, the loss falls, and the
+# pictures look like art, so the fault is hard to notice.
 #
-# **Exercise 4.** How many tokens do the 27 captions really need? What is the shortest caption that would still have told
-# the styles apart in eight?
+# **Exercise 4.** How many tokens do the 27 captions need? What is the shortest caption that still distinguishes the styles
+# within eight tokens?
 #
 # <details><summary>Solution</summary>
 #
@@ -256,7 +258,7 @@ except PromptTooLong as refusal:
 # print(max(len(encoder.tokenizer(name).input_ids) for name in names))
 # ```
 #
-# The style alone fits. The words before it are the same in all captions and carry nothing.
+# The name of the style alone fits. The words before it are the same in all captions and carry no information.
 # </details>
 #
 # ## 3.5 The U-Net, counted
@@ -276,14 +278,15 @@ for name, preset in configured.items():
     print(f"{name:15} {sum(p.numel() for p in unet.parameters()):>12,} parameters, sees {channels}×{height}×{width}")
 
 # %% [markdown]
-# A forward pass of the thesis's network costs 514 GFLOP per image; training costs three times that. An A100 needs days
-# for its 100 epochs, and a laptop needs years. At `demo` size, `thesis` therefore learns 64×64 pixels with a small network.
+# A forward pass of the thesis's network costs 514 GFLOP per image, and a training step three times as much. The 100 epochs
+# take days on an A100 and would take years on a laptop. At `demo` size, `thesis` is therefore a small network for 64×64
+# pixels.
 #
 # ## 3.6 From pixels to latents
 #
-# Most of these numbers are spent on detail that any painting has: brush texture, canvas, grain. *Latent diffusion*
-# (Rombach et al. 2022, the idea behind Stable Diffusion) gives this detail to an **autoencoder** that is trained once,
-# and lets the diffusion model decide only what is painted where. The encoder maps 3×128×128 numbers to 4×16×16:
+# Most pixels describe details that all paintings share: brush texture, canvas, grain. *Latent diffusion* (Rombach et al.
+# 2022, the idea behind Stable Diffusion) leaves these details to an **autoencoder** that is trained once. The diffusion
+# model then only decides on content and layout. The encoder maps 3×128×128 numbers to 4×16×16:
 
 # %%
 from t2i_helpers.models import load_autoencoder
@@ -294,8 +297,7 @@ print(f"{sum(p.numel() for p in autoencoder.network.parameters()):,} parameters,
 
 # %% [markdown]
 # It is trained from scratch on random 64×64 crops of the training paintings (`python -m
-# t2i_helpers.training.autoencoder`). It is convolutional, so it then works at any size. Its loss has three parts, and
-# this is all of it:
+# t2i_helpers.training.autoencoder`). It is convolutional, so it works at any size. This is its loss, which has three parts:
 
 # %%
 import inspect
@@ -305,51 +307,36 @@ from t2i_helpers.training.autoencoder import autoencoder_loss
 print(inspect.getsource(autoencoder_loss))
 
 # %% [markdown]
-# * the **mean absolute error** keeps colours and shapes, but is content with blur;
-# * the **perceptual term** compares feature maps of a network trained on ImageNet (EfficientNet-Lite1), which notice
+# * the **mean absolute error** preserves colours and shapes, but permits blur;
+# * the **perceptual term** compares feature maps of a network trained on ImageNet (EfficientNet-Lite1), which respond to
 #   missing texture;
-# * **noise on bounded latents** makes near latents mean similar images. Without it the encoder could hide anything in
-#   the last decimals, and a diffusion model, whose latents are never exact, would decode to artefacts.
+# * **noise on bounded latents** makes close latents decode to similar images. Without it the encoder could store
+#   information in the last decimals. A diffusion model, whose latents are never exact, would then decode to artefacts.
 #
-# Look at what it keeps. The four channels are images themselves, of 16×16 pixels. TAESD, a tiny autoencoder for Stable
-# Diffusion's own latents, stands beside ours where the hub or a mirror has it:
+# The figure shows the reconstructions. The four channels are images of 16×16 pixels. If the hub or a mirror has TAESD, a
+# tiny autoencoder for the latents of Stable Diffusion, it appears beside ours:
 
 # %%
-from t2i_helpers.models import load_pipeline
-from t2i_helpers.paths import RUNS
-from t2i_helpers.training import train
+from t2i_helpers.reporting.checkpoints import load_or_evaluate, pipelines
 
-if SIZE == "full":
-    pipes = {p.variant: load_pipeline(train(p, RUNS / f"wikiart-{p.variant}-full").folder) for p in (thesis, improved)}
-else:
-    pipes = {p.variant: load_pipeline("wikiart", p.variant) for p in (thesis, improved)}
+pipes = pipelines("wikiart", SIZE)
 latent, steps = pipes["improved"], improved.sample_steps
-
-if dataset:
-    examples = wikiart.examples(held_out)
-    shown = export(wikiart.latent_space(examples, wikiart.autoencoders(latent), held_out.source), SIZE)
-else:
-    shown = committed("latent_space")
-shown
+export(wikiart.latent_space(held_out, latent), SIZE) if dataset else committed("latent_space")
 
 # %% [markdown]
-# > **Look closely:** which details are gone? Faces and fine lines suffer most: one latent pixel describes 8×8 pixels
+# > **Look closely:** which details are missing? Faces and fine lines suffer most: one latent pixel describes 8×8 pixels
 # > with four numbers.
 #
 # A diffusion model adds noise to latents that have mean 0 and variance 1 in each channel:
-# $z = (\mathrm{encode}(x) - \mu)/s$, with $\mu$ and $s$ of the training set. What does such a noise mean in pixels?
+# $z = (\mathrm{encode}(x) - \mu)/s$, with $\mu$ and $s$ of the training set. How does this noise look in pixels?
 
 # %%
-if dataset:
-    shown = export(wikiart.noisy_latents(examples, latent.latent_space, held_out.source), SIZE)
-else:
-    shown = committed("latent_noise")
-shown
+export(wikiart.noisy_latents(held_out, latent), SIZE) if dataset else committed("latent_noise")
 
 # %% [markdown]
-# Noise in latents is not grain: it becomes blotches and wrong colours, and at $\sigma = 1$ the composition is gone.
-# Nothing else changes. The training step of notebook 1 works on latents as it is; here it is once more, on one batch,
-# with $v$-prediction (Salimans & Ho 2022): $v = \sqrt{\bar\alpha_t}\,\epsilon - \sqrt{1-\bar\alpha_t}\,z_0$.
+# Noise in latents does not look like grain. It causes blotches and wrong colours, and at $\sigma = 1$ the composition is
+# lost. The rest of the method is unchanged: the training step of notebook 1 also works on latents. The next cell repeats
+# it on one batch with $v$-prediction (Salimans & Ho 2022): $v = \sqrt{\bar\alpha_t}\,\epsilon - \sqrt{1-\bar\alpha_t}\,z_0$.
 
 # %%
 from t2i_helpers.diffusion import make_scheduler
@@ -369,8 +356,8 @@ with torch.no_grad():
 print(f"loss {(predicted - v).square().mean():.3f}; guessing 0 would give {v.square().mean():.3f}")
 
 # %% [markdown]
-# **Exercise 5.** Repeat the cell's last lines for fixed t = 100, 500 and 900. Where does the network know most, and why
-# is the loss near $t = 0$ not small, as it was for predicted noise?
+# **Exercise 5.** Repeat the last lines of the cell for t = 100, 500 and 900. Where is the loss smallest, and why is it not
+# small near $t = 0$?
 #
 # <details><summary>Solution</summary>
 #
@@ -382,75 +369,74 @@ print(f"loss {(predicted - v).square().mean():.3f}; guessing 0 would give {v.squ
 #         print(t, (latent.unet(z_t, t, c).sample - v).square().mean().item())
 # ```
 #
-# Near $t = 0$, $v$ is the noise itself, which hardly shows in $z_t$; near $t = 1000$ it is minus the image, of which
-# nothing shows. In between both can be read.
+# Near $t = 0$, $v$ is the noise, which is hardly visible in $z_t$. Near $t = 1000$ it is the negative image, which is
+# invisible in $z_t$. In between, $z_t$ contains both.
 # </details>
 #
 # ## 3.7 Pixels against latents
 #
-# Both networks trained for the same processor time on the same paintings: `thesis` at 64×64 pixels, `improved` on
-# latents of 128×128. Every style they know, once each:
+# At `demo` size both networks trained for the same processor time on the same paintings: `thesis` at 64×64 pixels,
+# `improved` on latents of 128×128. This is one image of each style that they were trained on:
 
 # %%
 export(wikiart.style_grid(pipes, steps), SIZE)
 
 # %% [markdown]
-# Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. The course report that
-# this project also follows shows a scale of 1 to 20 for Stable Diffusion. Here is ours:
+# Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. A course report, which this
+# project also follows, shows scales of 1 to 20 for Stable Diffusion. These are the same scales for our model:
 
 # %%
 export(wikiart.guidance_sweep({"improved": latent}, steps), SIZE)
 
 # %% [markdown]
-# > **Where does it break?** Up to about 4 the pictures gain contrast and clarity. Beyond that, dark ones turn black and
-# > bright ones white: the latents leave the range in which the decoder was trained.
+# > **Where does it break?** Up to about $w=4$ the pictures gain contrast and clarity. Beyond that, dark pictures turn black
+# > and bright ones white, because the latents leave the range in which the decoder was trained.
 #
-# ### Judges that we did not train
+# ### An independent judge
 #
-# A classifier of our own would share the blind spots of our models. EfficientNet-Lite0 was trained on ImageNet by
-# others, and no training in this project uses it. Two kinds of numbers come from its 1,280 features: distances from
-# held-out paintings, and a *linear probe* that names styles. The probe is right about less than half of real paintings
-# (last column), so read accuracies relative to that:
+# A classifier of our own could share the weaknesses of our models. EfficientNet-Lite0 was trained on ImageNet by others,
+# and no training in this project uses it. We use its 1,280 features for distances from held-out paintings and for a
+# *linear probe* that predicts styles. The last column shows the probe's accuracy on real paintings, which is far from
+# 100 %. Compare accuracies with it:
 
 # %%
-from t2i_helpers.reporting.evaluations import load_or_evaluate, load_or_measure_composition
 from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
 evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
-tables = [export_table(metrics_table(f"wikiart_{variant}_metrics", variant, found), SIZE)
-          for variant, found in evaluations.items()]
+tables = [export_table(metrics_table(f"wikiart_{variant}_metrics", variant, evaluation), SIZE)
+          for variant, evaluation in evaluations.items()]
 export_table(guidance_table("wikiart_guidance", evaluations), SIZE)
 tables[1]
 
 # %% [markdown]
-# Why the kernel distance? The Fréchet distance compares covariances of 1,280 features. With a thousand images these are
-# singular, and two sets of *real* paintings are already far apart, as the last column says. The unbiased kernel distance
-# of two sets of real paintings is zero on average, whatever $n$.
+# Why the kernel distance? The Fréchet distance compares covariances of 1,280 features. With fewer images than features
+# these are singular, and two sets of *real* paintings already have a large distance (last column). The kernel distance is
+# unbiased: between two sets of real paintings it is zero on average for every $n$.
 #
-# **Exercise 6.** The table's accuracy at $w = 4$ may exceed that of real paintings. Does this mean that the model paints
-# better Baroque than Baroque painters did?
+# **Exercise 6.** The accuracy at $w = 4$ may exceed that of real paintings. Does this mean that the model paints better
+# Baroque than Baroque painters did?
 #
 # <details><summary>Solution</summary>
 #
-# No. Guidance moves samples towards what distinguishes a style, so they are *more typical* than real paintings, and less
-# varied: compare the recall.
+# No. Guidance moves samples towards the features that distinguish a style, so they are *more typical* than real paintings
+# and less varied: compare the recall.
 # </details>
 #
 # ## 3.8 Does it compose?
 #
 # Most captions in training name a genre: "A landscape in the style of Impressionism". Ten pairs, such as a landscape in
-# the style of Baroque, were left out of the training entirely. If the model had only learnt a list of captions, it could
-# not draw them. Each column below starts from one noise image; the framed pairs were never seen:
+# the style of Baroque, were left out of training. A model that only memorised captions could not draw them. Each column
+# below starts from one noise image; frames mark the pairs that were left out:
 
 # %%
 export(wikiart.composition_grid(latent, steps), SIZE)
 
 # %%
-export_table(wikiart.composition_table(load_or_measure_composition(latent)), SIZE)
+export_table(wikiart.composition_table(latent), SIZE)
 
 # %% [markdown]
-# **Exercise 7.** Ask for something that has no caption: "A portrait of a cat in the style of Cubism". What does the
-# model make of it, and why?
+# **Exercise 7.** Use a caption with an unknown subject: "A portrait of a cat in the style of Cubism". What does the model
+# draw, and why?
 #
 # <details><summary>Solution</summary>
 #
@@ -463,26 +449,25 @@ export_table(wikiart.composition_table(load_or_measure_composition(latent)), SIZ
 # display(figure)
 # ```
 #
-# A Cubist portrait, at best. No caption of the training set contains "cat", so its embedding changes little that the
-# network has learnt to read. Stable Diffusion read millions of different captions.
+# At best, a Cubist portrait. No caption of the training set contains "cat", so the network has not learnt to use this part
+# of the embedding. Stable Diffusion was trained on millions of different captions.
 # </details>
 #
 # ## 3.9 Did it memorise?
 #
-# A model that copies its training set would score well above. Some samples, and the training paintings nearest to them
-# (the hundred nearest as 16×16 thumbnails, ranked by the judge's features):
+# A model that copies its training set would get good scores above. The figure shows some samples with the training
+# paintings nearest to them (the hundred nearest as 16×16 thumbnails, ranked by the features of the judge):
 
 # %%
 export(wikiart.neighbours(latent, dataset, steps), SIZE) if dataset else committed("wikiart_neighbours")
 
 # %% [markdown]
-# The neighbours share the palette, and none is the same picture. (This looks at five samples; it would not find rare
-# copies.)
+# The neighbours share colours with the samples, but none is the same picture. (Five samples cannot rule out rare copies.)
 #
 # ## 3.10 Table 4: the three experiments
 #
-# The thesis's last table, each printed value beside the one that its own text and code give, and those that differ
-# marked:
+# This is the last table of the thesis. It shows each printed value beside the value from the text of the thesis, and marks
+# values that differ:
 
 # %%
 from t2i_helpers.reporting.tables import configuration_table
@@ -495,6 +480,22 @@ export_table(configuration_table("table04_comparison"), SIZE)
 #
 # <details><summary>Solution</summary>
 #
-# The text's: the network that it describes has exactly the number of parameters that it states, to the digit, which
-# nobody writes by accident (of batch size and learning rate that says nothing yet). A table filled by hand has no such check, which is why no number in this project is.
+# The text's number of parameters: the network that the text describes has exactly this number, which cannot be chance.
+# (This does not settle the batch size and the learning rate.) A table that is typed by hand has no such check. For this
+# reason the tables and numbers of our report are generated from results.
 # </details>
+#
+# ## 3.11 Training and machines
+#
+# The next table describes how the checkpoints of all three experiments were trained:
+
+# %%
+from t2i_helpers.reporting.setup import setup_table, trained_table
+
+export_table(trained_table(SIZE), SIZE)
+
+# %% [markdown]
+# The last table compares this machine with that of the thesis:
+
+# %%
+export_table(setup_table(SIZE), SIZE)

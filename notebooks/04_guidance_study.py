@@ -12,27 +12,29 @@
 # ---
 
 # %% [markdown]
-# # 4 · Guidance, looked at from all sides
+# # 4 · A study of guidance
 #
-# Notebooks 1 to 3 used one rule with one number in it, $w$. This one asks what that rule is, which others there are,
-# what each costs and buys, and what else decides how an image comes out: the solver, the averaging of weights, the text
-# encoder. Each section answers one question and can be read alone.
+# Notebooks 1 to 3 used one guidance rule with one parameter, $w$. This notebook explains this rule, compares it with
+# others, and studies further choices that affect an image: the solver, the averaging of weights, and the text encoder.
+# Each section answers one question and can be read alone.
 #
-# **You need** notebook 1, and 2 for what the numbers are worth. **You will learn** to read any paper's guidance scale,
-# to choose a rule for a purpose, and to doubt a Fréchet distance.
+# **You need** notebook 1, and notebook 2 for the metrics. **You will learn** to interpret the guidance scale of any paper,
+# to choose a rule for a purpose, and to judge a Fréchet distance.
 #
-# On paper: [the report's chapter on the study](../report/main.pdf#nameddest=sec:study), and
-# [what was reproduced and what corrected](../report/main.pdf#nameddest=sec:reproduced).
+# **Time:** 90 minutes to read, 4 minutes to run at `demo` on two cores.
+#
+# In the report: [the chapter on the study](../report/main.pdf#nameddest=sec:study), and
+# [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced).
 #
 # | size | for | what it runs |
 # |---|---|---|
-# | `demo` (default) | a laptop | pictures drawn live by the small checkpoints that ship; the study's stored measurements |
-# | `full` | a big GPU | the same with the whole study measured again first: `t2i evaluate study` |
-# | `smoke` | CI | the same cells with fewer steps, without meaning |
+# | `demo` (default) | a laptop | pictures drawn live by the small checkpoints of this repository; the stored study |
+# | `full` | a big GPU | trains the networks that are missing, and measures the study with them |
+# | `smoke` | CI | the same cells with fewer steps; the pictures have no meaning |
 #
-# The stored study is of **small networks**, drawn on two CPU cores, judged by our own classifiers, whose features stand
-# in for Inception's, with text by a packaged encoder that stands in for CLIP. What ranks first here need not rank first
-# on a network a thousand times as large. What carries over is how to find out.
+# The stored study uses **small networks** on two CPU cores. Our own classifiers judge the images, with features that stand
+# in for Inception's, and a packaged text encoder stands in for CLIP. The ranking of rules may differ for much larger
+# networks, but you can apply the same method to them.
 
 # %%
 import os
@@ -40,31 +42,32 @@ import os
 import torch
 
 from t2i_helpers.data import captions
+from t2i_helpers.errors import SourceUnavailable
 from t2i_helpers.evaluation.study import run_study
-from t2i_helpers.models import load_pipeline
 from t2i_helpers.reporting import networks, rules, study
-from t2i_helpers.reporting.export import export
+from t2i_helpers.reporting.checkpoints import pipeline
+from t2i_helpers.reporting.exhibits import committed, export
 from t2i_helpers.reporting.tables import export_table
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 steps = {"smoke": 2, "demo": 10, "full": 50}[SIZE]
-digits, objects = load_pipeline("mnist"), load_pipeline("cifar10")
+digits, objects = pipeline("mnist", "improved", SIZE), pipeline("cifar10", "improved", SIZE)
 if SIZE == "full":
-    run_study(size=SIZE)
+    run_study(size="full")                                          # measures only the missing cells
 
 # %% [markdown]
 # ## 4.1 What does $w$ mean?
 #
-# Guidance walks along the line from the prediction without the caption to the one with it, and beyond:
+# Guidance moves along the line from the prediction without the caption to the prediction with it, and beyond:
 #
 # $$\tilde\epsilon = \epsilon_\varnothing + w\,(\epsilon_c - \epsilon_\varnothing)
 # \qquad\text{or, as the first paper wrote,}\qquad
 # \tilde\epsilon = (1+w')\,\epsilon_c - w'\,\epsilon_\varnothing .$$
 #
-# The line is the same; its zero is not. $w=0$ forgets the caption, $w'=0$ only stops exaggerating it.
+# Both forms use the same line with different origins. $w=0$ ignores the caption, whereas $w'=0$ only turns guidance off.
 #
-# > **Before you run the cell:** the middle panel uses the first paper's form with the same numerals. Which of its columns
-# > must look like which column on the left?
+# > **Before you run the cell:** the middle panel uses the form of the first paper with the same numbers. Which of its
+# > columns must look like which column on the left?
 
 # %%
 from t2i_helpers.reporting import conventions
@@ -72,8 +75,8 @@ from t2i_helpers.reporting import conventions
 export(conventions.conventions(digits, steps), SIZE)
 
 # %% [markdown]
-# The same *number* means different images; $w = 1 + w'$ means the same image, to the last pixel, and a test holds that.
-# Read a paper's formula before you copy its scale:
+# The same *number* gives different images. With $w = 1 + w'$ the images are identical, and a test verifies this. Read the
+# formula of a paper before you copy its scale:
 
 # %%
 export_table(conventions.convention_table(), SIZE)
@@ -81,23 +84,23 @@ export_table(conventions.convention_table(), SIZE)
 # %% [markdown]
 # ## 4.2 Away from what?
 #
-# $\epsilon_\varnothing$ is only one thing to walk away from. Put another caption in its place, a **negative prompt**, and
-# guidance avoids what that says. Below, ten noises become a 4: away from ∅, away from a 9, away from a 1.
+# Guidance need not move away from $\epsilon_\varnothing$. With another caption in its place, a **negative prompt**, guidance
+# moves away from that caption. Below, ten noise images become a 4: away from ∅, away from a 9, away from a 1.
 #
-# > **Think first:** at $w=1$ a negative prompt does nothing at all. Why?
+# > **Think first:** at $w=1$ a negative prompt has no effect. Why?
 
 # %%
 export(rules.negative_prompts(digits, steps), SIZE)
 
 # %% [markdown]
-# Some of the 4s that must not look like a 9 open their top (and some break); those that must not look like a 1 grow
-# thicker and wider. Nothing was trained for that. The formula is the one above with $\epsilon_{\text{negative}}$ in place of $\epsilon_\varnothing$, and at $w=1$ it
-# is $\epsilon_c$ alone, whatever is subtracted.
+# Away from a 9, some of the 4s have an open top (and some break). Away from a 1, they become thicker and wider. This needs
+# no extra training. The formula is the one above with $\epsilon_{\text{negative}}$ in place of $\epsilon_\varnothing$. At $w=1$
+# it reduces to $\epsilon_c$, so the negative prompt cancels.
 #
 # ## 4.3 One interface, many rules
 #
-# Since 2022 many papers have fixed what a large $w$ does to images: colours burn out, variety shrinks, and early steps
-# overshoot. Each fix is a *rule*: a function of one step that combines the network's predictions `step.cond` and
+# A large $w$ saturates colours, reduces variety, and overshoots in early steps. Since 2022 many papers have proposed rules
+# that reduce these effects. Each rule is a function of one step that combines the network's predictions `step.cond` and
 # `step.null` into one. All of them are in `t2i_helpers/diffusion/rules.py`, each with its formula.
 
 # %%
@@ -109,85 +112,87 @@ for name, rule in GUIDERS.items():
     print(f"{name:13}", " ".join(inspect.getdoc(rule).split("\n\n")[0].split()))
 
 # %% [markdown]
-# Six objects, fourteen rules, one noise a column, plain guidance at $w$ = 1, 2 and 5 on top. $w$ is 5 where a rule takes
-# any number, and lower where its own scale is; the last three go on top of plain guidance at $w=2$.
+# The figure shows six objects by fourteen rules. Each column starts from one noise image, and the top rows show plain
+# guidance at $w$ = 1, 2 and 5. $w$ is 5 where a rule accepts any number, and lower where the rule has its own scale. The
+# last three rules add to plain guidance at $w=2$.
 #
-# > **Look for:** rows that burn out, rows that lose the object, a row that can hardly be told from plain $w=1$. Which
-# > rule would you choose by eye?
+# > **Look for:** rows with saturated colours, rows that lose the object, and a row that looks like plain guidance at $w=1$.
+# > Which rule would you choose by eye?
 
 # %%
 export(rules.rule_strips(objects, steps), SIZE)
 
 # %% [markdown]
-# Some of the rules in `diffusers` 0.42 do not do what their papers say: its smoothed-energy guidance never blurs
-# anything, its magnitude-aware guidance crashes on images, its perturbed attention takes the wrong prediction for
-# $\epsilon_\varnothing$ at $w=1$, and its frequency-decoupled guidance returns 32 pixels for 28. Ours are the smallest
-# mends, and for each there is a test that fails on the original.
+# Some rules in `diffusers` 0.42 differ from their papers: its smoothed-energy guidance never blurs, its magnitude-aware
+# guidance crashes on images, its perturbed attention uses the wrong prediction as $\epsilon_\varnothing$ at $w=1$, and its
+# frequency-decoupled guidance returns 32 pixels for 28. Our versions fix these faults, and tests show each of them in the
+# original.
 #
 # ## 4.4 Which rule when?
 #
-# Eyes are easily led, so every rule was measured: accuracy (is it what the caption says?), Fréchet and kernel distance
-# (does the set look real?), diversity (how far are two images of one class apart?), saturation (how many pixel values lie
-# at an end of their range?), and the price in forward passes. The grey cloud is everything; what is named, no other point
-# beats in both directions (but look at the bars).
+# A comparison by eye is subjective, so we measured every rule: accuracy (does the image match the caption?), Fréchet and
+# kernel distance (does the set look real?), diversity (the distance between two images of one class), saturation (the share
+# of pixel values at an end of their range), and the cost in forward passes. Grey points show all rules and scales. No
+# other point beats the labelled ones in both metrics (but note the error bars).
 
 # %%
-export(rules.pareto(), SIZE)
+export(rules.pareto(SIZE), SIZE)
 
 # %%
-export_table(rules.when_table(), SIZE)
+export_table(rules.when_table(SIZE), SIZE)
 
 # %%
-export_table(rules.rules_table("rules-mnist"), SIZE)
+export_table(rules.rules_table("rules-mnist", SIZE), SIZE)
 
 # %%
-export_table(rules.rules_table("rules-cifar10"), SIZE)
+export_table(rules.rules_table("rules-cifar10", SIZE), SIZE)
 
 # %% [markdown]
-# What can be read from this, and what cannot:
+# These conclusions are for the stored study:
 #
-# - **A larger $w$ buys obedience with variety.** On photographs accuracy climbs with every step of $w$ while diversity
-#   falls and pixels burn out. No rule escapes that exchange; they trade at different rates.
-# - **Burnt-out colours can be avoided for nothing.** On photographs rescaling and thresholding at $w=5$ are as accurate as
-#   plain guidance, with the saturation of real images or less; and APG at $w=5$ is as accurate as plain guidance at
-#   $w=3$, with half its burnt-out values.
-# - **An interval saves passes.** Guidance in the middle noise levels only costs a quarter less, and keeps more variety at
-#   the same $w$.
-# - **Some rules are a smaller $w$ in disguise.** Tangential and magnitude-aware guidance at $w=5$ land at plain guidance
-#   at $w=3$, in accuracy and in diversity. Compare rules at equal accuracy, never at equal $w$.
-# - **A rule has a home.** Thresholding assumes that most values lie inside the range. In a digit nearly all lie at its end,
-#   and dividing them by the largest turns black into grey, step after step: on MNIST it ruins the digits. Rescaling
-#   greys them, too, if less.
-# - **A weak guide must be weak in the same way.** On digits autoguidance by a small network that was stopped early cannot
-#   be told from plain guidance; on photographs that guide is too different, and $w=1.5$ already burns colours out.
-# - **Perturbed attention needs attention.** Its papers impair the middle of a U-Net of hundreds of pixels; the middle of
-#   these small ones sees 4×4 pixels and hardly matters, so PAG, SLG and SEG are plain guidance at
-#   $w=2$ here, for half as many passes again.
-# - **Fréchet distances cannot rank rules at this $n$.** Their intervals overlap nearly everywhere. Accuracy, diversity
-#   and saturation can tell rules apart with a few hundred images; a Fréchet distance needs thousands (4.7).
+# - **A larger $w$ increases accuracy and reduces variety.** On photographs accuracy rises with every step of $w$, while
+#   diversity falls and pixels saturate. All rules have this trade-off, at different rates.
+# - **Some rules avoid saturated colours at no measured cost.** On photographs, rescaling and thresholding at $w=5$ are as
+#   accurate as plain guidance, with the saturation of real images or less. APG at $w=5$ is as accurate as plain guidance
+#   at $w=3$, with half as many saturated values.
+# - **An interval saves forward passes.** Guidance only at middle noise levels costs a quarter less and keeps more variety
+#   at the same $w$.
+# - **Some rules have the effect of a smaller $w$.** Tangential and magnitude-aware guidance at $w=5$ match plain guidance at
+#   $w=3$ in accuracy and diversity. Compare rules at equal accuracy, not at equal $w$.
+# - **Some rules only suit some images.** Thresholding assumes that most values lie inside the range. Nearly all pixels of a
+#   digit lie at an end of it. Division by the largest value then turns black into grey at every step, which ruins the
+#   digits. Rescaling also greys them, but less.
+# - **A weaker guide should have the same kind of errors.** On digits, autoguidance by a small network that was stopped early
+#   is indistinguishable from plain guidance. On photographs that network differs too much, and $w=1.5$ already saturates
+#   colours.
+# - **Perturbed attention needs attention layers.** The papers perturb the middle of U-Nets for hundreds of pixels. The
+#   middle of these small networks sees 4×4 pixels and has little effect. Here PAG, SLG and SEG equal plain guidance at
+#   $w=2$, for half as many passes again.
+# - **Fréchet distances cannot rank rules at this $n$.** Their intervals overlap nearly everywhere. Accuracy, diversity and
+#   saturation need a few hundred images to separate rules; a Fréchet distance needs thousands (4.7).
 #
 # ## 4.5 Anything with a gradient can guide
 #
-# Guidance by caption needs a network that was trained with captions. A *loss* needs nothing: before each step, push the
-# image down the gradient of any number you can compute from the guess $\hat x_0$,
+# Guidance by captions needs a network that was trained with captions. Guidance by a *loss* does not: before each step, move
+# the image along the negative gradient of any loss of the estimate $\hat x_0$,
 #
 # $$x_t \leftarrow x_t - s\,u\,P\,\nabla_{x_t} L\big(\hat x_0(x_t)\big).$$
 #
-# ($P$ is the number of values in the image and $u$ a unit of each loss's own, so that $s=0.2$ shows and $s=1$ is more than
-# enough.) Three losses: the distance to a colour; a classifier's $-\log p$; and $1-\cos$ between image and caption in
-# the joint space of an image-text model. CLIP's weights are not here, so the project trained a small image encoder
-# against the packaged sentence encoder, with CLIP's contrastive loss. How good is that stand-in? Its accuracy on real
-# test images, by the nearest of ten captions:
+# ($P$ is the number of values in the image. $u$ is a unit for each loss, chosen so that $s=0.2$ has a visible effect and
+# $s=1$ is more than enough.) We use three losses: the distance to a colour; a classifier's $-\log p$; and $1-\cos$ between
+# image and caption in the joint space of an image-text model. CLIP's weights are not available here, so we trained a small
+# image encoder with CLIP's contrastive loss against the packaged sentence encoder. This is its accuracy on real test
+# images, by the nearest of ten captions:
 
 # %%
 import json
 
 from t2i_helpers.paths import CHECKPOINTS
 
-found = json.loads((CHECKPOINTS / "image-text" / "evaluation.json").read_text())
-for dataset, told in found["zero_shot"].items():
-    for kind in ("taught", "held_out"):
-        for wording, accuracy in told[kind].items():
+evaluation = json.loads((CHECKPOINTS / "image-text" / "evaluation.json").read_text())
+for dataset, accuracies in evaluation["zero_shot"].items():
+    for kind in ("taught", "held_out"):                             # wordings of its training, and new ones
+        for wording, accuracy in accuracies[kind].items():
             print(f"{dataset:8} {kind:8} {wording:34} {accuracy['value']:.1%}")
 
 # %%
@@ -196,36 +201,36 @@ from t2i_helpers.reporting import losses
 export(losses.loss_strips(objects, 2 * steps), SIZE)
 
 # %% [markdown]
-# Every loss moves the image its way. Whether that is what *you* wanted is another matter. Measured at the strengths of a
-# report that found 0.8 best for CLIP:
+# Every loss changes the image in its direction, but not always in the way that you intend. The next figure measures this
+# at the strengths of a report that recommends 0.8 for CLIP:
 
 # %%
-export(losses.loss_curves(), SIZE)
+export(losses.loss_curves(SIZE), SIZE)
 
 # %% [markdown]
-# The left panel is what was optimised: two losses fall at once, the colour slowly. The right one is what somebody else
-# sees. Images pushed towards their caption's embedding are far more often recognised by a classifier that had no part in
-# it; pushing harder than 0.2 wins nothing that sixty images could show. The classifier's own loss wins on its own scale, which says little: a network can be
-# pleased by changes that nobody sees. And a colour has nothing to do with what is drawn.
+# The left panel shows the optimised losses: two fall immediately, the colour loss slowly. The right panel shows the
+# accuracy of a classifier. With the similarity loss, the accuracy of this classifier, which is independent of the loss,
+# rises a lot. Strengths above 0.2 bring no further gain that sixty images could show. The classifier's own loss also
+# improves accuracy, but this says little, because a network responds to changes that people do not see. The colour loss
+# does not improve accuracy.
 #
-# An image-text model can also sit at the end of the line, as a critic: draw fifteen, keep the three that it finds least
-# "blurry", or the three that are nearest to their caption. Another network, the classifier, says whether the choice was
-# worth it.
+# An image-text model can also select images after sampling, as a critic: draw fifteen, keep the three with the lowest
+# score for "blurry", or the three nearest to their caption. The classifier, another network, judges the selection.
 
 # %%
-export_table(losses.best_of_table(), SIZE)
+export_table(losses.best_of_table(SIZE), SIZE)
 
 # %% [markdown]
-# A critic grants the wish it was asked for. The three least blurry are not more often right; the three nearest to the
-# caption are. (Thirty chosen images leave wide intervals. And to this critic, which learnt blur from blurred photographs,
-# hardly anything that a diffusion model draws is blurry: "good" and "clear" share the rest half and half, because it was
-# taught them as one.)
+# Selection improves only the selected criterion. The three least blurry images are not more often right; the three nearest
+# to the caption are. (With thirty selected images the intervals are wide. This critic learnt blur from blurred
+# photographs, so it rates hardly any image of a diffusion model as blurry. "Good" and "clear" share the rest equally,
+# because they had the same examples in training.)
 #
 # ## 4.6 How many steps, by which solver?
 #
-# The network only says what the noise is. How to walk from noise to image with that is the sampler's business: DDPM adds
-# fresh noise at every step, DDIM does not ($\eta=0$) or does in part ($0<\eta\le1$), and the others use several
-# predictions to take longer steps. Below, one noise image by three of them, $x_t$ over the guess $\hat x_0$.
+# The network only predicts the noise. The sampler decides how to move from noise to an image: DDPM adds noise at every step,
+# DDIM adds none ($\eta=0$) or some ($0<\eta\le1$), and the others combine several predictions to take longer steps. Below,
+# three samplers start from the same noise image. The rows show $x_t$ above the estimate $\hat x_0$.
 
 # %%
 from t2i_helpers.reporting import samplers
@@ -233,85 +238,91 @@ from t2i_helpers.reporting import samplers
 export(samplers.denoising_strip(digits, 2 * steps), SIZE)
 
 # %% [markdown]
-# DDIM and DPM-Solver++ follow the same path from the same noise, so they end in the same 4; DDPM's own noise leads it to
-# another one. What each pays and gets, measured on the small network of section 4.7 at $w=2$:
+# DDIM and DPM-Solver++ follow the same path from the same noise, so they end in the same 4. DDPM adds noise, which leads to
+# another 4. The next figure shows quality against cost for the small network of section 4.7 at $w=2$:
 #
-# > **Before you look:** a report found that DDPM needs about 1,000 steps for what DDIM does in 40. Which difference do
-# > you expect at 20?
+# > **Before you look:** a report found that DDPM needs about 1,000 steps to match DDIM with 40. Which difference do you
+# > expect at 20?
 
 # %%
-export(samplers.quality_against_passes(), SIZE)
+export(samplers.quality_against_passes(SIZE), SIZE)
 
 # %% [markdown]
-# On digits everything that starts at pure noise is good within ten evaluations, stochastic or not, and what differs lies
-# inside the intervals: a thousand steps are a matter of habit. DDIM with $\eta=1$ is DDPM, to the digit. What fails is
-# LMS, Euler and Heun with few steps, and the next figure says why.
+# On digits, all samplers that start at pure noise are good within ten evaluations, stochastic or not, and the remaining
+# differences lie inside the intervals. A thousand steps are not necessary. DDIM with $\eta=1$ gives exactly the images of
+# DDPM. LMS, Euler and Heun fail with few steps; the next figure shows the reason.
 #
-# Where do the few steps lie? "Leading" timesteps start below $T$, where pure noise is too noisy for the timestep that
-# the network is told; "trailing" ones start at $T$. LMS, Euler and Heun step in $\sigma$, which the cosine schedule drops
-# from 20,000 to 6 between the first two trailing steps: too far for a straight line, so they start lower.
+# "Leading" timesteps start below $T$, where the initial pure noise is too noisy for the timestep that the network receives.
+# "Trailing" timesteps start at $T$. LMS, Euler and Heun step in $\sigma$. With the cosine schedule $\sigma$ drops by orders
+# of magnitude between the first two trailing steps. This is too far for a straight line, so they use leading timesteps.
 
 # %%
 export(samplers.sigma_schedules(digits.preset, steps), SIZE)
 
 # %%
-export_table(samplers.spacing_table(), SIZE)
+export_table(samplers.spacing_table(SIZE), SIZE)
 
 # %% [markdown]
-# ## 4.7 Average the weights; then count your images
+# ## 4.7 Averaged weights, and the number of images
 #
-# A network's weights jitter to the end of training. Their moving average is smoother,
-# $\bar\theta \leftarrow \beta\,\bar\theta + (1-\beta)\,\theta$, and costs nothing but memory. A paper reports that guidance
-# and averaging together bring FID from 1,332 to 1,089, with six generated images, no $\beta$ and no ablation. Here is the
-# ablation: one training, its weights as they are and averaged in four ways while it ran.
+# The weights of a network fluctuate until the end of training. Their moving average,
+# $\bar\theta \leftarrow \beta\,\bar\theta + (1-\beta)\,\theta$, is smoother and only costs memory. A paper reports that guidance
+# and averaging together reduce FID from 1,332 to 1,089, with six generated images, without the value of $\beta$ and without
+# an ablation. This is an ablation: one training, with its last weights and four averages.
 #
-# > **Before you look:** the training had 1,000 steps. What is an average with $\beta = 0.9999$ mostly made of?
+# > **Before you look:** the training had 1,000 steps. Which weights dominate an average with $\beta = 0.9999$?
 
 # %%
-export(networks.averages_figure(), SIZE)
+export(networks.averages_figure(SIZE), SIZE)
 
 # %% [markdown]
-# Averaging helps: without guidance the averaged weights draw clearly nearer to real digits than the raw ones do. Guidance
-# hides most of that difference, so a comparison at one $w$ can find anything. And the decay can be chosen fatally wrong:
-# after 1,000 steps with $\beta=0.999$ more than a third of the average is still the random network of the start, and with
-# 0.9999 nine tenths, which draws nothing but noise (and noise is as diverse as real digits: never read that measure
-# alone). A decay that rises as $(1+n)/(10+n)$, which diffusers does unasked, forgets the start and
-# need not be chosen at all. (A paper that gives no $\beta$ has not said what it did.)
+# Averaging helps: without guidance the images of averaged weights are clearly closer to real digits than those of the last
+# weights. Guidance hides most of this difference, so the conclusion depends on $w$. A wrong decay is harmful: after 1,000
+# steps with $\beta=0.999$, more than a third of the average is still the random initial network. With 0.9999 it is nine
+# tenths, and the network draws only noise. (Noise is as diverse as real digits, so do not use diversity alone.) A decay that
+# rises as $(1+n)/(10+n)$, the default of diffusers, forgets the initial weights and needs no choice. (A paper that does not
+# give $\beta$ cannot be reproduced.)
 #
-# And six images? The Fréchet distance of six *real* images to thousands of other real ones says what such a number is
-# worth:
+# How reliable are six images? The next figure shows the Fréchet distance of $n$ *real* images to thousands of other real
+# images:
 
 # %%
-export(networks.frechet_against_n(size=SIZE), SIZE)
+try:
+    shown = export(networks.frechet_against_n(size=SIZE), SIZE)
+except SourceUnavailable as unavailable:
+    print(unavailable)
+    shown = committed("study_frechet_n")
+shown
 
 # %% [markdown]
-# Six *real* photographs score over two hundred, and it should be 0: below as many images as there are features, the distance
-# measures little but $n$, and draws of six differ among themselves. It still falls at a thousand. Six images cannot say
-# whether 1,089 is better than 1,332. (The study compares $n$ drawings with $n$ real images, which adds the bias of both.)
+# Six *real* photographs have a large distance, although it should be 0. With fewer images than features, the distance
+# mostly depends on $n$, and different draws of six images give different values. It still falls at a thousand images. Six
+# images cannot show whether 1,089 is better than 1,332. (The study compares $n$ generated with $n$ real images, so the bias
+# of both adds up.)
 #
-# ## 4.8 What does language buy?
+# ## 4.8 What does a language model add?
 #
-# The caption reaches the network as vectors. Must they come from a language model? The same small network was trained
-# behind a sentence encoder (MiniLM, of the BERT family), behind a table that gives every *word* a random vector, and
-# behind one-hot classes. All three learn the ten captions. Then ask for the same digits in words that no training caption
-# had.
+# The network receives the caption as vectors. Must they come from a language model? We trained the same small network with
+# a sentence encoder (MiniLM, of the BERT family), with a random vector for each *word*, and with one-hot classes. Then we
+# used prompts with words that no training caption contains.
 #
-# > **Before you look:** for which of these wordings can random word vectors work at all?
+# > **Before you look:** for which of these prompts can random word vectors work?
 
 # %%
-export(networks.encoders_figure(), SIZE)
+export(networks.encoders_figure(SIZE), SIZE)
 
 # %% [markdown]
-# All three encoders draw the ten captions. New words around a known 7 are no test either: "7" is enough for random
-# vectors. But "seven" stood in no caption. To random words it is new noise, and they fall near chance; the sentence
-# encoder learnt elsewhere that seven and 7 mean the same, and the network draws it without ever having been shown the
-# word. One-hot classes cannot even be asked. That is what language buys: not better digits, but more ways to ask.
+# All three encoders work for the ten captions. New words around a known 7 also work: "7" is enough for random vectors. But
+# no caption contains "seven". With random vectors it is an unknown vector, and accuracy falls to about chance. The sentence
+# encoder has learnt that seven and 7 have the same meaning, so the network draws it although its training never contained
+# the word. One-hot classes do not accept new prompts. A language model does not improve the digits, but it accepts more
+# prompts.
 #
-# ## 4.9 When is it decided?
+# ## 4.9 When is the content decided?
 #
-# At every step the network guesses the final image, $\hat x_0$. When does the classifier recognise what was asked for,
-# in the guess and in the noisy image itself? A student's report says that a picture is recognisable at 50 to 70 % of
-# the steps (the grey band).
+# At every step the network estimates the final image, $\hat x_0$. When does the classifier recognise the digit or object of
+# the caption, in the estimate and in the noisy image? A student's report says that a picture is recognisable at 50 to 70 %
+# of the steps (the grey band).
 
 # %%
 from t2i_helpers.reporting import inside
@@ -319,21 +330,22 @@ from t2i_helpers.reporting import inside
 export(inside.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE)
 
 # %% [markdown]
-# On digits no curve lies in the grey band: the guess $\hat x_0$ is readable long before it, with guidance in most cases
-# from the very first step, and the noisy image $x_t$ long after it. Photographs are decided later: half way for the guess
-# with guidance. (The classifier never saw noise, so for $x_t$ an eye may be earlier than it is; the report meant clothes,
-# 100 steps and an eye.)
+# On digits no curve rises inside the grey band. The estimate $\hat x_0$ is recognised long before it, with guidance mostly
+# from the first step, and the noisy image $x_t$ long after it. Photographs are decided later: the estimate with guidance
+# about half way. (The classifier was not trained on noise, so a person may recognise $x_t$ earlier. The report used clothes,
+# 100 steps and human judgement.)
 #
-# What do pixels look at meanwhile? In cross-attention each pixel spreads its attention over the caption's tokens:
+# In cross-attention each pixel distributes its attention over the tokens of the caption. The figure shows this for one
+# image:
 
 # %%
 export(inside.attention_over_steps(digits, 2 * steps), SIZE)
 
 # %% [markdown]
-# The word that matters, "5", draws attention along the strokes, most of it early. So early steps decide. If that is
-# true, swapping the caption late must change nothing, and swapping it early everything. Two ways to swap: another caption
-# from step $\tau$ on; or Prompt-to-Prompt (Hertz et al. 2022), the new caption throughout, but looking where the old one
-# looked until $\tau$.
+# The relevant word, "5", has high attention along the strokes, above all in early steps. This suggests that early steps
+# decide the content. Then a late change of the caption has no effect, and an early change has a large one. We compare two
+# changes: another caption from step $\tau$ on; and Prompt-to-Prompt (Hertz et al. 2022), which uses the new caption
+# throughout, with the attention maps of the old caption until $\tau$.
 #
 # > **Predict:** at which $\tau$ does the 3 stay a 3?
 
@@ -341,25 +353,25 @@ export(inside.attention_over_steps(digits, 2 * steps), SIZE)
 export(inside.prompt_swap(digits, 2 * steps), SIZE)
 
 # %% [markdown]
-# Swapped at 0.4, a 3 still becomes a perfect 8; from 0.6 on it stays a 3: readable, as in the figure above, is not yet
-# decided. With the old caption's attention throughout ($\tau=1$), the 1 is drawn as the 7 that it replaces, but the 8
-# stays an 8: attention says where a word acts, not what it means. (One noise a pair is an illustration, no statistic.)
+# With a change at 0.4, a 3 still becomes an 8; from 0.6 on it stays a 3. So the digit can be recognisable, as in the figure
+# above, before it is decided. With the attention of the old caption throughout ($\tau=1$), the 1 is drawn like the 7 that
+# it replaces, but the 8 stays an 8. Attention determines where a word acts, not its meaning. (One noise image per pair is
+# an illustration, not a statistic.)
 #
-# And if the layout is decided in the early steps, one can skip them and draw the layout by hand: SDEdit (Meng et al.
-# 2021) takes a drawing, buries it in as much noise as the last share $s$ of the steps removes, and lets the network
-# dig out something else.
+# If early steps decide the layout, we can replace them with a drawing. SDEdit (Meng et al. 2021) adds as much noise to a
+# drawing as the last share $s$ of the steps removes, and then runs these steps.
 
 # %%
 export(inside.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps), SIZE)
 
 # %% [markdown]
-# Little noise leaves the drawing as it is; much noise leaves nothing of it; in between lies what one wants.
+# With little noise the drawing hardly changes; with much noise nothing of it remains. Useful strengths lie in between.
 #
 # ## 4.10 Exercises
 #
 # **1. A rule of your own.** Guidance need not be constant. Write a guider whose scale falls linearly from $w$ to 1 over
 # the steps, and compare it with plain guidance at $w=5$ on the ten objects. (A guider is a function of a `step`, which
-# knows its `index` from 0 and the number of `steps`.)
+# has an `index` from 0 and a number of `steps`.)
 #
 # <details><summary>Solution</summary>
 #
@@ -377,11 +389,11 @@ export(inside.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps)
 # display(figure)
 # ```
 #
-# Where the image is decided early, the late steps need no push, and colours burn out less.
+# If the image is decided early, late steps need little guidance, and colours saturate less.
 # </details>
 #
-# **2. Interval by hand.** Which steps need guidance at all? Draw the ten digits at $w=5$ with guidance only where
-# $\sigma > 5$, only where $0.5 < \sigma \le 5$, only below. Which third can be left out, at what saving?
+# **2. Interval by hand.** Which steps need guidance? Draw the ten digits at $w=5$ with guidance only where $\sigma > 5$,
+# only where $0.5 < \sigma \le 5$, and only below. Which of the three can you leave out, and how many passes does it save?
 #
 # <details><summary>Solution</summary>
 #
@@ -394,12 +406,12 @@ export(inside.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps)
 # display(figure)
 # ```
 #
-# With few steps nearly all of them lie in the middle, where shape is decided; below $\sigma=0.5$ guidance mostly
-# thickens what is there.
+# With few steps nearly all of them lie in the middle, where the shape is decided; below $\sigma=0.5$ guidance mostly
+# thickens the strokes.
 # </details>
 #
 # **3. Is it significant?** Take the two most accurate rules on CIFAR-10 from the table. Do their intervals overlap? How
-# many images would tell them apart?
+# many images would separate them?
 #
 # <details><summary>Solution</summary>
 #
@@ -411,8 +423,8 @@ export(inside.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps)
 #     row["accuracy"]["value"] for row in rows if row["accuracy"]["value"] < rows[0]["accuracy"]["value"])
 # n = next((n for n in range(100, 10**6, 100)
 #           if wilson_interval(first * n, n)[0] > wilson_interval(second * n, n)[1]), None)
-# print(f"{first:.1%} and {second:.1%}: apart from n = {n:,}")
+# print(f"{first:.1%} and {second:.1%}: separate from n = {n:,} on")
 # ```
 #
-# A ranking is only as good as its $n$. Most of the table's neighbours are not told apart by what was drawn.
+# A ranking depends on $n$. The intervals of most neighbours in the table overlap.
 # </details>

@@ -6,6 +6,7 @@ Heavy libraries are imported inside the commands, so that `t2i --help` answers a
 import dataclasses
 import inspect
 import json as json_module
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -272,17 +273,19 @@ def data(
         raise UnknownName("kind of data", what, ("build-wikiart", "mirror"))
 
 
-def figures(size: str = "demo") -> None:
-    """Draw every figure and table of the report again from the shipped checkpoints, into figures/ and report/.
+def figures(size: str | None = None) -> None:
+    """Execute the notebooks in place: they draw every figure and table, into figures/ and report/generated/.
 
     Args:
-        size: demo or full (50 sampling steps, images from the hub); smoke draws into build/ instead.
+        size: demo, or full (trains what is missing); smoke writes notebooks, figures and tables into build/ instead
+            [T2I_SIZE, else demo].
     """
+    size = size or os.environ.get("T2I_SIZE", "demo")
     presets.get("mnist", "improved", size)
-    from .reporting.everything import draw_everything
+    from .reporting.notebooks import execute_notebooks
 
-    for shown in draw_everything(size):
-        print(shown)
+    for path in execute_notebooks(size):
+        print(f"executed: {path}")
 
 
 def report(pdf: bool = False, check: bool = False) -> None:

@@ -1,6 +1,8 @@
-"""What a result was made from and with: the record that lies beside every figure, run and checkpoint."""
+"""The record beside every figure, table, run and checkpoint: code, versions, inputs, and what a figure reads."""
 
 import ast
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import hashlib
@@ -22,22 +24,42 @@ from .presets import Preset, preset_hash, to_dict
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
              "pytorch-fid", "pillow", "matplotlib")
-SCHEMA = 2                      # of the sidecars beside figures and tables
+SCHEMA = 3                      # of the sidecars beside figures and tables
 CODE = ("t2i_helpers", "pyproject.toml", "notebooks/*.py")
+_USES: contextvars.ContextVar[list | None] = contextvars.ContextVar("uses", default=None)
+
+
+@contextlib.contextmanager
+def recording():
+    """Yield a list of (kind, content) that `note_use` fills while the block runs: what a figure or table reads."""
+    token = _USES.set(uses := [])
+    try:
+        yield uses
+    finally:
+        _USES.reset(token)
+
+
+def note_use(kind: str, content) -> None:
+    """Add to the innermost recording, if there is one, that `content` is used.
+
+    Kinds: "checkpoint" and "sampling" (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images",
+    "preset", and "file", a path; reporting/recorded.py uses them.
+    """
+    if (uses := _USES.get()) is not None:
+        uses.append((kind, content))
 
 
 def git_state() -> dict:
     """The commit and whether the code differs from it; both None outside a git checkout."""
 
     def git(*arguments):
-        result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
-        return result.stdout.strip() if result.returncode == 0 else None
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout
 
     try:
-        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", *CODE)
-    except OSError:
-        commit = changes = None
-    return {"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}
+        return {"git_commit": git("rev-parse", "HEAD").strip(),
+                "git_dirty": bool(git("status", "--porcelain", "--", *CODE))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": None, "git_dirty": None}
 
 
 def versions() -> dict[str, str]:
@@ -46,40 +68,37 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device) -> str:
-    """A device in words: the GPU's name, or the processor's."""
+    """The GPU's name, or the processor's architecture and threads."""
     import torch
 
     kind = torch.device(device).type
-    if kind == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {kind.upper()}, {torch.get_num_threads()} threads"
+    return (torch.cuda.get_device_name(device) if kind == "cuda"
+            else f"{platform.machine()} {kind.upper()}, {torch.get_num_threads()} threads")
 
 
 def best_device() -> str:
-    """The accelerator that is here ("cuda", "mps"), else "cpu"."""
+    """The available accelerator ("cuda", "mps"), else "cpu"."""
     import torch
 
     return torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
 
 
 def computes_bf16(device) -> bool:
-    """Whether a device computes in bf16 and does not emulate it: some GPUs, and CPUs with AMX or AVX512-BF16."""
+    """Whether a device computes in bf16 without emulation: some GPUs, and CPUs with AMX or AVX512-BF16."""
     import torch
 
-    kind = torch.device(device).type
-    if kind == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+    if (kind := torch.device(device).type) == "cpu":
+        return any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
     return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def record(device, **more) -> dict:
-    """What every result carries, code, versions and device, and `more`: preset, seeds, data, checkpoint, counts."""
+    """What every result carries: code, versions and device, and `more` (preset, seeds, data, checkpoint, counts)."""
     return {**git_state(), "versions": versions(), "device": device_name(device), **more}
 
 
 def preset_record(preset: Preset) -> dict:
-    """The part of a record that tells the preset."""
+    """The part of a record that describes the preset."""
     return {"preset": to_dict(preset), "preset_hash": preset_hash(preset)}
 
 
@@ -92,8 +111,7 @@ def file_hash(path) -> str:
 def code_hash(*modules: str) -> str:
     """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` ("diffusion", "evaluation.metrics").
 
-    A name is a module or a subpackage of t2i_helpers. Comments, docstrings and blank lines do not count, so that the
-    hash changes only where the code does.
+    A name is a module or a subpackage of t2i_helpers. Comments, docstrings and blank lines do not count.
     """
     digest = hashlib.sha256()
     for name in sorted(modules):
@@ -104,7 +122,7 @@ def code_hash(*modules: str) -> str:
 
 
 def code_record(*modules: str) -> dict:
-    """The part of a record that tells which code made a result: {"code": {"modules": [...], "sha256_16": ...}}."""
+    """The part of a record about the code of a result: {"code": {"modules": [...], "sha256_16": ...}}."""
     return {"code": {"modules": sorted(modules), "sha256_16": code_hash(*modules)}}
 
 
@@ -115,60 +133,47 @@ def _bare_code(file: Path) -> str:
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][:token.start[1]]
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-                node, clean=False) is not None:
-            lines[node.body[0].lineno - 1:node.body[0].end_lineno] = [""] * (
-                node.body[0].end_lineno - node.body[0].lineno + 1)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            first, last = node.body[0].lineno, node.body[0].end_lineno
+            lines[first - 1:last] = [""] * (last - first + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def stale_reasons(record: dict, root: Path = ROOT, hashes: dict | None = None) -> list[str]:
     """Why a result is out of date, one line each: uncommitted code, newer inputs, another preset, other code.
 
-    `record` is its sidecar. Everything nested in it counts too. `hashes` caches the hashes of input files that several
-    results share.
+    `record` is its sidecar; everything nested in it counts too. `hashes` caches the hashes of shared input files.
     """
     hashes = {} if hashes is None else hashes
     reasons = []
-    if any(dirty is not False for part in _parts_with(record, "git_dirty") for dirty in _as_list(part["git_dirty"])):
-        reasons.append("made from code that no commit holds")
+    for part in _dictionaries(record):
+        if "git_dirty" in part and part["git_dirty"] not in (False, [False]):
+            reasons.append("made from code that no commit holds")
+        if "code" in part and code_hash(*part["code"]["modules"]) != part["code"]["sha256_16"]:
+            reasons.append(f"made with other code than today's {', '.join(part['code']['modules'])}")
+        if "preset_hash" in part and not _is_current(part):
+            preset = " ".join(str(part["preset"].get(key)) for key in ("dataset", "variant", "size"))
+            reasons.append(f"made with another preset than today's {preset}")
     for name, known in record.get("input_hashes", {}).items():
         if name not in hashes:
             hashes[name] = file_hash(root / name) if (root / name).is_file() else None
         if hashes[name] != known:
             reasons.append(f"older than {name}" if hashes[name] else f"made from {name}, which is gone")
-    for part in _parts_with(record, "code"):
-        modules = part["code"]["modules"]
-        if code_hash(*modules) != part["code"]["sha256_16"]:
-            reasons.append(f"made with other code than today's {', '.join(modules)}")
-    for part in _parts_with(record, "preset_hash"):
-        if not _is_current(part):
-            preset = " ".join(str(part["preset"].get(key)) for key in ("dataset", "variant", "size"))
-            reasons.append(f"made with another preset than today's {preset}")
     return list(dict.fromkeys(reasons))
 
 
-def _parts_with(record, key):
-    """Every dictionary in `record`, itself included, that has `key`."""
+def _dictionaries(record):
+    """`record` and every dictionary in it."""
     if isinstance(record, dict):
-        if key in record:
-            yield record
-        for value in record.values():
-            yield from _parts_with(value, key)
-    elif isinstance(record, list):
-        for value in record:
-            yield from _parts_with(value, key)
-
-
-def _as_list(value) -> list:
-    return value if isinstance(value, list) else [value]
+        yield record
+    for value in record.values() if isinstance(record, dict) else record if isinstance(record, list) else ():
+        yield from _dictionaries(value)
 
 
 def _is_current(part) -> bool:
-    """Whether the preset is today's, apart from what `t2i train` lets a user choose: source, encoder and seed."""
+    """Whether the preset is today's, apart from the choices of a user of `t2i train`: source, encoder and seed."""
     try:
         preset = presets.from_dict(part["preset"])
     except TypeError:                                          # a field that no longer exists
@@ -179,57 +184,57 @@ def _is_current(part) -> bool:
 
 
 def count_parameters(weights_file) -> int:
-    """The numbers in a safetensors file, from its header; SafetensorError or OSError where it cannot be read."""
+    """The numbers in a safetensors file, from its header, without the scales of compact weights (models/weights.py);
+    SafetensorError or OSError where it cannot be read."""
     with safe_open(weights_file, "np") as weights:
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
+        names = set(weights.keys())
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in names
+                   if not (name.endswith(".scale") and name.removesuffix(".scale") in names))
 
 
 def content_hash(content) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of `content` as JSON, however it is laid out."""
-    as_read = json.loads(json.dumps(content))                       # numbers that are keys become texts
-    canonical = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    """The first 16 hexadecimal digits of the SHA-256 of `content` as JSON with sorted keys."""
+    as_read = json.loads(json.dumps(content))                       # keys that are numbers become texts
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def input_hashes(*paths) -> dict:
-    """{"input_hashes": {file: hash}} of the files that an exhibit was made from.
+    """{"input_hashes": {file: hash}} of the files that a result was made from.
 
     Files are named by their path in the repository, and files elsewhere by the last three parts of their path.
     """
-    return {"input_hashes": {_in_repository(path): file_hash(path) for path in sorted(map(Path, paths))}}
+    def name(path):
+        return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:])
 
-
-def _in_repository(path) -> str:
-    path = path.resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:])
+    return {"input_hashes": {name(path): file_hash(path) for path in sorted({Path(path).resolve() for path in paths})}}
 
 
 def write_json(path, content: dict) -> Path:
     """Write `content` as readable JSON, all or nothing."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return Path(path)
 
 
 def write_sidecar(path, content: dict) -> Path:
-    """Write what is told of a figure or table, with SCHEMA and the hash of it all, for `read_sidecar`."""
-    told = {"schema": SCHEMA, **content}
-    return write_json(path, told | {"record_sha256_16": content_hash(told)})
+    """Write the record of a figure or table with SCHEMA and its own hash; the order of keys does not matter."""
+    content = json.loads(json.dumps({"schema": SCHEMA, **content}))
+    return write_json(path, dict(sorted(content.items())) | {"record_sha256_16": content_hash(content)})
 
 
 def read_sidecar(path) -> dict:
     """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
-    remedy = "run t2i figures (or make report) to draw it again"
     try:
-        found = json.loads(Path(path).read_bytes())
+        content = json.loads(Path(path).read_bytes())
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA:
+            reason = f"is of schema {schema or 'unknown'}, not {SCHEMA}"
+        elif content.pop("record_sha256_16", None) != content_hash(content):
+            reason = "was edited after it was written"
+        else:
+            return content
     except OSError as error:
-        raise BadData(f"{path} cannot be read ({error.strerror}): {remedy}") from error
-    except ValueError as error:
-        raise BadData(f"{path} is no JSON, or cut short: {remedy}") from error
-    schema = found.get("schema") if isinstance(found, dict) else None
-    if schema != SCHEMA:
-        raise BadData(f"{path} is of schema {schema or 'unknown'}, not {SCHEMA}: {remedy}")
-    told = {name: value for name, value in found.items() if name != "record_sha256_16"}
-    if found.get("record_sha256_16") != content_hash(told):
-        raise BadData(f"{path} was edited after it was written: {remedy}")
-    return found
+        reason = f"cannot be read ({error.strerror})"
+    except ValueError:
+        reason = "is no JSON, or cut short"
+    raise BadData(f"{path} {reason}: run t2i figures (or make report) to draw it again")

@@ -427,10 +427,9 @@ def test_no_images_are_refused(mnist_pipe):
 # figures
 
 def test_every_figure_is_drawn_and_names_the_stand_in(mnist_pipe, monkeypatch):
-    monkeypatch.setattr(inside, "recognition", lambda pipe, w, n: recognise(pipe, w, 2, steps=1))
-    monkeypatch.setattr(inside, "write_json", lambda path, content: None)
-    for dataset in inside.SCALES:
-        monkeypatch.setitem(inside.SCALES, dataset, (1.0, 5.0))
-    for shown in inside.all_figures(mnist_pipe, load_pipeline("cifar10"), steps=1):
-        assert json.dumps(shown.facts)
-        assert "stand-in for CLIP" in shown.figure._supxlabel.get_text().replace("\n", " ")
+    monkeypatch.setattr(inside, "load_or_measure_recognition", lambda pipe: [
+        recognise(pipe, w, 2, steps=1) for w in (1.0, 5.0)])
+    both = {"MNIST": mnist_pipe, "CIFAR-10": load_pipeline("cifar10")}
+    for shown in (inside.recognition_curves(both), inside.attention_over_steps(mnist_pipe, 1),
+                  inside.prompt_swap(mnist_pipe, 1), inside.painted_strokes(both, 1)):
+        assert json.dumps(shown.metadata) and "stand-in for CLIP" in shown.note

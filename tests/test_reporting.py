@@ -1,22 +1,28 @@
-"""Figures: what is written, what the sidecar says, and that `smoke` leaves the report's figures alone."""
+"""Figures and notebooks: what is written, at which size, from which checkpoints, and how a failure reads."""
 
-import dataclasses
+import io
 import json
+from dataclasses import replace
 
+import nbformat
+import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
+from IPython.display import Image as Picture
+from PIL import Image
+from support import refuses
 
 from t2i_helpers import paths, presets
-from t2i_helpers.data import load_images
-from t2i_helpers.models import WEIGHTS, load_pipeline
-from t2i_helpers.provenance import file_hash
-from t2i_helpers.reporting import export as export_module
-from t2i_helpers.reporting import mnist
-from t2i_helpers.reporting.drawing import image_grid, new_figure
-from t2i_helpers.reporting.export import export
+from t2i_helpers.errors import BadData
+from t2i_helpers.models import load_pipeline
+from t2i_helpers.provenance import file_hash, read_sidecar
+from t2i_helpers.reporting import checkpoints, exhibits, mnist, rules, study, tables
+from t2i_helpers.reporting.drawing import TEXT_WIDTH, image_grid, new_figure
+from t2i_helpers.reporting.exhibits import Exhibit, export
+from t2i_helpers.reporting.notebooks import execute_notebooks
+from t2i_helpers.reporting.tables import Table, export_table
 
-PRESET = presets.get("mnist", "improved", "smoke")
+NOTE = "what was drawn, and with what"
 
 
 @pytest.fixture(scope="module")
@@ -24,37 +30,47 @@ def pipes():
     return {variant: load_pipeline("mnist", variant) for variant in presets.VARIANTS}
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, "figures_dir", lambda size: tmp_path)
+    monkeypatch.setattr(exhibits, "figures_dir", lambda size: tmp_path)
+    monkeypatch.setattr(tables, "tables_dir", lambda size: tmp_path)
     return tmp_path
 
+
+def picture(channels=1):
+    figure, axes = new_figure(1, 1, 9)
+    images = torch.rand(2, 6, channels, 28, 28, generator=torch.Generator().manual_seed(0))
+    image_grid(axes[0, 0], images)
+    return Exhibit(figure, "picture", "png", NOTE, {})
+
+
+# what is drawn and written
 
 def test_grid_draws_each_image_in_its_place():
     images = torch.linspace(0, 1, 6).view(2, 3, 1, 1, 1).expand(2, 3, 1, 28, 28)
     _, axes = new_figure(1, 1, 2)
     image_grid(axes[0, 0], images, ["a", "b"], [1, 2, 3])
-    picture = axes[0, 0].images[0].get_array()
+    drawn = axes[0, 0].images[0].get_array()
     columns, rows = axes[0, 0].get_xticks().astype(int), axes[0, 0].get_yticks().astype(int)
-    assert picture[rows][:, columns, 0].flatten().tolist() == pytest.approx(images[:, :, 0, 0, 0].flatten().tolist())
+    assert drawn[rows][:, columns, 0].flatten().tolist() == pytest.approx(images[:, :, 0, 0, 0].flatten().tolist())
 
 
-def test_sidecar_walks_back_to_the_checkpoints(pipes, folder):
-    figure = export(mnist.unguided_digits(pipes, steps=1, samples=1), "smoke")
-    assert isinstance(figure, Figure)
-    sidecar = json.loads((folder / "fig04_digits_no_cfg.json").read_text())
-    assert sidecar["file_sha256_16"] == file_hash(folder / sidecar["file"])
-    assert sidecar["images_a_variant_and_scale"] == 10 and sidecar["w"] == [1.0] and sidecar["steps"] == 1
-    for variant, pipe in pipes.items():
-        told = sidecar["checkpoints"][variant]
-        assert told["weights_sha256_16"] == file_hash(pipe.folder / WEIGHTS) and told["text_encoder"] == "minilm"
-        assert told["preset_hash"] and sidecar["first_and_last_seed"][variant] == [422, 431]
-    assert {"git_commit", "git_dirty", "versions", "device", "wall_seconds"} <= sidecar.keys()
+def test_the_sidecar_leads_back_to_file_note_and_checkpoints(pipes, folder):
+    shown = mnist.unguided_digits(pipes, steps=1)
+    assert export(shown, "smoke") is shown
+    sidecar = read_sidecar(folder / "fig04_digits_no_cfg.json")
+    assert sidecar["file_sha256_16"] == file_hash(folder / sidecar["file"]) and sidecar["note"] == shown.note
+    assert sidecar["sampling"]["thesis"]["first_and_last_seed"] == [422, 441]
+    assert all(sidecar["checkpoints"][variant]["weights_sha256_16"] == pipe.weights_sha256_16
+               for variant, pipe in pipes.items())
+    assert {"git_commit", "git_dirty", "versions", "device", "wall_seconds", "code", "size"} <= sidecar.keys()
+    assert "stand-in for CLIP" in sidecar["note"]
 
 
-def test_a_stand_in_is_named_in_the_picture(pipes):
-    figure = mnist.unguided_digits(pipes, steps=1, samples=1).figure
-    assert "stand-in for CLIP" in figure._supxlabel.get_text().replace("\n", " ")
+def test_a_table_s_note_is_in_its_sidecar(folder):
+    export_table(Table("x", ["a", "b"], [["1", "2"]], NOTE, {"input_hashes": {}}), "smoke")
+    sidecar = read_sidecar(folder / "x.json")
+    assert sidecar["note"] == NOTE and sidecar["file_sha256_16"] == file_hash(folder / "x.tex")
 
 
 def test_curves_are_the_same_bytes_when_nothing_changed(pipes, folder):
@@ -65,14 +81,43 @@ def test_curves_are_the_same_bytes_when_nothing_changed(pipes, folder):
     assert written[0] == written[1] and written[0].startswith(b"%PDF")
 
 
-def test_every_figure_of_the_thesis_is_drawn(pipes):
-    quick = dataclasses.replace(PRESET, sample_steps=1)
-    names = [shown.name[:5] for shown in mnist.all_figures(pipes, load_images(PRESET), quick)]
-    assert [name for name in names if name.startswith("fig")] == [f"fig0{i}" for i in range(1, 8)]
+def test_pictures_leave_no_empty_height_and_no_label_is_cut(pipes, folder):
+    export(rules.negative_prompts(pipes["improved"], 1), "smoke")
+    pixels = np.asarray(Image.open(folder / "study_negative.png").convert("L"))
+    rows = np.flatnonzero((pixels < 250).any(1))
+    assert rows[0] < 15 and len(pixels) - rows[-1] < 15, "an empty strip is left"
+    assert (pixels[:, :4] == 255).all(), "the labels at the left end outside"
 
 
-def test_smoke_never_touches_the_reports_figures():
-    assert paths.figures_dir("smoke") != paths.figures_dir("demo") == paths.figures_dir("full") == paths.FIGURES
+def test_pictures_are_opaque_small_and_the_same_bytes(folder):
+    written = []
+    for _ in range(2):
+        export(picture(), "smoke")
+        written.append((folder / "picture.png").read_bytes())
+    file, direct = Image.open(folder / "picture.png"), io.BytesIO()
+    picture().figure.savefig(direct, format="png")
+    assert written[0] == written[1] and len(written[0]) < len(direct.getvalue())
+    assert file.mode == "L" and file.info["dpi"] == pytest.approx((100, 100), abs=0.02)
+    assert file.width == round(TEXT_WIDTH * 100)
+    export(picture(channels=3), "smoke")
+    assert Image.open(folder / "picture.png").mode == "RGB"
+
+
+@pytest.mark.parametrize("channels, kind", [(1, "PNG"), (3, "JPEG")])
+def test_a_notebook_shows_a_small_picture_and_its_note(monkeypatch, channels, kind):
+    displayed = []
+    monkeypatch.setattr(exhibits, "display", lambda *shown: displayed.extend(shown))
+    picture(channels)._ipython_display_()
+    image = Image.open(io.BytesIO(displayed[0].data))
+    assert image.format == kind and image.width == pytest.approx(TEXT_WIDTH * 72, abs=1)
+    assert displayed[1].data == f"*{NOTE}*"
+
+
+def test_a_committed_picture_is_shown_with_its_note(folder, capsys):
+    export(picture(), "demo")
+    assert isinstance(exhibits.committed("picture"), Picture) and NOTE in capsys.readouterr().out
+    export(replace(picture(), name="curve", format="pdf"), "demo")
+    assert exhibits.committed("curve").data == "[curve.pdf](../figures/curve.pdf)"
 
 
 def test_explorer_redraws_when_a_slider_moves(pipes, monkeypatch):
@@ -84,3 +129,67 @@ def test_explorer_redraws_when_a_slider_moves(pipes, monkeypatch):
     before = len(drawn)
     sliders[1].value = 5.0
     assert len(drawn) == before + 1 and drawn[-1].size == (168, 168)
+
+
+# sizes
+
+def test_smoke_never_touches_the_reports_figures():
+    assert paths.figures_dir("smoke") != paths.figures_dir("demo") == paths.figures_dir("full") == paths.FIGURES
+
+
+@pytest.mark.parametrize("size, trained, folder", [
+    ("full", True, "runs/mnist-improved-full"), ("demo", False, "mnist-improved"), ("smoke", False, "mnist-improved")])
+def test_pipelines_are_the_user_s_at_full_and_those_that_ship_else(monkeypatch, size, trained, folder):
+    calls, loaded = [], []
+    monkeypatch.setattr(checkpoints, "train", lambda preset, out: calls.append((preset, out)))
+    monkeypatch.setattr(checkpoints, "load_pipeline", lambda path: loaded.append(path) or path)
+    assert list(checkpoints.pipelines("mnist", size)) == list(presets.VARIANTS)
+    assert loaded[1] == paths.CHECKPOINTS / folder
+    assert calls == ([(presets.get("mnist", variant, "full"), path) for variant, path in zip(presets.VARIANTS, loaded)]
+                     if trained else [])
+
+
+def test_at_full_the_study_is_the_user_s(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(study, "read_part", lambda part, size: read.append(size) or {})
+    monkeypatch.setattr(study, "read_experiment", lambda name, size: read.append(size) or {})
+    for draw in (lambda: rules.pareto("full"), lambda: mnist.noise_table("full")):
+        with refuses(BadData, "t2i evaluate study"):
+            draw()
+    assert read == ["full", "full"]
+
+
+def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monkeypatch):
+    pipe, measured = pipes["improved"], []
+    monkeypatch.setattr(checkpoints, "evaluate", lambda *_: measured.append(1) or {"rows": []})
+    stored = checkpoints.load_or_evaluate(pipe)
+    assert stored["rows"] and not measured
+    monkeypatch.setattr(pipe, "folder", tmp_path)
+    for content in ("{", json.dumps(stored | {"checkpoint": {"weights_sha256_16": "other"}}), json.dumps(stored)):
+        (tmp_path / "evaluation.json").write_text(content)
+        checkpoints.load_or_evaluate(pipe)
+    assert len(measured) == 2
+
+
+# execution of the notebooks
+
+@pytest.fixture
+def notebooks(tmp_path):
+    def write(*sources):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        nbformat.write(notebook, tmp_path / "05_test.ipynb")
+        return tmp_path
+    return write
+
+
+def test_notebooks_are_executed_in_place_at_a_size(notebooks):
+    (path,) = execute_notebooks("demo", notebooks("import os", "print(os.environ['T2I_SIZE'], 6 * 7)"))
+    assert nbformat.read(path, 4).cells[1].outputs[0].text == "demo 42\n" and path.parent == notebooks("1")
+
+
+def test_a_cell_that_fails_is_named_in_one_line_and_leaves_the_notebook(notebooks):
+    folder = notebooks("x = 0", "1 / x")
+    before = (folder / "05_test.ipynb").read_bytes()
+    with refuses(BadData, "05_test.ipynb", "code cell 2", "ZeroDivisionError"):
+        list(execute_notebooks("demo", folder))
+    assert (folder / "05_test.ipynb").read_bytes() == before

@@ -11,6 +11,7 @@ from t2i_helpers.models import load_pipeline
 from t2i_helpers.reporting import samplers
 from t2i_helpers.reporting.conventions import CONVENTIONS, convention_table, conventions
 from t2i_helpers.reporting.samplers import denoising_strip, noise_levels, quality_against_passes, sigma_schedules
+from t2i_helpers.reporting.study import noted
 
 PRESET = presets.get("mnist", "improved", "smoke")
 SCALES = (-1.0, 0.0, 0.5, 1.0, 2.0, 7.5)
@@ -64,10 +65,10 @@ def test_the_table_says_what_0_and_1_mean():
 
 
 def test_both_forms_draw_the_same_images_after_conversion(pipe):
-    facts = conventions(pipe, steps=2, digits=(5,), scales=(0, 2)).facts
-    in_the_middle, on_the_right = facts["largest_difference"]
+    metadata = conventions(pipe, steps=2, digits=(5,), scales=(0, 2)).metadata
+    in_the_middle, on_the_right = metadata["largest_difference"]
     assert in_the_middle > 0.1 and on_the_right <= 1e-6
-    assert facts["w"] == [0, 2] and facts["checkpoints"]["improved"]["weights_sha256_16"]
+    assert metadata["w"] == [0, 2] and metadata["checkpoints"]["improved"]["weights_sha256_16"]
 
 
 # samplers
@@ -89,14 +90,15 @@ def test_noise_levels_are_the_scheduler_s_own_sigmas(name):
 def test_sigma_schedules_records_the_numbers_that_it_draws():
     shown = sigma_schedules(PRESET, steps=10, schedulers=("ddpm", "lms"))
     (line, *_) = shown.figure.axes[0].lines
-    assert shown.facts["sigmas"]["ddpm spacing=leading"] == list(line.get_ydata())
+    assert shown.metadata["sigmas"]["ddpm spacing=leading"] == list(line.get_ydata())
     assert "trailing (used)" in [text.get_text() for text in shown.figure.axes[0].get_legend().get_texts()]
 
 
 def test_the_strip_has_a_row_of_pictures_a_sampler(pipe):
     shown = denoising_strip(pipe, steps=2, schedulers=("ddim eta=1", "dpm++"), columns=2)
-    assert [axis.get_title() for axis in shown.figure.axes] == ["ddim eta=1", "dpm++"] == shown.facts["schedulers"]
-    assert "stand-in for CLIP" in shown.figure._supxlabel.get_text().replace("\n", " ")
+    assert [axis.get_title() for axis in shown.figure.axes] == ["ddim eta=1", "dpm++"]
+    assert shown.metadata["sampling"]["improved"]["scheduler"] == ["ddim eta=1", "dpm++"]
+    assert "stand-in for CLIP" in shown.note
 
 
 def invented_row(scheduler, steps, passes, value):
@@ -111,10 +113,10 @@ def test_quality_is_one_line_a_sampler_from_few_passes_to_many(monkeypatch):
     rows = [invented_row("heun", 10, 38, 0.7), invented_row("ddim eta=0.5", 20, 40, 0.8),
             invented_row("ddim eta=0.5", 5, 10, 0.5), invented_row("heun", 5, 18, 0.6),
             invented_row("ddpm", 1000, 2000, 0.9), invented_row("ddpm spacing=leading", 5, 10, 0.1)]
-    monkeypatch.setattr(samplers, "rows_of", lambda part: rows)
+    monkeypatch.setattr(samplers, "rows_of", lambda part, size, keep: noted([*filter(keep, rows)], part, size))
     shown = quality_against_passes()
     axis = shown.figure.axes[0]
     lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
     assert lines["heun"] == [[18, 0.6], [38, 0.7]] and lines["ddim eta=0.5"] == [[10, 0.5], [40, 0.8]]
     assert "ddpm" not in lines, "all T steps have another n"
-    assert axis.get_xscale() == "log" and len(shown.facts["study"]["cells"]) == 4
+    assert axis.get_xscale() == "log" and len(shown.metadata["study"]["cells"]) == 4

@@ -15,7 +15,7 @@ from t2i_helpers.models import WEIGHTS, load_autoencoder, load_pipeline
 from t2i_helpers.models.autoencoder import FOLDER, WEIGHTS_FILE
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
-from t2i_helpers.reporting.evaluations import SCALES
+from t2i_helpers.reporting.checkpoints import SCALES
 from t2i_helpers.training import Run
 from t2i_helpers.training.autoencoder import psnr
 

@@ -19,7 +19,7 @@ from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_s
 from t2i_helpers.models import WEIGHTS, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
-from t2i_helpers.reporting import export as exporting
+from t2i_helpers.reporting import exhibits as exporting
 from t2i_helpers.reporting import losses, networks, rules, samplers, tables
 from t2i_helpers.reporting import study as stored
 from t2i_helpers.reporting.latex import WithInterval
@@ -336,7 +336,7 @@ def test_tables_name_rules_that_were_measured():
     measured = {row["cell"]["guider"] for row in stored.rows_of("rules-mnist")}
     assert {line[0] for line in table.rows} == measured | {"real images"}
     for line in rules.when_table().rows:
-        assert all(text.removeprefix("not told apart at this n (best: ").split(", w =")[0] in measured
+        assert all(text.removeprefix("no clear winner at this n (best: ").split(", w =")[0] in measured
                    for text in line[1:])
 
 
@@ -379,7 +379,7 @@ def test_the_cheapest_of_those_alike_is_recommended():
     _, diversity, nearest = rules.WHEN[2]
     assert rules.recommended(rows, diversity, nearest) == "pag, w = 2 (30 passes), 0 others alike", (
         "the interval is nearer, but less accurate; apg is more varied than real images")
-    assert "not told apart" in rules.recommended(rows[:2], accuracy, least)
+    assert "no clear winner" in rules.recommended(rows[:2], accuracy, least)
 
 
 def test_pictures_are_ten_digits():

@@ -23,12 +23,8 @@ def traces(tmp_path_factory):
     return wikiart.read_traces(folder, store)
 
 
-def test_traces_hold_every_row_of_every_file(traces):
-    for files in traces.values():
-        assert np.bincount(files).tolist() == list(ROWS)
-
-
-def test_the_thesis_s_trace_finishes_a_file_before_the_next_and_ours_do_not(traces):
+def test_traces_hold_every_row_and_only_the_thesis_s_finishes_a_file_before_the_next(traces):
+    assert all(np.bincount(files).tolist() == list(ROWS) for files in traces.values())
     changes = {way: int((np.diff(files) != 0).sum()) for way, files in traces.items()}
     assert changes["file-sequential (thesis)"] == 2
     assert changes["our store"] > 40 and changes["our stream"] > 20
@@ -38,10 +34,11 @@ def test_the_figure_counts_the_files_of_a_batch(traces):
     preset = presets.get("wikiart", "improved", "smoke")
     dataset = load_images(preset)
     shown = wikiart.loading(traces, dataset, preset)
-    assert shown.facts["data_fingerprint"] == dataset.fingerprint and shown.facts["preset_hash"]
+    assert shown.metadata["images"][0]["data_fingerprint"] == dataset.fingerprint
+    assert shown.metadata["presets"][0]["preset_hash"]
     titles = [axis.get_title() for axis in shown.figure.axes]
     assert len(titles) == 3 and "1.1 files" in titles[0]       # one of seven batches has the end of a file
-    assert "drawn shapes" in shown.figure._supxlabel.get_text().replace("\n", " ")
+    assert "drawn shapes" in shown.note
 
 
 def test_pictures_of_the_data_are_thumbnails_of_styles_in_the_public_domain():
@@ -53,38 +50,38 @@ def test_pictures_of_the_data_are_thumbnails_of_styles_in_the_public_domain():
     assert height < 5 * 72 and width < 4 * 72
 
 
-def test_framed_pairs_are_those_that_training_never_saw(monkeypatch):
-    pipe = SimpleNamespace(preset=presets.get("wikiart", "improved", "smoke"))
-    asked = []
+def test_framed_pairs_are_those_that_training_never_saw():
+    prompts = []
 
-    def draw(prompts, **options):
-        asked.extend(prompts)
-        return SimpleNamespace(images=torch.zeros(len(prompts), 3, 16, 16))
+    class Pipe:
+        preset = presets.get("wikiart", "improved", "smoke")
 
-    monkeypatch.setattr(wikiart, "with_footnote", lambda figure, *_, **facts: (figure, {}))
-    pipe = type("Pipe", (), {"__call__": lambda self, *a, **k: draw(*a, **k), "preset": pipe.preset})()
-    shown = wikiart.composition_grid(pipe, 2)
+        def __call__(self, captions, **options):
+            prompts.extend(captions)
+            return SimpleNamespace(images=torch.zeros(len(captions), 3, 16, 16))
+
+    shown = wikiart.composition_grid(Pipe(), 2)
     (axis,) = shown.figure.axes
     framed = {(round(patch.get_y() / 17), round(patch.get_x() / 17)) for patch in axis.patches}
-    columns = len(wikiart.COMPOSED)
-    captions_framed = {asked[row * columns + column] for row, column in framed}
+    captions_framed = {prompts[row * len(wikiart.COMPOSED) + column] for row, column in framed}
     assert captions_framed == {f"{GENRES[genre]} in the style of {style}" for genre, style in HELD_OUT_PAIRS
                                if style in wikiart.COMPOSED}
-    assert len(framed) == shown.facts["unseen_pairs_shown"] == 8
+    assert len(framed) == shown.metadata["unseen_pairs_shown"] == 8
 
 
-def test_the_composition_table_puts_drawn_beside_real():
+def test_the_composition_table_puts_drawn_beside_real(monkeypatch):
     part = {"n": 300, **{key: {"value": 0.5, "interval": [0.4, 0.6], "real": {"value": 0.7, "interval": [0.6, 0.8]}}
                          for key in ("genre_accuracy", "style_accuracy", "both")}}
-    table = wikiart.composition_table({"seen": part, "unseen": part, "chance": {"genre": 1 / 9, "style": 1 / 16},
-                                       "w": 4.0, "steps": 15, "data_source": "a mirror"})
-    assert table.rows[1][:2] == ["unseen in training", "300"] and "11.1%" in table.note and "a mirror" in table.note
+    monkeypatch.setattr(wikiart, "load_or_measure_composition", lambda pipe: {
+        "seen": part, "unseen": part, "chance": {"genre": 1 / 9, "style": 1 / 16}, "w": 4.0, "steps": 15})
+    table = wikiart.composition_table(None)
+    assert table.rows[1][:2] == ["unseen in training", "300"] and "11.1%" in table.note
     assert [str(cell)[:2] for cell in table.rows[0][2:]] == ["50", "70"] * 3
 
 
 def test_the_imbalance_is_that_of_the_hub_s_labels():
     shown = wikiart.imbalance()
-    heights = [bar.get_height() for bar in shown.figure.axes[0].patches]
+    heights = list(shown.figure.axes[0].lines[0].get_ydata())
     assert sum(heights) == presets.TRAINING_IMAGES["wikiart"] == 81_444
     assert heights == sorted(heights, reverse=True) and heights[0] == 13_060
 

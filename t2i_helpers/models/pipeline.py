@@ -13,7 +13,7 @@ from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, 
 from ..diffusion.specs import parse
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS, checkpoint_dir
-from ..provenance import best_device, file_hash
+from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, load_text_encoder
 from .weights import load_state
@@ -102,6 +102,10 @@ class CaptionPipeline(DiffusionPipeline):
             if not start.images.is_floating_point() or not ((start.images >= 0) & (start.images <= 1)).all():
                 raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
             start = SDEditInit(self.encode(start.images), start.strength)
+        note_use("sampling", {"pipe": self, "guidance": f"w = {w:g}" if guider is None else getattr(
+                                  guider, "name", type(guider).__name__),
+                              "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
+                              "seeds": seeds})
         guider = make_guider("cfg", w) if guider is None else guider
         solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)
         batches = [slice(i, i + batch_size) for i in range(0, len(prompts), batch_size)]

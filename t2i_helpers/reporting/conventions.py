@@ -1,4 +1,4 @@
-"""What the number called guidance scale means, here and elsewhere: a figure of two forms, a table of many."""
+"""The meaning of a guidance scale, here and elsewhere: a figure of two forms, a table of many."""
 
 import math
 from collections.abc import Callable
@@ -8,10 +8,9 @@ import torch
 
 from ..data import captions
 from ..diffusion import make_guider
-from .drawing import COLOURS, fit_height, footnote, image_grid, new_figure
-from .export import exhibit
-from .pictures import facts_of_pipes, names, training_note
-from .tables import Table
+from .drawing import COLOURS, image_grid, new_figure
+from .exhibits import exhibit
+from .pictures import names
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,10 @@ class Convention:
     formula: Callable                                   # (c, n, s) -> the guided prediction
     offset: float = 0
     least: float = -math.inf                            # the scale up to which guidance is off
-    null: str = "without the caption"                   # what n is
+    null: str = "without the caption"                   # the meaning of n
 
     def to_w(self, s: float) -> float:
-        """The w of n + w (c - n) that draws what scale `s` draws there."""
+        """The w of n + w (c - n) for the same image."""
         return max(s, self.least) + self.offset
 
     def meaning(self, s: float) -> str:
@@ -39,52 +38,47 @@ class Convention:
         return f"w = {scale} + {self.offset:g}" if self.offset else f"w = {scale}"
 
 
-def _from_null(c, n, s):
-    return n + s * (c - n)
-
-
-def _from_cond(c, n, s):
-    return c + s * (c - n)
-
+NULL = "n + s (c - n)", lambda c, n, s: n + s * (c - n)            # starts from the null prediction
+COND = "c + s (c - n)", lambda c, n, s: c + s * (c - n)            # starts from the conditional one
 
 CONVENTIONS = [
-    Convention("this package, the thesis", "n + s (c - n)", _from_null),
-    Convention("Ho & Salimans 2022 (arXiv:2207.12598)", "(1 + s) c - s n",
-               lambda c, n, s: (1 + s) * c - s * n, offset=1),
-    Convention("reports that start from c", "c + s (c - n)", _from_cond, offset=1),
-    Convention("GLIDE (Nichol et al. 2021, arXiv:2112.10741)", "n + s (c - n)", _from_null),
+    Convention("this package, the thesis", *NULL),
+    Convention("Ho & Salimans 2022 (arXiv:2207.12598)", "(1 + s) c - s n", lambda c, n, s: (1 + s) * c - s * n, 1),
+    Convention("reports that start from c", *COND, 1),
+    Convention("GLIDE (Nichol et al. 2021, arXiv:2112.10741)", *NULL),
     Convention("Imagen (Saharia et al. 2022, arXiv:2205.11487)", "s c + (1 - s) n",
                lambda c, n, s: s * c + (1 - s) * n),
     Convention("diffusers, guidance_scale of Stable Diffusion", "n + s (c - n), c up to s = 1",
                lambda c, n, s: n + s * (c - n) if s > 1 else c, least=1),
-    Convention("diffusers.guiders, ClassifierFreeGuidance", "n + s (c - n)", _from_null),
-    Convention("diffusers.guiders, use_original_formulation=True", "c + s (c - n)", _from_cond, offset=1),
+    Convention("diffusers.guiders, ClassifierFreeGuidance", *NULL),
+    Convention("diffusers.guiders, use_original_formulation=True", *COND, 1),
     Convention("limited interval (Kynkäänniemi et al. 2024, arXiv:2404.07724)", "n + s (c - n) inside, c outside",
-               _from_null),
-    Convention("autoguidance (Karras et al. 2024, arXiv:2406.02507)", "n + s (c - n), n a weaker network's",
-               _from_null, null="with the caption, by the weaker"),
+               NULL[1]),
+    Convention("autoguidance (Karras et al. 2024, arXiv:2406.02507)", "n + s (c - n), n a weaker network's", NULL[1],
+               null="with the caption, by the weaker"),
 ]
 
 
-def convention_table(name: str = "guidance_conventions") -> Table:
+@exhibit("guidance_conventions", "tex")
+def convention_table():
     """What s = 0 and s = 1 mean in each of CONVENTIONS, and the w of this package that draws the same."""
-    header = ["where", "prediction at scale s", "s = 0", "s = 1", "here"]
-    rows = [[found.where, found.written, found.meaning(0), found.meaning(1), found.conversion] for found in CONVENTIONS]
+    rows = [[each.where, each.written, each.meaning(0), each.meaning(1), each.conversion] for each in CONVENTIONS]
     note = ("c and n: the predictions with the caption and with the empty one; w: of n + w (c - n). With "
             "autoguidance n is that of a weaker network with the caption. CFG++ (Chung et al. 2024, "
             "arXiv:2406.08070) has no row: its scale from 0 to 1 takes x_0 from n + s (c - n) but the noise of the "
             "next image from n, which is CFG at no w but 0; here it is the guider cfg++ with w = s")
-    return Table(name, header, rows, note, {"conversions": {found.where: found.conversion for found in CONVENTIONS}})
+    return ["where", "prediction at scale s", "s = 0", "s = 1", "here"], rows, {
+        "note": note, "conversions": {each.where: each.conversion for each in CONVENTIONS}}
 
 
 @exhibit("conventions", "png")
 def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
-    """The two forms side by side, from the same noise: with one numeral w two images, and after w' = w - 1 the same."""
+    """The two forms side by side, from the same noise: two images for the same w, and the same for w' = w - 1."""
     panels = (("cfg", 0, r"$\epsilon_\varnothing + w\,(\epsilon_c - \epsilon_\varnothing)$", "w"),
               ("cfg-original", 0, r"$(1 + w)\,\epsilon_c - w\,\epsilon_\varnothing$", "w"),
               ("cfg-original", -1, r"$(1 + w')\,\epsilon_c - w'\epsilon_\varnothing$, $w' = w - 1$", "w'"))
     prompts = [captions(pipe.preset)[digit] for digit in digits]
-    figure, axes = new_figure(2, len(panels), 3.7, height_ratios=(1.2, 2.4))
+    figure, axes = new_figure(2, len(panels), 3.5, height_ratios=(1.2, 2.4))
     drawn = []
     for axis, (guider, shift, title, letter) in zip(axes[1], panels):
         columns = [pipe(prompts, guider=make_guider(guider, w + shift), steps=steps).images for w in scales]
@@ -93,13 +87,9 @@ def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
         image_grid(axis, drawn[-1], [names(pipe.preset)[digit] for digit in digits], labels, title)
     _vectors(figure, axes[0], scales)
     apart = [float((images - drawn[0]).abs().max()) for images in drawn[1:]]
-    footnote(figure, f"rows start from one noise image; {steps} steps; largest difference of a pixel to the left "
-                     f"picture: {apart[0]:.2g} in the middle, {apart[1]:.2g} on the right; "
-                     f"{training_note({pipe.preset.variant: pipe})}")
-    fit_height(figure)
-    seeds = [pipe.preset.seed, pipe.preset.seed + len(digits) - 1]
-    return figure, {**facts_of_pipes({pipe.preset.variant: pipe}), "first_and_last_seed": seeds,
-                    "steps": steps, "w": list(scales), "largest_difference": apart}
+    note = (f"each row from one noise image; largest difference of a pixel to the left panel: {apart[0]:.2g} in the "
+            f"middle, {apart[1]:.2g} on the right")
+    return figure, {"note": note, "w": list(scales), "largest_difference": apart}
 
 
 def _vectors(figure, axes, scales):
@@ -109,16 +99,15 @@ def _vectors(figure, axes, scales):
         axis.remove()
     axis = figure.add_subplot(place)
     axis.axhline(0, color="0.7", linewidth=1, zorder=0)
-    axis.annotate("", (1, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "linewidth": 2, "color": "black"})
-    axis.plot([0, 1], [0, 0], "ko", markersize=6)
-    axis.text(0, 0.7, r"$\epsilon_\varnothing$", ha="center", fontsize=11)
-    axis.text(1, 0.7, r"$\epsilon_c$", ha="center", fontsize=11)
-    axis.text(-0.4, 2.1, r"left: $w$ =", ha="right", color=COLOURS["improved"])
-    axis.text(-0.4, -1.3, r"middle: $w$ =", ha="right", color=COLOURS["thesis"])
-    for w in scales:
-        axis.plot(w, 0, "o", markersize=6, color=COLOURS["improved"], zorder=3)
-        axis.plot(w + 1, 0, "o", markersize=9, fillstyle="none", color=COLOURS["thesis"], zorder=3)
-        axis.text(w, 2.1, f"{w:g}", ha="center", color=COLOURS["improved"])
-        axis.text(w + 1, -1.3, f"{w:g}", ha="center", color=COLOURS["thesis"])
+    axis.plot([0, 1], [0, 0], "ko-", linewidth=2, markersize=6)
+    for x, name in ((0, r"$\epsilon_\varnothing$"), (1, r"$\epsilon_c$")):
+        axis.text(x, 0.7, name, ha="center", fontsize=11)
+    for offset, y, side, variant, style in ((0, 2.1, "left", "improved", {}),
+                                            (1, -1.3, "middle", "thesis", {"fillstyle": "none", "markersize": 9})):
+        colour = {"color": COLOURS[variant]}
+        axis.text(-0.4, y, f"{side}: $w$ =", ha="right", **colour)
+        axis.plot([w + offset for w in scales], [0] * len(scales), "o", **style, **colour)
+        for w in scales:
+            axis.text(w + offset, y, f"{w:g}", ha="center", **colour)
     axis.set(xlim=(-1.8, max(scales) + 1.6), ylim=(-1.8, 2.8))
     axis.set_axis_off()

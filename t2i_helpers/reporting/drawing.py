@@ -1,7 +1,4 @@
-"""How pictures and curves look, everywhere: one style, one palette, grids of images with labels."""
-
-import contextlib
-import textwrap
+"""The style of all figures: one palette, curves with intervals, grids of images with labels."""
 
 import matplotlib.pyplot as plt
 import torch
@@ -11,28 +8,35 @@ from torchvision.utils import make_grid
 from ..presets import VARIANTS
 
 TEXT_WIDTH = 6.3        # inches between the report's margins: no figure is wider
-# Okabe & Ito's: told apart by colour-blind eyes
+TALL = 9.0              # inches: `fit_height` removes the height that pictures leave empty
+# Okabe & Ito's, for colour-blind readers
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 COLOURS = dict(zip(VARIANTS, PALETTE))
-DASHES, MARKERS = ("--", "-", ":", "-."), "soD^v"           # with which lines are told apart in grey, too
-GREY = "0.45"          # of what is no result: real images, chance, limits
-PAD = 0.07             # inches above and below what stands in a figure
-FOOTNOTE = "footnote"
-STYLE = {
+DASHES, MARKERS = ("--", "-", ":", "-."), "soD^v"           # so that lines differ in grey, too
+GREY = "0.45"          # for what is not a result: real images, chance, limits
+plt.rcParams.update({                   # matplotlib reads it at every call that adds text
     # the report is set in 11 pt: lower-case letters of this font are as tall at 8.5 pt
     "figure.dpi": 72, "savefig.dpi": 100, "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-    "legend.frameon": False, "pdf.fonttype": 42, "image.interpolation": "nearest",
-    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": PAD,
-}
-plt.rcParams.update(STYLE)              # matplotlib reads it at every call that adds text, so it holds from here on
+    "legend.frameon": False, "legend.fontsize": 7, "pdf.fonttype": 42, "image.interpolation": "nearest",
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.07,
+})
 
 
 def new_figure(rows: int, columns: int, height: float, width: float = TEXT_WIDTH, **options):
     """(Figure, axes [rows, columns]) in the project's style, of `width` x `height` inches."""
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
-    plt.close(figure)               # it is shown by whoever asked for it, once
+    plt.close(figure)               # the notebook shows it once
     return figure, axes
+
+
+def image_grids(panels: dict, *, beside=False, height: float = TALL, width: float = TEXT_WIDTH) -> Figure:
+    """A figure of {title: (images, row labels, column labels)}, see `image_grid`, below or `beside` each other, of at
+    most `width` x `height` inches."""
+    figure, axes = new_figure(*((1, len(panels)) if beside else (len(panels), 1)), height, width)
+    for axis, (title, (images, *labels)) in zip(axes.flat, panels.items()):
+        image_grid(axis, images, *labels, title=title)
+    return figure
 
 
 def image_grid(axis, images: torch.Tensor, row_labels=(), column_labels=(), title: str = "") -> None:
@@ -68,8 +72,14 @@ def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     axis.fill_between(x, low, high, color=curve.get_color(), alpha=alpha, linewidth=0)
 
 
+def plot_real(axis, metric) -> None:
+    """The value of real images and the band of its interval."""
+    axis.axhline(metric["real"]["value"], color=GREY, linestyle="--", label="real images")
+    axis.axhspan(*metric["real"]["interval"], color=GREY, alpha=0.2, linewidth=0)
+
+
 def fit_height(figure: Figure) -> None:
-    """Take away the height that pictures, whose aspect is fixed, leave empty."""
+    """Remove the height that pictures, whose aspect is fixed, leave empty."""
     figure.draw_without_rendering()
     slack = {}                                            # by row of axes, as a share of the height
     for axis in figure.axes:
@@ -77,34 +87,5 @@ def fit_height(figure: Figure) -> None:
         empty = axis.get_position(original=True).height - axis.get_position().height
         slack[row] = min(slack.get(row, 1.0), empty)
     figure.set_figheight(figure.get_figheight() * (1 - sum(slack.values())))
-
-
-def footnote(figure: Figure, text: str) -> None:
-    """Small grey print under the figure: what was drawn, with what."""
-    letters = int(120 * figure.get_figwidth() / TEXT_WIDTH)
-    lines = textwrap.fill(text, letters, break_on_hyphens=False)         # so that `note_under` can join them again
-    figure.supxlabel(lines, fontsize=6.5, color="0.35", gid=FOOTNOTE)
-
-
-def note_under(figure: Figure) -> str:
-    """The text of the footnote, in one line; empty where there is none."""
-    return figure.get_supxlabel().replace("\n", " ")
-
-
-@contextlib.contextmanager
-def without_footnote(figure: Figure):
-    """While the block runs the figure has no footnote, and is less high by as much."""
-    figure.draw_without_rendering()             # lays out, and leaves each text its size at the figure's own dpi
-    height = figure.get_figheight()
-    notes = figure.findobj(lambda artist: artist.get_gid() == FOOTNOTE)
-    for note in notes:
-        figure.set_figheight(height - note.get_window_extent().height / figure.dpi - 2 * PAD)
-        note.set(visible=False, in_layout=False)
     for _ in range(2):
-        figure.draw_without_rendering()         # pictures of fixed aspect settle over some draws; else labels are cut
-    try:
-        yield
-    finally:
-        figure.set_figheight(height)
-        for note in notes:
-            note.set(visible=True, in_layout=True)
+        figure.draw_without_rendering()                   # the layout settles over two draws; else labels are cut

@@ -1,94 +1,70 @@
-"""Guidance by losses, drawn and measured, and what a critic's choice is worth."""
+"""Guidance by losses, drawn and measured, and the accuracy of images that a critic chose."""
 
 import torch
 
 from ..data import captions
 from ..diffusion import LossGuidance
-from ..errors import BadData
 from ..evaluation.classifiers import weights_file
-from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses, networks
+from ..evaluation.experiments import BEST, CANDIDATES, IMAGE_TEXT, STRENGTHS, guiding_losses
 from ..evaluation.image_text import WORDS
-from ..evaluation.study import read_experiment
-from ..paths import study_dir
 from ..presets import NAMES
-from ..provenance import input_hashes
-from .drawing import fit_height, footnote, image_grid, line, new_figure, plot_with_ci
-from .export import exhibit
-from .pictures import facts_of_pipes, training_note
-from .tables import Table, with_interval
+from ..provenance import note_use
+from . import pictures
+from .drawing import image_grids, line, new_figure, plot_with_ci
+from .exhibits import exhibit
+from .study import experiment
+from .tables import with_interval
 
-JUDGES = "judged by our own classifier; the image-text model of the project stands in for CLIP; intervals 95 %"
-
-
-def experiment(name: str) -> dict:
-    """What is stored of an experiment; BadData where nothing is that still holds."""
-    found = read_experiment(name)
-    if not found:
-        raise BadData(f"{name} was not measured with the networks and settings that are here: run t2i evaluate study")
-    return found
+IMAGE_TEXT_NOTE = "the image-text model of the project stands in for CLIP"
+JUDGES = f"judged by our own classifier; {IMAGE_TEXT_NOTE}; intervals 95 %"
 
 
 @exhibit("loss_guidance", "png")
 def loss_strips(pipe, steps: int, classes=(7, 8)):
-    """One image of each of `classes` (rows) pushed by each loss at each of STRENGTHS (columns); drawn live at w = 1."""
+    """One image of each of `classes` (rows) guided by each loss at each of STRENGTHS (columns); drawn live at w = 1."""
     prompts = [captions(pipe.preset)[label] for label in classes]
-    losses = guiding_losses(pipe, classes)
-    plain = pipe(prompts, w=1.0, steps=steps, scheduler="ddim").images
+    drawn = dict(w=1.0, steps=steps, scheduler="ddim")
+    plain = pipe(prompts, **drawn).images
+    for file in (weights_file(pipe.preset.dataset), IMAGE_TEXT):
+        note_use("file", file)
     rows, labels = [], []
-    for name, loss in losses.items():
-        pushed = [pipe(prompts, w=1.0, steps=steps, scheduler="ddim", loss=LossGuidance(loss, s)).images
-                  for s in STRENGTHS[1:]]
-        rows += torch.stack([plain, *pushed], 1)                                  # [classes][columns, c, h, w]
-        labels += [f"{name}, {prompt.split()[-1]}" for prompt in prompts]
-    figure, axes = new_figure(1, 1, 0.85 * len(rows) + 0.5)
-    image_grid(axes[0, 0], torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])
-    shown = {pipe.preset.variant: pipe}
-    footnote(figure, f"{training_note(shown)}; w = 1, DDIM, {steps} steps; the colour is green; the image-text model "
-                     "of the project stands in for CLIP")
-    fit_height(figure)
-    seeds = [pipe.preset.seed, pipe.preset.seed + len(classes) - 1]
-    files = weights_file(pipe.preset.dataset), IMAGE_TEXT
-    return figure, {**facts_of_pipes(shown, *files), "strengths": list(STRENGTHS), "first_and_last_seed": seeds,
-                    "scheduler": "ddim", "steps": steps, "w": [1.0]}
+    for name, loss in guiding_losses(pipe, classes).items():
+        guided = [pipe(prompts, loss=LossGuidance(loss, s), **drawn).images for s in STRENGTHS[1:]]
+        rows += torch.stack([plain, *guided], 1)                                  # [classes][columns, c, h, w]
+        labels += [f"{name}, {pictures.names(pipe.preset)[label]}" for label in classes]
+    return image_grids({"": (torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])}, height=5.4), {
+        "note": f"w = 1; the colour is green; {IMAGE_TEXT_NOTE}", "strengths": list(STRENGTHS)}
 
 
 @exhibit("loss_strengths", "pdf")
-def loss_curves():
-    """What each loss is at the end, as a share of what it is without a push, and what the classifier then sees."""
-    found = experiment("losses")
-    rows = found["rows"]
-    names = list(dict.fromkeys(row["loss"] for row in rows))
-    figure, axes = new_figure(1, 2, 2.7)
-    for axis, metric, title in zip(axes[0], ("loss_at_end", "accuracy"), ("loss, of that at s = 0 ↓", "accuracy ↑")):
-        for place, name in enumerate(names):
+def loss_curves(size: str = "demo"):
+    """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
+    result = experiment("losses", size)
+    rows = result["rows"]
+    figure, ((left, right),) = new_figure(1, 2, 2.4)
+    for axis, metric, title in ((left, "loss_at_end", "loss, relative to s = 0 ↓"), (right, "accuracy", "accuracy ↑")):
+        for place, name in enumerate(dict.fromkeys(row["loss"] for row in rows)):
             chosen = [row for row in rows if row["loss"] == name]
             unit = chosen[0][metric]["value"] if metric == "loss_at_end" else 1
-            shares = [{"value": at["value"] / unit, "interval": [end / unit for end in at["interval"]]}
-                      for at in (row[metric] for row in chosen)]
+            shares = [{"value": each["value"] / unit, "interval": [end / unit for end in each["interval"]]}
+                      for each in (row[metric] for row in chosen)]
             plot_with_ci(axis, [row["strength"] for row in chosen], shares, label=name, **line(place))
         axis.set(title=title, xlabel="strength s")
-    axes[0, 1].set_ylim(0, 1.05)
-    axes[0, 0].set_ylim(bottom=0)
-    axes[0, 0].legend(fontsize=7)
-    footnote(figure, f"CIFAR-10, w = 1, {found['scheduler'].upper()}, {found['steps']} steps, n = {rows[0]['n']} a "
-                     f"point; {JUDGES}; the classifier is no fair judge of its own loss")
-    return figure, {"experiment": found} | input_hashes(study_dir("demo") / "losses.json", *networks("losses").values())
+    right.set_ylim(0, 1.05)
+    left.set_ylim(bottom=0)
+    left.legend()
+    note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, n = {rows[0]['n']} a point; "
+            f"{JUDGES}; the classifier is no fair judge of its own loss")
+    return figure, {"note": note, "experiment": result}
 
 
-def best_of_table() -> Table:
+@exhibit("best_of_fifteen", "tex")
+def best_of_table(size: str = "demo"):
     """The critic's mean scores and the accuracy, of all candidates and of those that each critic chose."""
-    found = experiment("best-of")
+    result = experiment("best-of", size)
     rows = [[f"{NAMES[row['dataset']]}, w = {row['w']:g}", row["critic"], str(row["n"]),
              *(f"{row['scores'][word]:.3f}" for word in WORDS), with_interval(row["accuracy"], True)]
-            for row in found["rows"]]
-    header = ["", "chosen by", "n", *WORDS, "accuracy"]
-    note = (f"the best {BEST} of {CANDIDATES} of each class; {found['scheduler'].upper()}, {found['steps']} steps; "
-            f"good, clear, blurry: how well each word fits, of the three; {JUDGES}")
-    files = [study_dir("demo") / "best-of.json", *networks("best-of").values()]
-    return Table("best_of_fifteen", header, rows, note, {"experiment": found} | input_hashes(*files))
-
-
-def all_figures(pipe, steps: int):
-    """The strips and the curves."""
-    yield loss_strips(pipe, steps)
-    yield loss_curves()
+            for row in result["rows"]]
+    note = (f"the best {BEST} of {CANDIDATES} of each class; {result['scheduler'].upper()}, {result['steps']} steps; "
+            f"good, clear, blurry: the critic's probability of each word among the three; {JUDGES}")
+    return ["", "chosen by", "n", *WORDS, "accuracy"], rows, {"note": note, "experiment": result}

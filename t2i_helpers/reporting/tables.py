@@ -1,14 +1,15 @@
 """Tables with their provenance: Markdown in a notebook, LaTeX for the report, never typed by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..data import CLASS_NAMES
 from ..paths import atomic_write, tables_dir
 from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, get
-from ..provenance import best_device, code_record, file_hash, input_hashes, preset_record, record, write_sidecar
+from ..provenance import best_device, code_record, file_hash, preset_record, record, write_sidecar
+from .checkpoints import by_w
 from .configured import agrees, best_scales, from_text
-from .evaluations import by_w, facts_of, files_of, note_of, told_of
 from .latex import WithInterval, tabular
+from .recorded import evaluation_metadata, evaluation_note
 
 # the distance that a dataset's guidance table shows: which features', which, and its title
 DISTANCE = {"mnist": ("classifier", "frechet", "Fréchet"), "cifar10": ("classifier", "frechet", "Fréchet"),
@@ -29,7 +30,7 @@ class Table:
     header: list[str]
     rows: list[list[str | WithInterval]]
     note: str
-    metadata: dict
+    metadata: dict = field(repr=False)
 
     def _repr_markdown_(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]
@@ -75,7 +76,8 @@ def guidance_table(name: str, evaluations: dict) -> Table:
         pairs.append(tuple(metric["real"] for metric in pairs[0]))
         for row, (far, accuracy) in zip(rows, pairs):
             row += [with_interval(far), with_interval(accuracy, percent=True)]
-    return Table(name, header, rows, note_of(evaluations), facts_of(evaluations))
+    return Table(name, header, rows, evaluation_note(evaluations.values()),
+                 evaluation_metadata(evaluations.values()))
 
 
 def _printed(metric, value) -> str:
@@ -91,7 +93,7 @@ def metrics_table(name: str, variant: str, evaluation: dict) -> Table:
     lines = [[title, *(with_interval(metric, percent) for metric in (*metrics, metrics[0]["real"]))]
              for title, metrics, percent in shown]
     header = [variant, *(f"w = {row['w']:g}" for row in rows), "real images"]
-    return Table(name, header, lines, note_of({variant: evaluation}), facts_of({variant: evaluation}))
+    return Table(name, header, lines, evaluation_note([evaluation]), evaluation_metadata([evaluation]))
 
 
 def comparison_table(name: str, evaluations: dict) -> Table:
@@ -110,8 +112,7 @@ def comparison_table(name: str, evaluations: dict) -> Table:
             rows.append([f"{title}, {variant}", *(f"w = {best_scales(variants[variant], metric)}"
                                                   for variants in evaluations.values())])
     metadata = {"presets": {dataset: preset_record(preset) for dataset, preset in presets.items()},
-                **{dataset: told_of(variants) for dataset, variants in evaluations.items()},
-                **input_hashes(*(file for variants in evaluations.values() for file in files_of(variants)))}
+                **evaluation_metadata([each for variants in evaluations.values() for each in variants.values()])}
     steps = [f"{NAMES[dataset]} {variant} {evaluation['checkpoint']['training_steps']:,}"
              for dataset, variants in evaluations.items() for variant, evaluation in variants.items()]
     note = ("sizes, epochs and parameters of the full thesis configuration; best w measured on checkpoints of so many "

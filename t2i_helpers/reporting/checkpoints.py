@@ -1,0 +1,82 @@
+"""The trained models that figures and tables of a size show, and what was measured of each, stored beside it."""
+
+import json
+
+from ..evaluation import evaluate, recognition
+from ..evaluation.classifiers import classifier_hash
+from ..evaluation.paintings import composition
+from ..models import load_pipeline
+from ..paths import checkpoint_dir
+from ..presets import VARIANTS, get
+from ..provenance import note_use, record, write_json
+from ..training import train
+
+SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0), "wikiart": (1.0, 4.0)}
+SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the thesis's count
+PAIR_SAMPLES = 30                                               # images of each (genre, style) pair
+RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
+RECOGNITION_SAMPLES = 100
+
+
+def pipeline(dataset: str, variant: str, size: str):
+    """The pipeline of `paths.checkpoint_dir`. At `full` it is trained first, or its training resumed."""
+    folder = checkpoint_dir(dataset, variant, size)
+    if size == "full":
+        train(get(dataset, variant, "full"), folder)
+    return load_pipeline(folder)
+
+
+def pipelines(dataset: str, size: str) -> dict:
+    """{"thesis": pipeline, "improved": pipeline}, see `pipeline`."""
+    return {variant: pipeline(dataset, variant, size) for variant in VARIANTS}
+
+
+def load_or_evaluate(pipe) -> dict:
+    """The evaluation.json beside `pipe`'s weights, made now unless it fits weights and classifier."""
+    scales = SCALES[pipe.preset.dataset]
+    return _load_or_measure(
+        pipe, "evaluation.json",
+        lambda stored: (stored["checkpoint"] | stored["judges"].get("classifier", {}), _scales(stored) == scales),
+        lambda: evaluate(pipe, scales, SAMPLES[pipe.preset.dataset]))
+
+
+def load_or_measure_composition(pipe) -> dict:
+    """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
+    return _load_or_measure(pipe, "composition.json", lambda stored: (stored, True), lambda: record(
+        pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
+
+
+def load_or_measure_recognition(pipe) -> list[dict]:
+    """The rows of the recognition.json beside `pipe`'s weights, made now unless they fit weights and classifier."""
+    scales = RECOGNITION_SCALES[pipe.preset.dataset]
+    return _load_or_measure(
+        pipe, "recognition.json",
+        lambda stored: (stored["rows"][0] | stored["rows"][0]["checkpoint"], _scales(stored) == scales),
+        lambda: {"rows": [recognition(pipe, w, RECOGNITION_SAMPLES) for w in scales]})["rows"]
+
+
+def by_w(evaluation: dict) -> dict[float, dict]:
+    """The rows of an evaluation by guidance scale."""
+    return {row["w"]: row for row in evaluation["rows"]}
+
+
+def _scales(stored) -> tuple:
+    return tuple(row["w"] for row in stored["rows"])
+
+
+def _load_or_measure(pipe, name, hashes_and_rest, measure) -> dict:
+    """A stored measurement if the hashes in it are those of the weights and the classifier, else a new one."""
+    file = pipe.folder / name
+    try:
+        stored = json.loads(file.read_text())
+        hashes, fits = hashes_and_rest(stored)
+        fits &= hashes["weights_sha256_16"] == pipe.weights_sha256_16
+        if "classifier_sha256_16" in hashes:
+            fits &= hashes["classifier_sha256_16"] == classifier_hash(pipe.preset.dataset)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        fits = False
+    if not fits:
+        stored = measure()
+        write_json(file, stored)
+    note_use("file", file)
+    return stored

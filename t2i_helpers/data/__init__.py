@@ -30,9 +30,9 @@ _LAZY = {
 }
 
 __all__ = [
-    "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT_PAIRS", "HELD_OUT_PROMPTS", "QUALITY",
-    "TRAIN_PROMPTS", "UNKNOWN_GENRE", "caption_rows", "captions", "every_caption", "from_uint8", "from_unit",
-    "genre_caption", "held_out", "of_caption_rows", "sentences", "stroke_drawing", "to_uint8", "to_unit", "train_sentences",
+    "CLASS_NAMES", "DRAWINGS", "GENRES", "HELD_OUT_PAIRS", "HELD_OUT_PROMPTS", "QUALITY", "TRAIN_PROMPTS",
+    "UNKNOWN_GENRE", "caption_rows", "captions", "every_caption", "from_uint8", "from_unit", "genre_caption",
+    "held_out", "of_caption_rows", "sentences", "stroke_drawing", "to_uint8", "to_unit", "train_sentences",
     *(name for names in _LAZY.values() for name in names),
 ]
 

@@ -11,18 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from t2i_helpers.diffusion import (
-    SCHEDULERS,
-    AttentionMaps,
-    LossGuidance,
-    PromptSwitch,
-    PromptToPrompt,
-    SDEditInit,
-    colour_loss,
-    make_guider,
-    make_scheduler,
-    sample,
-)
+from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
+from t2i_helpers.diffusion.losses import LossGuidance, colour_loss
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.paths import CHECKPOINTS
 

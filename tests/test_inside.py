@@ -16,15 +16,8 @@ from torch.testing import assert_close
 from t2i_helpers import presets
 from t2i_helpers.data import DRAWINGS, from_unit, stroke_drawing, to_unit
 from t2i_helpers.data.strokes import Stroke
-from t2i_helpers.diffusion import (
-    AttentionMaps,
-    PromptSwitch,
-    PromptToPrompt,
-    SDEditInit,
-    make_guider,
-    make_scheduler,
-    sample,
-)
+from t2i_helpers.diffusion import make_guider, make_scheduler, sample
+from t2i_helpers.diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
 from t2i_helpers.diffusion.noise import alpha_bar
 from t2i_helpers.errors import BadValue
 from t2i_helpers.evaluation import recognition as recognise
@@ -126,21 +119,15 @@ def test_only_the_pass_with_the_caption_is_recorded(unet, guider):
     assert_close(recorder.maps()[0], alone.maps()[0])               # the first x_t is the same for all of them
 
 
-def test_maps_of_several_batches_follow_each_other(unet):
-    together, parts = AttentionMaps(CFG), AttentionMaps(CFG)
+def test_maps_of_several_samplings_follow_each_other_also_where_one_starts_midway(unet):
+    together, parts, midway = AttentionMaps(CFG), AttentionMaps(CFG), AttentionMaps(CFG)
     draw(unet, together)
     draw(unet, parts, COND[:2])
     draw(unet, parts, COND[2:], seeds=[2])
     assert_close(parts.maps(), together.maps(), atol=1e-4, rtol=0)
-
-
-def test_each_sampling_has_its_own_maps_also_where_it_starts_midway(unet):
-    recorder, alone = AttentionMaps(CFG), AttentionMaps(CFG)
-    draw(unet, recorder, steps=2)
-    for around in (recorder, alone):
-        draw(unet, around, steps=4, start=SDEditInit(DRAWING, 0.5))
-    assert recorder.maps().shape == (2, 6, 3, 4, 4)
-    assert torch.equal(recorder.maps()[:, 3:], alone.maps())
+    for recorder in (parts, midway):
+        draw(unet, recorder, steps=2 * STEPS, start=SDEditInit(DRAWING, 0.5))
+    assert parts.maps().shape == (STEPS, 6, 3, 4, 4) and torch.equal(parts.maps()[:, 3:], midway.maps())
 
 
 @pytest.mark.parametrize("guider", ["cfg", "auto"])
@@ -205,7 +192,7 @@ def test_shares_that_do_not_fit_are_refused(unet, shares, word):
             draw(unet, guider, captions)
 
 
-@pytest.mark.parametrize("source", [COND[:2], COND[:, :2]])
+@pytest.mark.parametrize("source", [COND[:2], COND[:, :2]], ids=["captions", "length"])
 def test_source_captions_of_another_shape_are_refused(unet, source):
     with refuses(BadValue, "source captions", str(tuple(source.shape))):
         draw(unet, PromptSwitch(CFG, source, [1, 1, 1]))
@@ -215,14 +202,11 @@ def test_source_captions_of_another_shape_are_refused(unet, source):
 
 @pytest.mark.parametrize("share", [0, 1])
 def test_prompt_to_prompt_at_0_is_the_edited_prompt_alone_and_never_touches_the_source(unet, share):
-    edited, plain = draw(unet, PromptToPrompt(CFG, [share, share]), seeds=[7, 7, 7]), draw(unet, seeds=[7, 7, 7])
+    edited, plain = (draw(unet, guider, COND[[0, 1, 0]], seeds=[7, 7, 7])
+                     for guider in (PromptToPrompt(CFG, [share] * 2), CFG))
     assert torch.equal(edited[0], plain[0])
-    assert torch.equal(edited[1:], plain[1:]) == (share == 0)
-
-
-def test_prompt_to_prompt_to_the_same_words_is_the_source(unet):
-    images = draw(unet, PromptToPrompt(CFG, [1]), COND[:1].expand(2, -1, -1), seeds=[7, 7])
-    assert_close(images[1], images[0], atol=1e-4, rtol=0)
+    assert torch.equal(edited[1], plain[1]) == (share == 0)
+    assert_close(edited[2], edited[0], atol=1e-4, rtol=0)                   # to the same words
 
 
 @pytest.mark.parametrize("share, kept", [(0.6, 3), (1, 5)])
@@ -297,7 +281,7 @@ def test_little_strength_returns_the_drawing_and_strength_1_forgets_it(unet, sch
 
 
 @pytest.mark.parametrize("images, strength, word", [
-    (DRAWING, 0, "strength = 0 "), (DRAWING, 1.01, "strength = 1.01"), (DRAWING, math.nan, "strength = nan"),
+    (DRAWING, 0, "strength = 0:"), (DRAWING, 1.01, "strength = 1.01"), (DRAWING, math.nan, "strength = nan"),
     (DRAWING[:2], 0.5, "(3, 1, 8, 8)"), (DRAWING.expand(3, 3, 8, 8), 0.5, "(3, 1, 8, 8)"),
     (255 * DRAWING, 0.5, "range"), (DRAWING * math.nan, 0.5, "NaN"), (DRAWING.to(torch.uint8), 0.5, "floats"),
 ])

@@ -246,16 +246,13 @@ def test_images_are_finite_and_in_range_for_any_number_of_steps(name, variant, s
     assert images.isfinite().all() and images.abs().max() <= 1 + 1e-3
 
 
-@pytest.mark.parametrize("steps", [0, -1, 101])
-def test_steps_outside_1_to_T_are_refused(steps):
-    with refuses(BadValue, f"steps = {steps}", "1 to 100"):
-        draw(FakeUNet(), 2, steps=steps)
-
-
-@pytest.mark.parametrize("captions, seeds", [(3, [0, 1]), (1, []), (0, [])])
-def test_each_caption_needs_a_seed(captions, seeds):
-    with refuses(BadValue, f"{captions} captions", f"{len(seeds)} seeds"):
-        draw(FakeUNet(), 2, cond=embeddings(3)[0][:captions], seeds=seeds)
+@pytest.mark.parametrize("captions, seeds, steps, words", [
+    *((1, 1, steps, [f"steps = {steps}", "1 to 100"]) for steps in (0, -1, 101)),
+    *((captions, seeds, 4, [f"{captions} captions", f"{seeds} seeds"]) for captions, seeds in ((3, 2), (1, 0), (0, 0))),
+])
+def test_steps_outside_1_to_T_and_captions_without_a_seed_are_refused(captions, seeds, steps, words):
+    with refuses(BadValue, *words):
+        draw(FakeUNet(), 2, cond=embeddings(3)[0][:captions], seeds=range(seeds), steps=steps)
 
 
 @pytest.mark.parametrize("name, words", [

@@ -18,22 +18,17 @@ from .schedulers import BEGIN_ANYWHERE, check_range
 
 @dataclass(frozen=True)
 class SDEditInit:
-    """Images to begin from in place of pure noise: SDEdit (Meng et al. 2021, arXiv:2108.01073, Algorithm 1).
-
-    They are noised as far as the last share `strength` of the steps removes: x_t0 = sqrt(abar) x + sqrt(1 - abar) eps.
-    """
+    """Images to begin from in place of pure noise: SDEdit (Meng et al. 2021, arXiv:2108.01073, Algorithm 1). They are
+    noised as far as the last share `strength` of the steps removes: x_t0 = sqrt(abar) x + sqrt(1 - abar) eps."""
 
     images: torch.Tensor        # float32 [n, c, h, w]; for `sample` in the model's pixel range
     strength: float             # above 0, little is changed, to 1, as much noise as the first timestep has
 
     def begin(self, scheduler, noise: torch.Tensor, bound: float | None) -> tuple[int, torch.Tensor]:
-        """(the index of the first of `scheduler`'s steps to run, x_t0 [n, c, h, w] from `noise`).
-
-        Raises BadValue unless the images fit `noise` and +-`bound`, and `scheduler` can begin midway.
-        """
-        check_range("strength", self.strength, 0, 1)
-        if self.strength == 0:
-            raise BadValue("strength = 0 would leave the images as they are: choose a number above 0, up to 1")
+        """(the index of the first of `scheduler`'s steps to run, x_t0 [n, c, h, w] from `noise`). Raises BadValue
+        unless the images fit `noise` and +-`bound`, and `scheduler` can begin midway."""
+        if not 0 < self.strength <= 1:
+            raise BadValue(f"strength = {self.strength}: choose a number above 0, where nothing is changed, up to 1")
         if not isinstance(scheduler, BEGIN_ANYWHERE):
             raise BadValue(f"{type(scheduler).__name__} cannot begin midway: with a start choose ddpm, ddim or dpm++")
         if self.images.shape != noise.shape:
@@ -73,10 +68,8 @@ def _before_switch(switch_at, step, images) -> torch.Tensor:
 
 
 def attention_maps(attention, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    """softmax(Q K^T / sqrt(d)) [n, heads, pixels, tokens] of pixels x [n, pixels, dim] and tokens c [n, tokens, dim].
-
-    Computed again, because fast implementations of attention never hold it (Vaswani et al. 2017, eq. 1).
-    """
+    """softmax(Q K^T / sqrt(d)) [n, heads, pixels, tokens] of pixels x [n, pixels, dim] and tokens c [n, tokens, dim]
+    (Vaswani et al. 2017, eq. 1), computed again, because fast implementations of attention never hold it."""
     query = attention.head_to_batch_dim(attention.to_q(x))                              # [n heads, pixels, d]
     key = attention.head_to_batch_dim(attention.to_k(c))                                # [n heads, tokens, d]
     return attention.get_attention_scores(query, key).unflatten(0, (len(x), -1))
@@ -95,10 +88,7 @@ def hook_cross_attention(unet, hook) -> list:
 class PromptToPrompt:
     """Word swap of Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626, Algorithm 1): the first image of the batch is
     the source. The others are drawn with their own captions, but with the source's cross-attention maps M_t for a first
-    share of the steps. A token takes the place of the source's token at its position.
-
-    Edited images begin from the source's noise if they have its seed.
-    """
+    share of the steps, token by token. They begin from the source's noise if they have its seed."""
 
     guider: Callable
     switch_at: Sequence[float]      # [n - 1], 0 to 1 for each edited image; rounded to whole steps
@@ -110,8 +100,7 @@ class PromptToPrompt:
             x, c = args[0], kwargs["encoder_hidden_states"]
             source = attention_maps(attention, x[:1], c[:1])                                # [1, heads, pixels, tokens]
             values = attention.head_to_batch_dim(attention.to_v(c[edited]), out_dim=4)      # [n, heads, tokens, d]
-            project, dropout = attention.to_out
-            return output.index_copy(0, edited, dropout(project((source @ values).transpose(1, 2).flatten(2))))
+            return output.index_copy(0, edited, attention.to_out[0]((source @ values).transpose(1, 2).flatten(2)))
 
         step.hooks.append(lambda unet: hook_cross_attention(unet, edit))
         return self.guider(step)
@@ -120,9 +109,7 @@ class PromptToPrompt:
 @dataclass(eq=False)
 class AttentionMaps:
     """Guides as `guider` does, and keeps what every pixel attends to: of each step the first pass with the caption.
-
-    Many batches may be drawn with one recorder; `maps` has their images in turn.
-    """
+    Many batches may be drawn with one recorder; `maps` has their images in turn."""
 
     guider: Callable
     batches: list[dict] = field(default_factory=list)       # of each batch: step to a list of [n, tokens, side, side]
@@ -145,9 +132,7 @@ class AttentionMaps:
 
     def maps(self) -> torch.Tensor:
         """[steps, n, tokens, h, w], the mean over heads and layers on the finest layer's grid; sums to 1 over tokens.
-
-        Raises BadValue if nothing was drawn, or nothing with a caption.
-        """
+        Raises BadValue if nothing was drawn with a caption."""
         def mean(layers):                                                                           # [n, tokens, h, w]
             finest = max(layer.shape[-1] for layer in layers)
             return torch.stack([F.interpolate(layer, finest, mode="bilinear") for layer in layers]).mean(0)

@@ -52,9 +52,7 @@ class LossGuidance:
     @torch.enable_grad()
     def guidance_update(self, noisy: NoisyBatch, prediction: torch.Tensor) -> torch.Tensor:
         """-s u P grad L, [n, c, h, w], at `noisy`.x_t, of a `prediction` that was made from it with autograd on.
-
-        Raises BadValue for a loss that does not depend on the image, and for an update that is not finite.
-        """
+        Raises BadValue for a loss that does not depend on the image, and for an update that is not finite."""
         loss = torch.as_tensor(self.loss(noisy.x_0(prediction)))                                        # [n]
         gradient = torch.autograd.grad(loss.sum(), noisy.x_t, allow_unused=True)[0] if loss.requires_grad else None
         if gradient is None:

@@ -131,11 +131,8 @@ def auto(step, w, *, weak):
 def pag(step, w, *, scale=2.0):
     """Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377): n + w (c - n) + scale (c - p), where in p every
     pixel of the middle block attends to itself alone. 3 passes; 2 at w = 1."""
-    def values_only(attention, args, output):
-        project, dropout = attention.to_out
-        return dropout(project(attention.to_v(args[0])))
-
-    return _perturbed(step, w, scale, lambda block: block.attn1.register_forward_hook(values_only))
+    return _perturbed(step, w, scale, lambda block: block.attn1.register_forward_hook(
+        lambda attention, args, output: attention.to_out[0](attention.to_v(args[0]))))
 
 
 @rule("slg", scale=(0, 1000))

@@ -11,18 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from t2i_helpers.diffusion import (
-    SCHEDULERS,
-    AttentionMaps,
-    LossGuidance,
-    PromptSwitch,
-    PromptToPrompt,
-    SDEditInit,
-    colour_loss,
-    make_guider,
-    make_scheduler,
-    sample,
-)
+from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
+from t2i_helpers.diffusion.losses import LossGuidance, colour_loss
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.paths import CHECKPOINTS
 
@@ -36,6 +27,9 @@ RULES = [                           # guider, w, settings
     ("slg", 2, {}), ("slg", 0, {"scale": 1}), ("seg", 2, {}), ("seg", 2, {"blur": 1}), ("tcfg", 4, {}), ("mag", 5, {}),
     ("mag", 5, {"alpha": 2}), ("fdg", 5, {}), ("fdg", 5, {"low": 0.2}),
 ]
+CFG = make_guider("cfg", 3)
+LOSS = LossGuidance(colour_loss([0.3]), 0.5)
+START = SDEditInit(torch.linspace(-1, 1, 2 * 28 * 28).view(2, 1, 28, 28), 0.6)
 
 
 @functools.cache
@@ -47,45 +41,27 @@ def model(name):
 
 @functools.cache
 def embeddings(dataset):
-    """float64 [1 + n, length, dim]: the empty caption and those of `dataset` to draw, as they were when stored."""
-    if STORED.exists():
-        return load_file(STORED)[f"{dataset} embeddings"].double()
-    pipe = load_pipeline(dataset, device="cpu")
-    cond, null = pipe.embed([pipe.captions[label] for label in ((3, 8) if dataset == "mnist" else (7,))])
-    return torch.cat([null, cond]).double()
+    """float64 [1 + n, length, dim]: the empty caption, and those of a 3 and an 8, or of a horse."""
+    return load_file(STORED)[f"{dataset} embeddings"].double()
 
 
-def draw(dataset, guider, scheduler="ddim", null=None, **options):
+def draw(guider=CFG, scheduler="ddim", dataset="mnist", null=None, **options):
     """Two images of MNIST, or one of CIFAR-10."""
     unet, preset = model(f"{dataset}-improved")
-    empty, *cond = embeddings(dataset).split(1)
-    return sample(unet, make_scheduler(preset, scheduler), guider, torch.cat(cond), empty if null is None else null,
+    empty, cond = embeddings(dataset)[:1], embeddings(dataset)[1:]
+    return sample(unet, make_scheduler(preset, scheduler), guider, cond, empty if null is None else null,
                   seeds=range(len(cond)), steps=4, **options).images
 
 
 def by_rule(dataset, name, w, settings):
-    if name == "auto":
-        settings = settings | {"weak": model(f"{dataset}-weak")[0]}
-    return draw(dataset, make_guider(name, w, **settings))
-
-
-def negative():
-    return draw("mnist", make_guider("cfg", 3), null=embeddings("mnist")[2:])
-
-
-def switched():
-    return draw("mnist", PromptSwitch(make_guider("cfg", 3), embeddings("mnist")[1:].flip(0), [0.5, 0.2]))
+    weak = {"weak": model(f"{dataset}-weak")[0]} if name == "auto" else {}
+    return draw(make_guider(name, w, **settings, **weak), dataset=dataset)
 
 
 def attention_maps():
-    recorder = AttentionMaps(make_guider("cfg", 3))
-    draw("mnist", recorder)
+    recorder = AttentionMaps(CFG)
+    draw(recorder)
     return recorder.maps()[:, :, :, ::2, ::2].mean(1)                                 # [steps, tokens, h/2, w/2]
-
-
-def started(guider="cfg", scheduler="ddim"):
-    images = torch.linspace(-1, 1, 2 * 28 * 28).view(2, 1, 28, 28)
-    return draw("mnist", make_guider(guider, 3), scheduler, start=SDEditInit(images, 0.6))
 
 
 CASES = {
@@ -93,21 +69,20 @@ CASES = {
        for name, w, settings in RULES if not settings},
     **{f"cifar10 {name} w={w} {settings}": functools.partial(by_rule, "cifar10", name, w, settings)
        for name, w, settings in RULES if settings or name in ("cfg", "auto")},
-    **{f"mnist cfg by {name}": functools.partial(draw, "mnist", make_guider("cfg", 3), name)
+    **{f"mnist cfg by {name}": functools.partial(draw, CFG, name)
        for name in [*SCHEDULERS, "ddim eta=0.7", "dpm++ spacing=leading"]},
-    "mnist cfg++ by dpm++": lambda: draw("mnist", make_guider("cfg++", 0.6), "dpm++"),
-    "mnist apg by heun": lambda: draw("mnist", make_guider("apg", 4), "heun"),
-    "mnist away from another caption": negative,
-    "mnist switched": switched,
-    "mnist prompt-to-prompt": lambda: draw("mnist", PromptToPrompt(make_guider("cfg", 3), [0.6])),
+    "mnist cfg++ by dpm++": lambda: draw(make_guider("cfg++", 0.6), "dpm++"),
+    "mnist apg by heun": lambda: draw(make_guider("apg", 4), "heun"),
+    "mnist away from another caption": lambda: draw(null=embeddings("mnist")[2:]),
+    "mnist switched": lambda: draw(PromptSwitch(CFG, embeddings("mnist")[1:].flip(0), [0.5, 0.2])),
+    "mnist prompt-to-prompt": lambda: draw(PromptToPrompt(CFG, [0.6])),
     "mnist attention maps": attention_maps,
-    "mnist started": started,
-    "mnist started, apg": functools.partial(started, "apg"),
-    "mnist started by dpm++": functools.partial(started, "cfg", "dpm++"),
-    "mnist loss": lambda: draw("mnist", make_guider("cfg", 2), loss=LossGuidance(colour_loss([0.3]), 0.5)),
-    "mnist loss, rescale by euler": lambda: draw("mnist", make_guider("rescale", 3), "euler",
-                                                 loss=LossGuidance(colour_loss([0.3]), 0.5)),
-    "mnist not clipped": lambda: draw("mnist", make_guider("rescale", 3), clip=None),
+    "mnist started": lambda: draw(start=START),
+    "mnist started, apg": lambda: draw(make_guider("apg", 3), start=START),
+    "mnist started by dpm++": lambda: draw(scheduler="dpm++", start=START),
+    "mnist loss": lambda: draw(make_guider("cfg", 2), loss=LOSS),
+    "mnist loss, rescale by euler": lambda: draw(make_guider("rescale", 3), "euler", loss=LOSS),
+    "mnist not clipped": lambda: draw(make_guider("rescale", 3), clip=None),
 }
 
 

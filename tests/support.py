@@ -14,7 +14,7 @@ from PIL import Image
 
 from t2i_helpers import presets
 from t2i_helpers.data.wikiart_files import write_art_file
-from t2i_helpers.diffusion import Step
+from t2i_helpers.diffusion import Step, make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
 
 MIRROR = Path(os.environ.get("T2I_MIRROR", "no mirror"))      # read before conftest.py takes it away
@@ -44,10 +44,20 @@ def small_preset(variant="improved"):
     return tiny_preset(variant, resolution=8, train_timesteps=100)
 
 
+def as_image(c, x_t):
+    """One number a caption, spread over its image: an answer that shows which embedding was used."""
+    return c.mean((1, 2)).view(-1, 1, 1, 1).expand_as(x_t)
+
+
+def half(x_t, t, c):
+    """A prediction that keeps unclipped samples small, and differs between captions."""
+    return 0.5 * x_t + 0.1 * as_image(c, x_t)
+
+
 class FakeUNet:
     """Predicts ``answer(x_t, t, c)`` and remembers what it was asked."""
 
-    def __init__(self, answer, size=8, channels=1):
+    def __init__(self, answer=half, size=8, channels=1):
         self.answer, self.calls = answer, []
         self.config = SimpleNamespace(in_channels=channels, sample_size=size)
 
@@ -62,9 +72,13 @@ def embeddings(count, seed=0):
     return numbers[1:], numbers[:1]
 
 
-def as_image(c, x_t):
-    """One number a caption, spread over its image: an answer that shows which embedding was used."""
-    return c.mean((1, 2)).view(-1, 1, 1, 1).expand_as(x_t)
+def draw(unet, guider, scheduler="ddim", variant="improved", cond=None, seeds=(0, 1, 2), steps=4, **options):
+    """The Samples of `small_preset`; `guider` may be the w of CFG."""
+    known, null = embeddings(len(seeds))
+    cond = known if cond is None else cond
+    guider = make_guider("cfg", guider) if isinstance(guider, int | float) else guider
+    return sample(unet, make_scheduler(small_preset(variant), scheduler), guider, cond, null.to(cond), seeds=seeds,
+                  steps=steps, **options)
 
 
 def guided(guider, c, n, abar=0.5, predicts_v=False, x_t=None, unet=None):

@@ -5,10 +5,11 @@ import copy
 import diffusers
 import pytest
 import torch
-from support import FakeUNet, as_image, embeddings, refuses, small_preset
+from support import FakeUNet, as_image, draw, embeddings, half, refuses, small_preset
+from torch.testing import assert_close
 
 from t2i_helpers import presets
-from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler, sample
+from t2i_helpers.diffusion import SCHEDULERS, LossGuidance, SDEditInit, colour_loss, make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import alpha_bar
 from t2i_helpers.diffusion.schedulers import SPACINGS
 from t2i_helpers.errors import BadValue, UnknownName
@@ -19,17 +20,6 @@ each_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
 SPACED = [f"{name} spacing={spacing}" for name in SCHEDULERS for spacing in SPACINGS]
 each_variant = pytest.mark.parametrize("variant", PRESETS)
 ABAR = make_scheduler(PRESETS["thesis"]).alphas_cumprod
-
-
-def draw(unet, name="ddpm", w=2.0, seeds=(0, 1, 2), steps=7, cond=None, variant="improved", **options):
-    known, null = embeddings(len(seeds))
-    return sample(unet, make_scheduler(PRESETS[variant], name), make_guider("cfg", w), known if cond is None else cond,
-                  null, seeds=seeds, steps=steps, **options).images
-
-
-def half(x_t, t, c):
-    """A prediction that keeps unclipped samples small, and differs between captions."""
-    return 0.5 * x_t + 0.1 * as_image(c, x_t)
 
 
 def clean(variant, x_t, prediction, t):
@@ -50,9 +40,8 @@ def test_alphas_cumprod_are_the_papers(dataset):
     else:                                                                        # Nichol & Dhariwal 2021, eq. 17
         f = torch.cos((t + 0.008) / 1.008 * torch.pi / 2) ** 2
         beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
-    expected = (1 - beta).cumprod(0).float()
     for name in SCHEDULERS:
-        torch.testing.assert_close(make_scheduler(preset, name).alphas_cumprod, expected, atol=1e-7, rtol=1e-3)
+        assert_close(make_scheduler(preset, name).alphas_cumprod, (1 - beta).cumprod(0).float(), atol=1e-7, rtol=1e-3)
 
 
 @pytest.mark.parametrize("variant, first", [("thesis", 980), ("improved", 999)])
@@ -63,17 +52,13 @@ def test_the_thesis_s_fifty_steps_start_too_late_and_the_improved_ones_do_not(va
 
 
 @pytest.mark.parametrize("name", ["heun", "lms", "euler"])
-def test_alpha_bar_between_timesteps_is_the_schedulers_own(name):
-    scheduler = make_scheduler(presets.get("mnist", "thesis", "full"), name)
-    scheduler = type(scheduler).from_config(scheduler.config, timestep_spacing="linspace")
+def test_alpha_bar_is_the_table_s_and_between_timesteps_the_schedulers_own(name):
+    scheduler = make_scheduler(presets.get("mnist", "thesis", "full"), f"{name} spacing=linspace")
     scheduler.set_timesteps(8)                      # multiples of 999 / 7
     for t, sigma in zip(scheduler.timesteps, scheduler.sigmas):
         assert alpha_bar(scheduler, t).item() == pytest.approx(1 / (1 + sigma.item() ** 2), rel=1e-4)
     assert any(t != int(t) for t in scheduler.timesteps)
-
-
-def test_alpha_bar_at_a_timestep_is_the_table_s():
-    assert all(alpha_bar(make_scheduler(PRESETS["improved"]), torch.tensor(t)) == ABAR[t] for t in range(100))
+    assert all(alpha_bar(make_scheduler(PRESETS["improved"], name), torch.tensor(t)) == ABAR[t] for t in range(100))
 
 
 # plain loops and closed forms
@@ -95,8 +80,8 @@ def test_ddpm_is_the_plain_loop_over_single_images(unet, w, variant):
                 with_text, without = unet(x, t, c[None]).sample, unet(x, t, null).sample
             x = scheduler.step(without + w * (with_text - without), t, x, generator=rng).prev_sample
         expected.append(x)
-    images = draw(unet, w=w, seeds=[5, 6, 7], steps=10, variant=variant)
-    torch.testing.assert_close(images, torch.cat(expected), atol=1e-4, rtol=1e-4)
+    images = draw(unet, w, "ddpm", variant, seeds=[5, 6, 7], steps=10).images
+    assert_close(images, torch.cat(expected), atol=1e-4, rtol=1e-4)
 
 
 @each_variant
@@ -104,9 +89,8 @@ def test_ddpm_is_the_plain_loop_over_single_images(unet, w, variant):
 @pytest.mark.parametrize("spacing, steps", [("leading", 10), ("linspace", 10), ("trailing", 29), ("trailing", 60)])
 def test_ddim_is_its_closed_form(variant, eta, spacing, steps):
     """Song et al. 2021, eq. 12 with sigma of eq. 16, between the timesteps that there are; in float64."""
-    cond = embeddings(3)[0].double()
-    unet = FakeUNet(half)
-    images = draw(unet, f"ddim eta={eta} spacing={spacing}", w=1.0, steps=steps, variant=variant)
+    cond, unet = embeddings(3)[0].double(), FakeUNet()
+    images = draw(unet, 1, f"ddim eta={eta} spacing={spacing}", variant, steps=steps).images
     timesteps = [int(call.t) for call in unet.calls]
     abar = torch.cat([ABAR, torch.ones(1)]).double()                     # abar[-1] = 1: no noise is left
     generators = [generator("sample", seed) for seed in (0, 1, 2)]
@@ -117,13 +101,13 @@ def test_ddim_is_its_closed_form(variant, eta, spacing, steps):
         sigma = eta * ((1 - before) / (1 - abar[t])).sqrt() * (1 - abar[t] / before).sqrt()
         noise = torch.stack([torch.randn(1, 8, 8, generator=g) for g in generators])
         x = before.sqrt() * x_0 + (1 - before - sigma**2).clamp(min=0).sqrt() * eps + sigma * noise
-    torch.testing.assert_close(images, x.float(), atol=1e-4, rtol=1e-4)
+    assert_close(images, x.float(), atol=1e-4, rtol=1e-4)
 
 
 @each_variant
 def test_ddim_with_all_noise_is_ddpm(unet, variant):
-    torch.testing.assert_close(draw(unet, "ddim eta=1", variant=variant), draw(unet, "ddpm", variant=variant),
-                               atol=1e-4, rtol=0)
+    ddim, ddpm = (draw(unet, 2, name, variant, steps=7).images for name in ("ddim eta=1", "ddpm"))
+    assert_close(ddim, ddpm, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("w", [0, 1, 2, 5])
@@ -143,13 +127,15 @@ def test_the_sampler_is_twelve_lines_of_ddim(unet, w):
         x_0 = (a.sqrt() * x - (1 - a).sqrt() * v).clamp(-1, 1)
         x = b.sqrt() * x_0 + (1 - b).sqrt() * (x - a.sqrt() * x_0) / (1 - a).sqrt()
     drawn = sample(unet, scheduler, make_guider("cfg", w), cond, null, seeds=[0, 1, 2], steps=10).images
-    torch.testing.assert_close(drawn, x.float(), atol=1e-6, rtol=0)
+    assert_close(drawn, x.float(), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["ddim eta=1", *SPACED])
+@pytest.mark.parametrize("name, steps, strength", [
+    *((name, steps, None) for name in ["ddim eta=1", *SPACED] for steps in (5, 10, 29, 60, 100)),   # of T = 100
+    *((name, 20, strength) for name in ("ddpm", "ddim", "dpm++") for strength in (0.05, 0.5, 1)),
+])
 @each_variant
-@pytest.mark.parametrize("steps", [5, 10, 29, 60, 100])      # of T = 100: that divide it and that do not
-def test_a_network_that_knows_x_0_is_led_to_it(name, variant, steps):
+def test_a_network_that_knows_x_0_is_led_to_it_from_any_start(name, variant, steps, strength):
     x_0 = torch.linspace(-0.9, 0.9, 3 * 64).view(3, 1, 8, 8)
 
     def answer(x_t, t, c):
@@ -158,29 +144,29 @@ def test_a_network_that_knows_x_0_is_led_to_it(name, variant, steps):
         return eps if variant == "thesis" else abar.sqrt() * eps - (1 - abar).sqrt() * x_0
 
     unet = FakeUNet(answer)
-    torch.testing.assert_close(draw(unet, name, w=1.0, steps=steps, variant=variant), x_0, atol=2e-3, rtol=0)
+    start = SDEditInit(x_0.flip(0), strength) if strength else None
+    assert_close(draw(unet, 1, name, variant, steps=steps, start=start).images, x_0, atol=2e-3, rtol=0)
     timesteps = {call.t for call in unet.calls}
-    assert len(timesteps) == steps and min(timesteps) >= 0
+    assert len(timesteps) == (strength or 1) * steps and min(timesteps) >= 0
 
 
 @each_scheduler
 @each_variant
 def test_the_callback_sees_every_x_t_and_the_clean_image_it_implies(name, variant):
-    unet, seen = FakeUNet(half), []
-    draw(unet, name, w=3.0, variant=variant,
-         callback=lambda step, x_t, x_0: seen.append((step, x_t.clone(), x_0.clone())))
+    unet, seen = FakeUNet(), []
+    draw(unet, 3, name, variant, steps=7, callback=lambda step, *images: seen.append((step, *map(torch.clone, images))))
     cond, null = embeddings(3)
     assert [step for step, _, _ in seen] == list(range(len(unet.calls) // 2))
     for (_, x_t, x_0), call in zip(seen, unet.calls[::2], strict=True):
         assert torch.equal(x_t, call.x_t)
         without = half(x_t, call.t, null.expand_as(cond))
         guided = without + 3.0 * (half(x_t, call.t, cond) - without)
-        torch.testing.assert_close(x_0, clean(variant, x_t, guided, call.t), atol=1e-4, rtol=1e-4)
+        assert_close(x_0, clean(variant, x_t, guided, call.t), atol=1e-4, rtol=1e-4)
 
 
 def test_without_a_clip_x_0_may_leave_the_range():
-    seen = []
-    draw(FakeUNet(lambda x_t, t, c: -9 * x_t), clip=None, callback=lambda step, x_t, x_0: seen.append(x_0.abs().max()))
+    seen, unet = [], FakeUNet(lambda x_t, t, c: -9 * x_t)
+    draw(unet, 2, "ddpm", steps=7, clip=None, callback=lambda step, x_t, x_0: seen.append(x_0.abs().max()))
     assert max(seen) > 3
 
 
@@ -189,17 +175,16 @@ def test_without_a_clip_x_0_may_leave_the_range():
 @pytest.mark.parametrize("steps", [1, 7, 29])
 def test_forward_passes_are_the_evaluations_an_image(name, w, branches, steps):
     """Heun's steps take two evaluations each, its last one."""
-    unet, (cond, null) = FakeUNet(half), embeddings(3)
-    drawn = sample(unet, make_scheduler(PRESETS["improved"], name), make_guider("cfg", w), cond, null,
-                   seeds=[0, 1, 2], steps=steps)
-    assert drawn.forward_passes == len(unet.calls) == branches * (2 * steps - 1 if name == "heun" else steps)
+    unet = FakeUNet()
+    passes = draw(unet, w, name, steps=steps).forward_passes
+    assert passes == len(unet.calls) == branches * (2 * steps - 1 if name == "heun" else steps)
 
 
 @each_scheduler
 @pytest.mark.parametrize("steps", [10, 50])
 def test_sampling_starts_from_noise_of_unit_variance_at_a_timestep_of_nearly_pure_noise(name, steps):
-    unet = FakeUNet(half, size=64)
-    draw(unet, name, steps=steps)
+    unet = FakeUNet(size=64)
+    draw(unet, 2, name, steps=steps)
     assert unet.calls[0].t >= 90 and unet.calls[0].x_t.std().item() == pytest.approx(1, abs=0.03)
 
 
@@ -207,43 +192,47 @@ def test_sampling_starts_from_noise_of_unit_variance_at_a_timestep_of_nearly_pur
 def test_the_scheduler_that_is_given_stays_as_it_is(name):
     scheduler, (cond, null) = make_scheduler(PRESETS["improved"], name), embeddings(1)
     before = dict(scheduler.config), scheduler.timesteps.tolist()
-    sample(FakeUNet(half), scheduler, make_guider("cfg", 2.0), cond, null, seeds=[0], steps=100)
+    sample(FakeUNet(), scheduler, make_guider("cfg", 2.0), cond, null, seeds=[0], steps=100)
     assert before == (dict(scheduler.config), scheduler.timesteps.tolist())
 
 
 # seeds
 
-@pytest.mark.parametrize("name", [*SCHEDULERS, "ddim eta=1"])
-def test_an_image_depends_on_its_seed_alone(unet, name):
-    cond, _ = embeddings(4)
-    seeds = [11, 22, 33, 44]
-    batch = draw(unet, name, seeds=seeds, cond=cond)
-    order = [2, 0, 3, 1]
-    shuffled = draw(unet, name, seeds=[seeds[i] for i in order], cond=cond[order])
-    torch.testing.assert_close(shuffled, batch[order], atol=1e-4, rtol=0)
-    for i, seed in enumerate(seeds):
-        torch.testing.assert_close(draw(unet, name, seeds=[seed], cond=cond[i:i + 1])[0], batch[i], atol=1e-4, rtol=0)
+@pytest.mark.parametrize("name, loss, strength", [
+    *((name, None, None) for name in [*SCHEDULERS, "ddim eta=1"]),
+    ("ddim", LossGuidance(colour_loss([0.3]), 1.6), None), ("ddpm", None, 0.6),
+])
+def test_an_image_depends_on_its_seed_alone(unet, name, loss, strength):
+    cond, seeds = embeddings(4)[0], torch.tensor([11, 22, 33, 44])
+    starts = torch.linspace(-0.9, 0.9, 4 * 64).view(4, 1, 8, 8)
+
+    def images(rows):
+        start = SDEditInit(starts[rows], strength) if strength else None
+        return draw(unet, 2, name, cond=cond[rows], seeds=seeds[rows], steps=7, loss=loss, start=start).images
+
+    batch = images([0, 1, 2, 3])
+    for rows in ([2, 0, 3, 1], [0], [1], [2], [3]):
+        assert_close(images(rows), batch[rows], atol=1e-4, rtol=0)
 
 
 def test_seeds_differ_and_repeat(unet):
-    cond = embeddings(1)[0].expand(3, -1, -1)
-    a, b, c = draw(unet, seeds=[1, 1, 2], cond=cond)
-    torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+    a, b, c = draw(unet, 2, "ddpm", cond=embeddings(1)[0].expand(3, -1, -1), seeds=[1, 1, 2]).images
+    assert_close(a, b, atol=1e-5, rtol=0)
     assert (a - c).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("seeds", [torch.arange(3), torch.arange(3).numpy(), range(3)], ids=["torch", "numpy", "range"])
 def test_seeds_are_numbers_whatever_holds_them(seeds):
-    assert torch.equal(draw(FakeUNet(half), seeds=seeds), draw(FakeUNet(half), seeds=[0, 1, 2]))
+    assert torch.equal(draw(FakeUNet(), 2, "ddpm", seeds=seeds).images, draw(FakeUNet(), 2, "ddpm").images)
 
 
 def test_the_global_random_state_is_neither_used_nor_changed():
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = draw(FakeUNet(half))
+    first = draw(FakeUNet(), 2, "ddpm").images
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(2)
-    assert torch.equal(first, draw(FakeUNet(half)))
+    assert torch.equal(first, draw(FakeUNet(), 2, "ddpm").images)
 
 
 # bounds
@@ -252,21 +241,18 @@ def test_the_global_random_state_is_neither_used_nor_changed():
 @each_variant
 @pytest.mark.parametrize("steps", [1, 2, 7, 29, 60, 100])
 def test_images_are_finite_and_in_range_for_any_number_of_steps(name, variant, steps):
-    images = draw(FakeUNet(lambda x_t, t, c: as_image(c, x_t) - x_t), name, w=100.0, steps=steps, variant=variant)
+    images = draw(FakeUNet(lambda x_t, t, c: as_image(c, x_t) - x_t), 100, name, variant, steps=steps).images
     assert images.shape == (3, 1, 8, 8) and images.dtype == torch.float32
     assert images.isfinite().all() and images.abs().max() <= 1 + 1e-3
 
 
-@pytest.mark.parametrize("steps", [0, -1, 101])
-def test_steps_outside_1_to_T_are_refused(steps):
-    with refuses(BadValue, f"steps = {steps}", "1 to 100"):
-        draw(FakeUNet(half), steps=steps)
-
-
-@pytest.mark.parametrize("captions, seeds", [(3, [0, 1]), (1, []), (0, [])])
-def test_each_caption_needs_a_seed(captions, seeds):
-    with refuses(BadValue, f"{captions} captions", f"{len(seeds)} seeds"):
-        draw(FakeUNet(half), seeds=seeds, cond=embeddings(max(captions, 1))[0][:captions])
+@pytest.mark.parametrize("captions, seeds, steps, words", [
+    *((1, 1, steps, [f"steps = {steps}", "1 to 100"]) for steps in (0, -1, 101)),
+    *((captions, seeds, 4, [f"{captions} captions", f"{seeds} seeds"]) for captions, seeds in ((3, 2), (1, 0), (0, 0))),
+])
+def test_steps_outside_1_to_T_and_captions_without_a_seed_are_refused(captions, seeds, steps, words):
+    with refuses(BadValue, *words):
+        draw(FakeUNet(), 2, cond=embeddings(3)[0][:captions], seeds=range(seeds), steps=steps)
 
 
 @pytest.mark.parametrize("name, words", [

@@ -1,4 +1,7 @@
-"""The mathematics of guided sampling, over any U-Net: it sees tensors, never datasets or files."""
+"""The mathematics of guided sampling, over any U-Net: it sees tensors, never datasets or files.
+
+To be read in this order: noise, schedulers, rules, guidance, losses, editing, sampling.
+"""
 
 from .editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
 from .guidance import GUIDERS, Guider, Step, make_guider
@@ -7,7 +10,7 @@ from .sampling import Samples, sample
 from .schedulers import SCHEDULERS, make_scheduler
 
 __all__ = [
-    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Guider", "Loss", "LossGuidance", "PromptToPrompt", "Samples",
-    "SDEditInit", "PromptSwitch", "Step", "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample",
+    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Guider", "Loss", "LossGuidance", "PromptSwitch", "PromptToPrompt",
+    "SDEditInit", "Samples", "Step", "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample",
     "similarity_loss",
 ]

@@ -5,6 +5,7 @@ w = 1 conditional. Ho & Salimans (2022, arXiv:2207.12598) write (1 + w') eps_con
 """
 
 import contextlib
+import functools
 import inspect
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ import torch
 from ..errors import BadValue, UnknownName
 from .noise import NoisyBatch
 from .rules import GUIDERS, ORDERED, RANGES
-from .specs import check_range, parse
+from .schedulers import check_range, parse
 
 LARGEST_W = 1000          # far beyond the thesis's 100, and far below what overflows
 
@@ -33,41 +34,27 @@ class Step:
     state: dict                     # empty when a sampling starts: what a rule keeps for the next step
     hooks: list = field(default_factory=list)       # functions that hook into a U-Net for passes with the captions
     noise_from: torch.Tensor | None = None          # the prediction whose noise stays in the image, for CFG++
-    _predictions: dict = field(default_factory=dict)
+    passes: int = 0                                 # evaluations of a U-Net so far
 
-    @property
-    def steps(self) -> int:
-        return len(self.sigmas)
+    steps = property(lambda self: len(self.sigmas))
 
-    @property
-    def passes(self) -> int:
-        return len(self._predictions)
-
-    @property
+    @functools.cached_property
     def cond(self) -> torch.Tensor:
         """The prediction with the captions, [n, c, h, w]."""
-        return self._predict("cond", self.unet, self.captions, self.hooks)
+        return self.predict(self.unet, self.captions, self.hooks)
 
-    @property
+    @functools.cached_property
     def null(self) -> torch.Tensor:
         """The prediction with the empty caption."""
-        return self._predict("null", self.unet, self.empty, ())
+        return self.predict(self.unet, self.empty)
 
-    def weak(self, unet) -> torch.Tensor:
-        """The prediction of another `unet` with the captions."""
-        return self._predict(unet, unet, self.captions, self.hooks)
-
-    def impaired(self, hook) -> torch.Tensor:
-        """The prediction with the captions by the U-Net with `hook`, a function of it that returns hooks' handles."""
-        return self._predict(hook, self.unet, self.captions, [*self.hooks, hook])
-
-    def _predict(self, key, unet, captions, hooks):
-        if key not in self._predictions:
-            with contextlib.ExitStack() as handles:             # removes the hooks, also after an error
-                for handle in (handle for hook in hooks for handle in hook(unet)):
-                    handles.enter_context(handle)
-                self._predictions[key] = unet(self.noisy.x_t, self.t, captions).sample
-        return self._predictions[key]
+    def predict(self, unet, captions, hooks=()) -> torch.Tensor:
+        """Another prediction, one pass a call; each of the `hooks` is a function of `unet` that returns handles."""
+        with contextlib.ExitStack() as handles:                     # removes the hooks, also after an error
+            for handle in (handle for hook in hooks for handle in hook(unet)):
+                handles.enter_context(handle)
+            self.passes += 1
+            return unet(self.noisy.x_t, self.t, captions).sample
 
 
 @dataclass(frozen=True)
@@ -86,9 +73,8 @@ class Guider:
 def make_guider(name: str, w: float, **settings) -> Guider:
     """The guider `name` (one of GUIDERS) with scale `w` and the `settings` of its rule in `rules.py`.
 
-    Numbers may also stand in the name, as on a command line: "interval sigma_max=5". Any other function of a Step can
-    take a guider's place. Raises UnknownName for another name, BadValue where `w` is beyond LARGEST_W, a setting does
-    not exist, is missing or out of its range.
+    Numbers may also stand in the name: "interval sigma_max=5". Any other function of a Step can take a guider's place.
+    Raises UnknownName, or BadValue for a `w` beyond LARGEST_W or a setting that is unknown, missing or out of range.
     """
     name, written = parse("guider", name)
     settings = written | settings
@@ -98,17 +84,16 @@ def make_guider(name: str, w: float, **settings) -> Guider:
         raise BadValue(f"w = {w}: the guidance scale must be a finite number within ±{LARGEST_W}, such as 2")
     signature = inspect.signature(GUIDERS[name])
     try:
-        values = signature.bind(None, w, **settings)
+        bound = signature.bind(None, w, **settings)
     except TypeError as error:
         known = ", ".join(list(signature.parameters)[2:]) or "none"
         given = ", ".join(settings) or "no settings"
         raise BadValue(f"guider {name!r} does not take {given}: its settings are {known}") from error
-    values.apply_defaults()
-    _, _, *names = signature.parameters
-    settings = {setting: values.arguments[setting] for setting in names}
-    for setting, bounds in RANGES[name].items():
-        check_range(setting, values.arguments[setting], *bounds)
+    bound.apply_defaults()
+    values = bound.arguments                                        # step, w and every setting
+    for setting, limits in RANGES[name].items():
+        check_range(setting, values[setting], *limits)
     for low, high in ORDERED.get(name, ()):
-        if not settings[low] < settings[high]:
-            raise BadValue(f"{low} = {settings[low]} and {high} = {settings[high]}: {low} must be the smaller one")
-    return Guider(name, w, settings)
+        if not values[low] < values[high]:
+            raise BadValue(f"{low} = {values[low]} and {high} = {values[high]}: {low} must be the smaller one")
+    return Guider(name, w, {setting: values[setting] for setting in list(values)[2:]})

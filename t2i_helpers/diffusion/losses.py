@@ -5,9 +5,8 @@ the loss's own. Both make the strengths s comparable: 0.2 is barely seen, and 1 
 size of the images.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from ..errors import BadValue
 from .noise import NoisyBatch
 
-# u, found by looking at what the shipped checkpoints draw in 20 steps; the effect grows with the number of steps
+# u, chosen by looking at what the shipped checkpoints draw in 20 steps; the effect grows with the number of steps
 UNITS = {"colour": 0.005, "classifier": 0.001, "similarity": 0.01}
 
 
@@ -28,14 +27,11 @@ class Loss:
     targets: torch.Tensor | None = None         # [n, ...], one for each image, if images have targets of their own
 
     def __call__(self, x_0: torch.Tensor) -> torch.Tensor:
-        if self.targets is None:
-            return self.of(x_0)
         self.check(len(x_0))
-        return self.of(x_0, self.targets.to(x_0.device))
+        return self.of(x_0) if self.targets is None else self.of(x_0, self.targets.to(x_0.device))
 
     def check(self, images: int) -> None:
-        """Raise BadValue unless there is one target for each of that many images."""
-        if len(self.targets) != images:
+        if self.targets is not None and len(self.targets) != images:
             raise BadValue(f"a loss with {len(self.targets)} targets for {images} images: give one for each image")
 
 
@@ -48,21 +44,17 @@ class LossGuidance:
 
     def split(self, images: int, size: int) -> list["LossGuidance"]:
         """The guidance of each batch of at most `size` of the `images`, with its own images' targets."""
-        if not isinstance(self.loss, Loss) or self.loss.targets is None:
+        if getattr(self.loss, "targets", None) is None:
             return [self] * -(-images // size)
         self.loss.check(images)
-        return [dataclasses.replace(self, loss=dataclasses.replace(self.loss, targets=part))
-                for part in self.loss.targets.split(size)]
+        return [replace(self, loss=replace(self.loss, targets=part)) for part in self.loss.targets.split(size)]
 
     @torch.enable_grad()
     def guidance_update(self, noisy: NoisyBatch, prediction: torch.Tensor) -> torch.Tensor:
         """-s u P grad L, [n, c, h, w], at `noisy`.x_t, of a `prediction` that was made from it with autograd on.
-
-        Raises BadValue for a loss that does not depend on the image, and for an update that is not finite.
-        """
-        loss, gradient = torch.as_tensor(self.loss(noisy.x_0(prediction))), None                        # [n]
-        if loss.requires_grad:
-            (gradient,) = torch.autograd.grad(loss.sum(), noisy.x_t, allow_unused=True)
+        Raises BadValue for a loss that does not depend on the image, and for an update that is not finite."""
+        loss = torch.as_tensor(self.loss(noisy.x_0(prediction)))                                        # [n]
+        gradient = torch.autograd.grad(loss.sum(), noisy.x_t, allow_unused=True)[0] if loss.requires_grad else None
         if gradient is None:
             raise BadValue("the loss has no gradient: compute it from the images that it is given, in torch")
         unit = self.loss.unit * gradient[0].numel() if isinstance(self.loss, Loss) else 1.0             # u P
@@ -76,11 +68,7 @@ class LossGuidance:
 def colour_loss(colour) -> Loss:
     """The mean distance |x^_0 - `colour`| of an image's pixels; `colour` one number a channel, in the model's range."""
     target = torch.as_tensor(colour).view(-1, 1, 1)                                                     # [c, 1, 1]
-
-    def loss(x_0):
-        return (x_0 - target.to(x_0)).abs().mean((1, 2, 3))
-
-    return Loss(loss, UNITS["colour"])
+    return Loss(lambda x_0: (x_0 - target.to(x_0)).abs().mean((1, 2, 3)), UNITS["colour"])
 
 
 def classifier_loss(classifier, labels: Sequence[int], pixel_range: tuple[float, float]) -> Loss:
@@ -89,12 +77,11 @@ def classifier_loss(classifier, labels: Sequence[int], pixel_range: tuple[float,
     Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233) by a classifier that never saw noise, and so looks
     at x^_0 and not at x_t (Bansal et al. 2023, arXiv:2302.07121). Raises BadValue for a label that is no class.
     """
-
     def loss(x_0, labels):
         logits = classifier(to_unit_straight_through(x_0, pixel_range))                                 # [n, k]
-        if not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
-            raise BadValue(f"labels {int(labels.min())} to {int(labels.max())}: the classes are 0 to "
-                           f"{logits.shape[1] - 1}")
+        lowest, highest, classes = int(labels.min()), int(labels.max()), logits.shape[1]
+        if not 0 <= lowest <= highest < classes:
+            raise BadValue(f"labels {lowest} to {highest}: the classes are 0 to {classes - 1}")
         return F.cross_entropy(logits, labels, reduction="none")
 
     return Loss(loss, UNITS["classifier"], torch.as_tensor(labels))
@@ -103,7 +90,6 @@ def classifier_loss(classifier, labels: Sequence[int], pixel_range: tuple[float,
 def similarity_loss(model, prompts: list[str], pixel_range: tuple[float, float]) -> Loss:
     """1 - cos(image, prompt), 0 to 2, for image i of prompts[i]: CLIP guidance of x^_0 (Nichol et al. 2022,
     arXiv:2112.10741, section 2.4), with a `model` that embeds images in [0, 1] and texts as unit vectors."""
-
     def loss(x_0, texts):
         return 1 - (model.embed_images(to_unit_straight_through(x_0, pixel_range)) * texts).sum(1)
 
@@ -111,8 +97,7 @@ def similarity_loss(model, prompts: list[str], pixel_range: tuple[float, float])
 
 
 def to_unit_straight_through(x_0: torch.Tensor, pixel_range: tuple[float, float]) -> torch.Tensor:
-    """x^_0 as other networks take it, in [0, 1]; the gradient passes the clamp, so that a pixel beyond its bound can
-    still return."""
+    """x^_0 in [0, 1]; the gradient passes the clamp, so that a pixel beyond its bound can return."""
     low, high = pixel_range
     unit = (x_0 - low) / (high - low)
     return unit.detach().clamp(0, 1) + (unit - unit.detach())

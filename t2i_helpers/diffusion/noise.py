@@ -7,26 +7,15 @@ import torch
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """The images that a prediction is about: x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps.
-
-    v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho 2022, arXiv:2202.00512).
-    """
+    """x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps, and of it either eps is predicted or
+    v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho 2022, arXiv:2202.00512)."""
 
     x_t: torch.Tensor           # [n, c, h, w]
     abar: torch.Tensor          # [], the share of signal in the variance, 0 to 1
     predicts_v: bool            # else eps
 
-    @property
-    def signal(self) -> torch.Tensor:
-        return self.abar.sqrt()
-
-    @property
-    def noise(self) -> torch.Tensor:
-        return (1 - self.abar).sqrt()
-
-    def double(self) -> "NoisyBatch":
-        """The same in float64, for rules that go to x^_0 and back."""
-        return NoisyBatch(self.x_t.double(), self.abar.double(), self.predicts_v)
+    signal = property(lambda self: self.abar.sqrt())
+    noise = property(lambda self: (1 - self.abar).sqrt())
 
     def x_0(self, prediction: torch.Tensor) -> torch.Tensor:
         """x^_0, the clean images that `prediction` implies."""
@@ -40,17 +29,18 @@ class NoisyBatch:
 
     def prediction(self, x_0: torch.Tensor) -> torch.Tensor:
         """The prediction that implies the clean images `x_0`."""
-        if self.predicts_v:
-            return (self.signal * self.x_t - x_0) / self.noise
-        return (self.x_t - self.signal * x_0) / self.noise
+        return (self.signal * self.x_t - x_0 if self.predicts_v else self.x_t - self.signal * x_0) / self.noise
 
     def clipped(self, prediction: torch.Tensor, bound: float | None) -> tuple[torch.Tensor, torch.Tensor]:
         """(x^_0 within +-`bound`, the prediction that implies it); unchanged where `bound` is None."""
         x_0 = self.x_0(prediction)
-        if bound is None:
-            return x_0, prediction
-        within = x_0.clamp(-bound, bound)
+        within = x_0 if bound is None else x_0.clamp(-bound, bound)
         return within, torch.where(within == x_0, prediction, self.prediction(within))
+
+
+def sigma(abar):
+    """The noise level of Karras et al. (2022), sqrt((1 - abar) / abar): of noise to an image of scale 1."""
+    return ((1 - abar) / abar) ** 0.5
 
 
 def alpha_bar(scheduler, t) -> torch.Tensor:
@@ -60,8 +50,3 @@ def alpha_bar(scheduler, t) -> torch.Tensor:
     if low == t:
         return table[low].float()
     return (1 / (1 + torch.lerp(*sigma(table[low:low + 2]), t - low) ** 2)).float()
-
-
-def sigma(abar):
-    """The noise level of Karras et al. (2022), sqrt((1 - abar) / abar): of noise to an image of scale 1."""
-    return ((1 - abar) / abar) ** 0.5

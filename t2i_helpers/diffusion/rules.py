@@ -2,7 +2,7 @@
 
 c and n are the predictions with the caption and with the empty one, `step.cond` and `step.null`; a pass is one
 evaluation of the U-Net. What is linear in them is the same for eps, v and x_0; where a paper's rule is not, it is
-applied to what the paper applies it to. Where a guider of diffusers is wrong, the docstring of ours says so.
+applied to what the paper applies it to. tests/test_rules.py shows what is wrong in the guiders of diffusers.
 """
 
 import math
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torchvision.transforms.functional import gaussian_blur
 
 from ..errors import BadValue
+from .noise import NoisyBatch
 
 GUIDERS = {}        # name: rule
 RANGES = {}         # name: {setting: (lowest, highest)}
@@ -49,23 +50,21 @@ def rescale(step, w, *, share=0.7):
     guided = cfg(step, w)
     if w in (0, 1):
         return guided
-    scaled = guided * _std(step.cond) / _std(guided)
+    scaled = guided * step.cond.std((1, 2, 3), keepdim=True) / guided.std((1, 2, 3), keepdim=True)
     return share * scaled + (1 - share) * guided
 
 
 @rule("interval", sigma_min=(0, math.inf), sigma_max=(0, math.inf), start=(0, 1), stop=(0, 1))
 def interval(step, w, *, sigma_min=0.0, sigma_max=math.inf, start=0.0, stop=1.0):
     """Guidance in an interval (Kynkäänniemi et al. 2024, arXiv:2404.07724): n + w (c - n) where
-    sigma_min < sigma <= sigma_max, c elsewhere. 2 passes inside, 1 outside.
-
-    sigma = sqrt((1 - abar) / abar). `start` and `stop` also bound it by the share of the steps done, 0 to 1.
-    Raises BadValue at the first step if no step that runs is inside.
+    sigma_min < sigma <= sigma_max, c elsewhere, with sigma = sqrt((1 - abar) / abar). `start` and `stop` also bound it
+    by the share of the steps done, 0 to 1. 2 passes inside, 1 outside. Raises BadValue if no step that runs is inside.
     """
     def inside(index):
-        share_done = int(start * step.steps) <= index < int(stop * step.steps)
-        return share_done and sigma_min < step.sigmas[index] <= sigma_max
+        return (int(start * step.steps) <= index < int(stop * step.steps)
+                and sigma_min < step.sigmas[index] <= sigma_max)
 
-    if step.index == step.first and not any(inside(index) for index in range(step.first, step.steps)):
+    if step.index == step.first and not any(map(inside, range(step.first, step.steps))):
         raise BadValue(f"none of the {step.steps - step.first} steps, at sigma = {step.sigmas[step.index]:.3g} to "
                        f"{step.sigmas[-1]:.3g}, is in the guidance interval: widen it, or take more steps")
     return cfg(step, w if inside(step.index) else 1)
@@ -74,8 +73,7 @@ def interval(step, w, *, sigma_min=0.0, sigma_max=math.inf, start=0.0, stop=1.0)
 @rule("threshold", percentile=(0, 1))
 def threshold(step, w, *, percentile=0.995):
     """Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487): CFG, then x^_0 <- clamp(x^_0, -s, s) / s, where s
-    is the `percentile` of an image's |x^_0|, at least 1. Passes as CFG. At 0 it clamps to [-1, 1] as the sampler does.
-    """
+    is the `percentile` of an image's |x^_0|, at least 1. Passes as CFG. At 0 it clamps as the sampler does."""
     guided = cfg(step, w)
     x_0 = step.noisy.x_0(guided)
     s = x_0.abs().flatten(1).quantile(percentile, dim=1).clamp(min=1).view(-1, 1, 1, 1)                # [n, 1, 1, 1]
@@ -93,10 +91,8 @@ def cfg_plus_plus(step, w):
 
 @rule("cfg-zero")
 def cfg_zero(step, w):
-    """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886): s n + w (c - s n) with s = <c, n> / |n|^2. 2 passes; 1 at w = 1.
-
-    Its first steps of velocity zero are for flow matching, where they leave x as it is. Here they would move it.
-    """
+    """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886): s n + w (c - s n) with s = <c, n> / |n|^2, but without
+    its first steps of velocity zero, which leave x as it is in flow matching alone. 2 passes; 1 at w = 1."""
     if w == 1:
         return step.cond
     n = step.null * _dot(step.cond, step.null) / _dot(step.null, step.null)
@@ -106,13 +102,10 @@ def cfg_zero(step, w):
 @rule("apg", eta=(0, 1), momentum=(-1, 1), radius=(1e-6, math.inf))
 def apg(step, w, *, eta=0.0, momentum=-0.5, radius=math.inf):
     """Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416), in x^_0: c + (w - 1) (d_orthogonal + eta
-    d_parallel), where d = c - n + momentum d_before, no longer than `radius`, is split along c. 2 passes; 1 at w = 1.
-
-    diffusers' guider splits what the network predicts, not x^_0, and starts from n in place of c.
-    """
+    d_parallel), with d = c - n + momentum d_before, no longer than `radius`, split along c. 2 passes; 1 at w = 1."""
     if w == 1:
         return step.cond
-    noisy = step.noisy.double()
+    noisy = NoisyBatch(step.noisy.x_t.double(), step.noisy.abar.double(), step.noisy.predicts_v)
     c, n = (noisy.x_0(prediction.double()) for prediction in (step.cond, step.null))
     d = c - n + momentum * step.state.get("apg", 0)
     step.state["apg"] = d.detach()
@@ -130,22 +123,16 @@ def auto(step, w, *, weak):
     _check_same_shape(step.unet, weak)
     if w == 1:
         return step.cond
-    p = step.weak(weak)
+    p = step.predict(weak, step.captions, step.hooks)
     return p if w == 0 else p + w * (step.cond - p)
 
 
 @rule("pag", scale=(0, 1000))
 def pag(step, w, *, scale=2.0):
     """Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377): n + w (c - n) + scale (c - p), where in p every
-    pixel of the middle block attends to itself alone. 3 passes; 2 at w = 1.
-
-    diffusers' guiders of this kind skip the first step, and at w = 1 they impair nothing and take n for p.
-    """
-    def values_only(attention, args, output):
-        project, dropout = attention.to_out
-        return dropout(project(attention.to_v(args[0])))
-
-    return _perturbed(step, w, scale, lambda block: block.attn1.register_forward_hook(values_only))
+    pixel of the middle block attends to itself alone. 3 passes; 2 at w = 1."""
+    return _perturbed(step, w, scale, lambda block: block.attn1.register_forward_hook(
+        lambda attention, args, output: attention.to_out[0](attention.to_v(args[0]))))
 
 
 @rule("slg", scale=(0, 1000))
@@ -159,10 +146,7 @@ def slg(step, w, *, scale=2.0):
 def seg(step, w, *, scale=2.0, blur=math.inf):
     """Smoothed-energy guidance (Hong 2024, arXiv:2408.00760): n + w (c - n) + scale (c - p), where in p the queries of
     the middle block's attention are blurred by a Gaussian of standard deviation `blur` in its pixels; at infinity all
-    are their mean. 3 passes; 2 at w = 1.
-
-    diffusers' guider never impairs anything, and its blur takes the mean where it should not.
-    """
+    are their mean. 3 passes; 2 at w = 1."""
     def blurred(to_q, args, queries):                                                           # [n, pixels, dim]
         if blur == math.inf:
             return queries.mean(dim=1, keepdim=True).expand_as(queries)
@@ -177,8 +161,7 @@ def seg(step, w, *, scale=2.0, blur=math.inf):
 @rule("tcfg")
 def tcfg(step, w):
     """Tangential damping (Kwon et al. 2025, arXiv:2503.18137): n' + w (c - n') with n' the part of n along the first
-    right singular vector of (c, n). 2 passes; 1 at w = 1. diffusers' guider raises when asked which pass it is in.
-    """
+    right singular vector of (c, n). 2 passes; 1 at w = 1."""
     if w == 1:
         return step.cond
     pair = torch.stack([step.cond, step.null], 1).flatten(2)                                            # [n, 2, chw]
@@ -190,10 +173,7 @@ def tcfg(step, w):
 @rule("mag", alpha=(0, math.inf))
 def mag(step, w, *, alpha=8.0):
     """Magnitude-aware guidance (MAMBO-G, 2025, arXiv:2508.03442): n + w' (c - n) with
-    w' = 1 + (w - 1) exp(-alpha |c - n| / |n|) for each image. 2 passes; 1 at w = 1.
-
-    diffusers' guider crashes on images: `torch.norm` takes no three dimensions.
-    """
+    w' = 1 + (w - 1) exp(-alpha |c - n| / |n|) for each image. 2 passes; 1 at w = 1."""
     if w == 1:
         return step.cond
     difference = step.cond - step.null
@@ -202,12 +182,8 @@ def mag(step, w, *, alpha=8.0):
 
 @rule("fdg", low=(0, 1))
 def fdg(step, w, *, low=0.5):
-    """Frequency-decoupled guidance (Sadat et al. 2025, arXiv:2506.19713) with two levels: w for the fine details of
-    c - n, and 1 + `low` (w - 1) for what a Laplacian pyramid leaves of it at half the size. Passes as CFG; n at w = 0.
-
-    diffusers' guider needs kornia, whose pyramids pad sides to powers of two, so that 28 pixels come back as 32, and
-    where a level is not guided it puts another level's prediction in its place, or fails.
-    """
+    """Frequency-decoupled guidance (Sadat et al. 2025, arXiv:2506.19713) with two levels: w for the details of c - n,
+    and 1 + `low` (w - 1) for what a Laplacian pyramid leaves of it at half the size. Passes as CFG; n at w = 0."""
     guided = cfg(step, w)
     if w in (0, 1):
         return guided
@@ -226,7 +202,9 @@ def _perturbed(step, w, scale, impair):
         return [impair(block) for block in attentions[0].transformer_blocks]
 
     guided = cfg(step, w)
-    return guided + scale * (step.cond - step.impaired(hook)) if scale else guided
+    if scale == 0:
+        return guided
+    return guided + scale * (step.cond - step.predict(step.unet, step.captions, [*step.hooks, hook]))
 
 
 def _check_same_shape(unet, weak):
@@ -243,7 +221,3 @@ def _dot(a, b):
 
 def _norm(images):
     return torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True)
-
-
-def _std(images):
-    return images.std((1, 2, 3), keepdim=True)

@@ -11,11 +11,11 @@ from diffusers import DDIMScheduler, UniPCMultistepScheduler
 
 from ..errors import BadValue
 from ..randomness import generator
-from .editing import SUPPORTS_PARTIAL_START, SDEditInit
+from .editing import SDEditInit
 from .guidance import Step
 from .losses import LossGuidance
 from .noise import NoisyBatch, alpha_bar, sigma
-from .schedulers import ddim_step
+from .schedulers import BEGIN_ANYWHERE, ddim_step
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,10 @@ class Samples:
 
 
 @torch.no_grad()
-def sample(
-    unet,
-    scheduler,
-    guider: Callable[[Step], torch.Tensor],
-    cond: torch.Tensor,
-    null: torch.Tensor,
-    *,
-    seeds: Sequence[int],
-    steps: int = 50,
-    clip: float | None = 1.0,
-    loss: LossGuidance | None = None,
-    start: SDEditInit | None = None,
-    callback: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
-) -> Samples:
+def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.Tensor, null: torch.Tensor, *,
+           seeds: Sequence[int], steps: int = 50, clip: float | None = 1.0, loss: LossGuidance | None = None,
+           start: SDEditInit | None = None,
+           callback: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None) -> Samples:
     """Draw one image for each row of `cond`.
 
     cond      [n, length, dim], the captions' embeddings; null [1, length, dim], the empty caption's.
@@ -54,29 +44,26 @@ def sample(
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
               sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
 
-    Raises BadValue for steps, seeds or a start that do not fit.
+    Raises BadValue for steps, seeds, a loss or a start that do not fit.
     """
     if loss is not None and isinstance(scheduler, UniPCMultistepScheduler):
         raise BadValue("UniPC corrects each step from where it began, which undoes a loss's update: choose another "
                        "scheduler, such as ddim")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")
-    shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-    if start is not None:
-        start.check(scheduler, (len(cond), *shape), clip)
     scheduler = _with_timesteps(scheduler, steps, cond.device)
     take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
     generators = [generator("sample", int(seed)) for seed in seeds]
     noise = {"generator": generators} if "generator" in inspect.signature(take_step).parameters else {}
+    shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)                     # [n, c, h, w]
-    first, x = (0, x * scheduler.init_noise_sigma) if start is None else start.initial_latent(scheduler, x)
+    first, x = start.begin(scheduler, x, clip) if start else (0, x * scheduler.init_noise_sigma)
 
     predicts_v = scheduler.config.prediction_type == "v_prediction"
     abars = [alpha_bar(scheduler, t) for t in scheduler.timesteps]
     sigmas = [float(sigma(abar)) for abar in abars]
     state, passes = {}, 0
-    for index in range(first, len(abars)):
-        t = scheduler.timesteps[index]
+    for index, t in list(enumerate(scheduler.timesteps))[first:]:
         x_t = scheduler.scale_model_input(x, t)
         noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), abars[index], predicts_v)
         step = Step(unet, noisy, t, cond, null.expand_as(cond), index, first, sigmas, state)
@@ -88,22 +75,16 @@ def sample(
             noisy, prediction = NoisyBatch((x_t + update).detach(), noisy.abar, predicts_v), prediction.detach()
             x = x + (update if x_t is x else update / noisy.signal)     # some schedulers keep x_t / sqrt(abar)
         x_0, prediction = noisy.clipped(prediction, clip)
-        if step.noise_from is not None:
-            x, prediction = _renoised(scheduler, step.noisy, x_0, step.noise_from, clip)
+        if step.noise_from is not None:                                 # x^_0 under the noise of another prediction
+            if not isinstance(scheduler, BEGIN_ANYWHERE):
+                raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
+            _, noise_from = step.noisy.clipped(step.noise_from, clip)
+            x = noisy.signal * x_0 + noisy.noise * step.noisy.eps(noise_from)
+            prediction = NoisyBatch(x, noisy.abar, predicts_v).prediction(x_0)
         x = take_step(prediction, t, x, **noise).prev_sample
         if callback is not None:
             callback(index, noisy.x_t, x_0)
     return Samples(x.float(), passes)
-
-
-def _renoised(scheduler, noisy, x_0, noise_from, bound):
-    """(x_t, prediction): `x_0` under the noise that the prediction `noise_from` sees, whose own x^_0 is clipped to
-    +-`bound`, too. A scheduler that steps from these leaves this noise in the image."""
-    if type(scheduler).__name__ not in SUPPORTS_PARTIAL_START:
-        raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
-    _, noise_from = noisy.clipped(noise_from, bound)
-    x_t = noisy.signal * x_0 + noisy.noise * noisy.eps(noise_from)
-    return x_t, NoisyBatch(x_t, noisy.abar, noisy.predicts_v).prediction(x_0)
 
 
 def _with_timesteps(scheduler, steps, device):

@@ -1,4 +1,4 @@
-"""The noise schedule of a preset, as any of diffusers' schedulers by name."""
+"""The noise schedule of a preset as any of diffusers' schedulers, by a name with settings: "ddim eta=0.5"."""
 
 import diffusers
 from diffusers.schedulers.scheduling_utils import SchedulerOutput
@@ -6,7 +6,6 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from ..errors import BadValue, UnknownName
 from .noise import NoisyBatch
-from .specs import check_range, parse
 
 SPACINGS = ("leading", "linspace", "trailing")      # of the timesteps, in the words of Lin et al. 2024
 
@@ -21,14 +20,15 @@ SCHEDULERS = {
     "lms": (diffusers.LMSDiscreteScheduler, {"timestep_spacing": "leading"}),
     "euler": (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
 }
+BEGIN_ANYWHERE = (diffusers.DDPMScheduler, diffusers.DDIMScheduler, diffusers.DPMSolverMultistepScheduler)
 
 
 def make_scheduler(preset, name: str | None = None):
     """The diffusers scheduler `name` (one of SCHEDULERS, by default the preset's) over the preset's betas.
 
-    Settings stand in the name: "ddim eta=0.5", from 0 (deterministic) to 1 (with DDPM's variance); and for each
-    scheduler "spacing=trailing", one of SPACINGS, in place of its own or the preset's. Raises UnknownName for another
-    name, BadValue for a setting that does not exist or is out of its range.
+    Settings stand in the name: "ddim eta=0.5", from 0 (deterministic) to 1 (with DDPM's variance); for each scheduler
+    "spacing=trailing", one of SPACINGS, in place of its own or the preset's. Raises UnknownName, or BadValue for a
+    setting that does not exist or is out of its range.
 
     With "leading" timesteps, diffusers' default and so the thesis's, 50 steps of 1000 start at t = 980, where x_t
     still holds a little of the image's brightness: pure noise there is taken for a brighter image. "trailing" starts
@@ -41,14 +41,9 @@ def make_scheduler(preset, name: str | None = None):
     spacing = settings.pop("spacing", extra.get("timestep_spacing", preset.timestep_spacing))
     if spacing not in SPACINGS:
         raise UnknownName("timestep spacing", spacing, SPACINGS)
-    scheduler = kind(**extra | {
-        "num_train_timesteps": preset.train_timesteps,
-        "beta_schedule": preset.beta_schedule,
-        "beta_start": preset.beta_start,
-        "beta_end": preset.beta_end,
-        "prediction_type": preset.prediction,
-        "timestep_spacing": spacing,
-    })
+    scheduler = kind(**extra | dict(
+        num_train_timesteps=preset.train_timesteps, beta_schedule=preset.beta_schedule, beta_start=preset.beta_start,
+        beta_end=preset.beta_end, prediction_type=preset.prediction, timestep_spacing=spacing))
     if name == "ddim" and "eta" in settings:
         check_range("eta", settings["eta"], 0, 1)
         scheduler.register_to_config(eta=settings.pop("eta"))
@@ -73,3 +68,23 @@ def ddim_step(scheduler, prediction, t, x_t, generator=None):
     if eta > 0:
         x = x + variance.sqrt() * randn_tensor(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     return SchedulerOutput(prev_sample=x)
+
+
+def parse(kind: str, text: str, words: tuple[str, ...] = ()) -> tuple[str, dict]:
+    """("interval", {"sigma_max": 5.0}) of "interval sigma_max=5", for the `kind` "guider"; the settings in `words` stay
+    text. Raises BadValue for another setting that is not of the form name=number."""
+    name, *written = text.split() or [""]
+    settings = {}
+    for setting in written:
+        field, _, value = setting.partition("=")
+        try:
+            settings[field] = value if field in words else float(value)
+        except ValueError:
+            raise BadValue(f"{kind} {text!r}: {setting!r} is not of the form name=number") from None
+    return name, settings
+
+
+def check_range(name, value, low, high):
+    """Raise BadValue unless `value` is a number from `low` to `high`."""
+    if not isinstance(value, (int, float)) or not low <= value <= high:
+        raise BadValue(f"{name} = {value}: choose a number from {low} to {high}")

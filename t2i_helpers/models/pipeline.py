@@ -10,7 +10,7 @@ from diffusers.utils import logging
 from .. import presets
 from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
-from ..diffusion.specs import parse
+from ..diffusion.schedulers import parse
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS, checkpoint_dir
 from ..provenance import best_device, file_hash, note_use

@@ -47,7 +47,6 @@ from t2i_helpers.evaluation.study import run_study
 from t2i_helpers.reporting import networks, rules, study
 from t2i_helpers.reporting.checkpoints import pipeline
 from t2i_helpers.reporting.exhibits import committed, export
-from t2i_helpers.reporting.tables import export_table
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 steps = {"smoke": 2, "demo": 10, "full": 50}[SIZE]
@@ -79,7 +78,7 @@ export(conventions.conventions(digits, steps), SIZE)
 # formula of a paper before you copy its scale:
 
 # %%
-export_table(conventions.convention_table(), SIZE)
+export(conventions.convention_table(), SIZE)
 
 # %% [markdown]
 # ## 4.2 Away from what?
@@ -139,13 +138,13 @@ export(rules.rule_strips(objects, steps), SIZE)
 export(rules.pareto(SIZE), SIZE)
 
 # %%
-export_table(rules.when_table(SIZE), SIZE)
+export(rules.when_table(SIZE), SIZE)
 
 # %%
-export_table(rules.rules_table("rules-mnist", SIZE), SIZE)
+export(rules.rules_table("rules-mnist", SIZE), SIZE)
 
 # %%
-export_table(rules.rules_table("rules-cifar10", SIZE), SIZE)
+export(rules.rules_table("rules-cifar10", SIZE), SIZE)
 
 # %% [markdown]
 # These conclusions are for the stored study:
@@ -218,7 +217,7 @@ export(losses.loss_curves(SIZE), SIZE)
 # score for "blurry", or the three nearest to their caption. The classifier, another network, judges the selection.
 
 # %%
-export_table(losses.best_of_table(SIZE), SIZE)
+export(losses.best_of_table(SIZE), SIZE)
 
 # %% [markdown]
 # Selection improves only the selected criterion. The three least blurry images are not more often right; the three nearest
@@ -235,7 +234,7 @@ export_table(losses.best_of_table(SIZE), SIZE)
 # %%
 from t2i_helpers.reporting import samplers
 
-export(samplers.denoising_strip(digits, 2 * steps), SIZE)
+export(samplers.denoising_strip({"improved": digits}, 2 * steps), SIZE)
 
 # %% [markdown]
 # DDIM and DPM-Solver++ follow the same path from the same noise, so they end in the same 4. DDPM adds noise, which leads to
@@ -260,7 +259,7 @@ export(samplers.quality_against_passes(SIZE), SIZE)
 export(samplers.sigma_schedules(digits.preset, steps), SIZE)
 
 # %%
-export_table(samplers.spacing_table(SIZE), SIZE)
+export(samplers.spacing_table(SIZE), SIZE)
 
 # %% [markdown]
 # ## 4.7 Averaged weights, and the number of images

@@ -15,11 +15,11 @@ from support import refuses
 from t2i_helpers import paths, presets, provenance
 from t2i_helpers.cli import main
 from t2i_helpers.errors import BadData, BadReport
-from t2i_helpers.reporting.configured import agrees
-from t2i_helpers.typesetting import build, findings
-from t2i_helpers.typesetting.report import GENERATED, WRITTEN_HERE, read_exhibits, read_report
-from t2i_helpers.typesetting.result import Result, Results, to_latex
-from t2i_helpers.typesetting.results import flatten, read_results
+from t2i_helpers.reporting.derived import agrees
+from t2i_helpers.reporting import findings, report as build
+from t2i_helpers.reporting.report import GENERATED, WRITTEN_HERE, read_exhibits, read_report
+from t2i_helpers.reporting.result import Result, Results, to_latex
+from t2i_helpers.reporting.results import flatten, read_results
 
 CLAIM = re.compile(r"\\claim\{([^}]*)\}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 needs_latex = pytest.mark.skipif(not build.has_latex(), reason="no LaTeX here: latexmk and pdflatex are not installed")
@@ -90,7 +90,7 @@ def test_what_is_committed_is_what_code_writes_to_the_byte(root):
 
 
 def test_it_takes_a_second_or_two_because_it_needs_no_torch():
-    code = ("import sys; from t2i_helpers.paths import ROOT; from t2i_helpers.typesetting.report import read_report; "
+    code = ("import sys; from t2i_helpers.paths import ROOT; from t2i_helpers.reporting.report import read_report; "
             "read_report(ROOT); sys.exit('torch' in sys.modules or 'pandas' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -4,18 +4,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 from ..data import captions
 from ..diffusion import make_guider
 from .drawing import COLOURS, image_grid, new_figure
 from .exhibits import exhibit
-from .pictures import names
+from .pictures import names, vary
 
 
 @dataclass(frozen=True)
 class Convention:
-    """One way to write guidance at scale s; here that is w = max(s, least) + offset."""
+    """One way to write guidance at scale s; here it is w = max(s, least) + offset."""
 
     where: str
     written: str                                        # of the predictions c and n
@@ -28,14 +26,10 @@ class Convention:
         """The w of n + w (c - n) for the same image."""
         return max(s, self.least) + self.offset
 
-    def meaning(self, s: float) -> str:
-        w = self.to_w(s)
-        return {0: self.null, 1: "with the caption"}.get(w, f"guided, w = {w:g}")
-
-    @property
-    def conversion(self) -> str:
+    def row(self) -> list[str]:
+        meanings = [{0: self.null, 1: "with the caption"}.get(w, f"guided, w = {w:g}") for w in map(self.to_w, (0, 1))]
         scale = "s" if self.least == -math.inf else f"max(s, {self.least:g})"
-        return f"w = {scale} + {self.offset:g}" if self.offset else f"w = {scale}"
+        return [self.where, self.written, *meanings, f"w = {scale}" + f" + {self.offset:g}" * bool(self.offset)]
 
 
 NULL = "n + s (c - n)", lambda c, n, s: n + s * (c - n)            # starts from the null prediction
@@ -62,13 +56,13 @@ CONVENTIONS = [
 @exhibit("guidance_conventions", "tex")
 def convention_table():
     """What s = 0 and s = 1 mean in each of CONVENTIONS, and the w of this package that draws the same."""
-    rows = [[each.where, each.written, each.meaning(0), each.meaning(1), each.conversion] for each in CONVENTIONS]
+    rows = [each.row() for each in CONVENTIONS]
     note = ("c and n: the predictions with the caption and with the empty one; w: of n + w (c - n). With "
             "autoguidance n is that of a weaker network with the caption. CFG++ (Chung et al. 2024, "
             "arXiv:2406.08070) has no row: its scale from 0 to 1 takes x_0 from n + s (c - n) but the noise of the "
             "next image from n, which is CFG at no w but 0; here it is the guider cfg++ with w = s")
     return ["where", "prediction at scale s", "s = 0", "s = 1", "here"], rows, {
-        "note": note, "conversions": {each.where: each.conversion for each in CONVENTIONS}}
+        "note": note, "conversions": {row[0]: row[-1] for row in rows}}
 
 
 @exhibit("conventions", "png")
@@ -81,23 +75,22 @@ def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
     figure, axes = new_figure(2, len(panels), 3.5, height_ratios=(1.2, 2.4))
     drawn = []
     for axis, (guider, shift, title, letter) in zip(axes[1], panels):
-        columns = [pipe(prompts, guider=make_guider(guider, w + shift), steps=steps).images for w in scales]
-        drawn.append(torch.stack(columns, 1))                                     # [digits, scales, c, h, w]
+        guiders = [make_guider(guider, w + shift) for w in scales]
+        drawn.append(vary(pipe, prompts, "guider", guiders, steps=steps))         # [digits, scales, c, h, w]
         labels = [f"${letter}$={w + shift:g}" for w in scales]
         image_grid(axis, drawn[-1], [names(pipe.preset)[digit] for digit in digits], labels, title)
-    _vectors(figure, axes[0], scales)
+    place = axes[0, 0].get_gridspec()[0, :]
+    for axis in axes[0]:
+        axis.remove()
+    _vectors(figure.add_subplot(place), scales)
     apart = [float((images - drawn[0]).abs().max()) for images in drawn[1:]]
     note = (f"each row from one noise image; largest difference of a pixel to the left panel: {apart[0]:.2g} in the "
             f"middle, {apart[1]:.2g} on the right")
     return figure, {"note": note, "w": list(scales), "largest_difference": apart}
 
 
-def _vectors(figure, axes, scales):
+def _vectors(axis, scales):
     """The guided predictions on their line through eps_null and eps_cond, with the scale of each form."""
-    place = axes[0].get_gridspec()[0, :]
-    for axis in axes:
-        axis.remove()
-    axis = figure.add_subplot(place)
     axis.axhline(0, color="0.7", linewidth=1, zorder=0)
     axis.plot([0, 1], [0, 0], "ko-", linewidth=2, markersize=6)
     for x, name in ((0, r"$\epsilon_\varnothing$"), (1, r"$\epsilon_c$")):

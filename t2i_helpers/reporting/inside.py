@@ -10,7 +10,7 @@ from ..models import load_text_encoder
 from .checkpoints import load_or_measure_recognition
 from .drawing import image_grids, new_figure, plot_with_ci
 from .exhibits import exhibit
-from .pictures import names
+from .pictures import names, vary
 
 SHADES = {1.0: "#009E73", 2.0: "#0072B2", 5.0: "#D55E00"}           # of w: Okabe & Ito
 TAUS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 1)
@@ -80,13 +80,11 @@ def prompt_swap(pipe, steps: int, pairs=((3, 8), (7, 1)), w: float = 2.0, taus=T
     after tau (swap), or the new one throughout with the attention of the old one up to tau (Prompt-to-Prompt)."""
     prompts, labels, rows = captions(pipe.preset), names(pipe.preset), []
     guider, count = make_guider("cfg", w), len(taus)
-    for place, (first, then) in enumerate(pairs):
-        seed = pipe.preset.seed + place
-        swap = PromptSwitch(guider, pipe.embed([prompts[first]])[0], taus)
-        rows.append(pipe([prompts[then]] * count, steps=steps, seeds=[seed] * count, guider=swap).images)
-        drawn = pipe([prompts[first]] + [prompts[then]] * count, steps=steps, seeds=[seed] * (count + 1),
-                     guider=PromptToPrompt(guider, taus))
-        rows.append(drawn.images[1:])
+    for seed, (first, then) in enumerate(pairs, pipe.preset.seed):
+        new, old = [prompts[then]] * count, [prompts[first]]
+        swap = PromptSwitch(guider, pipe.embed(old)[0], taus)
+        rows += [pipe(new, steps=steps, seeds=[seed] * count, guider=swap).images,
+                 pipe(old + new, steps=steps, seeds=[seed] * (count + 1), guider=PromptToPrompt(guider, taus)).images[1:]]
     row_labels = [f"{labels[a]} → {labels[b]}\n{way}" for a, b in pairs for way in ("swap", "P2P")]
     return image_grids({f"w = {w:g}": (torch.stack(rows), row_labels, [f"τ = {tau:g}" for tau in taus])}), {
         "w": w, "pairs": pairs, "taus": taus}
@@ -98,10 +96,9 @@ def painted_strokes(pipes, steps: int, w: float = 2.0, strengths=STRENGTHS):
     panels = {}
     for name, pipe in pipes.items():
         drawings, labels = zip(*SKETCHES[pipe.preset.dataset])
-        start = torch.stack([stroke_drawing(DRAWINGS[drawing], pipe.preset.resolution) for drawing in drawings])
-        start = start.to(pipe.device)
-        prompts = [captions(pipe.preset)[label] for label in labels]
-        columns = [pipe(prompts, w=w, steps=steps, start=SDEditInit(start, strength)).images for strength in strengths]
-        panels[f"{name}, w = {w:g}"] = (torch.stack([start, *columns], 1), [names(pipe.preset)[k] for k in labels],
+        start = torch.stack([stroke_drawing(DRAWINGS[each], pipe.preset.resolution) for each in drawings]).to(pipe.device)
+        images = vary(pipe, [captions(pipe.preset)[label] for label in labels], "start",
+                      [SDEditInit(start, strength) for strength in strengths], w=w, steps=steps)
+        panels[f"{name}, w = {w:g}"] = (torch.cat([start[:, None], images], 1), [names(pipe.preset)[k] for k in labels],
                                         ["drawing", *(f"s = {s:g}" for s in strengths)])
     return image_grids(panels), {"drawings": SKETCHES, "strengths": strengths}

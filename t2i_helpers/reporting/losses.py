@@ -12,7 +12,7 @@ from ..provenance import note_use
 from . import pictures
 from .drawing import image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
-from .study import experiment
+from .study import experiment, grouped
 from .tables import with_interval
 
 IMAGE_TEXT_NOTE = "the image-text model of the project stands in for CLIP"
@@ -23,16 +23,13 @@ JUDGES = f"judged by our own classifier; {IMAGE_TEXT_NOTE}; intervals 95 %"
 def loss_strips(pipe, steps: int, classes=(7, 8)):
     """One image of each of `classes` (rows) guided by each loss at each of STRENGTHS (columns); drawn live at w = 1."""
     prompts = [captions(pipe.preset)[label] for label in classes]
-    drawn = dict(w=1.0, steps=steps, scheduler="ddim")
-    plain = pipe(prompts, **drawn).images
     for file in (weights_file(pipe.preset.dataset), IMAGE_TEXT):
         note_use("file", file)
-    rows, labels = [], []
-    for name, loss in guiding_losses(pipe, classes).items():
-        guided = [pipe(prompts, loss=LossGuidance(loss, s), **drawn).images for s in STRENGTHS[1:]]
-        rows += torch.stack([plain, *guided], 1)                                  # [classes][columns, c, h, w]
-        labels += [f"{name}, {pictures.names(pipe.preset)[label]}" for label in classes]
-    return image_grids({"": (torch.stack(rows), labels, [f"s = {s:g}" for s in STRENGTHS])}, height=5.4), {
+    losses = guiding_losses(pipe, classes)
+    images = [pictures.vary(pipe, prompts, "loss", [LossGuidance(loss, s) if s else None for s in STRENGTHS],
+                            w=1.0, steps=steps, scheduler="ddim") for loss in losses.values()]
+    labels = [f"{name}, {pictures.names(pipe.preset)[label]}" for name in losses for label in classes]
+    return image_grids({"": (torch.cat(images), labels, [f"s = {s:g}" for s in STRENGTHS])}, height=5.4), {
         "note": f"w = 1; the colour is green; {IMAGE_TEXT_NOTE}", "strengths": list(STRENGTHS)}
 
 
@@ -40,17 +37,15 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
 def loss_curves(size: str = "demo"):
     """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
     result = experiment("losses", size)
-    rows = result["rows"]
     figure, ((left, right),) = new_figure(1, 2, 2.4)
-    for axis, metric, title in ((left, "loss_at_end", "loss, relative to s = 0 ↓"), (right, "accuracy", "accuracy ↑")):
-        for place, name in enumerate(dict.fromkeys(row["loss"] for row in rows)):
-            chosen = [row for row in rows if row["loss"] == name]
-            unit = chosen[0][metric]["value"] if metric == "loss_at_end" else 1
-            shares = [{"value": each["value"] / unit, "interval": [end / unit for end in each["interval"]]}
-                      for each in (row[metric] for row in chosen)]
-            plot_with_ci(axis, [row["strength"] for row in chosen], shares, label=name, **line(place))
-        axis.set(title=title, xlabel="strength s")
-    right.set_ylim(0, 1.05)
+    for place, (name, rows) in enumerate(grouped(result["rows"], lambda row: row["loss"]).items()):
+        strengths, unit = [row["strength"] for row in rows], rows[0]["loss_at_end"]["value"]
+        shares = [{"value": loss["value"] / unit, "interval": [end / unit for end in loss["interval"]]}
+                  for loss in (row["loss_at_end"] for row in rows)]
+        plot_with_ci(left, strengths, shares, label=name, **line(place))
+        plot_with_ci(right, strengths, [row["accuracy"] for row in rows], **line(place))
+    left.set(title="loss, relative to s = 0 ↓", xlabel="strength s")
+    right.set(title="accuracy ↑", xlabel="strength s", ylim=(0, 1.05))
     left.set_ylim(bottom=0)
     left.legend()
     note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, n = {rows[0]['n']} a point; "

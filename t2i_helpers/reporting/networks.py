@@ -11,9 +11,9 @@ from ..evaluation.study import WORDINGS, read_part
 from ..presets import NAMES
 from ..provenance import note_use
 from ..randomness import generator
-from .drawing import GREY, PALETTE, image_grid, line, new_figure, plot_real
+from .drawing import GREY, PALETTE, bars, image_grid, line, new_figure, plot_real, plot_with_ci
 from .exhibits import exhibit
-from .study import ACCURACY, DIVERSITY, FRECHET, bars, noted, picture, rows_of
+from .study import ACCURACY, DIVERSITY, FRECHET, noted, picture, rows_of
 
 DECAYS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "0.9999", "": "rising"}
 
@@ -26,9 +26,9 @@ def averages_figure(size: str = "demo"):
     figure, top, bottom = _two_parts(5.2)
     for axis, (title, metric) in zip(top.subplots(1, 2), (("Fréchet distance ↓", FRECHET), ("diversity", DIVERSITY))):
         for place, (w, shift) in enumerate(zip((1, 2, 5), (-0.12, 0, 0.12))):
-            chosen = [by[decay, w] for decay in DECAYS]
-            axis.errorbar([column + shift for column in range(len(DECAYS))], [metric(row)["value"] for row in chosen],
-                          yerr=bars(chosen, metric), capsize=2, label=f"w = {w}", **line(place, linestyle=""))
+            metrics = [metric(by[decay, w]) for decay in DECAYS]
+            axis.errorbar([column + shift for column in range(len(DECAYS))], [each["value"] for each in metrics],
+                          yerr=bars(metrics), capsize=2, label=f"w = {w}", **line(place, linestyle=""))
         plot_real(axis, metric(rows[0]))
         axis.set_xticks(range(len(DECAYS)), DECAYS.values())
         axis.set(title=title, xlabel="decay of the average", yscale="log" if metric is FRECHET else "linear")
@@ -53,11 +53,11 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
             shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n", draw))]
             reference = shuffled[max(counts):]
             distances[draw] = torch.tensor([frechet_distance(shuffled[:n], reference) for n in counts])
-        axis.plot(counts, distances.mean(0), label=f"n real {NAMES[dataset]} images", **line(place))
-        axis.fill_between(counts, distances.amin(0), distances.amax(0), color=PALETTE[place], alpha=0.2, linewidth=0)
+        plot_with_ci(axis, counts, [{"value": each.mean(), "interval": each.aminmax()} for each in distances.T],
+                     label=f"n real {NAMES[dataset]} images", **line(place))
         results[dataset] = {"frechet": distances.tolist(), "reference_images": len(reference), **real.metadata}
-    axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance, real to real")
-    axis.set_xticks(counts, [str(n) for n in counts])
+    axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance, real to real", xticks=counts,
+             xticklabels=counts)
     axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.legend()
@@ -77,9 +77,9 @@ def encoders_figure(size: str = "demo"):
     axis, width = top.subplots(), 0.81 / len(encoders)
     for place, (encoder, colour) in enumerate(zip(encoders, PALETTE)):
         places = {wording: x + width * (place - (len(encoders) - 1) / 2) for x, wording in enumerate(WORDINGS)}
-        chosen = {wording: by[encoder, wording] for wording in WORDINGS if (encoder, wording) in by}
-        axis.bar([places[wording] for wording in chosen], [ACCURACY(row)["value"] for row in chosen.values()],
-                 0.93 * width, yerr=bars(chosen.values(), ACCURACY), color=colour, edgecolor="white", label=encoder,
+        chosen = {wording: ACCURACY(by[encoder, wording]) for wording in WORDINGS if (encoder, wording) in by}
+        axis.bar([places[wording] for wording in chosen], [metric["value"] for metric in chosen.values()],
+                 0.93 * width, yerr=bars(chosen.values()), color=colour, edgecolor="white", label=encoder,
                  hatch=("", "///", "...", "xx")[place % 4], error_kw={"elinewidth": 0.8})
         for wording in WORDINGS.keys() - chosen.keys():
             axis.text(places[wording], 0.02, "not possible", rotation=90, ha="center", fontsize=6, color=GREY)
@@ -89,9 +89,9 @@ def encoders_figure(size: str = "demo"):
     axis.grid(axis="x", visible=False)
     axis.set(ylabel="accuracy", ylim=(0, 1.05))
     axis.legend(ncols=4, loc="upper right", bbox_to_anchor=(1, 1.2))
-    shown = {f"{encoder}, {'caption' if wording == 'caption' else 'the word'}": row
+    shown = {f"{encoder}, {'caption' if wording == 'caption' else 'the word'}": picture(row, size)
              for (encoder, wording), row in by.items() if wording in ("caption", "seven")}
-    image_grid(bottom.subplots(), torch.stack([picture(row, size) for row in shown.values()]), list(shown), range(10))
+    image_grid(bottom.subplots(), torch.stack([*shown.values()]), list(shown), range(10))
     return figure, {"note": "one-hot vectors exist only for the captions"}
 
 

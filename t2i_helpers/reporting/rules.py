@@ -3,17 +3,15 @@
 import statistics
 import textwrap
 
-import torch
-
 from ..data import captions
 from ..intervals import overlap
 from ..paths import WEIGHTS, checkpoint_dir
 from ..presets import NAMES
 from ..provenance import note_use
 from . import pictures
-from .drawing import COLOURS, GREY, image_grids, line, new_figure
+from .drawing import COLOURS, GREY, bars, image_grids, line, new_figure
 from .exhibits import exhibit
-from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, bars, rows_of
+from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, grouped, rows_of
 from .tables import with_interval
 
 SHORT = {"airplane": "plane", "automobile": "car"}            # over a small picture
@@ -31,6 +29,18 @@ WHEN = [                                # an aim, the metric for it, and the dis
     ("vary like real images", DIVERSITY, lambda metric: abs(metric["value"] - metric["real"]["value"])),
     ("saturate like real images", SATURATION, lambda metric: abs(metric["value"] - metric["real"]["value"])),
 ]
+
+
+def _rule(row) -> str:
+    return row["cell"]["guider"]
+
+
+def _name(row) -> str:
+    return f"{_rule(row)}, w = {row['w']:g}"
+
+
+def _point(row, of=lambda metric: metric):
+    return of(FRECHET(row))["value"], of(ACCURACY(row))["value"]
 
 
 def front(rows) -> list[dict]:
@@ -51,21 +61,21 @@ def pareto(size: str = "demo"):
     """
     figure, (axes,) = new_figure(1, len(RULE_PARTS), 3.6)
     for axis, (part, name) in zip(axes, RULE_PARTS.items()):
-        rows = [row for row in rows_of(part, size) if row["w"] > 0]                # w = 0 does not read the caption
+        rows = rows_of(part, size, lambda row: row["w"] > 0)                       # w = 0 does not read the caption
         far = 3 * statistics.median(FRECHET(row)["value"] for row in rows)
         shown = [row for row in rows if FRECHET(row)["value"] < far]
         best = front(shown)
-        axis.plot(*_points(shown), "o", markersize=3, color="0.7", label="every rule and w")
-        axis.plot(*_points([row for row in shown if row["cell"]["guider"] == "cfg"]),
-                  label="plain guidance, w = 1 to 10", **line(0))
-        axis.errorbar(*_points(best), xerr=bars(best, FRECHET), yerr=bars(best, ACCURACY), fmt="o", markersize=4,
-                      elinewidth=0.8, color=COLOURS["improved"], label="no other is better in both")
-        for place, row in enumerate(best):
-            axis.annotate(_name(row), (FRECHET(row)["value"], ACCURACY(row)["value"]), fontsize=7,
-                          xytext=(0.04, 0.06 + 0.085 * (len(best) - 1 - place)), textcoords="axes fraction",
+        axis.plot(*zip(*map(_point, shown)), "o", markersize=3, color="0.7", label="every rule and w")
+        axis.plot(*zip(*(_point(row) for row in shown if _rule(row) == "cfg")), label="plain guidance, w = 1 to 10",
+                  **line(0))
+        axis.errorbar(*zip(*map(_point, best)), xerr=bars([*map(FRECHET, best)]), yerr=bars([*map(ACCURACY, best)]),
+                      fmt="o", markersize=4, elinewidth=0.8, color=COLOURS["improved"],
+                      label="no other is better in both")
+        for place, row in enumerate(reversed(best)):
+            axis.annotate(_name(row), _point(row), fontsize=7, xytext=(0.04, 0.06 + 0.085 * place),
+                          textcoords="axes fraction",
                           arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "relpos": (1, 0.5)})
-        axis.plot(FRECHET(rows[0])["real"]["value"], ACCURACY(rows[0])["real"]["value"], "*", markersize=9, color=GREY,
-                  label="real images")
+        axis.plot(*_point(rows[0], lambda metric: metric["real"]), "*", markersize=9, color=GREY, label="real images")
         outside = f" ({len(rows) - len(shown)} outside)" if len(shown) < len(rows) else ""
         axis.set(title=name + outside, xlabel="Fréchet distance (better →)", ylabel="accuracy")
         axis.set_ylim(bottom=0.6 if part == "rules-mnist" else 0)
@@ -78,12 +88,12 @@ def pareto(size: str = "demo"):
 def rule_strips(pipe, steps: int, rules=SHOWN, classes=(0, 1, 3, 5, 7, 8)):
     """Some classes (columns) by each (rule, w) of `rules` (rows), one noise image a column; drawn live."""
     prompts = [captions(pipe.preset)[which] for which in classes]
-    strips = [pipe(prompts, guider=pipe.make_guider(rule, w), steps=steps, scheduler="dpm++").images
-              for rule, w in rules]
+    guiders = [pipe.make_guider(rule, w) for rule, w in rules]
+    images = pictures.vary(pipe, prompts, "guider", guiders, steps=steps, scheduler="dpm++").transpose(0, 1)
     if "auto" in dict(rules):
         note_use("file", checkpoint_dir(pipe.preset.dataset, "weak", pipe.preset.size) / WEIGHTS)
     labels, names = [f"{rule}, w = {w:g}" for rule, w in rules], pictures.names(pipe.preset)
-    return image_grids({"": (torch.stack(strips), [textwrap.fill(label, 22) for label in labels],
+    return image_grids({"": (images, [textwrap.fill(label, 22) for label in labels],
                              [SHORT.get(names[which], names[which]) for which in classes])}, width=3.9), {
         "prompts": prompts, "rules": labels}
 
@@ -92,26 +102,21 @@ def rule_strips(pipe, steps: int, rules=SHOWN, classes=(0, 1, 3, 5, 7, 8)):
 def negative_prompts(pipe, steps: int, caption: str = "A handwritten digit 4", w: float = 3.0):
     """One caption from ten noise images, away from the empty caption and from two others (rows); drawn live."""
     negatives = [None, "A handwritten digit 9", "A handwritten digit 1"]
-    rows = [pipe([caption] * 10, w=w, steps=steps, scheduler="dpm++", negative=negative).images
-            for negative in negatives]
-    labels = ["away from ∅", *(f"away from {negative.split()[-1]}" for negative in negatives[1:])]
-    return image_grids({f"“{caption}”, w = {w:g}": (torch.stack(rows), labels)}), {
+    images = pictures.vary(pipe, [caption] * 10, "negative", negatives, w=w, steps=steps, scheduler="dpm++")
+    labels = [f"away from {(negative or '∅').split()[-1]}" for negative in negatives]
+    return image_grids({f"“{caption}”, w = {w:g}": (images.transpose(0, 1), labels)}), {
         "prompts": [caption], "negatives": negatives}
 
 
+@exhibit("study_{}", "tex")
 def rules_table(part: str, size: str = "demo"):
     """Plain guidance, and every other rule at the scale where it is nearest to real images; most accurate first, real
     images last."""
-    return exhibit(f"study_{part.replace('-', '_')}", "tex")(_rules_table)(part, size)
-
-
-def _rules_table(part, size):
-    rows = rows_of(part, size)
-    best = [row for row in rows if row["cell"]["guider"] == "cfg" and row["w"] > 0]
-    for rule in dict.fromkeys(row["cell"]["guider"] for row in rows if row["cell"]["guider"] != "cfg"):
-        best.append(min((row for row in rows if row["cell"]["guider"] == rule), key=lambda row: FRECHET(row)["value"]))
+    rules = grouped(rows_of(part, size), _rule)
+    best = [row for row in rules.pop("cfg") if row["w"] > 0]
+    best += [min(rows, key=lambda row: FRECHET(row)["value"]) for rows in rules.values()]
     best.sort(key=lambda row: -ACCURACY(row)["value"])
-    lines = [[row["cell"]["guider"], f"{row['w']:g}", str(row["forward_passes"]),
+    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"]),
               *(with_interval(metric(row), percent) for _, metric, percent in COLUMNS)] for row in best]
     lines.append(["real images", "–", "–",
                   *(with_interval(metric(best[0])["real"], percent) for _, metric, percent in COLUMNS)])
@@ -136,23 +141,13 @@ def when_table(size: str = "demo"):
 
 def recommended(rows, metric, distance) -> str:
     """The rule and w for an aim: `metric` takes a metric from a row, `distance` is its distance from the aim."""
-    plain = next(row for row in rows if row["cell"]["guider"] == "cfg" and row["w"] == 2)
+    plain = next(row for row in rows if _rule(row) == "cfg" and row["w"] == 2)
     if metric in (DIVERSITY, SATURATION):
         rows = [row for row in rows if ACCURACY(row)["interval"][1] >= ACCURACY(plain)["interval"][0]]
     best = min(rows, key=lambda row: distance(metric(row)))
     alike = [row for row in rows if overlap(metric(row)["interval"], metric(best)["interval"])]
-    rules = {row["cell"]["guider"] for row in alike}
-    if 3 * len(rules) > 2 * len({row["cell"]["guider"] for row in rows}):
+    rules = {*map(_rule, alike)}
+    if 3 * len(rules) > 2 * len({*map(_rule, rows)}):
         return f"no clear winner at this n (best: {_name(best)})"
-    cheapest = min(alike, key=lambda row: (row["forward_passes"], row["cell"]["guider"] != "cfg",
-                                           distance(metric(row))))
-    others = len(rules - {cheapest["cell"]["guider"]})
-    return f"{_name(cheapest)} ({cheapest['forward_passes']} passes), {others} others alike"
-
-
-def _name(row) -> str:
-    return f"{row['cell']['guider']}, w = {row['w']:g}"
-
-
-def _points(rows):
-    return [FRECHET(row)["value"] for row in rows], [ACCURACY(row)["value"] for row in rows]
+    cheapest = min(alike, key=lambda row: (row["forward_passes"], _rule(row) != "cfg", distance(metric(row))))
+    return f"{_name(cheapest)} ({cheapest['forward_passes']} passes), {len(rules) - 1} others alike"

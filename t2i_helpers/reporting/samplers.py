@@ -6,18 +6,12 @@ from ..diffusion.schedulers import SPACINGS
 from . import pictures
 from .drawing import line, new_figure, plot_real, plot_with_ci
 from .exhibits import exhibit
-from .study import ACCURACY, FRECHET, rows_of
+from .study import ACCURACY, FRECHET, grouped, rows_of
 from .tables import with_interval
 
 TICKS = (10, 20, 40, 100, 200)
-STRIP = ("ddpm", "ddim", "dpm++")
 SIGMAS = ("ddpm", "dpm++", "lms")           # one each that steps in t, in log sigma, and in sigma
-
-
-@exhibit("denoising_strip", "png")
-def denoising_strip(pipe, steps: int, schedulers=STRIP, w: float = 2.0, columns: int = 9):
-    """x_t and the predicted x_0, from the same noise by several samplers."""
-    return pictures.denoising({name: (pipe, name) for name in schedulers}, steps, w, columns=columns)
+denoising_strip = exhibit("denoising_strip", "png", w=2.0, schedulers=("ddpm", "ddim", "dpm++"))(pictures.denoising)
 
 
 @exhibit("sigma_schedules", "pdf")
@@ -54,13 +48,11 @@ def quality_against_passes(size: str = "demo"):
     rows = sorted(rows_of("samplers", size, lambda row: not _is_spaced(row)), key=lambda row: row["forward_passes"])
     figure, ((left, right),) = new_figure(1, 2, 2.8)
     for axis, title, metric in ((left, "accuracy ↑", ACCURACY), (right, "Fréchet distance ↓", FRECHET)):
-        for place, name in enumerate(dict.fromkeys(row["cell"]["scheduler"] for row in rows)):
-            chosen = [row for row in rows if row["cell"]["scheduler"] == name]
-            plot_with_ci(axis, [row["forward_passes"] for row in chosen], [metric(row) for row in chosen], label=name,
+        for place, (name, chosen) in enumerate(grouped(rows, lambda row: row["cell"]["scheduler"]).items()):
+            plot_with_ci(axis, [row["forward_passes"] for row in chosen], [*map(metric, chosen)], label=name,
                          **line(place))
         plot_real(axis, metric(rows[0]))
-        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log")
-        axis.set_xticks(TICKS, TICKS)
+        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log", xticks=TICKS, xticklabels=TICKS)
         axis.minorticks_off()
     left.set_ylim(0, 1.05)
     right.set_yscale("log")

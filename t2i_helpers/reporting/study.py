@@ -1,7 +1,5 @@
 """The stored guidance study, as figures and tables read it. A row is a cell with its metrics and their record."""
 
-from pathlib import Path
-
 import torch
 from torchvision.io import read_image
 
@@ -46,15 +44,17 @@ def experiment(name: str, size: str = "demo") -> dict:
     return result
 
 
-def bars(rows, metric) -> list[list[float]]:
-    """Error bars of a metric of rows for matplotlib: [2, rows], down and up."""
-    low = [max(0.0, metric(row)["value"] - metric(row)["interval"][0]) for row in rows]
-    return [low, [max(0.0, metric(row)["interval"][1] - metric(row)["value"]) for row in rows]]
+def grouped(rows, key) -> dict:
+    """{key of a row: the rows that have it}, in order."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def picture(row, size: str = "demo") -> torch.Tensor:
     """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]; BadData where its file cannot be read."""
-    path: Path = study_dir(size) / "pictures" / row["picture"]
+    path = study_dir(size) / "pictures" / row["picture"]
     try:
         strip = read_image(str(path))                                                  # [3, h, 10 w]
     except RuntimeError as error:

@@ -95,7 +95,7 @@ def test_sigma_schedules_records_the_numbers_that_it_draws():
 
 
 def test_the_strip_has_a_row_of_pictures_a_sampler(pipe):
-    shown = denoising_strip(pipe, steps=2, schedulers=("ddim eta=1", "dpm++"), columns=2)
+    shown = denoising_strip({"improved": pipe}, steps=2, schedulers=("ddim eta=1", "dpm++"), columns=2)
     assert [axis.get_title() for axis in shown.figure.axes] == ["ddim eta=1", "dpm++"]
     assert shown.metadata["sampling"]["improved"]["scheduler"] == ["ddim eta=1", "dpm++"]
     assert "stand-in for CLIP" in shown.note

@@ -20,7 +20,7 @@ from t2i_helpers.models import WEIGHTS, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting import exhibits as exporting
-from t2i_helpers.reporting import losses, networks, rules, samplers, tables
+from t2i_helpers.reporting import losses, networks, rules, samplers
 from t2i_helpers.reporting import study as stored
 from t2i_helpers.reporting.latex import WithInterval
 from t2i_helpers.training import Run, ablation
@@ -355,8 +355,8 @@ def test_figures_of_the_study_are_written_with_what_they_were_made_from(draw, tm
 
 @pytest.mark.parametrize("make", [rules.when_table, samplers.spacing_table, losses.best_of_table])
 def test_tables_of_the_study_are_written(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "tables_dir", lambda size: tmp_path)
-    table = tables.export_table(make(), "smoke")
+    monkeypatch.setattr(exporting, "tables_dir", lambda size: tmp_path)
+    table = exporting.export(make(), "smoke")
     body = (tmp_path / f"{table.name}.tex").read_text().partition(r"\midrule")[2]
     estimates = any(isinstance(cell, WithInterval) for row in table.rows for cell in row)
     assert body.count(r"\\") == len(table.rows) * (2 if estimates else 1)

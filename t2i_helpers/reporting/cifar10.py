@@ -15,7 +15,7 @@ from . import pictures
 from .checkpoints import by_w
 from .drawing import GREY, line, new_figure, plot_real, plot_with_ci, variant_line
 from .exhibits import exhibit
-from .study import ACCURACY, FRECHET
+from .study import ACCURACY, FRECHET, finish_tradeoff, points
 
 dataset_samples = exhibit("cifar10_dataset", "png")(pictures.real_images)
 class_grid = exhibit("fig08_cifar10_w10", "png", w=10.0, samples=4)(pictures.class_columns)
@@ -46,18 +46,13 @@ def tradeoff(evaluations):
     """Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
     figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
     for variant, evaluation in evaluations.items():
-        points = {w: (FRECHET(row)["value"], ACCURACY(row)["value"]) for w, row in by_w(evaluation).items()}
-        axis.plot(*zip(*points.values()), **variant_line(variant))
+        rows = evaluation["rows"]
+        axis.plot(*points(rows), **variant_line(variant))
         offset = (4, 4 if variant == "improved" else -9)                       # above the upper curve, below the other
-        for w, point in points.items():
-            axis.annotate(f"w = {w:g}", point, textcoords="offset points", xytext=offset, fontsize=7)
-    row = evaluation["rows"][0]
-    axis.plot(FRECHET(row)["real"]["value"], ACCURACY(row)["real"]["value"], "*", markersize=10, color=GREY,
-              label="real images")
-    axis.set(xscale="log", xlabel="Fréchet distance (better →)", ylabel="accuracy", ylim=(0, 1.08), xticks=DISTANCES,
-             xticklabels=DISTANCES)
+        for row, *point in zip(rows, *points(rows)):
+            axis.annotate(f"w = {row['w']:g}", point, offset, textcoords="offset points", fontsize=7)
+    finish_tradeoff(axis, rows[0], xscale="log", ylim=(0, 1.08), xticks=DISTANCES, xticklabels=DISTANCES)
     axis.minorticks_off()
-    axis.invert_xaxis()
     axis.legend(fontsize=8.5)
     return figure
 
@@ -91,7 +86,8 @@ def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 
     note_use("file", weights_file(dataset))
     width = real.features.shape[1]
     a, b = real.features[torch.randperm(len(real.features), generator=generator("floor"))].chunk(2)
-    plain, extrapolated = ([distance(a[:n], b[:n]) for n in counts] for distance in (frechet_distance, frechet_infinity))
+    plain, extrapolated = ([distance(a[:n], b[:n]) for n in counts]
+                           for distance in (frechet_distance, frechet_infinity))
     figure, ((axis,),) = new_figure(1, 1, 2.6, width=4.6)
     axis.plot(counts, plain, label="at n", **line(0))
     axis.plot(counts, extrapolated, label="extrapolated to n → ∞", **line(1))

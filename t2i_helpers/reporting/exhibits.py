@@ -13,8 +13,7 @@ from PIL import Image
 
 from ..paths import atomic_write, figures_dir, tables_dir
 from ..provenance import best_device, file_hash, read_sidecar, record, recording, write_sidecar
-from .drawing import fit_height
-from .latex import WithInterval, tabular
+from . import drawing, latex
 from .recorded import describe, note_argument
 
 INLINE_DPI = 72
@@ -53,7 +52,7 @@ class Table:
 
     name: str
     header: list[str]
-    rows: list[list[str | WithInterval]]
+    rows: list[list[str | latex.WithInterval]]
     note: str
     metadata: dict = field(repr=False)
     format: ClassVar[str] = "tex"
@@ -64,7 +63,7 @@ class Table:
 
     def latex(self) -> str:
         """A booktabs table without its note, for any float."""
-        return tabular(self.header, self.rows)
+        return latex.tabular(self.header, self.rows)
 
     def save(self, path):
         path.write_text(self.latex(), encoding="utf-8")
@@ -85,7 +84,7 @@ def exhibit(name: str, format: str, **fixed):
                     note_argument(value)
                 result = draw(*arguments, **fixed | options)
             *content, own = result if isinstance(result, tuple) else (result, {})
-            note, metadata = describe(uses, draw.__module__, f"{__package__}.{'latex' if format == 'tex' else 'drawing'}")
+            note, metadata = describe(uses, draw.__module__, (latex if format == "tex" else drawing).__name__)
             note = "; ".join(filter(None, [own.pop("note", ""), note]))
             metadata |= own | {"wall_seconds": round(time.monotonic() - began, 1)}
             file_name = name.format(*arguments).replace("-", "_")
@@ -93,7 +92,7 @@ def exhibit(name: str, format: str, **fixed):
                 return Table(file_name, *content, note, metadata)
             (figure,) = content
             if format == "png" and not figure.subfigs:
-                fit_height(figure)
+                drawing.fit_height(figure)
             return Exhibit(figure, file_name, format, note, metadata)
 
         return recorded

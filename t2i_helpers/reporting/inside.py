@@ -79,12 +79,12 @@ def prompt_swap(pipe, steps: int, pairs=((3, 8), (7, 1)), w: float = 2.0, taus=T
     """Two ways to change the caption at the share tau of the steps, each pair from one noise image: another caption
     after tau (swap), or the new one throughout with the attention of the old one up to tau (Prompt-to-Prompt)."""
     prompts, labels, rows = captions(pipe.preset), names(pipe.preset), []
-    guider, count = make_guider("cfg", w), len(taus)
+    guider = make_guider("cfg", w)
     for seed, (first, then) in enumerate(pairs, pipe.preset.seed):
-        new, old = [prompts[then]] * count, [prompts[first]]
-        swap = PromptSwitch(guider, pipe.embed(old)[0], taus)
-        rows += [pipe(new, steps=steps, seeds=[seed] * count, guider=swap).images,
-                 pipe(old + new, steps=steps, seeds=[seed] * (count + 1), guider=PromptToPrompt(guider, taus)).images[1:]]
+        old, new, seeds = [prompts[first]], [prompts[then]] * len(taus), [seed] * len(taus)
+        swap, attend = PromptSwitch(guider, pipe.embed(old)[0], taus), PromptToPrompt(guider, taus)
+        rows += [pipe(new, steps=steps, seeds=seeds, guider=swap).images,
+                 pipe(old + new, steps=steps, seeds=[seed, *seeds], guider=attend).images[1:]]
     row_labels = [f"{labels[a]} → {labels[b]}\n{way}" for a, b in pairs for way in ("swap", "P2P")]
     return image_grids({f"w = {w:g}": (torch.stack(rows), row_labels, [f"τ = {tau:g}" for tau in taus])}), {
         "w": w, "pairs": pairs, "taus": taus}
@@ -96,7 +96,8 @@ def painted_strokes(pipes, steps: int, w: float = 2.0, strengths=STRENGTHS):
     panels = {}
     for name, pipe in pipes.items():
         drawings, labels = zip(*SKETCHES[pipe.preset.dataset])
-        start = torch.stack([stroke_drawing(DRAWINGS[each], pipe.preset.resolution) for each in drawings]).to(pipe.device)
+        start = torch.stack([stroke_drawing(DRAWINGS[each], pipe.preset.resolution) for each in drawings])
+        start = start.to(pipe.device)
         images = vary(pipe, [captions(pipe.preset)[label] for label in labels], "start",
                       [SDEditInit(start, strength) for strength in strengths], w=w, steps=steps)
         panels[f"{name}, w = {w:g}"] = (torch.cat([start[:, None], images], 1), [names(pipe.preset)[k] for k in labels],

@@ -68,7 +68,8 @@ def read_report(root: Path) -> Report:
     uses = [use for file in sorted((root / "report/sections").glob("*.tex")) for use in _uses(root, file)]
     false = {name: why_false(conditions, results)
              for name, conditions in (stated["findings"] | stated["verdicts"]).items()}
-    verdicts = {name: VERDICTS[condition is not None] for name, condition in false.items()} | dict(zip(VERDICTS, VERDICTS))
+    verdicts = {name: VERDICTS[condition is not None] for name, condition in false.items()} | {
+        verdict: verdict for verdict in VERDICTS}
     given = [verdicts.get(name) for command, name, _ in uses if command == "finding"]
     results |= {f"verdicts.{verdict.split()[0]}": Result(given.count(verdict), "report/findings.toml")
                 for verdict in VERDICTS} | {"verdicts.all": Result(len(given), "report/findings.toml")}

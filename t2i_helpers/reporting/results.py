@@ -32,7 +32,8 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
     `sidecars` are those of figures and tables, by path; the size that most tables have decides which evaluations and
     which study are read. BadData, with the remedy, where a file is missing or damaged.
     """
-    size = statistics.mode([sidecar.get("size") for name, sidecar in sidecars.items() if "generated" in name] or ["demo"])
+    sizes = [sidecar.get("size") for name, sidecar in sidecars.items() if "generated" in name]
+    size = statistics.mode(sizes or ["demo"])
     evaluated = {f"{dataset}.{variant}": (dataset, variant) for dataset in presets.DATASETS
                  for variant in presets.VARIANTS}
     folders = {name: root / checkpoint_dir(*pair, size).relative_to(ROOT) for name, pair in evaluated.items()}

@@ -9,9 +9,9 @@ from ..paths import WEIGHTS, checkpoint_dir
 from ..presets import NAMES
 from ..provenance import note_use
 from . import pictures
-from .drawing import COLOURS, GREY, bars, image_grids, line, new_figure
+from .drawing import COLOURS, bars, image_grids, line, new_figure
 from .exhibits import exhibit
-from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, grouped, rows_of
+from .study import ACCURACY, DIVERSITY, FRECHET, SATURATION, finish_tradeoff, grouped, points, rows_of
 from .tables import with_interval
 
 SHORT = {"airplane": "plane", "automobile": "car"}            # over a small picture
@@ -31,24 +31,11 @@ WHEN = [                                # an aim, the metric for it, and the dis
 ]
 
 
-def _rule(row) -> str:
-    return row["cell"]["guider"]
-
-
-def _name(row) -> str:
-    return f"{_rule(row)}, w = {row['w']:g}"
-
-
-def _point(row, of=lambda metric: metric):
-    return of(FRECHET(row))["value"], of(ACCURACY(row))["value"]
-
-
 def front(rows) -> list[dict]:
     """The rows that no other beats in both accuracy and Frechet distance, the most accurate first (Pareto)."""
-    best, chosen = float("inf"), []
+    chosen = []
     for row in sorted(rows, key=lambda row: (-ACCURACY(row)["value"], FRECHET(row)["value"])):
-        if FRECHET(row)["value"] < best:
-            best = FRECHET(row)["value"]
+        if not chosen or FRECHET(row)["value"] < FRECHET(chosen[-1])["value"]:
             chosen.append(row)
     return chosen
 
@@ -65,21 +52,19 @@ def pareto(size: str = "demo"):
         far = 3 * statistics.median(FRECHET(row)["value"] for row in rows)
         shown = [row for row in rows if FRECHET(row)["value"] < far]
         best = front(shown)
-        axis.plot(*zip(*map(_point, shown)), "o", markersize=3, color="0.7", label="every rule and w")
-        axis.plot(*zip(*(_point(row) for row in shown if _rule(row) == "cfg")), label="plain guidance, w = 1 to 10",
+        axis.plot(*points(shown), "o", markersize=3, color="0.7", label="every rule and w")
+        axis.plot(*points([row for row in shown if _rule(row) == "cfg"]), label="plain guidance, w = 1 to 10",
                   **line(0))
-        axis.errorbar(*zip(*map(_point, best)), xerr=bars([*map(FRECHET, best)]), yerr=bars([*map(ACCURACY, best)]),
+        axis.errorbar(*points(best), xerr=bars([*map(FRECHET, best)]), yerr=bars([*map(ACCURACY, best)]),
                       fmt="o", markersize=4, elinewidth=0.8, color=COLOURS["improved"],
                       label="no other is better in both")
         for place, row in enumerate(reversed(best)):
-            axis.annotate(_name(row), _point(row), fontsize=7, xytext=(0.04, 0.06 + 0.085 * place),
-                          textcoords="axes fraction",
+            axis.annotate(_name(row), (FRECHET(row)["value"], ACCURACY(row)["value"]), (0.04, 0.06 + 0.085 * place),
+                          textcoords="axes fraction", fontsize=7,
                           arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "relpos": (1, 0.5)})
-        axis.plot(*_point(rows[0], lambda metric: metric["real"]), "*", markersize=9, color=GREY, label="real images")
         outside = f" ({len(rows) - len(shown)} outside)" if len(shown) < len(rows) else ""
-        axis.set(title=name + outside, xlabel="Fréchet distance (better →)", ylabel="accuracy")
+        finish_tradeoff(axis, rows[0], title=name + outside)
         axis.set_ylim(bottom=0.6 if part == "rules-mnist" else 0)
-        axis.invert_xaxis()
     figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
@@ -131,12 +116,20 @@ def when_table(size: str = "demo"):
 
     For variety and saturation only rows count that are not surely less accurate than plain guidance at w = 2.
     """
-    rows_of_parts = [rows_of(part, size) for part in RULE_PARTS]
-    lines = [[aim, *(recommended(rows, metric, distance) for rows in rows_of_parts)] for aim, metric, distance in WHEN]
+    parts = [rows_of(part, size) for part in RULE_PARTS]
+    lines = [[aim, *(recommended(rows, metric, distance) for rows in parts)] for aim, metric, distance in WHEN]
     note = ("of the rules whose interval overlaps that of the best, the one with the fewest passes, plain guidance "
             "first, unless more than two thirds of all rules overlap; the last two aims: among rules not less accurate "
             "than plain guidance at w = 2")
     return ["images should", *RULE_PARTS.values()], lines, {"note": note}
+
+
+def _rule(row) -> str:
+    return row["cell"]["guider"]
+
+
+def _name(row) -> str:
+    return f"{_rule(row)}, w = {row['w']:g}"
 
 
 def recommended(rows, metric, distance) -> str:

@@ -9,6 +9,7 @@ from ..evaluation.study import PARTS, read_experiment, read_part
 from ..paths import WEIGHTS, checkpoint_dir, study_dir
 from ..presets import DATASETS
 from ..provenance import note_use
+from .drawing import GREY
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
@@ -42,6 +43,19 @@ def experiment(name: str, size: str = "demo") -> dict:
     for file in (study_dir(size) / f"{name}.json", *networks(name, size).values()):
         note_use("file", file)
     return result
+
+
+def points(rows) -> list[list[float]]:
+    """The Frechet distances and the accuracies of rows."""
+    return [[metric(row)["value"] for row in rows] for metric in (FRECHET, ACCURACY)]
+
+
+def finish_tradeoff(axis, row, **settings) -> None:
+    """Labels of an axis of `points`, and the point of real images, which `row` was compared with."""
+    axis.plot(*(metric(row)["real"]["value"] for metric in (FRECHET, ACCURACY)), "*", markersize=9, color=GREY,
+              label="real images")
+    axis.set(xlabel="Fréchet distance (better →)", ylabel="accuracy", **settings)
+    axis.invert_xaxis()
 
 
 def grouped(rows, key) -> dict:

@@ -219,10 +219,11 @@ def loader_table(result: dict):
     note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {result['files']} synthetic files of "
             f"{result['rows_per_file']:,} rows and one row group, {result['bytes'] / 1e9:.1f} GB of JPEGs as large as "
             f"WikiArt's; the cache holds {max(1, round(5 * result['files'] / 72))} file, our reservoir the same share "
-            f"of the rows as for WikiArt; our store over several epochs after it was built ({decoding['ours_ms']:.1f} ms "
-            f"to decode a painting, {decoding['pillow_ms']:.1f} ms with Pillow); memory: peak of anonymous memory of "
-            "a process, without imports; bytes are counted for the first two ways, the others read the files once; entropy and "
-            "files a batch: the same order at WikiArt's size, 81,444 rows in 72 files sorted by style")
+            "of the rows as for WikiArt; our store over several epochs after it was built "
+            f"({decoding['ours_ms']:.1f} ms to decode a painting, {decoding['pillow_ms']:.1f} ms with Pillow); memory: "
+            "peak of anonymous memory of a process, without imports; bytes are counted for the first two ways, the "
+            "others read the files once; entropy and files a batch: the same order at WikiArt's size, 81,444 rows in "
+            "72 files sorted by style")
     return ["loading strategy", "printed: batch", "printed: memory", *columns], rows, {"note": note, "bench": result}
 
 

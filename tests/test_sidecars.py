@@ -18,7 +18,18 @@ from t2i_helpers.provenance import (
     recording,
     write_sidecar,
 )
-from t2i_helpers.reporting import cifar10, conventions, losses, mnist, networks, recorded, rules, samplers, tables, wikiart
+from t2i_helpers.reporting import (
+    cifar10,
+    conventions,
+    losses,
+    mnist,
+    networks,
+    recorded,
+    rules,
+    samplers,
+    tables,
+    wikiart,
+)
 from t2i_helpers.reporting.exhibits import exhibit
 
 RECORD = {"w": [1.0, 2.5], "note": "é ∞", "shares": {10: 0.1, 2: 0.3}, "file": "x.png"}

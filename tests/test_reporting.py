@@ -16,7 +16,7 @@ from t2i_helpers import paths, presets
 from t2i_helpers.errors import BadData
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.provenance import file_hash, read_sidecar
-from t2i_helpers.reporting import checkpoints, exhibits, mnist, rules, study
+from t2i_helpers.reporting import checkpoints, exhibits, guidance, mnist, study
 from t2i_helpers.reporting.drawing import TEXT_WIDTH, image_grid, new_figure
 from t2i_helpers.reporting.exhibits import Exhibit, Table, export
 from t2i_helpers.reporting.notebooks import execute_notebooks
@@ -73,7 +73,7 @@ def test_a_table_s_note_is_in_its_sidecar(folder):
 
 
 def test_pictures_leave_no_empty_height_and_no_label_is_cut(pipes, folder):
-    export(rules.negative_prompts(pipes["improved"], 1), "smoke")
+    export(guidance.negative_prompts(pipes["improved"], 1), "smoke")
     pixels = np.asarray(Image.open(folder / "study_negative.png").convert("L"))
     rows = np.flatnonzero((pixels < 250).any(1))
     assert rows[0] < 15 and len(pixels) - rows[-1] < 15, "an empty strip is left"
@@ -145,7 +145,7 @@ def test_at_full_the_study_is_the_user_s(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(study, "read_part", lambda part, size: read.append(size) or {})
     monkeypatch.setattr(study, "read_experiment", lambda name, size: read.append(size) or {})
-    for draw in (lambda: rules.pareto("full"), lambda: mnist.noise_table("full")):
+    for draw in (lambda: study.pareto("full"), lambda: mnist.noise_table("full")):
         with refuses(BadData, "t2i evaluate study"):
             draw()
     assert read == ["full", "full"]

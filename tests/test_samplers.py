@@ -8,10 +8,15 @@ from support import guided, of_diffusers, small_preset
 from t2i_helpers import presets
 from t2i_helpers.diffusion import SCHEDULERS, make_guider, make_scheduler
 from t2i_helpers.models import load_pipeline
-from t2i_helpers.reporting import samplers
-from t2i_helpers.reporting.conventions import CONVENTIONS, convention_table, conventions
-from t2i_helpers.reporting.samplers import denoising_strip, noise_levels, quality_against_passes, sigma_schedules
-from t2i_helpers.reporting.study import noted
+from t2i_helpers.reporting import study
+from t2i_helpers.reporting.guidance import (
+    CONVENTIONS,
+    convention_table,
+    conventions,
+    denoising_strip,
+    noise_levels,
+    sigma_schedules,
+)
 
 PRESET = presets.get("mnist", "improved", "smoke")
 SCALES = (-1.0, 0.0, 0.5, 1.0, 2.0, 7.5)
@@ -113,8 +118,8 @@ def test_quality_is_one_line_a_sampler_from_few_passes_to_many(monkeypatch):
     rows = [invented_row("heun", 10, 38, 0.7), invented_row("ddim eta=0.5", 20, 40, 0.8),
             invented_row("ddim eta=0.5", 5, 10, 0.5), invented_row("heun", 5, 18, 0.6),
             invented_row("ddpm", 1000, 2000, 0.9), invented_row("ddpm spacing=leading", 5, 10, 0.1)]
-    monkeypatch.setattr(samplers, "rows_of", lambda part, size, keep: noted([*filter(keep, rows)], part, size))
-    shown = quality_against_passes()
+    monkeypatch.setattr(study, "rows_of", lambda part, size, keep: study.noted([*filter(keep, rows)], part, size))
+    shown = study.quality_against_passes()
     axis = shown.figure.axes[0]
     lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
     assert lines["heun"] == [[18, 0.6], [38, 0.7]] and lines["ddim eta=0.5"] == [[10, 0.5], [40, 0.8]]

@@ -18,18 +18,7 @@ from t2i_helpers.provenance import (
     recording,
     write_sidecar,
 )
-from t2i_helpers.reporting import (
-    cifar10,
-    conventions,
-    losses,
-    mnist,
-    networks,
-    recorded,
-    rules,
-    samplers,
-    tables,
-    wikiart,
-)
+from t2i_helpers.reporting import cifar10, guidance, mnist, recorded, study, tables, wikiart
 from t2i_helpers.reporting.exhibits import exhibit
 
 RECORD = {"w": [1.0, 2.5], "note": "é ∞", "shares": {10: 0.1, 2: 0.3}, "file": "x.png"}
@@ -124,27 +113,27 @@ SOURCES = {
     "pictures": (lambda pipes, _: mnist.unguided_digits(pipes, 1), weights(*BOTH)),
     "losses": (lambda pipes, _: mnist.loss_curves(pipes),
                weights(*BOTH) | {f"checkpoints/{name}/metrics.jsonl" for name in BOTH}),
-    "strip": (lambda pipes, _: samplers.denoising_strip({"improved": pipes["improved"]}, 1), weights("mnist-improved")),
-    "conventions": (lambda pipes, _: conventions.conventions(pipes["improved"], 1), weights("mnist-improved")),
-    "rules": (lambda pipes, _: rules.rule_strips(pipes["improved"], 1, [("cfg", 1)]), weights("mnist-improved")),
-    "autoguidance": (lambda pipes, _: rules.rule_strips(pipes["improved"], 1, [("cfg", 1), ("auto", 1)]),
+    "strip": (lambda pipes, _: guidance.denoising_strip({"improved": pipes["improved"]}, 1), weights("mnist-improved")),
+    "conventions": (lambda pipes, _: guidance.conventions(pipes["improved"], 1), weights("mnist-improved")),
+    "rules": (lambda pipes, _: guidance.rule_strips(pipes["improved"], 1, [("cfg", 1)]), weights("mnist-improved")),
+    "autoguidance": (lambda pipes, _: guidance.rule_strips(pipes["improved"], 1, [("cfg", 1), ("auto", 1)]),
                      weights("mnist-improved", "mnist-weak")),
-    "loss guidance": (lambda pipes, _: losses.loss_strips(pipes["improved"], 1, (7,)),
+    "loss guidance": (lambda pipes, _: guidance.loss_strips(pipes["improved"], 1, (7,)),
                       weights("mnist-improved") | {JUDGES[0], IMAGE_TEXT}),
     "evaluations": (lambda _, found: cifar10.tradeoff(found["cifar10"]), evaluated("cifar10")),
     "table": (lambda _, found: tables.guidance_table("x", found["mnist"]), evaluated("mnist")),
     "comparison": (lambda _, found: tables.comparison_table("x", found), evaluated("mnist", "cifar10")),
     "real images": (lambda *_: cifar10.real_against_real(size="smoke"), {JUDGES[1]}),
-    "real images, n": (lambda *_: networks.frechet_against_n(draws=1, size="smoke"), {*JUDGES}),
-    "study": (lambda *_: rules.pareto(), weights("mnist-improved", "cifar10-improved") | {
+    "real images, n": (lambda *_: study.frechet_against_n(draws=1, size="smoke"), {*JUDGES}),
+    "study": (lambda *_: study.pareto(), weights("mnist-improved", "cifar10-improved") | {
         f"checkpoints/study/rules-{name}.jsonl" for name in ("mnist", "cifar10")}),
-    "study's table": (lambda *_: samplers.spacing_table(), {"checkpoints/study/samplers.jsonl"}),
-    "experiment": (lambda *_: losses.best_of_table(), weights("mnist-improved", "cifar10-improved") | {
+    "study's table": (lambda *_: study.spacing_table(), {"checkpoints/study/samplers.jsonl"}),
+    "experiment": (lambda *_: study.best_of_table(), weights("mnist-improved", "cifar10-improved") | {
         "checkpoints/study/best-of.json", IMAGE_TEXT, *JUDGES}),
     "noise": (lambda *_: mnist.noise_table(), weights(*BOTH) | {"checkpoints/study/noise.json"}),
     "composition": (lambda *_: wikiart.composition_table(load_pipeline("wikiart")), weights("wikiart-improved") | {
         "checkpoints/wikiart-improved/composition.json"}),
-    "no file": (lambda *_: conventions.convention_table(), set()),
+    "no file": (lambda *_: guidance.convention_table(), set()),
 }
 
 
@@ -157,17 +146,17 @@ def test_exhibits_record_the_files_that_they_were_made_from(case, pipes, evaluat
 
 
 def test_pictures_of_the_study_are_recorded_too():
-    files = networks.averages_figure().metadata["input_hashes"]
+    files = study.averages_figure().metadata["input_hashes"]
     assert "checkpoints/study/averages.jsonl" in files and sum("study/pictures/" in name for name in files) == 5
 
 
 def test_the_hash_of_the_code_covers_what_draws_and_what_measures(pipes, evaluations):
     modules = {name: set(shown.metadata["code"]["modules"]) for name, shown in {
         "drawn": mnist.unguided_digits(pipes, 1), "measured": cifar10.tradeoff(evaluations["cifar10"]),
-        "typed": conventions.convention_table()}.items()}
+        "typed": guidance.convention_table()}.items()}
     assert modules["drawn"] == {"reporting.pictures", "reporting.drawing", "diffusion", "models"}
     assert modules["measured"] == {"reporting.cifar10", "reporting.drawing", "evaluation.metrics"}
-    assert modules["typed"] == {"reporting.conventions", "reporting.latex"}
+    assert modules["typed"] == {"reporting.guidance", "reporting.latex"}
 
 
 def test_sampling_is_recorded_by_checkpoint_and_names_of_files_by_their_first_argument(pipes):

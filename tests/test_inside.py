@@ -427,7 +427,7 @@ def test_no_images_are_refused(mnist_pipe):
 # figures
 
 def test_every_figure_is_drawn_and_names_the_stand_in(mnist_pipe, monkeypatch):
-    monkeypatch.setattr(inside, "load_or_measure_recognition", lambda pipe: [
+    monkeypatch.setattr(guidance, "load_or_measure_recognition", lambda pipe: [
         recognise(pipe, w, 2, steps=1) for w in (1.0, 5.0)])
     both = {"MNIST": mnist_pipe, "CIFAR-10": load_pipeline("cifar10")}
     for shown in (guidance.recognition_curves(both), guidance.attention_over_steps(mnist_pipe, 1),

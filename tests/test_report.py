@@ -287,7 +287,9 @@ def test_what_was_changed_since_makes_an_exhibit_stale(root):
     rewrite(root / "checkpoints/cifar10-thesis/evaluation.json", lambda text: text + "\n")
     (root / "checkpoints/mnist-improved/unet/diffusion_pytorch_model.safetensors").unlink()
     change_sidecar(root / "figures/fig03_dataset.json", git_dirty=True)
+    change_sidecar(root / "figures/wikiart_imbalance.json", code={"modules": ["reporting.gone"], "sha256_16": "0"})
     found = stale(root)
+    assert found["wikiart_imbalance"] == ("made with other code than today's reporting.gone",)
     assert found["fig09_cifar10_metrics"] == ("older than checkpoints/cifar10-thesis/evaluation.json",)
     assert "table01_cifar10" in found and "cifar10_floor" not in found
     assert "mnist-improved" in found["hero"][0] and "gone" in found["hero"][0]

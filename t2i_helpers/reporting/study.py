@@ -36,7 +36,6 @@ WHEN = [                                # an aim, the metric for it, and the dis
 ]
 IMAGE_TEXT_NOTE = "the image-text model of the project stands in for CLIP"
 JUDGES = f"judged by our own classifier; {IMAGE_TEXT_NOTE}; intervals 95 %"
-PASSES = (10, 20, 40, 100, 200)             # ticks
 DECAYS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "0.9999", "": "rising"}
 
 
@@ -230,12 +229,13 @@ def quality_against_passes(size: str = "demo"):
     """Accuracy and Frechet distance against U-Net evaluations an image, a line a sampler with its usual timesteps."""
     rows = sorted(rows_of("samplers", size, lambda row: not _is_spaced(row)), key=lambda row: row["forward_passes"])
     figure, ((left, right),) = new_figure(1, 2, 2.8)
+    ticks = 10, 20, 40, 100, 200
     for axis, title, metric in ((left, "accuracy ↑", ACCURACY), (right, "Fréchet distance ↓", FRECHET)):
         for place, (name, chosen) in enumerate(grouped(rows, lambda row: row["cell"]["scheduler"]).items()):
             plot_with_ci(axis, [row["forward_passes"] for row in chosen], [*map(metric, chosen)], label=name,
                          **line(place))
         plot_real(axis, metric(rows[0]))
-        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log", xticks=PASSES, xticklabels=PASSES)
+        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
         axis.minorticks_off()
     left.set_ylim(0, 1.05)
     right.set_yscale("log")

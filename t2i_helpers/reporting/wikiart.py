@@ -25,7 +25,6 @@ from .tables import with_interval
 
 LOADING = "table03_loading"
 W = 4.0                                                     # of the pictures
-THUMBNAIL = (64, 64)
 PUBLIC_DOMAIN = ("Baroque", "Rococo", "Romanticism", "Impressionism", "Ukiyo e")
 CHOSEN = [STYLES.index(name) for name in PUBLIC_DOMAIN]
 COMPOSED = ("Art Nouveau", "Baroque", "Cubism", "Impressionism", "Naive Art Primitivism", "Post Impressionism",
@@ -50,7 +49,7 @@ def dataset_samples(dataset, preset, columns: int = 9):
 
 def _thumbnails(images):
     """Images [rows, columns, 3, h, w] as [rows, columns, 3, 64, 64]."""
-    return F.interpolate(images.flatten(0, 1), THUMBNAIL, mode="area").unflatten(0, images.shape[:2])
+    return F.interpolate(images.flatten(0, 1), (64, 64), mode="area").unflatten(0, images.shape[:2])
 
 
 @exhibit("wikiart_imbalance", "pdf")

@@ -291,9 +291,9 @@ export(mnist.guidance_sweep(pipes, steps), SIZE)
 # is not a slope as noise, including the edges of strokes. The second one uses windows of background:
 
 # %%
-from t2i_helpers.reporting.tables import export_table, guidance_table, metrics_table
+from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
-export_table(mnist.noise_table(SIZE), SIZE)
+export(mnist.noise_table(SIZE), SIZE)
 
 # %% [markdown]
 # By the first estimate guided digits are noisier for both variants. But the background of `thesis` shows no detectable
@@ -317,8 +317,8 @@ export_table(mnist.noise_table(SIZE), SIZE)
 # %%
 evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
 for variant, evaluation in evaluations.items():                                # all metrics, for the report
-    export_table(metrics_table(f"mnist_{variant}_metrics", variant, evaluation), SIZE)
-export_table(guidance_table("mnist_guidance", evaluations), SIZE)
+    export(metrics_table(f"mnist_{variant}_metrics", variant, evaluation), SIZE)
+export(guidance_table("mnist_guidance", evaluations), SIZE)
 
 # %% [markdown]
 # These are three samples of `improved` for each digit at $w=2$, as on the project's front page:
@@ -333,9 +333,7 @@ export(mnist.hero({"improved": pipes["improved"]}, steps), SIZE)
 # at which $w=1$ is wrong and $w=2$ is right.
 
 # %%
-from t2i_helpers.reporting.explore import guidance_explorer
-
-guidance_explorer(pipes["improved"], steps)
+mnist.guidance_explorer(pipes["improved"], steps)
 
 # %% [markdown]
 # ## 1.13 Exercises

@@ -228,10 +228,10 @@ shown
 # jackknife for distances).
 
 # %%
-from t2i_helpers.reporting.tables import comparison_table, export_table, guidance_table, metrics_table
+from t2i_helpers.reporting.tables import comparison_table, guidance_table, metrics_table
 
 evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
-export_table(guidance_table("table01_cifar10", evaluations), SIZE)
+export(guidance_table("table01_cifar10", evaluations), SIZE)
 
 # %%
 export(cifar10.metrics_against_w(evaluations), SIZE)
@@ -259,8 +259,8 @@ export(cifar10.tradeoff(evaluations), SIZE)
 # count how many of its birds, cats and dogs *you* would have recognised.
 
 # %%
-export_table(metrics_table("cifar10_thesis_metrics", "thesis", evaluations["thesis"]), SIZE)
-export_table(metrics_table("cifar10_improved_metrics", "improved", evaluations["improved"]), SIZE)
+export(metrics_table("cifar10_thesis_metrics", "thesis", evaluations["thesis"]), SIZE)
+export(metrics_table("cifar10_improved_metrics", "improved", evaluations["improved"]), SIZE)
 
 # %% [markdown]
 # ## 2.7 Confusions
@@ -295,7 +295,7 @@ for row in evaluations["improved"]["rows"]:
 
 # %%
 mnist_evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipelines("mnist", SIZE).items()}
-export_table(comparison_table("table02_comparison", {"mnist": mnist_evaluations, "cifar10": evaluations}), SIZE)
+export(comparison_table("table02_comparison", {"mnist": mnist_evaluations, "cifar10": evaluations}), SIZE)
 
 # %% [markdown]
 # ## 2.9 Exercises

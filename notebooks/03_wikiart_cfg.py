@@ -145,9 +145,7 @@ export(shown, SIZE) if dataset else shown
 # gives 3.10 bits with WikiArt's imbalance:
 
 # %%
-from t2i_helpers.reporting.tables import export_table
-
-export_table(wikiart.stored_loader_table(), SIZE)
+export(wikiart.stored_loader_table(), SIZE)
 
 # %% [markdown]
 # > **Compare:** how much time does the thesis's loader save over random access, and how much worse does it shuffle?
@@ -403,9 +401,9 @@ export(wikiart.guidance_sweep({"improved": latent}, steps), SIZE)
 from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
 evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
-tables = [export_table(metrics_table(f"wikiart_{variant}_metrics", variant, evaluation), SIZE)
+tables = [export(metrics_table(f"wikiart_{variant}_metrics", variant, evaluation), SIZE)
           for variant, evaluation in evaluations.items()]
-export_table(guidance_table("wikiart_guidance", evaluations), SIZE)
+export(guidance_table("wikiart_guidance", evaluations), SIZE)
 tables[1]
 
 # %% [markdown]
@@ -432,7 +430,7 @@ tables[1]
 export(wikiart.composition_grid(latent, steps), SIZE)
 
 # %%
-export_table(wikiart.composition_table(latent), SIZE)
+export(wikiart.composition_table(latent), SIZE)
 
 # %% [markdown]
 # **Exercise 7.** Use a caption with an unknown subject: "A portrait of a cat in the style of Cubism". What does the model
@@ -472,7 +470,7 @@ export(wikiart.neighbours(latent, dataset, steps), SIZE) if dataset else committ
 # %%
 from t2i_helpers.reporting.tables import configuration_table
 
-export_table(configuration_table("table04_comparison"), SIZE)
+export(configuration_table("table04_comparison"), SIZE)
 
 # %% [markdown]
 # **Exercise 8.** The MNIST column disagrees in three rows. Which of the thesis's numbers would you believe, the table's
@@ -490,12 +488,12 @@ export_table(configuration_table("table04_comparison"), SIZE)
 # The next table describes how the checkpoints of all three experiments were trained:
 
 # %%
-from t2i_helpers.reporting.setup import setup_table, trained_table
+from t2i_helpers.reporting.tables import setup_table, trained_table
 
-export_table(trained_table(SIZE), SIZE)
+export(trained_table(SIZE), SIZE)
 
 # %% [markdown]
 # The last table compares this machine with that of the thesis:
 
 # %%
-export_table(setup_table(SIZE), SIZE)
+export(setup_table(SIZE), SIZE)

@@ -44,10 +44,9 @@ import torch
 from t2i_helpers.data import captions
 from t2i_helpers.errors import SourceUnavailable
 from t2i_helpers.evaluation.study import run_study
-from t2i_helpers.reporting import networks, rules, study
+from t2i_helpers.reporting import guidance, study
 from t2i_helpers.reporting.checkpoints import pipeline
 from t2i_helpers.reporting.exhibits import committed, export
-from t2i_helpers.reporting.tables import export_table
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 steps = {"smoke": 2, "demo": 10, "full": 50}[SIZE]
@@ -70,16 +69,14 @@ if SIZE == "full":
 # > columns must look like which column on the left?
 
 # %%
-from t2i_helpers.reporting import conventions
-
-export(conventions.conventions(digits, steps), SIZE)
+export(guidance.conventions(digits, steps), SIZE)
 
 # %% [markdown]
 # The same *number* gives different images. With $w = 1 + w'$ the images are identical, and a test verifies this. Read the
 # formula of a paper before you copy its scale:
 
 # %%
-export_table(conventions.convention_table(), SIZE)
+export(guidance.convention_table(), SIZE)
 
 # %% [markdown]
 # ## 4.2 Away from what?
@@ -90,7 +87,7 @@ export_table(conventions.convention_table(), SIZE)
 # > **Think first:** at $w=1$ a negative prompt has no effect. Why?
 
 # %%
-export(rules.negative_prompts(digits, steps), SIZE)
+export(guidance.negative_prompts(digits, steps), SIZE)
 
 # %% [markdown]
 # Away from a 9, some of the 4s have an open top (and some break). Away from a 1, they become thicker and wider. This needs
@@ -120,7 +117,7 @@ for name, rule in GUIDERS.items():
 # > Which rule would you choose by eye?
 
 # %%
-export(rules.rule_strips(objects, steps), SIZE)
+export(guidance.rule_strips(objects, steps), SIZE)
 
 # %% [markdown]
 # Some rules in `diffusers` 0.42 differ from their papers: its smoothed-energy guidance never blurs, its magnitude-aware
@@ -136,16 +133,16 @@ export(rules.rule_strips(objects, steps), SIZE)
 # other point beats the labelled ones in both metrics (but note the error bars).
 
 # %%
-export(rules.pareto(SIZE), SIZE)
+export(study.pareto(SIZE), SIZE)
 
 # %%
-export_table(rules.when_table(SIZE), SIZE)
+export(study.when_table(SIZE), SIZE)
 
 # %%
-export_table(rules.rules_table("rules-mnist", SIZE), SIZE)
+export(study.rules_table("rules-mnist", SIZE), SIZE)
 
 # %%
-export_table(rules.rules_table("rules-cifar10", SIZE), SIZE)
+export(study.rules_table("rules-cifar10", SIZE), SIZE)
 
 # %% [markdown]
 # These conclusions are for the stored study:
@@ -196,16 +193,14 @@ for dataset, accuracies in evaluation["zero_shot"].items():
             print(f"{dataset:8} {kind:8} {wording:34} {accuracy['value']:.1%}")
 
 # %%
-from t2i_helpers.reporting import losses
-
-export(losses.loss_strips(objects, 2 * steps), SIZE)
+export(guidance.loss_strips(objects, 2 * steps), SIZE)
 
 # %% [markdown]
 # Every loss changes the image in its direction, but not always in the way that you intend. The next figure measures this
 # at the strengths of a report that recommends 0.8 for CLIP:
 
 # %%
-export(losses.loss_curves(SIZE), SIZE)
+export(study.loss_curves(SIZE), SIZE)
 
 # %% [markdown]
 # The left panel shows the optimised losses: two fall immediately, the colour loss slowly. The right panel shows the
@@ -218,7 +213,7 @@ export(losses.loss_curves(SIZE), SIZE)
 # score for "blurry", or the three nearest to their caption. The classifier, another network, judges the selection.
 
 # %%
-export_table(losses.best_of_table(SIZE), SIZE)
+export(study.best_of_table(SIZE), SIZE)
 
 # %% [markdown]
 # Selection improves only the selected criterion. The three least blurry images are not more often right; the three nearest
@@ -233,9 +228,7 @@ export_table(losses.best_of_table(SIZE), SIZE)
 # three samplers start from the same noise image. The rows show $x_t$ above the estimate $\hat x_0$.
 
 # %%
-from t2i_helpers.reporting import samplers
-
-export(samplers.denoising_strip(digits, 2 * steps), SIZE)
+export(guidance.denoising_strip({"improved": digits}, 2 * steps), SIZE)
 
 # %% [markdown]
 # DDIM and DPM-Solver++ follow the same path from the same noise, so they end in the same 4. DDPM adds noise, which leads to
@@ -245,7 +238,7 @@ export(samplers.denoising_strip(digits, 2 * steps), SIZE)
 # > expect at 20?
 
 # %%
-export(samplers.quality_against_passes(SIZE), SIZE)
+export(study.quality_against_passes(SIZE), SIZE)
 
 # %% [markdown]
 # On digits, all samplers that start at pure noise are good within ten evaluations, stochastic or not, and the remaining
@@ -257,10 +250,10 @@ export(samplers.quality_against_passes(SIZE), SIZE)
 # of magnitude between the first two trailing steps. This is too far for a straight line, so they use leading timesteps.
 
 # %%
-export(samplers.sigma_schedules(digits.preset, steps), SIZE)
+export(guidance.sigma_schedules(digits.preset, steps), SIZE)
 
 # %%
-export_table(samplers.spacing_table(SIZE), SIZE)
+export(study.spacing_table(SIZE), SIZE)
 
 # %% [markdown]
 # ## 4.7 Averaged weights, and the number of images
@@ -273,7 +266,7 @@ export_table(samplers.spacing_table(SIZE), SIZE)
 # > **Before you look:** the training had 1,000 steps. Which weights dominate an average with $\beta = 0.9999$?
 
 # %%
-export(networks.averages_figure(SIZE), SIZE)
+export(study.averages_figure(SIZE), SIZE)
 
 # %% [markdown]
 # Averaging helps: without guidance the images of averaged weights are clearly closer to real digits than those of the last
@@ -288,7 +281,7 @@ export(networks.averages_figure(SIZE), SIZE)
 
 # %%
 try:
-    shown = export(networks.frechet_against_n(size=SIZE), SIZE)
+    shown = export(study.frechet_against_n(size=SIZE), SIZE)
 except SourceUnavailable as unavailable:
     print(unavailable)
     shown = committed("study_frechet_n")
@@ -309,7 +302,7 @@ shown
 # > **Before you look:** for which of these prompts can random word vectors work?
 
 # %%
-export(networks.encoders_figure(SIZE), SIZE)
+export(study.encoders_figure(SIZE), SIZE)
 
 # %% [markdown]
 # All three encoders work for the ten captions. New words around a known 7 also work: "7" is enough for random vectors. But
@@ -325,9 +318,7 @@ export(networks.encoders_figure(SIZE), SIZE)
 # of the steps (the grey band).
 
 # %%
-from t2i_helpers.reporting import inside
-
-export(inside.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE)
+export(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE)
 
 # %% [markdown]
 # On digits no curve rises inside the grey band. The estimate $\hat x_0$ is recognised long before it, with guidance mostly
@@ -339,7 +330,7 @@ export(inside.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE)
 # image:
 
 # %%
-export(inside.attention_over_steps(digits, 2 * steps), SIZE)
+export(guidance.attention_over_steps(digits, 2 * steps), SIZE)
 
 # %% [markdown]
 # The relevant word, "5", has high attention along the strokes, above all in early steps. This suggests that early steps
@@ -350,7 +341,7 @@ export(inside.attention_over_steps(digits, 2 * steps), SIZE)
 # > **Predict:** at which $\tau$ does the 3 stay a 3?
 
 # %%
-export(inside.prompt_swap(digits, 2 * steps), SIZE)
+export(guidance.prompt_swap(digits, 2 * steps), SIZE)
 
 # %% [markdown]
 # With a change at 0.4, a 3 still becomes an 8; from 0.6 on it stays a 3. So the digit can be recognisable, as in the figure
@@ -362,7 +353,7 @@ export(inside.prompt_swap(digits, 2 * steps), SIZE)
 # drawing as the last share $s$ of the steps removes, and then runs these steps.
 
 # %%
-export(inside.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps), SIZE)
+export(guidance.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps), SIZE)
 
 # %% [markdown]
 # With little noise the drawing hardly changes; with much noise nothing of it remains. Useful strengths lie in between.

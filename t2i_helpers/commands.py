@@ -215,12 +215,12 @@ def bench(
     if what == "sample":
         result = record(best_device(), rows=bench_sample())
     else:
-        from .reporting.tables import export_table
+        from .reporting.exhibits import export
         from .reporting.wikiart import loader_table
 
         result = record(best_device(), **bench_loader(files, rows, seconds))
         if rows >= 1000 and not result["failed"]:       # files as large as WikiArt's: fit for the report
-            table = export_table(loader_table(result), "demo")
+            table = export(loader_table(result), "demo")
             print(f"written: {table.name}.tex and .json in report/generated")
     for row in result["rows"]:
         print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value
@@ -298,8 +298,7 @@ def report(pdf: bool = False, check: bool = False) -> None:
         check: write nothing; list what does not hold or is stale, and exit 1 if there is any.
     """
     from .paths import ROOT
-    from .typesetting.build import INSTALL, build_pdf, has_latex
-    from .typesetting.report import find_changed, read_report, write_report
+    from .reporting.report import INSTALL, build_pdf, find_changed, has_latex, read_report, write_report
 
     try:
         content = read_report(ROOT)

@@ -117,7 +117,8 @@ def code_hash(*modules: str) -> str:
     for name in sorted(modules):
         path = ROOT / "t2i_helpers" / name.replace(".", "/")
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
-            digest.update(f"{file.relative_to(ROOT).as_posix()}\n{_bare_code(file)}\n".encode())
+            code = _bare_code(file) if file.exists() else "gone"
+            digest.update(f"{file.relative_to(ROOT).as_posix()}\n{code}\n".encode())
     return digest.hexdigest()[:16]
 
 

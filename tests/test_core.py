@@ -20,7 +20,7 @@ from t2i_helpers.errors import OutputError
 from t2i_helpers.randomness import generator, seed_from
 
 CORE = {"presets", "paths", "provenance", "errors", "randomness", "intervals", "hub", "__init__"}
-LAYERS = ["data", "diffusion", "models", "training", "evaluation", "reporting", "typesetting"]
+LAYERS = ["data", "diffusion", "models", "training", "evaluation", "reporting"]
 PACKAGE = paths.ROOT / "t2i_helpers"
 
 

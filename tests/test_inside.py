@@ -24,7 +24,7 @@ from t2i_helpers.evaluation import recognition as recognise
 from t2i_helpers.evaluation.experiments import first_stable_step
 from t2i_helpers.models import CaptionPipeline, build_unet, load_pipeline, load_text_encoder
 from t2i_helpers.randomness import generator
-from t2i_helpers.reporting import inside
+from t2i_helpers.reporting import guidance
 
 STEPS = 5
 CFG = make_guider("cfg", 2.0)
@@ -360,9 +360,9 @@ def test_no_images_are_refused(mnist_pipe):
 # figures
 
 def test_every_figure_is_drawn_and_names_the_stand_in(mnist_pipe, monkeypatch):
-    monkeypatch.setattr(inside, "load_or_measure_recognition", lambda pipe: [
+    monkeypatch.setattr(guidance, "load_or_measure_recognition", lambda pipe: [
         recognise(pipe, w, 2, steps=1) for w in (1.0, 5.0)])
     both = {"MNIST": mnist_pipe, "CIFAR-10": load_pipeline("cifar10")}
-    for shown in (inside.recognition_curves(both), inside.attention_over_steps(mnist_pipe, 1),
-                  inside.prompt_swap(mnist_pipe, 1), inside.painted_strokes(both, 1)):
+    for shown in (guidance.recognition_curves(both), guidance.attention_over_steps(mnist_pipe, 1),
+                  guidance.prompt_swap(mnist_pipe, 1), guidance.painted_strokes(both, 1)):
         assert json.dumps(shown.metadata) and "stand-in for CLIP" in shown.note

@@ -3,7 +3,6 @@
 import ast
 import copy
 import re
-from pathlib import Path
 
 import jupytext
 import pytest
@@ -20,34 +19,24 @@ from t2i_helpers.training import training_loss
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def notebook(request):
-    return request.param
-
-
-def cells(path: Path):
-    return [(cell.cell_type, cell.source) for cell in jupytext.read(path).cells]
-
-
-def test_pair_has_the_same_cells(notebook):
-    assert cells(notebook) == cells(notebook.with_suffix(".py"))
-
-
-def test_committed_notebook_is_small_and_carries_its_pictures(notebook):
-    outputs = [output for cell in jupytext.read(notebook).cells for output in cell.get("outputs", [])]
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_agrees_with_its_pair_is_small_and_carries_its_pictures(path):
+    notebook, pair = jupytext.read(path), jupytext.read(path.with_suffix(".py"))
+    assert [(each.cell_type, each.source) for each in notebook.cells] == [
+        (each.cell_type, each.source) for each in pair.cells]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum(bool({"image/png", "image/jpeg"} & output.get("data", {}).keys()) for output in outputs) >= 5
     assert not [output for output in outputs if output.output_type == "error"]
-    assert notebook.stat().st_size < 1e6
+    assert path.stat().st_size < 1e6
 
 
-def test_notebook_defines_only_the_teaching_step(notebook):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_defines_only_the_teaching_step(path):
     """A notebook holds the story and calls: nothing longer than five lines is defined in it."""
-    for cell in jupytext.read(notebook).cells:
-        if cell.cell_type != "code" or "teaching-step" in cell.metadata.get("tags", []):
-            continue
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                assert node.end_lineno - node.lineno < 5, node.name
+    cells = [cell for cell in jupytext.read(path).cells if cell.cell_type == "code"]
+    for node in (node for cell in cells if "teaching-step" not in cell.metadata.get("tags", [])
+                 for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)):
+        assert node.end_lineno - node.lineno < 5, node.name
 
 
 def teaching_step():

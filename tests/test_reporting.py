@@ -16,11 +16,10 @@ from t2i_helpers import paths, presets
 from t2i_helpers.errors import BadData
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.provenance import file_hash, read_sidecar
-from t2i_helpers.reporting import checkpoints, exhibits, mnist, rules, study, tables
+from t2i_helpers.reporting import checkpoints, exhibits, guidance, mnist, study
 from t2i_helpers.reporting.drawing import TEXT_WIDTH, image_grid, new_figure
-from t2i_helpers.reporting.exhibits import Exhibit, export
+from t2i_helpers.reporting.exhibits import Exhibit, Table, export
 from t2i_helpers.reporting.notebooks import execute_notebooks
-from t2i_helpers.reporting.tables import Table, export_table
 
 NOTE = "what was drawn, and with what"
 
@@ -33,7 +32,7 @@ def pipes():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(exhibits, "figures_dir", lambda size: tmp_path)
-    monkeypatch.setattr(tables, "tables_dir", lambda size: tmp_path)
+    monkeypatch.setattr(exhibits, "tables_dir", lambda size: tmp_path)
     return tmp_path
 
 
@@ -68,35 +67,30 @@ def test_the_sidecar_leads_back_to_file_note_and_checkpoints(pipes, folder):
 
 
 def test_a_table_s_note_is_in_its_sidecar(folder):
-    export_table(Table("x", ["a", "b"], [["1", "2"]], NOTE, {"input_hashes": {}}), "smoke")
+    export(Table("x", ["a", "b"], [["1", "2"]], NOTE, {"input_hashes": {}}), "smoke")
     sidecar = read_sidecar(folder / "x.json")
     assert sidecar["note"] == NOTE and sidecar["file_sha256_16"] == file_hash(folder / "x.tex")
 
 
-def test_curves_are_the_same_bytes_when_nothing_changed(pipes, folder):
-    written = []
-    for _ in range(2):
-        export(mnist.loss_curves(pipes), "smoke")
-        written.append((folder / "fig06_loss.pdf").read_bytes())
-    assert written[0] == written[1] and written[0].startswith(b"%PDF")
-
-
 def test_pictures_leave_no_empty_height_and_no_label_is_cut(pipes, folder):
-    export(rules.negative_prompts(pipes["improved"], 1), "smoke")
+    export(guidance.negative_prompts(pipes["improved"], 1), "smoke")
     pixels = np.asarray(Image.open(folder / "study_negative.png").convert("L"))
     rows = np.flatnonzero((pixels < 250).any(1))
     assert rows[0] < 15 and len(pixels) - rows[-1] < 15, "an empty strip is left"
     assert (pixels[:, :4] == 255).all(), "the labels at the left end outside"
 
 
-def test_pictures_are_opaque_small_and_the_same_bytes(folder):
-    written = []
-    for _ in range(2):
-        export(picture(), "smoke")
-        written.append((folder / "picture.png").read_bytes())
+def test_the_same_figure_is_the_same_bytes(pipes, folder):
+    for draw, file in ((lambda: mnist.loss_curves(pipes), "fig06_loss.pdf"), (picture, "picture.png")):
+        first, second = ((export(draw(), "smoke"), (folder / file).read_bytes())[1] for _ in range(2))
+        assert first == second and first[:4] in (b"%PDF", b"\x89PNG")
+
+
+def test_pictures_are_opaque_and_small(folder):
+    export(picture(), "smoke")
     file, direct = Image.open(folder / "picture.png"), io.BytesIO()
     picture().figure.savefig(direct, format="png")
-    assert written[0] == written[1] and len(written[0]) < len(direct.getvalue())
+    assert (folder / "picture.png").stat().st_size < len(direct.getvalue())
     assert file.mode == "L" and file.info["dpi"] == pytest.approx((100, 100), abs=0.02)
     assert file.width == round(TEXT_WIDTH * 100)
     export(picture(channels=3), "smoke")
@@ -121,11 +115,9 @@ def test_a_committed_picture_is_shown_with_its_note(folder, capsys):
 
 
 def test_explorer_redraws_when_a_slider_moves(pipes, monkeypatch):
-    from t2i_helpers.reporting import explore
-
     drawn = []
-    monkeypatch.setattr(explore, "display", drawn.append)
-    sliders = explore.guidance_explorer(pipes["improved"], steps=1).children[0].children
+    monkeypatch.setattr(mnist, "display", drawn.append)
+    sliders = mnist.guidance_explorer(pipes["improved"], steps=1).children[0].children
     before = len(drawn)
     sliders[1].value = 5.0
     assert len(drawn) == before + 1 and drawn[-1].size == (168, 168)
@@ -133,27 +125,27 @@ def test_explorer_redraws_when_a_slider_moves(pipes, monkeypatch):
 
 # sizes
 
-def test_smoke_never_touches_the_reports_figures():
-    assert paths.figures_dir("smoke") != paths.figures_dir("demo") == paths.figures_dir("full") == paths.FIGURES
+def test_smoke_never_touches_the_reports_figures_and_tables():
+    for folder, shipped in ((paths.figures_dir, paths.FIGURES), (paths.tables_dir, paths.TABLES)):
+        assert folder("smoke") != folder("demo") == folder("full") == shipped
 
 
 @pytest.mark.parametrize("size, trained, folder", [
     ("full", True, "runs/mnist-improved-full"), ("demo", False, "mnist-improved"), ("smoke", False, "mnist-improved")])
 def test_pipelines_are_the_user_s_at_full_and_those_that_ship_else(monkeypatch, size, trained, folder):
-    calls, loaded = [], []
+    calls = []
     monkeypatch.setattr(checkpoints, "train", lambda preset, out: calls.append((preset, out)))
-    monkeypatch.setattr(checkpoints, "load_pipeline", lambda path: loaded.append(path) or path)
-    assert list(checkpoints.pipelines("mnist", size)) == list(presets.VARIANTS)
-    assert loaded[1] == paths.CHECKPOINTS / folder
-    assert calls == ([(presets.get("mnist", variant, "full"), path) for variant, path in zip(presets.VARIANTS, loaded)]
-                     if trained else [])
+    monkeypatch.setattr(checkpoints, "load_pipeline", lambda path: path)
+    loaded = checkpoints.pipelines("mnist", size)
+    assert list(loaded) == list(presets.VARIANTS) and loaded["improved"] == paths.CHECKPOINTS / folder
+    assert calls == [(presets.get("mnist", variant, "full"), path) for variant, path in loaded.items() if trained]
 
 
 def test_at_full_the_study_is_the_user_s(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(study, "read_part", lambda part, size: read.append(size) or {})
     monkeypatch.setattr(study, "read_experiment", lambda name, size: read.append(size) or {})
-    for draw in (lambda: rules.pareto("full"), lambda: mnist.noise_table("full")):
+    for draw in (lambda: study.pareto("full"), lambda: mnist.noise_table("full")):
         with refuses(BadData, "t2i evaluate study"):
             draw()
     assert read == ["full", "full"]
@@ -173,23 +165,21 @@ def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monke
 
 # execution of the notebooks
 
-@pytest.fixture
-def notebooks(tmp_path):
-    def write(*sources):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        nbformat.write(notebook, tmp_path / "05_test.ipynb")
-        return tmp_path
-    return write
+def write_notebook(folder, *sources):
+    path = folder / "05_test.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
+    return path
 
 
-def test_notebooks_are_executed_in_place_at_a_size(notebooks):
-    (path,) = execute_notebooks("demo", notebooks("import os", "print(os.environ['T2I_SIZE'], 6 * 7)"))
-    assert nbformat.read(path, 4).cells[1].outputs[0].text == "demo 42\n" and path.parent == notebooks("1")
+def test_notebooks_are_executed_in_place_at_a_size(tmp_path):
+    path = write_notebook(tmp_path, "import os", "print(os.environ['T2I_SIZE'], 6 * 7)")
+    assert list(execute_notebooks("demo", tmp_path)) == [path]
+    assert nbformat.read(path, 4).cells[1].outputs[0].text == "demo 42\n"
 
 
-def test_a_cell_that_fails_is_named_in_one_line_and_leaves_the_notebook(notebooks):
-    folder = notebooks("x = 0", "1 / x")
-    before = (folder / "05_test.ipynb").read_bytes()
+def test_a_cell_that_fails_is_named_in_one_line_and_leaves_the_notebook(tmp_path):
+    path = write_notebook(tmp_path, "x = 0", "1 / x")
+    before = path.read_bytes()
     with refuses(BadData, "05_test.ipynb", "code cell 2", "ZeroDivisionError"):
-        list(execute_notebooks("demo", folder))
-    assert (folder / "05_test.ipynb").read_bytes() == before
+        list(execute_notebooks("demo", tmp_path))
+    assert path.read_bytes() == before

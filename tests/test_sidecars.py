@@ -18,37 +18,18 @@ from t2i_helpers.provenance import (
     recording,
     write_sidecar,
 )
-from t2i_helpers.reporting import (
-    cifar10,
-    conventions,
-    losses,
-    mnist,
-    networks,
-    recorded,
-    rules,
-    samplers,
-    setup,
-    wikiart,
-)
+from t2i_helpers.reporting import cifar10, guidance, mnist, recorded, study, tables, wikiart
 from t2i_helpers.reporting.exhibits import exhibit
-from t2i_helpers.reporting.recorded import evaluation_metadata
-from t2i_helpers.reporting.tables import comparison_table, guidance_table
 
 RECORD = {"w": [1.0, 2.5], "note": "é ∞", "shares": {10: 0.1, 2: 0.3}, "file": "x.png"}
 
 
 # a record that can be checked
 
-def test_a_sidecar_is_read_as_it_was_written(tmp_path):
-    read = read_sidecar(write_sidecar(tmp_path / "x.json", RECORD))
-    assert read.pop("schema") == SCHEMA
-    assert read == json.loads(json.dumps(RECORD))
-
-
-def test_a_sidecar_does_not_depend_on_the_order_of_keys(tmp_path):
+def test_a_sidecar_is_read_as_it_was_written_whatever_the_order_of_keys(tmp_path):
     one = write_sidecar(tmp_path / "a.json", RECORD)
-    other = write_sidecar(tmp_path / "b.json", dict(reversed(RECORD.items())))
-    assert one.read_bytes() == other.read_bytes()
+    assert one.read_bytes() == write_sidecar(tmp_path / "b.json", dict(reversed(RECORD.items()))).read_bytes()
+    assert read_sidecar(one) == {"schema": SCHEMA} | json.loads(json.dumps(RECORD))
     assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": (2,), "a": 1}) != content_hash({"a": 1, "b": [3]})
 
 
@@ -126,34 +107,33 @@ def evaluated(*datasets):
 
 
 BOTH = ("mnist-thesis", "mnist-improved")
-JUDGE = {"checkpoints/classifier-cifar10/model.safetensors"}
+JUDGES = [f"checkpoints/classifier-{name}/model.safetensors" for name in ("mnist", "cifar10")]
+IMAGE_TEXT = "checkpoints/image-text/model.safetensors"
 SOURCES = {
     "pictures": (lambda pipes, _: mnist.unguided_digits(pipes, 1), weights(*BOTH)),
     "losses": (lambda pipes, _: mnist.loss_curves(pipes),
                weights(*BOTH) | {f"checkpoints/{name}/metrics.jsonl" for name in BOTH}),
-    "strip": (lambda pipes, _: samplers.denoising_strip(pipes["improved"], 1), weights("mnist-improved")),
-    "conventions": (lambda pipes, _: conventions.conventions(pipes["improved"], 1), weights("mnist-improved")),
-    "rules": (lambda pipes, _: rules.rule_strips(pipes["improved"], 1, [("cfg", 1)]), weights("mnist-improved")),
-    "autoguidance": (lambda pipes, _: rules.rule_strips(pipes["improved"], 1, [("cfg", 1), ("auto", 1)]),
+    "strip": (lambda pipes, _: guidance.denoising_strip({"improved": pipes["improved"]}, 1), weights("mnist-improved")),
+    "conventions": (lambda pipes, _: guidance.conventions(pipes["improved"], 1), weights("mnist-improved")),
+    "rules": (lambda pipes, _: guidance.rule_strips(pipes["improved"], 1, [("cfg", 1)]), weights("mnist-improved")),
+    "autoguidance": (lambda pipes, _: guidance.rule_strips(pipes["improved"], 1, [("cfg", 1), ("auto", 1)]),
                      weights("mnist-improved", "mnist-weak")),
-    "loss guidance": (lambda pipes, _: losses.loss_strips(pipes["improved"], 1, (7,)), weights("mnist-improved") | {
-        "checkpoints/classifier-mnist/model.safetensors", "checkpoints/image-text/model.safetensors"}),
+    "loss guidance": (lambda pipes, _: guidance.loss_strips(pipes["improved"], 1, (7,)),
+                      weights("mnist-improved") | {JUDGES[0], IMAGE_TEXT}),
     "evaluations": (lambda _, found: cifar10.tradeoff(found["cifar10"]), evaluated("cifar10")),
-    "table": (lambda _, found: guidance_table("x", found["mnist"]), evaluated("mnist")),
-    "comparison": (lambda _, found: comparison_table("x", found), evaluated("mnist", "cifar10")),
-    "real images": (lambda *_: cifar10.real_against_real(size="smoke"), JUDGE),
-    "real images, n": (lambda *_: networks.frechet_against_n(draws=1, size="smoke"),
-                       JUDGE | {file.replace("cifar10", "mnist") for file in JUDGE}),
-    "study": (lambda *_: rules.pareto(), weights("mnist-improved", "cifar10-improved") | {
+    "table": (lambda _, found: tables.guidance_table("x", found["mnist"]), evaluated("mnist")),
+    "comparison": (lambda _, found: tables.comparison_table("x", found), evaluated("mnist", "cifar10")),
+    "real images": (lambda *_: cifar10.real_against_real(size="smoke"), {JUDGES[1]}),
+    "real images, n": (lambda *_: study.frechet_against_n(draws=1, size="smoke"), {*JUDGES}),
+    "study": (lambda *_: study.pareto(), weights("mnist-improved", "cifar10-improved") | {
         f"checkpoints/study/rules-{name}.jsonl" for name in ("mnist", "cifar10")}),
-    "study's table": (lambda *_: samplers.spacing_table(), {"checkpoints/study/samplers.jsonl"}),
-    "experiment": (lambda *_: losses.best_of_table(), weights("mnist-improved", "cifar10-improved") | {
-        "checkpoints/study/best-of.json", "checkpoints/image-text/model.safetensors",
-        *(f"checkpoints/classifier-{name}/model.safetensors" for name in ("mnist", "cifar10"))}),
+    "study's table": (lambda *_: study.spacing_table(), {"checkpoints/study/samplers.jsonl"}),
+    "experiment": (lambda *_: study.best_of_table(), weights("mnist-improved", "cifar10-improved") | {
+        "checkpoints/study/best-of.json", IMAGE_TEXT, *JUDGES}),
     "noise": (lambda *_: mnist.noise_table(), weights(*BOTH) | {"checkpoints/study/noise.json"}),
     "composition": (lambda *_: wikiart.composition_table(load_pipeline("wikiart")), weights("wikiart-improved") | {
         "checkpoints/wikiart-improved/composition.json"}),
-    "no file": (lambda *_: conventions.convention_table(), set()),
+    "no file": (lambda *_: guidance.convention_table(), set()),
 }
 
 
@@ -166,54 +146,58 @@ def test_exhibits_record_the_files_that_they_were_made_from(case, pipes, evaluat
 
 
 def test_pictures_of_the_study_are_recorded_too():
-    files = networks.averages_figure().metadata["input_hashes"]
+    files = study.averages_figure().metadata["input_hashes"]
     assert "checkpoints/study/averages.jsonl" in files and sum("study/pictures/" in name for name in files) == 5
 
 
 def test_the_hash_of_the_code_covers_what_draws_and_what_measures(pipes, evaluations):
     modules = {name: set(shown.metadata["code"]["modules"]) for name, shown in {
         "drawn": mnist.unguided_digits(pipes, 1), "measured": cifar10.tradeoff(evaluations["cifar10"]),
-        "typed": conventions.convention_table()}.items()}
+        "typed": guidance.convention_table()}.items()}
     assert modules["drawn"] == {"reporting.pictures", "reporting.drawing", "diffusion", "models"}
     assert modules["measured"] == {"reporting.cifar10", "reporting.drawing", "evaluation.metrics"}
-    assert modules["typed"] == {"reporting.conventions", "reporting.tables"}
+    assert modules["typed"] == {"reporting.guidance", "reporting.latex"}
 
 
-def test_sampling_is_recorded_by_checkpoint(pipes):
-    shown = exhibit("x", "png", scales=(1, 5))(lambda pipes, scales: _drawn(pipes, scales))(pipes)
+def test_sampling_is_recorded_by_checkpoint_and_names_of_files_by_their_first_argument(pipes):
+    @exhibit("x_{}", "png", scales=(1, 5))
+    def draw(part, pipes, scales):
+        for pipe in pipes.values():
+            for w in scales:
+                pipe(["7", "8"], w=w, steps=1, scheduler="ddim", seeds=[3, 4])
+        return mnist.loss_curves(pipes).figure
+
+    shown = draw("two-words", pipes)
+    assert shown.name == "x_two_words"
     assert shown.metadata["sampling"] == {variant: {
         "guidance": ["w = 1", "w = 5"], "scheduler": ["ddim"], "steps": [1], "first_and_last_seed": [3, 4],
         "images": 4} for variant in pipes}
     assert "thesis: 1,500 steps of 64 images" in shown.note and shown.note.endswith("DDIM, 1 steps")
 
 
-def _drawn(pipes, scales):
-    for pipe in pipes.values():
-        for w in scales:
-            pipe(["7", "8"], w=w, steps=1, scheduler="ddim", seeds=[3, 4])
-    return mnist.loss_curves(pipes).figure
-
-
 def test_an_evaluation_s_files_are_those_of_its_size(tmp_path, monkeypatch, evaluations):
     evaluation = json.loads(json.dumps(evaluations["mnist"]["thesis"]))
     evaluation["checkpoint"]["preset"]["size"] = "full"
     monkeypatch.setattr(recorded, "checkpoint_dir", lambda *key: tmp_path / "-".join(key))
-    file = tmp_path / "mnist-thesis-full" / "evaluation.json"
-    assert evaluation_metadata([evaluation])["input_hashes"] == {}
-    file.parent.mkdir()
-    file.write_text(json.dumps(evaluation))
-    (name,) = evaluation_metadata([evaluation])["input_hashes"]
+
+    def files():
+        return recorded.describe([("evaluation", evaluation)])[1]["input_hashes"]
+
+    assert files() == {}
+    (tmp_path / "mnist-thesis-full").mkdir()
+    (tmp_path / "mnist-thesis-full" / "evaluation.json").write_text("{}")
+    (name,) = files()
     assert name.endswith("mnist-thesis-full/evaluation.json")
 
 
 # the setup
 
 def test_the_setup_stands_beside_the_thesis_s(monkeypatch):
-    monkeypatch.setattr(setup, "describe_machine", lambda: {
+    monkeypatch.setattr(tables, "describe_machine", lambda: {
         "processor": "Abacus 7", "cores": 3, "memory_gb": 17, "accelerator": None, "cuda": None, "hub": "not reachable",
         "operating_system": "DOS", "versions": {"python": "9.1", "torch": "9.2", "diffusers": "9.3",
                                                 "transformers": "9.4"}})
-    table = setup.setup_table()
+    table = tables.setup_table()
     rows = {name: (printed, ours) for name, printed, ours in table.rows}
     assert table.name == "setup" and table.header == ["", "the thesis", "this machine"]
     assert rows["processor"] == ("Intel Xeon Gold 6330", "Abacus 7") and rows["memory"] == ("32 GB of 256 GB", "17 GB")
@@ -224,10 +208,10 @@ def test_the_setup_stands_beside_the_thesis_s(monkeypatch):
 
 @pytest.mark.parametrize("size, root, name", [("demo", "CHECKPOINTS", "provenance"), ("full", "RUNS", "config")])
 def test_the_setup_names_every_device_that_trained(tmp_path, monkeypatch, size, root, name):
-    monkeypatch.setattr(setup, root, tmp_path)
+    monkeypatch.setattr(tables, root, tmp_path)
     for folder, record in (("a", {"text_encoder": "minilm", "device": "not given", "parts": [
             {"device": "NVIDIA H200"}, {"device": "x86_64 CPU, 1 threads"}]}), ("b", {"device": "M4"})):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"{name}.json").write_text(json.dumps(record))
-    rows = {name: ours for name, _, ours in setup.setup_table(size).rows}
+    rows = {name: ours for name, _, ours in tables.setup_table(size).rows}
     assert rows["trained on"] == "M4; NVIDIA H200; x86_64 CPU, 1 threads"

@@ -20,7 +20,6 @@ from t2i_helpers.models import WEIGHTS, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting import exhibits as exporting
-from t2i_helpers.reporting import losses, networks, rules, samplers, tables
 from t2i_helpers.reporting import study as stored
 from t2i_helpers.reporting.latex import WithInterval
 from t2i_helpers.training import Run, ablation
@@ -326,23 +325,23 @@ numbers = st.floats(0, 1, allow_nan=False).map(lambda value: round(value, 1))
 def test_the_front_is_what_nothing_beats(points):
     rows = [{"accuracy": {"value": accuracy}, "classifier": {"frechet": {"value": frechet}}}
             for accuracy, frechet in points]
-    chosen = {(row["accuracy"]["value"], row["classifier"]["frechet"]["value"]) for row in rules.front(rows)}
+    chosen = {(row["accuracy"]["value"], row["classifier"]["frechet"]["value"]) for row in stored.front(rows)}
     assert chosen == {(a, f) for a, f in points
                       if not any(b >= a and g <= f and (b, g) != (a, f) for b, g in points)}
 
 
 def test_tables_name_rules_that_were_measured():
-    table = rules.rules_table("rules-mnist")
+    table = stored.rules_table("rules-mnist")
     measured = {row["cell"]["guider"] for row in stored.rows_of("rules-mnist")}
     assert {line[0] for line in table.rows} == measured | {"real images"}
-    for line in rules.when_table().rows:
+    for line in stored.when_table().rows:
         assert all(text.removeprefix("no clear winner at this n (best: ").split(", w =")[0] in measured
                    for text in line[1:])
 
 
 @pytest.mark.parametrize("draw", [
-    rules.pareto, networks.averages_figure, networks.encoders_figure, samplers.quality_against_passes,
-    losses.loss_curves,
+    stored.pareto, stored.averages_figure, stored.encoders_figure, stored.quality_against_passes,
+    stored.loss_curves,
 ])
 def test_figures_of_the_study_are_written_with_what_they_were_made_from(draw, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "figures_dir", lambda size: tmp_path)
@@ -353,10 +352,10 @@ def test_figures_of_the_study_are_written_with_what_they_were_made_from(draw, tm
     assert sidecar["git_commit"] and told["git_commit"] and (tmp_path / sidecar["file"]).stat().st_size > 0
 
 
-@pytest.mark.parametrize("make", [rules.when_table, samplers.spacing_table, losses.best_of_table])
+@pytest.mark.parametrize("make", [stored.when_table, stored.spacing_table, stored.best_of_table])
 def test_tables_of_the_study_are_written(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "tables_dir", lambda size: tmp_path)
-    table = tables.export_table(make(), "smoke")
+    monkeypatch.setattr(exporting, "tables_dir", lambda size: tmp_path)
+    table = exporting.export(make(), "smoke")
     body = (tmp_path / f"{table.name}.tex").read_text().partition(r"\midrule")[2]
     estimates = any(isinstance(cell, WithInterval) for row in table.rows for cell in row)
     assert body.count(r"\\") == len(table.rows) * (2 if estimates else 1)
@@ -374,12 +373,12 @@ def invented(guider, w, passes, accuracy, diversity, half=0.01):
 def test_the_cheapest_of_those_alike_is_recommended():
     rows = [invented("cfg", 2, 20, 0.9, 0.5), invented("pag", 2, 30, 0.905, 0.6), invented("interval", 2, 15, 0.8, 0.9),
             invented("apg", 2, 20, 0.9, 1.5), invented("tcfg", 2, 20, 0.7, 0.4), invented("mag", 2, 20, 0.6, 0.4)]
-    _, accuracy, least = rules.WHEN[0]
-    assert rules.recommended(rows, accuracy, least) == "cfg, w = 2 (20 passes), 2 others alike"
-    _, diversity, nearest = rules.WHEN[2]
-    assert rules.recommended(rows, diversity, nearest) == "pag, w = 2 (30 passes), 0 others alike", (
+    _, accuracy, least = stored.WHEN[0]
+    assert stored.recommended(rows, accuracy, least) == "cfg, w = 2 (20 passes), 2 others alike"
+    _, diversity, nearest = stored.WHEN[2]
+    assert stored.recommended(rows, diversity, nearest) == "pag, w = 2 (30 passes), 0 others alike", (
         "the interval is nearer, but less accurate; apg is more varied than real images")
-    assert "no clear winner" in rules.recommended(rows[:2], accuracy, least)
+    assert "no clear winner" in stored.recommended(rows[:2], accuracy, least)
 
 
 def test_pictures_are_ten_digits():

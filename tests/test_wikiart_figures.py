@@ -1,9 +1,8 @@
 """Section 3.4's figures and tables: what they show is what was measured."""
 
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
-import pytest
 import torch
 from support import refuses, write_art_files
 
@@ -14,26 +13,18 @@ from t2i_helpers.reporting import wikiart
 from t2i_helpers.reporting.tables import configuration_table
 
 ROWS = (40, 40, 40)
+PRESET = presets.get("wikiart", "improved", "smoke")
 
 
-@pytest.fixture(scope="module")
-def traces(tmp_path_factory):
-    folder = write_art_files(tmp_path_factory.mktemp("art"), ROWS)
-    store = PixelStore.build(folder, tmp_path_factory.mktemp("store"), size=8, workers=1)
-    return wikiart.read_traces(folder, store)
-
-
-def test_traces_hold_every_row_and_only_the_thesis_s_finishes_a_file_before_the_next(traces):
+def test_figure_12_shows_every_row_and_that_only_the_thesis_finishes_a_file_before_the_next(tmp_path):
+    folder = write_art_files(tmp_path / "art", ROWS)
+    traces = wikiart.read_traces(folder, PixelStore.build(folder, tmp_path / "store", size=8, workers=1))
     assert all(np.bincount(files).tolist() == list(ROWS) for files in traces.values())
     changes = {way: int((np.diff(files) != 0).sum()) for way, files in traces.items()}
     assert changes["file-sequential (thesis)"] == 2
     assert changes["our store"] > 40 and changes["our stream"] > 20
-
-
-def test_the_figure_counts_the_files_of_a_batch(traces):
-    preset = presets.get("wikiart", "improved", "smoke")
-    dataset = load_images(preset)
-    shown = wikiart.loading(traces, dataset, preset)
+    dataset = load_images(PRESET)
+    shown = wikiart.loading(traces, dataset, PRESET)
     assert shown.metadata["images"][0]["data_fingerprint"] == dataset.fingerprint
     assert shown.metadata["presets"][0]["preset_hash"]
     titles = [axis.get_title() for axis in shown.figure.axes]
@@ -42,25 +33,18 @@ def test_the_figure_counts_the_files_of_a_batch(traces):
 
 
 def test_pictures_of_the_data_are_thumbnails_of_styles_in_the_public_domain():
-    preset = presets.get("wikiart", "improved", "smoke")
-    shown = wikiart.dataset_samples(load_images(preset), preset, columns=4)
+    shown = wikiart.dataset_samples(load_images(PRESET), PRESET, columns=4)
     (axis,) = shown.figure.axes
     assert [text.get_text() for text in axis.get_yticklabels()] == list(wikiart.PUBLIC_DOMAIN)
     height, width, _ = axis.images[0].get_array().shape
     assert height < 5 * 72 and width < 4 * 72
+    assert torch.equal(load_images(presets.get("wikiart", "thesis", "smoke")).labels.unique(), torch.arange(27))
 
 
 def test_framed_pairs_are_those_that_training_never_saw():
-    prompts = []
-
-    class Pipe:
-        preset = presets.get("wikiart", "improved", "smoke")
-
-        def __call__(self, captions, **options):
-            prompts.extend(captions)
-            return SimpleNamespace(images=torch.zeros(len(captions), 3, 16, 16))
-
-    shown = wikiart.composition_grid(Pipe(), 2)
+    pipe = Mock(preset=PRESET, side_effect=lambda prompts, **_: Mock(images=torch.zeros(len(prompts), 3, 16, 16)))
+    shown = wikiart.composition_grid(pipe, 2)
+    prompts = pipe.call_args[0][0]
     (axis,) = shown.figure.axes
     framed = {(round(patch.get_y() / 17), round(patch.get_x() / 17)) for patch in axis.patches}
     captions_framed = {prompts[row * len(wikiart.COMPOSED) + column] for row, column in framed}
@@ -86,13 +70,10 @@ def test_the_imbalance_is_that_of_the_hub_s_labels():
     assert heights == sorted(heights, reverse=True) and heights[0] == 13_060
 
 
-def measured_row(way, **numbers):
-    return dict(way=way, p50_ms=0.1234, p99_ms=1.5, samples_per_second=1234.0, first_batch_s=2.0, peak_memory_mb=812.3,
-                times_the_files=16.0, read_per_epoch_gb=1.0, style_entropy_bits=2.935, files_per_batch=12.64) | numbers
-
-
 def test_table_3_puts_measured_beside_printed():
-    rows = [measured_row("random access"), measured_row("our store")]
+    rows = [dict(way=way, p50_ms=0.1234, p99_ms=1.5, samples_per_second=1234.0, first_batch_s=2.0, peak_memory_mb=812.3,
+                 times_the_files=16.0, read_per_epoch_gb=1.0, style_entropy_bits=2.935, files_per_batch=12.64)
+            for way in ("random access", "our store")]
     found = dict(files=4, rows_per_file=1100, bytes=1.9e9, rows=rows, decoding=dict(ours_ms=8.0, pillow_ms=13.0))
     table = wikiart.loader_table(found)
     assert table.rows[0][:5] == ["random access", "10–15 s", "variable", "0.123", "1.50"]
@@ -115,7 +96,3 @@ def test_table_4_marks_what_the_thesis_s_text_contradicts():
         ("parameters", "WikiArt: printed"): "≠ 347,990,531", ("batch size", "MNIST: printed"): "≠ 512",
         ("learning rate", "MNIST: printed"): "≠ 1e-3"}
     assert r"≠~\num{3140385}" in table.latex()
-
-
-def test_styles_fit_the_model_s_captions():
-    assert torch.equal(load_images(presets.get("wikiart", "thesis", "smoke")).labels.unique(), torch.arange(27))

@@ -33,16 +33,14 @@ def pipelines(dataset: str, size: str) -> dict:
 
 def load_or_evaluate(pipe) -> dict:
     """The evaluation.json beside `pipe`'s weights, made now unless it fits weights and classifier."""
-    scales = SCALES[pipe.preset.dataset]
-    return _load_or_measure(
-        pipe, "evaluation.json",
-        lambda stored: (stored["checkpoint"] | stored["judges"].get("classifier", {}), _scales(stored) == scales),
-        lambda: evaluate(pipe, scales, SAMPLES[pipe.preset.dataset]))
+    scales, samples = (each[pipe.preset.dataset] for each in (SCALES, SAMPLES))
+    return _load_or_measure(pipe, "evaluation.json", lambda: evaluate(pipe, scales, samples), scales,
+                            lambda stored: stored["checkpoint"] | stored["judges"].get("classifier", {}))
 
 
 def load_or_measure_composition(pipe) -> dict:
     """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
-    return _load_or_measure(pipe, "composition.json", lambda stored: (stored, True), lambda: record(
+    return _load_or_measure(pipe, "composition.json", lambda: record(
         pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
 
 
@@ -50,9 +48,8 @@ def load_or_measure_recognition(pipe) -> list[dict]:
     """The rows of the recognition.json beside `pipe`'s weights, made now unless they fit weights and classifier."""
     scales = RECOGNITION_SCALES[pipe.preset.dataset]
     return _load_or_measure(
-        pipe, "recognition.json",
-        lambda stored: (stored["rows"][0] | stored["rows"][0]["checkpoint"], _scales(stored) == scales),
-        lambda: {"rows": [recognition(pipe, w, RECOGNITION_SAMPLES) for w in scales]})["rows"]
+        pipe, "recognition.json", lambda: {"rows": [recognition(pipe, w, RECOGNITION_SAMPLES) for w in scales]}, scales,
+        lambda stored: stored["rows"][0] | stored["rows"][0]["checkpoint"])["rows"]
 
 
 def by_w(evaluation: dict) -> dict[float, dict]:
@@ -60,17 +57,14 @@ def by_w(evaluation: dict) -> dict[float, dict]:
     return {row["w"]: row for row in evaluation["rows"]}
 
 
-def _scales(stored) -> tuple:
-    return tuple(row["w"] for row in stored["rows"])
-
-
-def _load_or_measure(pipe, name, hashes_and_rest, measure) -> dict:
+def _load_or_measure(pipe, name, measure, scales=(), hashes_in=lambda stored: stored) -> dict:
     """A stored measurement if the hashes in it are those of the weights and the classifier, else a new one."""
     file = pipe.folder / name
     try:
         stored = json.loads(file.read_text())
-        hashes, fits = hashes_and_rest(stored)
-        fits &= hashes["weights_sha256_16"] == pipe.weights_sha256_16
+        hashes = hashes_in(stored)
+        fits = hashes["weights_sha256_16"] == pipe.weights_sha256_16
+        fits &= tuple(row["w"] for row in stored.get("rows", ())) == scales
         if "classifier_sha256_16" in hashes:
             fits &= hashes["classifier_sha256_16"] == classifier_hash(pipe.preset.dataset)
     except (OSError, ValueError, KeyError, TypeError, IndexError):

@@ -13,13 +13,14 @@ from ..provenance import note_use
 from ..randomness import generator
 from . import pictures
 from .checkpoints import by_w
-from .drawing import GREY, line, new_figure, plot_real, variant_line
+from .drawing import GREY, line, new_figure, plot_real, plot_with_ci, variant_line
 from .exhibits import exhibit
-from .study import ACCURACY, FRECHET, bars
+from .study import ACCURACY, FRECHET, finish_tradeoff, points
 
 dataset_samples = exhibit("cifar10_dataset", "png")(pictures.real_images)
 class_grid = exhibit("fig08_cifar10_w10", "png", w=10.0, samples=4)(pictures.class_columns)
 guidance_sweep = exhibit("cifar10_sweep", "png", scales=(0, 1, 2, 5, 10))(pictures.sweep)
+DISTANCES = (5, 10, 20, 50, 100)                # ticks
 
 
 @exhibit("fig09_cifar10_metrics", "pdf")
@@ -28,13 +29,11 @@ def metrics_against_w(evaluations):
     figure, ((left, right),) = new_figure(1, 2, 2.6)
     for axis, title, metric in ((left, "Fréchet distance ↓", FRECHET), (right, "accuracy ↑", ACCURACY)):
         for variant, evaluation in evaluations.items():
-            rows = evaluation["rows"]
-            axis.errorbar([row["w"] for row in rows], [metric(row)["value"] for row in rows], yerr=bars(rows, metric),
-                          capsize=2, **variant_line(variant))
-        plot_real(axis, metric(rows[0]))
+            rows = by_w(evaluation)
+            plot_with_ci(axis, [*rows], [*map(metric, rows.values())], **variant_line(variant))
+        plot_real(axis, metric(evaluation["rows"][0]))
         axis.set(title=title, xlabel="guidance scale w")
-    left.set_yscale("log")
-    left.set_yticks((5, 10, 20, 50, 100), (5, 10, 20, 50, 100))
+    left.set(yscale="log", yticks=DISTANCES, yticklabels=DISTANCES)
     right.set_ylim(0, 1.05)
     printed = PRINTED["cifar10"]["accuracy"]
     right.plot(printed.keys(), printed.values(), "x", color=GREY, label="printed in the thesis")
@@ -47,17 +46,13 @@ def tradeoff(evaluations):
     """Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
     figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
     for variant, evaluation in evaluations.items():
-        points = [(FRECHET(row)["value"], ACCURACY(row)["value"]) for row in evaluation["rows"]]
-        axis.plot(*zip(*points), **variant_line(variant))
+        rows = evaluation["rows"]
+        axis.plot(*points(rows), **variant_line(variant))
         offset = (4, 4 if variant == "improved" else -9)                       # above the upper curve, below the other
-        for row, point in zip(evaluation["rows"], points):
-            axis.annotate(f"w = {row['w']:g}", point, textcoords="offset points", xytext=offset, fontsize=7)
-    axis.plot(FRECHET(row)["real"]["value"], ACCURACY(row)["real"]["value"], "*", markersize=10, color=GREY,
-              label="real images")
-    axis.set(xscale="log", xlabel="Fréchet distance (better →)", ylabel="accuracy", ylim=(0, 1.08))
-    axis.set_xticks((5, 10, 20, 50, 100), (5, 10, 20, 50, 100))
+        for row, *point in zip(rows, *points(rows)):
+            axis.annotate(f"w = {row['w']:g}", point, offset, textcoords="offset points", fontsize=7)
+    finish_tradeoff(axis, rows[0], xscale="log", ylim=(0, 1.08), xticks=DISTANCES, xticklabels=DISTANCES)
     axis.minorticks_off()
-    axis.invert_xaxis()
     axis.legend(fontsize=8.5)
     return figure
 
@@ -91,15 +86,15 @@ def real_against_real(dataset: str = "cifar10", counts=(50, 100, 200, 300, 500, 
     note_use("file", weights_file(dataset))
     width = real.features.shape[1]
     a, b = real.features[torch.randperm(len(real.features), generator=generator("floor"))].chunk(2)
-    plain = [frechet_distance(a[:n], b[:n]) for n in counts]
-    extrapolated = [frechet_infinity(a[:n], b[:n]) for n in counts]
+    plain, extrapolated = ([distance(a[:n], b[:n]) for n in counts]
+                           for distance in (frechet_distance, frechet_infinity))
     figure, ((axis,),) = new_figure(1, 1, 2.6, width=4.6)
     axis.plot(counts, plain, label="at n", **line(0))
     axis.plot(counts, extrapolated, label="extrapolated to n → ∞", **line(1))
     axis.axvline(width, color=GREY, linestyle=":", label=f"n = {width} features")
     axis.axhline(0, color=GREY, linewidth=0.8)
-    axis.set(xscale="log", xlabel="images n on each side", ylabel="Fréchet distance, real to real")
-    axis.set_xticks(counts[::2], counts[::2])
+    axis.set(xscale="log", xlabel="images n on each side", ylabel="Fréchet distance, real to real", xticks=counts[::2],
+             xticklabels=counts[::2])
     axis.minorticks_off()
     axis.legend(fontsize=8.5)
     return figure, {"note": f"features of our own classifier; {real.metadata['data_source']}, test set",

@@ -72,6 +72,12 @@ def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     axis.fill_between(x, low, high, color=curve.get_color(), alpha=alpha, linewidth=0)
 
 
+def bars(metrics) -> list[list[float]]:
+    """The intervals of metrics as error bars for matplotlib: [2, metrics], down and up."""
+    return [[max(0.0, metric["value"] - metric["interval"][0]) for metric in metrics],
+            [max(0.0, metric["interval"][1] - metric["value"]) for metric in metrics]]
+
+
 def plot_real(axis, metric) -> None:
     """The value of real images and the band of its interval."""
     axis.axhline(metric["real"]["value"], color=GREY, linestyle="--", label="real images")

@@ -1,18 +1,19 @@
-"""From a function that draws to a file with its provenance: every figure leaves the project through `export`."""
+"""From a function that draws to a file with its provenance: every figure and table leaves the project by `export`."""
 
 import functools
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from IPython.display import Image as Picture
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..paths import atomic_write, figures_dir
+from ..paths import atomic_write, figures_dir, tables_dir
 from ..provenance import best_device, file_hash, read_sidecar, record, recording, write_sidecar
-from . import drawing, tables
+from . import drawing, latex
 from .recorded import describe, note_argument
 
 INLINE_DPI = 72
@@ -29,14 +30,50 @@ class Exhibit:
     metadata: dict           # JSON
 
     def _ipython_display_(self):
-        display(Picture(data=_inline(self.figure, photographs=self.format == "png")), Markdown(f"*{self.note}*"))
+        """PNG with a palette, or JPEG where photographs have more colours than that."""
+        picture, file = _raster(self.figure, dpi=INLINE_DPI), io.BytesIO()
+        if picture.mode == "RGB" and self.format == "png":
+            picture.save(file, "JPEG", quality=80, optimize=True)
+        else:
+            (picture if picture.mode == "L" else picture.quantize(128)).save(file, "PNG", optimize=True)
+        display(Picture(data=file.getvalue()), Markdown(f"*{self.note}*"))
+
+    def save(self, path):
+        if self.format == "pdf":
+            self.figure.savefig(path, metadata={"CreationDate": None})      # the same figure gives the same bytes
+        else:
+            picture = _raster(self.figure)
+            picture.save(path, optimize=True, dpi=picture.info["dpi"])
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text and numbers under a header, the name of its file, and its note and metadata as for a figure."""
+
+    name: str
+    header: list[str]
+    rows: list[list[str | latex.WithInterval]]
+    note: str
+    metadata: dict = field(repr=False)
+    format: ClassVar[str] = "tex"
+
+    def _repr_markdown_(self) -> str:
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + f"\n\n*{self.note}*"
+
+    def latex(self) -> str:
+        """A booktabs table without its note, for any float."""
+        return latex.tabular(self.header, self.rows)
+
+    def save(self, path):
+        path.write_text(self.latex(), encoding="utf-8")
 
 
 def exhibit(name: str, format: str, **fixed):
     """Make a function that draws return an Exhibit, or a Table where `format` is "tex".
 
     The function returns its figure, or (header, rows) of a table, and optionally metadata of its own, with a "note".
-    The note and the metadata of what it reads are added. `fixed` are arguments.
+    The note and the metadata of what it reads are added. `fixed` are arguments; {} in `name` is the first argument.
     """
     def decorate(draw):
         @functools.wraps(draw)
@@ -47,30 +84,28 @@ def exhibit(name: str, format: str, **fixed):
                     note_argument(value)
                 result = draw(*arguments, **fixed | options)
             *content, own = result if isinstance(result, tuple) else (result, {})
-            note, metadata = describe(uses, draw.__module__, tables.__name__ if format == "tex" else drawing.__name__)
+            note, metadata = describe(uses, draw.__module__, (latex if format == "tex" else drawing).__name__)
             note = "; ".join(filter(None, [own.pop("note", ""), note]))
             metadata |= own | {"wall_seconds": round(time.monotonic() - began, 1)}
+            file_name = name.format(*arguments).replace("-", "_")
             if format == "tex":
-                return tables.Table(name, *content, note, metadata)
+                return Table(file_name, *content, note, metadata)
             (figure,) = content
             if format == "png" and not figure.subfigs:
                 drawing.fit_height(figure)
-            return Exhibit(figure, name, format, note, metadata)
+            return Exhibit(figure, file_name, format, note, metadata)
 
         return recorded
 
     return decorate
 
 
-def export(shown: Exhibit, size: str) -> Exhibit:
-    """Write the figure and its JSON sidecar into the figures folder of `size`; returns `shown`, to be displayed."""
-    path = figures_dir(size) / f"{shown.name}.{shown.format}"
+def export(shown: Exhibit | Table, size: str) -> Exhibit | Table:
+    """Write a figure or table and its JSON sidecar into the folder of `size`; returns `shown`, to be displayed."""
+    folder = tables_dir(size) if isinstance(shown, Table) else figures_dir(size)
+    path = folder / f"{shown.name}.{shown.format}"
     with atomic_write(path) as temporary:
-        if shown.format == "pdf":
-            shown.figure.savefig(temporary, metadata={"CreationDate": None})      # the same figure gives the same bytes
-        else:
-            picture = _raster(shown.figure)
-            picture.save(temporary, optimize=True, dpi=picture.info["dpi"])
+        shown.save(temporary)
     write_sidecar(path.with_suffix(".json"), record(
         best_device(), size=size, **shown.metadata, note=shown.note, file=path.name, file_sha256_16=file_hash(path)))
     return shown
@@ -91,13 +126,3 @@ def _raster(figure, **options) -> Image.Image:
     picture = Image.open(drawn)
     red, green, blue, _ = picture.split()
     return picture.convert("L" if red.tobytes() == green.tobytes() == blue.tobytes() else "RGB")
-
-
-def _inline(figure, photographs: bool) -> bytes:
-    """The figure for a notebook: PNG with a palette, or JPEG where photographs have more colours than that."""
-    picture, file = _raster(figure, dpi=INLINE_DPI), io.BytesIO()
-    if picture.mode == "RGB" and photographs:
-        picture.save(file, "JPEG", quality=80, optimize=True)
-    else:
-        (picture if picture.mode == "L" else picture.quantize(128)).save(file, "PNG", optimize=True)
-    return file.getvalue()

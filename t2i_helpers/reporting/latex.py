@@ -15,13 +15,7 @@ _NUMBER, _EXPONENT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"), re.compile
 REFERENCE = "real images"                               # the row after a rule
 LONG, LINE = 22, 105                                    # characters of text that may be broken, and of a line
 # w, n, s, c as symbols: alone, and neither a possessive's s nor seconds
-_SYMBOL = re.compile(r"(?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.])")
-
-
-def escaped(text: str) -> str:
-    """`text` as LaTeX prints it; main.tex declares characters that are neither ASCII nor Latin."""
-    parts = _LIGATURE.split(unicodedata.normalize("NFC", text))
-    return "{}".join(part.translate(_SPECIAL) for part in parts)
+_SYMBOL = re.compile(r"((?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.]))")
 
 
 @dataclass(frozen=True)
@@ -34,8 +28,7 @@ class WithInterval:
     percent: bool = False
 
     def __str__(self) -> str:
-        value, low, high = self.numbers()
-        return f"{value}% ({low}% to {high}%)" if self.percent else f"{value} ({low} to {high})"
+        return "{0}{3} ({1}{3} to {2}{3})".format(*self.numbers(), "%" * self.percent)
 
     def numbers(self) -> list[str]:
         """The number and its interval's ends as LaTeX prints them, of percentages without the sign."""
@@ -51,28 +44,26 @@ def rounded(value: float, *ends: float, percent: bool = False) -> list[str]:
     size, width = abs(value), abs(ends[1] - ends[0]) if ends else 0
     if ends:
         digits = max(0, min(1 - math.floor(math.log10(width)) if width else 3, 1 if percent else 3))
-        return [_fixed(number, digits) for number in (value, *ends)]
-    if percent:
+    elif percent:
         return [f"{value:.1f}".removesuffix(".0")]
-    if isinstance(value, int) or float(f"{value:.4g}") == value:
+    elif isinstance(value, int) or float(f"{value:.4g}") == value:
         return [f"{value:.0e}" if 0 < size < 0.01 else f"{value:g}" if size < 1e4 else f"{value:.0f}"]
-    return [_fixed(value, 1 if size >= 10 else 2 if size >= 1 else 3) if size < 1000 else f"{value:.0f}"]
+    else:
+        digits = sum(size < limit for limit in (1, 10, 1000))
+    return [text if (text := f"{number:.{digits}f}").strip("-0.") else text.lstrip("-") for number in (value, *ends)]
 
 
-def _fixed(value: float, digits: int) -> str:
-    """The number with so many decimals, a zero without a minus."""
-    text = f"{value:.{digits}f}"
-    return text if text.strip("-0.") else text.lstrip("-")
+def escaped(text: str) -> str:
+    """`text` as LaTeX prints it; main.tex declares characters that are neither ASCII nor Latin."""
+    parts = _LIGATURE.split(unicodedata.normalize("NFC", text))
+    return "{}".join(part.translate(_SPECIAL) for part in parts)
 
 
 def prose(text: str) -> str:
     """Escaped text with our symbols in italics, w = 2 on one line, and minus signs where hyphens are between spaces."""
     text = re.sub(r"(?<=\b[cnsw]) = (?=\d)", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", text.replace(" - ", " − "))
-    pieces, last = [], 0
-    for match in _SYMBOL.finditer(text):
-        pieces += [escaped(text[last:match.start()]), f"${match[0]}$"]
-        last = match.end()
-    tex = "".join([*pieces, escaped(text[last:])])
+    pieces = _SYMBOL.split(text)
+    tex = "".join(f"${piece}$" if place % 2 else escaped(piece) for place, piece in enumerate(pieces))
     return "{}" * tex.startswith(("[", "*")) + tex              # no option of the row's end before it
 
 
@@ -81,8 +72,6 @@ def tabular(header: list[str], rows: list[list]) -> str:
 
     Titles "a: b", "a: c" side by side share the head a; a rule stands before the row of real images.
     """
-    import pandas
-
     header, rows = _percent_in_titles(header, rows)
     tall = any(isinstance(cell, WithInterval) for row in rows for cell in row)
     columns = [_column(cells, first=not place) for place, cells in enumerate(zip(*rows))]
@@ -92,25 +81,16 @@ def tabular(header: list[str], rows: list[list]) -> str:
         space = LINE - sum(length + 2 for length, root in zip(lengths, roots) if not root)
         columns = [rf">{{\raggedright\arraybackslash}}p{{{0.48 * space * root / sum(roots):.1f}em}}" if root else kind
                    for kind, root in zip(columns, roots)]
-    lines = []
-    for row in rows:
-        cells = [_lines(cell, column, tall) for cell, column in zip(row, columns)]
-        for part, line in enumerate(itertools.zip_longest(*cells, fillvalue="")):
-            spaced = lines and (tall or any(column[0] == ">" for column in columns))
-            before = (r"\noalign{\vskip-1.5pt}" if part else r"\midrule " if row[0] == REFERENCE and lines else
-                      r"\addlinespace[2.5pt]" if spaced else "")
-            lines.append([before + line[0], *line[1:]])
-    groups, titles = _heads(header)
-    titles = [_title(title, 13 if len(titles) < 9 else 8) for title in titles]
-    frame = pandas.DataFrame(lines, columns=[[prose(group) for group in groups], titles] if any(groups) else titles)
-    tex = frame.style.hide(axis="index").to_latex(column_format=f"@{{}}{''.join(columns)}@{{}}", hrules=True,
-                                                  siunitx=True, multicol_align="c")
-    rules = [rf"\cmidrule(lr){{{place + 1}-{place + groups.count(group)}}}" for place, group in enumerate(groups)
-             if group and group not in groups[:place]]
-    if rules:
-        tex = tex.replace("\\\\\n", f"\\\\ {' '.join(rules)}\n", 1)
-    return (r"\begingroup\footnotesize\setlength{\tabcolsep}{4.5pt}\begin{adjustbox}{max width=\textwidth}" + "\n" + tex
-            + "\\end{adjustbox}\\endgroup\n")
+    spaced = tall or any(column[0] == ">" for column in columns)
+    lines = [*_head(header), r"\midrule"]
+    for number, row in enumerate(rows):
+        before = r"\midrule " if number and row[0] == REFERENCE else r"\addlinespace[2.5pt]" * (number > 0 and spaced)
+        for line in itertools.zip_longest(*map(_lines, row, columns, [tall] * len(row)), fillvalue=""):
+            lines.append(before + " & ".join(line) + r" \\")
+            before = r"\noalign{\vskip-1.5pt}"
+    return "\n".join([r"\begingroup\footnotesize\setlength{\tabcolsep}{4.5pt}\begin{adjustbox}{max width=\textwidth}",
+                      rf"\begin{{tabular}}{{@{{}}{''.join(columns)}@{{}}}}", r"\toprule", *lines, r"\bottomrule",
+                      r"\end{tabular}", "\\end{adjustbox}\\endgroup\n"])
 
 
 def _is_number(cell) -> bool:
@@ -139,19 +119,22 @@ def _percent_in_titles(header, rows):
     return [titled(title) if percent else title for title, percent in zip(header, columns)], changed
 
 
-def _heads(header) -> tuple[list[str], list[str]]:
-    """The group above each title ("" for none) and the titles: "a: b", "a: c" side by side share the group a."""
-    parts = [title.partition(": ") for title in header]
-    names = [group if title else "" for group, _, title in parts]
-    groups = [name if name in names[max(0, place - 1):place] + names[place + 1:place + 2] else ""
-              for place, name in enumerate(names)]
-    return groups, [part[2] if group else title for group, part, title in zip(groups, parts, header)]
+def _head(header) -> list[str]:
+    """The lines of the titles, under those that "a: b", "a: c" side by side share."""
+    def wrapped(title):
+        lines = textwrap.wrap(title, 13 if len(header) < 9 else 8, break_long_words=False, break_on_hyphens=False)
+        tex = r" \\ ".join(map(prose, lines))
+        return rf"{{\makecell[b]{{{tex}}}}}" if len(lines) > 1 else f"{{{tex}}}"
 
-
-def _title(title: str, width: int) -> str:
-    lines = textwrap.wrap(title, width, break_long_words=False, break_on_hyphens=False)
-    tex = r" \\ ".join(map(prose, lines))
-    return rf"\makecell[b]{{{tex}}}" if len(lines) > 1 else tex
+    parts, lines, rules, titles = [title.partition(": ") for title in header], [], [], []
+    for _, same in itertools.groupby(parts, lambda part: part[0] if part[1] else part):
+        same = list(same)
+        shared = len(same) > 1
+        titles += [part[2] if shared else "".join(part) for part in same]
+        lines.append(rf"\multicolumn{{{len(same)}}}{{c}}{{{prose(same[0][0])}}}" if shared else "{}")
+        rules += [rf"\cmidrule(lr){{{len(titles) - len(same) + 1}-{len(titles)}}}"] * shared
+    above = [" & ".join(lines) + rf" \\ {' '.join(rules)}"] if rules else []
+    return [*above, " & ".join(map(wrapped, titles)) + r" \\"]
 
 
 def _column(cells, first: bool) -> str:
@@ -180,7 +163,8 @@ def _lines(cell, column: str, tall: bool) -> list[str]:
         return [_plain(cell) if _is_number(cell) else f"{{{prose(cell)}}}"]
     if column[0] == ">":
         return [prose(cell).replace(r"\_", r"\_\allowbreak{}")]
-    return [_text(line) for line in textwrap.wrap(cell, max(LONG, len(cell) // 2 + 6))] if tall else [_text(cell)]
+    lines = (textwrap.wrap(cell, max(LONG, len(cell) // 2 + 6)) or [""]) if tall else [cell]
+    return [_text(line) for line in lines]
 
 
 def _text(cell: str) -> str:

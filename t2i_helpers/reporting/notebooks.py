@@ -24,18 +24,9 @@ def execute_notebooks(size: str, folder: Path = ROOT / "notebooks"):
         try:
             client.execute(env=os.environ | {"T2I_SIZE": size})
         except (CellExecutionError, DeadKernelError) as error:
-            raise BadData(f"notebook {path.name}, {_failure(notebook, error)}: correct it and run t2i figures again"
-                          ) from error
+            why = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+            raise BadData(f"notebook {path.name}, code cell {client.code_cells_executed}: "
+                          f"{' '.join(why.split())[:160]}: correct it and run t2i figures again") from error
         with atomic_write(out / path.name) as temporary:
             nbformat.write(notebook, temporary)
         yield out / path.name
-
-
-def _failure(notebook, error) -> str:
-    """The number of the cell that failed and its error, in one line."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for number, cell in enumerate(cells, 1):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                return f"code cell {number}: {output.ename}: {' '.join(output.evalue.split())[:160]}"
-    return " ".join(str(error).split())[:160]

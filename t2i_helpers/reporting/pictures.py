@@ -2,19 +2,26 @@
 
 import torch
 
-from ..data import captions, from_uint8, to_unit
+from ..data import CLASS_NAMES, captions, from_uint8, to_unit
 from .drawing import image_grids
 
 
-def names(preset) -> list[str]:
-    """The classes in a word each, as labels."""
-    return [caption.split()[-1] for caption in captions(preset)]
+def names(preset) -> tuple[str, ...]:
+    """The classes in a word or two each, as labels."""
+    return CLASS_NAMES[preset.dataset]
 
 
-def first_images(dataset, count: int) -> torch.Tensor:
-    """The first `count` images of each class, float32 [classes, count, c, h, w] in [0, 1]."""
-    chosen = torch.stack([torch.nonzero(dataset.labels == label)[:count, 0] for label in dataset.labels.unique()])
+def first_images(dataset, count: int, classes=None) -> torch.Tensor:
+    """The first `count` images of each class, or of `classes`, float32 [classes, count, c, h, w] in [0, 1]."""
+    chosen = torch.stack([torch.nonzero(dataset.labels == label)[:count, 0]
+                          for label in classes or dataset.labels.unique()])
     return from_uint8(dataset.images[chosen], (0, 1))
+
+
+def vary(pipe, prompts, option: str, values, **fixed) -> torch.Tensor:
+    """Images of `prompts` (rows) with each of the values of an option of `pipe` (columns), a row from one noise image:
+    [prompts, values, c, h, w]."""
+    return torch.stack([pipe(prompts, **{option: value}, **fixed).images for value in values], 1)
 
 
 def real_images(dataset, preset, rows: int = 4):
@@ -42,21 +49,23 @@ def class_columns(pipes, steps: int, w: float, samples: int, dataset=None):
     return image_grids(panels, beside=True)
 
 
-def sweep(pipes, steps: int, scales, dataset=None):
-    """Each class (rows) against guidance scales (columns), each row from one noise image, and real images."""
+def sweep(pipes, steps: int, scales, classes=range(10), dataset=None, beside=True):
+    """Some classes (rows) against guidance scales (columns), each row from one noise image, and real images."""
     panels = {}
     for variant, pipe in pipes.items():
-        columns = {f"{w:g}": pipe(captions(pipe.preset), w=w, steps=steps).images.cpu() for w in scales}
+        images = vary(pipe, [captions(pipe.preset)[which] for which in classes], "w", scales, steps=steps).cpu()
         if dataset:
-            columns["real"] = first_images(dataset, 1)[:, 0]
-        panels[f"{variant}, w ="] = torch.stack([*columns.values()], 1), names(pipe.preset), [*columns]
-    return image_grids(panels, beside=True)
+            images = torch.cat([images, first_images(dataset, 1)], 1)
+        panels[f"{variant}, w ="] = images, [names(pipe.preset)[which] for which in classes], [
+            *scales, *["real"] * bool(dataset)]
+    return image_grids(panels, beside=beside)
 
 
-def denoising(strips: dict, steps: int, w: float, digit: int = 4, columns: int = 9):
-    """x_t and the predicted x_0 along the steps, from one noise image. `strips` is {title: (pipeline, scheduler)}."""
+def denoising(pipes, steps: int, w: float, schedulers=(None,), digit: int = 4, columns: int = 9):
+    """x_t and the predicted x_0 along the steps, from one noise image, by each of `schedulers`."""
     panels = {}
-    for title, (pipe, scheduler) in strips.items():
+    for title, pipe, scheduler in ((name or variant, pipe, name) for variant, pipe in pipes.items()
+                                   for name in schedulers):
         trace, prompt = [], captions(pipe.preset)[digit]
         pipe([prompt], w=w, steps=steps, scheduler=scheduler, seeds=[pipe.preset.seed],
              callback=lambda step, x_t, x_0: trace.append(torch.stack([x_t[0], x_0[0]])))

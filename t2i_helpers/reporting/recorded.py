@@ -1,5 +1,7 @@
 """The metadata and the note of a figure or table, composed from what it used (`provenance.recording`)."""
 
+from collections import defaultdict
+
 from ..data import LabelledImages, image_source_label
 from ..models.pipeline import CaptionPipeline
 from ..models.text import ENCODER_LABELS
@@ -29,62 +31,37 @@ def note_argument(value) -> None:
 
 def describe(uses: list, *modules: str) -> tuple[str, dict]:
     """(note, metadata) of a figure or table that `modules` draw, from its recording."""
-    by_kind = {}
+    of = defaultdict(list)
     for kind, content in uses:
-        by_kind.setdefault(kind, []).append(content)
-    samplings, evaluations, images = (by_kind.get(kind, []) for kind in ("sampling", "evaluation", "images"))
-    pipes = {use["pipe"].folder: use["pipe"] for use in by_kind.get("checkpoint", []) + samplings if use["pipe"].folder}
+        of[kind].append(content)
+    pipes = {use["pipe"].folder: use["pipe"] for use in of["checkpoint"] + of["sampling"] if use["pipe"].folder}
     checkpoints = _labelled([describe_checkpoint(folder) | {"weights_sha256_16": pipe.weights_sha256_16}
                              for folder, pipe in pipes.items()])
-    drawn = {label: _sampling(own) for label, folder in zip(checkpoints, pipes)
-             if (own := [use for use in samplings if use["pipe"].folder == folder])}
-    rows, read = sum(by_kind.get("rows", []), []), by_kind.get("file", [])
+    samplings = {label: _sampling(own) for label, folder in zip(checkpoints, pipes)
+                 if (own := [use for use in of["sampling"] if use["pipe"].folder == folder])}
+    evaluated = _labelled([evaluation["checkpoint"] for evaluation in of["evaluation"]])
+    evaluations, rows = dict(zip(evaluated, of["evaluation"])), sum(of["rows"], [])
+    files = {*of["file"], *(folder / WEIGHTS for folder in pipes)}
+    for preset in (checkpoint["preset"] for checkpoint in evaluated.values()):
+        folder = checkpoint_dir(preset["dataset"], preset["variant"], preset["size"])
+        files |= {file for file in (folder / "evaluation.json", folder / WEIGHTS) if file.exists()}
     parts = {
         "checkpoints": checkpoints,
-        "sampling": drawn,
-        "images": [{"data_source": each.source, "data_fingerprint": each.fingerprint} for each in images],
-        "presets": [preset_record(preset) for preset in by_kind.get("preset", [])],
+        "sampling": samplings,
+        "evaluations": {label: {name: value for name, value in each.items() if name not in ("rows", "versions")}
+                        | {"n": each["rows"][0]["n"]} for label, each in evaluations.items()},
+        "images": [{"data_source": each.source, "data_fingerprint": each.fingerprint} for each in of["images"]],
+        "presets": [preset_record(preset) for preset in of["preset"]],
         "study": rows and {name: sorted({row[name] for row in rows}) for name in OF_ROWS} | {
             "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)},
     }
-    metadata = evaluation_metadata(evaluations, *read, *(folder / WEIGHTS for folder in pipes)) | {
-        name: part for name, part in parts.items() if part}
-    notes = [_checkpoint_note(checkpoints, drawn.values()), evaluation_note(evaluations), _rows_note(rows),
-             *dict.fromkeys(each.source for each in images)]
     used = {name.removeprefix("t2i_helpers.") for name in modules if name.startswith("t2i_helpers.")}
     used |= {"diffusion", "models"} if samplings else set()
-    used |= {"evaluation.metrics"} if evaluations or rows or read else set()
-    return "; ".join(filter(None, notes)), metadata | code_record(*used)
-
-
-def evaluation_metadata(evaluations, *files) -> dict:
-    """{"evaluations": {variant: ..}, "input_hashes": ..} of a figure or table from `evaluations` and other `files`."""
-    files = set(files)
-    for evaluation in evaluations:
-        preset = evaluation["checkpoint"]["preset"]
-        folder = checkpoint_dir(preset["dataset"], preset["variant"], preset["size"])
-        files |= {file for file in (folder / "evaluation.json", folder / WEIGHTS) if file.exists()}
-    labelled = _labelled([evaluation["checkpoint"] for evaluation in evaluations])
-    kept = {label: {name: value for name, value in evaluation.items() if name not in ("rows", "versions")}
-            | {"n": evaluation["rows"][0]["n"]} for label, evaluation in zip(labelled, evaluations)}
-    return ({"evaluations": kept} if kept else {}) | input_hashes(*files)
-
-
-def evaluation_note(evaluations) -> str:
-    """How the images of `evaluations` were made and judged, in one line."""
-    if not evaluations:
-        return ""
-    labelled = _labelled([evaluation["checkpoint"] for evaluation in evaluations])
-    made = [f"{label}: {training_label(each['checkpoint'])}, {each['scheduler'].upper()}, {each['steps']} steps, "
-            f"n = {each['rows'][0]['n']:,}" for label, each in zip(labelled, evaluations)]
-    judge = OWN_FEATURES if any("classifier" in each["judges"] for each in evaluations) else PAINTING_FEATURES
-    return "; ".join([*made, *_reduced(labelled.values()), f"judged by {judge}", "intervals 95 %"])
-
-
-def training_label(checkpoint: dict) -> str:
-    """How long a described checkpoint was trained, on what."""
-    preset, steps = checkpoint["preset"], checkpoint["training_steps"]
-    return f"{steps:,} steps of {preset['batch_size']} {image_source_label(preset['data_source'])}"
+    used |= {"evaluation.metrics"} if evaluations or rows or of["file"] else set()
+    notes = [*_checkpoint_notes(checkpoints, samplings.values()), *_evaluation_notes(evaluations), *_row_notes(rows),
+             *dict.fromkeys(each.source for each in of["images"])]
+    return "; ".join(notes), {name: part for name, part in parts.items() if part} | input_hashes(
+        *files) | code_record(*used)
 
 
 def _labelled(checkpoints: list) -> dict:
@@ -98,34 +75,49 @@ def _labelled(checkpoints: list) -> dict:
     return dict(zip(labels, checkpoints))
 
 
-def _reduced(checkpoints) -> list[str]:
-    """The sources of checkpoints that were trained on a part of WikiArt."""
-    sources = {checkpoint["data_source"] or "" for checkpoint in checkpoints}
-    return sorted(source for source in sources if f"{TRAINING_IMAGES['wikiart']:,}" in source)
-
-
 def _sampling(uses) -> dict:
     seeds = [int(seed) for use in uses for seed in use["seeds"]]
     return {name: list(dict.fromkeys(use[name] for use in uses)) for name in ("guidance", "scheduler", "steps")} | {
         "first_and_last_seed": [min(seeds), max(seeds)], "images": len(seeds)}
 
 
-def _checkpoint_note(checkpoints, sampling) -> str:
+def _training(label, checkpoint) -> str:
+    """How long a checkpoint was trained, on what."""
+    preset, steps = checkpoint["preset"], checkpoint["training_steps"]
+    return f"{label}: {steps:,} steps of {preset['batch_size']} {image_source_label(preset['data_source'])}"
+
+
+def _reduced(checkpoints) -> list[str]:
+    """The sources of checkpoints that were trained on a part of WikiArt."""
+    sources = {checkpoint["data_source"] or "" for checkpoint in checkpoints}
+    return sorted(source for source in sources if f"{TRAINING_IMAGES['wikiart']:,}" in source)
+
+
+def _checkpoint_notes(checkpoints, samplings) -> list[str]:
     if not checkpoints:
-        return ""
+        return []
     encoders = sorted({checkpoint["preset"]["text_encoder"] for checkpoint in checkpoints.values()})
-    drawn = sorted({f"{' and '.join(facts['scheduler']).upper()}, {facts['steps'][-1]} steps" for facts in sampling})
-    training = ", ".join(f"{label}: {training_label(checkpoint)}" for label, checkpoint in checkpoints.items())
-    return "; ".join([training, *_reduced(checkpoints.values()),
-                      "text: " + ", ".join(ENCODER_LABELS.get(name, name) for name in encoders), *drawn])
+    drawn = sorted({f"{' and '.join(each['scheduler']).upper()}, {each['steps'][-1]} steps" for each in samplings})
+    return [", ".join(_training(*item) for item in checkpoints.items()), *_reduced(checkpoints.values()),
+            "text: " + ", ".join(ENCODER_LABELS.get(name, name) for name in encoders), *drawn]
 
 
-def _rows_note(rows) -> str:
+def _evaluation_notes(evaluations) -> list[str]:
+    if not evaluations:
+        return []
+    made = [f"{_training(label, each['checkpoint'])}, {each['scheduler'].upper()}, {each['steps']} steps, "
+            f"n = {each['rows'][0]['n']:,}" for label, each in evaluations.items()]
+    judge = OWN_FEATURES if any("classifier" in each["judges"] for each in evaluations.values()) else PAINTING_FEATURES
+    return [*made, *_reduced(each["checkpoint"] for each in evaluations.values()), f"judged by {judge}",
+            "intervals 95 %"]
+
+
+def _row_notes(rows) -> list[str]:
     if not rows:
-        return ""
+        return []
     counts, training = (" or ".join(f"{number:,}" for number in sorted({row[name] for row in rows}))
                         for name in ("n", "training_steps"))
     steps, schedulers = ({row["cell"][name] for row in rows} for name in ("steps", "scheduler"))
     drawn = f"{schedulers.pop().upper()}, {steps.pop()} steps, " if len(schedulers) == len(steps) == 1 else ""
-    return (f"n = {counts} a point, {drawn}networks of {training} training steps; judged by {OWN_FEATURES}; text by "
-            "the packaged MiniLM encoder where no other is named; intervals 95 %")
+    return [f"n = {counts} a point, {drawn}networks of {training} training steps", f"judged by {OWN_FEATURES}",
+            "text by the packaged MiniLM encoder where no other is named", "intervals 95 %"]

@@ -1,19 +1,42 @@
-"""The stored guidance study, as figures and tables read it. A row is a cell with its metrics and their record."""
+"""The stored guidance study, as figures and tables show it. A row is a cell with its metrics and their record."""
 
-from pathlib import Path
+import statistics
+import textwrap
 
 import torch
 from torchvision.io import read_image
 
 from ..errors import BadData, one_line
-from ..evaluation.experiments import networks
-from ..evaluation.study import PARTS, read_experiment, read_part
+from ..evaluation.classifiers import weights_file
+from ..evaluation.experiments import BEST, CANDIDATES, networks
+from ..evaluation.features import real_features
+from ..evaluation.image_text import WORDS
+from ..evaluation.metrics import frechet_distance
+from ..evaluation.study import PARTS, WORDINGS, read_experiment, read_part
+from ..intervals import overlap
 from ..paths import WEIGHTS, checkpoint_dir, study_dir
-from ..presets import DATASETS
+from ..presets import DATASETS, NAMES
 from ..provenance import note_use
+from ..randomness import generator
+from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, new_figure, plot_real, plot_with_ci
+from .exhibits import exhibit
+from .tables import with_interval
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
+RULE_PARTS = {"rules-mnist": NAMES["mnist"], "rules-cifar10": NAMES["cifar10"]}
+COLUMNS = [("accuracy", ACCURACY, True), ("Fréchet", FRECHET, False),
+           ("KID", lambda row: row["classifier"]["kernel"], False), ("diversity", DIVERSITY, False),
+           ("saturation", SATURATION, True)]
+WHEN = [                                # an aim, the metric for it, and the distance of a metric from the aim
+    ("match the caption", ACCURACY, lambda metric: -metric["value"]),
+    ("look like real images", FRECHET, lambda metric: metric["value"]),
+    ("vary like real images", DIVERSITY, lambda metric: abs(metric["value"] - metric["real"]["value"])),
+    ("saturate like real images", SATURATION, lambda metric: abs(metric["value"] - metric["real"]["value"])),
+]
+IMAGE_TEXT_NOTE = "the image-text model of the project stands in for CLIP"
+JUDGES = f"judged by our own classifier; {IMAGE_TEXT_NOTE}; intervals 95 %"
+DECAYS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "0.9999", "": "rising"}
 
 
 def rows_of(part: str, size: str = "demo", keep=lambda row: True) -> list[dict]:
@@ -46,18 +69,274 @@ def experiment(name: str, size: str = "demo") -> dict:
     return result
 
 
-def bars(rows, metric) -> list[list[float]]:
-    """Error bars of a metric of rows for matplotlib: [2, rows], down and up."""
-    low = [max(0.0, metric(row)["value"] - metric(row)["interval"][0]) for row in rows]
-    return [low, [max(0.0, metric(row)["interval"][1] - metric(row)["value"]) for row in rows]]
+def points(rows) -> list[list[float]]:
+    """The Frechet distances and the accuracies of rows."""
+    return [[metric(row)["value"] for row in rows] for metric in (FRECHET, ACCURACY)]
+
+
+def finish_tradeoff(axis, row, **settings) -> None:
+    """Labels of an axis of `points`, and the point of real images, which `row` was compared with."""
+    axis.plot(*(metric(row)["real"]["value"] for metric in (FRECHET, ACCURACY)), "*", markersize=9, color=GREY,
+              label="real images")
+    axis.set(xlabel="Fréchet distance (better →)", ylabel="accuracy", **settings)
+    axis.invert_xaxis()
+
+
+def grouped(rows, key) -> dict:
+    """{key of a row: the rows that have it}, in order."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def picture(row, size: str = "demo") -> torch.Tensor:
     """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]; BadData where its file cannot be read."""
-    path: Path = study_dir(size) / "pictures" / row["picture"]
+    path = study_dir(size) / "pictures" / row["picture"]
     try:
         strip = read_image(str(path))                                                  # [3, h, 10 w]
     except RuntimeError as error:
         raise BadData(f"{path} cannot be read ({one_line(error)}): restore it") from error
     note_use("file", path)
     return torch.stack(strip.float().div(255).chunk(10, dim=2))
+
+
+def front(rows) -> list[dict]:
+    """The rows that no other beats in both accuracy and Frechet distance, the most accurate first (Pareto)."""
+    chosen = []
+    for row in sorted(rows, key=lambda row: (-ACCURACY(row)["value"], FRECHET(row)["value"])):
+        if not chosen or FRECHET(row)["value"] < FRECHET(chosen[-1])["value"]:
+            chosen.append(row)
+    return chosen
+
+
+@exhibit("study_pareto", "pdf")
+def pareto(size: str = "demo"):
+    """Accuracy against Frechet distance, a point a rule and scale; the points that no other beats are named.
+
+    Points more than three times as far from real images as the median are outside, and counted in the title.
+    """
+    figure, (axes,) = new_figure(1, len(RULE_PARTS), 3.6)
+    for axis, (part, name) in zip(axes, RULE_PARTS.items()):
+        rows = rows_of(part, size, lambda row: row["w"] > 0)                       # w = 0 does not read the caption
+        far = 3 * statistics.median(FRECHET(row)["value"] for row in rows)
+        shown = [row for row in rows if FRECHET(row)["value"] < far]
+        best = front(shown)
+        axis.plot(*points(shown), "o", markersize=3, color="0.7", label="every rule and w")
+        axis.plot(*points([row for row in shown if _rule(row) == "cfg"]), label="plain guidance, w = 1 to 10",
+                  **line(0))
+        axis.errorbar(*points(best), xerr=bars([*map(FRECHET, best)]), yerr=bars([*map(ACCURACY, best)]),
+                      fmt="o", markersize=4, elinewidth=0.8, color=COLOURS["improved"],
+                      label="no other is better in both")
+        for place, row in enumerate(reversed(best)):
+            axis.annotate(_name(row), (FRECHET(row)["value"], ACCURACY(row)["value"]), (0.04, 0.06 + 0.085 * place),
+                          textcoords="axes fraction", fontsize=7,
+                          arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "relpos": (1, 0.5)})
+        outside = f" ({len(rows) - len(shown)} outside)" if len(shown) < len(rows) else ""
+        finish_tradeoff(axis, rows[0], title=name + outside)
+        axis.set_ylim(bottom=0.6 if part == "rules-mnist" else 0)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return figure
+
+
+@exhibit("study_{}", "tex")
+def rules_table(part: str, size: str = "demo"):
+    """Plain guidance, and every other rule at the scale where it is nearest to real images; most accurate first, real
+    images last."""
+    rules = grouped(rows_of(part, size), _rule)
+    best = [row for row in rules.pop("cfg") if row["w"] > 0]
+    best += [min(rows, key=lambda row: FRECHET(row)["value"]) for rows in rules.values()]
+    best.sort(key=lambda row: -ACCURACY(row)["value"])
+    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"]),
+              *(with_interval(metric(row), percent) for _, metric, percent in COLUMNS)] for row in best]
+    lines.append(["real images", "–", "–",
+                  *(with_interval(metric(best[0])["real"], percent) for _, metric, percent in COLUMNS)])
+    note = ("plain guidance (cfg) at every w, each other rule at the w of its least Fréchet distance, a choice that is "
+            "within the noise at this n; passes: evaluations of a U-Net an image")
+    return ["rule", "w", "passes", *(title for title, *_ in COLUMNS)], lines, {"note": note}
+
+
+@exhibit("study_when", "tex")
+def when_table(size: str = "demo"):
+    """Which rule to use when: the cheapest of the rows whose interval overlaps that of the best one.
+
+    For variety and saturation only rows count that are not surely less accurate than plain guidance at w = 2.
+    """
+    parts = [rows_of(part, size) for part in RULE_PARTS]
+    lines = [[aim, *(recommended(rows, metric, distance) for rows in parts)] for aim, metric, distance in WHEN]
+    note = ("of the rules whose interval overlaps that of the best, the one with the fewest passes, plain guidance "
+            "first, unless more than two thirds of all rules overlap; the last two aims: among rules not less accurate "
+            "than plain guidance at w = 2")
+    return ["images should", *RULE_PARTS.values()], lines, {"note": note}
+
+
+def recommended(rows, metric, distance) -> str:
+    """The rule and w for an aim: `metric` takes a metric from a row, `distance` is its distance from the aim."""
+    plain = next(row for row in rows if _rule(row) == "cfg" and row["w"] == 2)
+    if metric in (DIVERSITY, SATURATION):
+        rows = [row for row in rows if ACCURACY(row)["interval"][1] >= ACCURACY(plain)["interval"][0]]
+    best = min(rows, key=lambda row: distance(metric(row)))
+    alike = [row for row in rows if overlap(metric(row)["interval"], metric(best)["interval"])]
+    rules = {*map(_rule, alike)}
+    if 3 * len(rules) > 2 * len({*map(_rule, rows)}):
+        return f"no clear winner at this n (best: {_name(best)})"
+    cheapest = min(alike, key=lambda row: (row["forward_passes"], _rule(row) != "cfg", distance(metric(row))))
+    return f"{_name(cheapest)} ({cheapest['forward_passes']} passes), {len(rules) - 1} others alike"
+
+
+def _rule(row) -> str:
+    return row["cell"]["guider"]
+
+
+def _name(row) -> str:
+    return f"{_rule(row)}, w = {row['w']:g}"
+
+
+@exhibit("loss_strengths", "pdf")
+def loss_curves(size: str = "demo"):
+    """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
+    result = experiment("losses", size)
+    figure, ((left, right),) = new_figure(1, 2, 2.4)
+    for place, (name, rows) in enumerate(grouped(result["rows"], lambda row: row["loss"]).items()):
+        strengths, unit = [row["strength"] for row in rows], rows[0]["loss_at_end"]["value"]
+        shares = [{"value": loss["value"] / unit, "interval": [end / unit for end in loss["interval"]]}
+                  for loss in (row["loss_at_end"] for row in rows)]
+        plot_with_ci(left, strengths, shares, label=name, **line(place))
+        plot_with_ci(right, strengths, [row["accuracy"] for row in rows], **line(place))
+    left.set(title="loss, relative to s = 0 ↓", xlabel="strength s")
+    right.set(title="accuracy ↑", xlabel="strength s", ylim=(0, 1.05))
+    left.set_ylim(bottom=0)
+    left.legend()
+    note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, n = {rows[0]['n']} a point; "
+            f"{JUDGES}; the classifier is no fair judge of its own loss")
+    return figure, {"note": note, "experiment": result}
+
+
+@exhibit("best_of_fifteen", "tex")
+def best_of_table(size: str = "demo"):
+    """The critic's mean scores and the accuracy, of all candidates and of those that each critic chose."""
+    result = experiment("best-of", size)
+    rows = [[f"{NAMES[row['dataset']]}, w = {row['w']:g}", row["critic"], str(row["n"]),
+             *(f"{row['scores'][word]:.3f}" for word in WORDS), with_interval(row["accuracy"], True)]
+            for row in result["rows"]]
+    note = (f"the best {BEST} of {CANDIDATES} of each class; {result['scheduler'].upper()}, {result['steps']} steps; "
+            f"good, clear, blurry: the critic's probability of each word among the three; {JUDGES}")
+    return ["", "chosen by", "n", *WORDS, "accuracy"], rows, {"note": note, "experiment": result}
+
+
+@exhibit("quality_against_passes", "pdf")
+def quality_against_passes(size: str = "demo"):
+    """Accuracy and Frechet distance against U-Net evaluations an image, a line a sampler with its usual timesteps."""
+    rows = sorted(rows_of("samplers", size, lambda row: not _is_spaced(row)), key=lambda row: row["forward_passes"])
+    figure, ((left, right),) = new_figure(1, 2, 2.8)
+    ticks = 10, 20, 40, 100, 200
+    for axis, title, metric in ((left, "accuracy ↑", ACCURACY), (right, "Fréchet distance ↓", FRECHET)):
+        for place, (name, chosen) in enumerate(grouped(rows, lambda row: row["cell"]["scheduler"]).items()):
+            plot_with_ci(axis, [row["forward_passes"] for row in chosen], [*map(metric, chosen)], label=name,
+                         **line(place))
+        plot_real(axis, metric(rows[0]))
+        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
+        axis.minorticks_off()
+    left.set_ylim(0, 1.05)
+    right.set_yscale("log")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    return figure, {"note": f"w = {rows[0]['w']:g}"}
+
+
+@exhibit("study_spacing", "tex")
+def spacing_table(size: str = "demo"):
+    """The effect of the timestep spacing, by scheduler, spacing and steps; and DDPM with all T steps."""
+    rows = [[row["cell"]["scheduler"].replace("spacing=", ""), str(row["cell"]["steps"]), str(row["n"]),
+             with_interval(ACCURACY(row), True),
+             "–" if row["classifier"]["fewer_samples_than_features"] else with_interval(FRECHET(row))]
+            for row in rows_of("samplers", size, _is_spaced)]
+    return ["scheduler and spacing", "steps", "n", "accuracy", "Fréchet"], rows, {}
+
+
+def _is_spaced(row) -> bool:
+    """Whether a row belongs to the comparison of spacings, or has all T steps and a smaller n than the others."""
+    return "spacing" in row["cell"]["scheduler"] or row["cell"]["steps"] == 1000
+
+
+@exhibit("study_averages", "png")
+def averages_figure(size: str = "demo"):
+    """One training's weights, averaged in five ways: Frechet distance and diversity by w, and the digits at w = 2."""
+    rows = rows_of("averages", size)
+    by = {(row["cell"]["checkpoint"].removeprefix("ablation-minilm"), row["w"]): row for row in rows}
+    figure, top, bottom = _two_parts(5.2)
+    for axis, (title, metric) in zip(top.subplots(1, 2), (("Fréchet distance ↓", FRECHET), ("diversity", DIVERSITY))):
+        for place, (w, shift) in enumerate(zip((1, 2, 5), (-0.12, 0, 0.12))):
+            metrics = [metric(by[decay, w]) for decay in DECAYS]
+            axis.errorbar([column + shift for column in range(len(DECAYS))], [each["value"] for each in metrics],
+                          yerr=bars(metrics), capsize=2, label=f"w = {w}", **line(place, linestyle=""))
+        plot_real(axis, metric(rows[0]))
+        axis.set_xticks(range(len(DECAYS)), DECAYS.values())
+        axis.set(title=title, xlabel="decay of the average", yscale="log" if metric is FRECHET else "linear")
+        axis.legend()
+    strips = torch.stack([picture(by[decay, 2], size) for decay in DECAYS])
+    image_grid(bottom.subplots(), strips, list(DECAYS.values()), range(10), "decay (rows), w = 2")
+    return figure
+
+
+@exhibit("study_frechet_n", "pdf")
+def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: int = 5, size: str = "demo"):
+    """The Frechet distance of n real images to thousands of other real ones, which should be 0: mean, least and largest
+    of some draws. One published comparison has n = 6."""
+    counts = counts[:3] if size == "smoke" else counts
+    figure, ((axis,),) = new_figure(1, 1, 2.6, width=4.6)
+    results = {}
+    for place, dataset in enumerate(("mnist", "cifar10")):
+        real = real_features(dataset, 2 * max(counts), size)
+        note_use("file", weights_file(dataset))
+        distances = torch.empty(draws, len(counts))
+        for draw in range(draws):
+            shuffled = real.features[torch.randperm(len(real.features), generator=generator("frechet n", draw))]
+            reference = shuffled[max(counts):]
+            distances[draw] = torch.tensor([frechet_distance(shuffled[:n], reference) for n in counts])
+        plot_with_ci(axis, counts, [{"value": each.mean(), "interval": each.aminmax()} for each in distances.T],
+                     label=f"n real {NAMES[dataset]} images", **line(place))
+        results[dataset] = {"frechet": distances.tolist(), "reference_images": len(reference), **real.metadata}
+    axis.set(xscale="log", yscale="log", xlabel="images n", ylabel="Fréchet distance, real to real", xticks=counts,
+             xticklabels=counts)
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    axis.legend()
+    note = (f"to {len(reference):,} real test images; features of our own classifiers, 128 (MNIST) and 256 (CIFAR-10) "
+            f"wide; mean and range of {draws} draws")
+    return figure, {"note": note, "counts": list(counts), **results}
+
+
+@exhibit("study_encoders", "png")
+def encoders_figure(size: str = "demo"):
+    """Accuracy by wording of the prompt for each text encoder, and images for the caption and for "seven"."""
+    hub = "encoders-of-the-hub"
+    rows = [*rows_of("encoders", size), *noted(list(read_part(hub, size).values()), hub, size)]
+    by = {(row["cell"]["checkpoint"].removeprefix("ablation-"), row["cell"]["wording"]): row for row in rows}
+    encoders = list(dict.fromkeys(encoder for encoder, _ in by))
+    figure, top, bottom = _two_parts(4.9)
+    axis, width = top.subplots(), 0.81 / len(encoders)
+    for place, (encoder, colour) in enumerate(zip(encoders, PALETTE)):
+        places = {wording: x + width * (place - (len(encoders) - 1) / 2) for x, wording in enumerate(WORDINGS)}
+        chosen = {wording: ACCURACY(by[encoder, wording]) for wording in WORDINGS if (encoder, wording) in by}
+        axis.bar([places[wording] for wording in chosen], [metric["value"] for metric in chosen.values()],
+                 0.93 * width, yerr=bars(chosen.values()), color=colour, edgecolor="white", label=encoder,
+                 hatch=("", "///", "...", "xx")[place % 4], error_kw={"elinewidth": 0.8})
+        for wording in WORDINGS.keys() - chosen.keys():
+            axis.text(places[wording], 0.02, "not possible", rotation=90, ha="center", fontsize=6, color=GREY)
+    axis.axhline(0.1, color=GREY, linestyle=":", label="chance")
+    axis.set_xticks(range(len(WORDINGS)), ["the caption" if wording == "caption" else textwrap.fill(f"“{wording}”", 15)
+                                           for wording in WORDINGS], fontsize=6.5)
+    axis.grid(axis="x", visible=False)
+    axis.set(ylabel="accuracy", ylim=(0, 1.05))
+    axis.legend(ncols=4, loc="upper right", bbox_to_anchor=(1, 1.2))
+    shown = {f"{encoder}, {'caption' if wording == 'caption' else 'the word'}": picture(row, size)
+             for (encoder, wording), row in by.items() if wording in ("caption", "seven")}
+    image_grid(bottom.subplots(), torch.stack([*shown.values()]), list(shown), range(10))
+    return figure, {"note": "one-hot vectors exist only for the captions"}
+
+
+def _two_parts(height):
+    """A figure with one part for curves above one for pictures."""
+    figure, _ = new_figure(1, 1, height)
+    figure.clear()
+    return figure, *figure.subfigures(2, 1, height_ratios=(1, 1.15))

@@ -8,16 +8,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.patches import Rectangle
 
-from ..data import (
-    CLASS_NAMES,
-    GENRES,
-    HELD_OUT_PAIRS,
-    WikiArtStream,
-    captions,
-    from_uint8,
-    genre_caption,
-    to_uint8,
-)
+from ..data import GENRES, HELD_OUT_PAIRS, WikiArtStream, captions, from_uint8, genre_caption, to_uint8
 from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files
 from ..errors import BadData, SourceUnavailable
 from ..evaluation.bench import BATCH, file_by_file
@@ -26,6 +17,7 @@ from ..models import load_autoencoder
 from ..paths import TABLES
 from ..presets import PRINTED_LOADING
 from ..randomness import generator
+from . import pictures
 from .checkpoints import load_or_measure_composition
 from .drawing import COLOURS, image_grids, new_figure
 from .exhibits import exhibit
@@ -33,50 +25,46 @@ from .tables import with_interval
 
 LOADING = "table03_loading"
 W = 4.0                                                     # of the pictures
-THUMBNAIL = (64, 64)
 PUBLIC_DOMAIN = ("Baroque", "Rococo", "Romanticism", "Impressionism", "Ukiyo e")
+CHOSEN = [STYLES.index(name) for name in PUBLIC_DOMAIN]
 COMPOSED = ("Art Nouveau", "Baroque", "Cubism", "Impressionism", "Naive Art Primitivism", "Post Impressionism",
             "Rococo", "Ukiyo e")
 SHORT = {"Abstract Expressionism": "Abstract Expr.", "Analytical Cubism": "Analyt. Cubism",
          "Color Field Painting": "Color Field", "Contemporary Realism": "Contemp. Real.",
          "Early Renaissance": "Early Ren.", "High Renaissance": "High Ren.", "Mannerism Late Renaissance": "Mannerism",
          "Naive Art Primitivism": "Naive Art", "Northern Renaissance": "Northern Ren.",
-         "Post Impressionism": "Post Impr.", "Synthetic Cubism": "Synth. Cubism"}
+         "Post Impressionism": "Post Impr.", "Synthetic Cubism": "Synth. Cubism"}       # over a small picture
 
-
-def short_names() -> list[str]:
-    """The 27 styles, short enough to stand over a small picture."""
-    return [SHORT.get(name, name) for name in CLASS_NAMES["wikiart"]]
-
-
-def style_captions(preset, styles=PUBLIC_DOMAIN) -> list[str]:
-    """The captions of `styles`, by name."""
-    return [captions(preset)[STYLES.index(style)] for style in styles]
+guidance_sweep = exhibit("wikiart_sweep", "png", scales=(1, 2, 4, 7, 12, 20), classes=CHOSEN, beside=False)(
+    pictures.sweep)
 
 
 @exhibit("wikiart_dataset", "png")
 def dataset_samples(dataset, preset, columns: int = 9):
     """Some paintings of the styles whose works are in the public domain, a row a style."""
-    styles = [STYLES.index(name) for name in PUBLIC_DOMAIN]
-    first = torch.stack([torch.nonzero(dataset.labels == style)[:columns, 0] for style in styles])
-    images = _thumbnails(dataset.images[first.flatten()]).unflatten(0, first.shape)
-    return image_grids({"": (images, PUBLIC_DOMAIN)}), {
+    images = pictures.first_images(dataset, columns, CHOSEN)
+    return image_grids({"": (_thumbnails(images), PUBLIC_DOMAIN)}), {
         "note": f"the first {columns} of five styles among {len(dataset):,} images, as thumbnails"}
+
+
+def _thumbnails(images):
+    """Images [rows, columns, 3, h, w] as [rows, columns, 3, 64, 64]."""
+    return F.interpolate(images.flatten(0, 1), (64, 64), mode="area").unflatten(0, images.shape[:2])
 
 
 @exhibit("wikiart_imbalance", "pdf")
 def imbalance():
     """The number of paintings that huggan/wikiart has of each style."""
-    order = np.argsort(PAINTINGS)[::-1]
+    counts = dict(sorted(zip(STYLES, PAINTINGS), key=lambda item: -item[1]))
     figure, ((axis,),) = new_figure(1, 1, 2.5)
-    axis.plot(np.array(PAINTINGS)[order], "o", color=COLOURS["improved"], markersize=4)
+    axis.plot(counts.values(), "o", color=COLOURS["improved"], markersize=4)
     axis.axhline(np.mean(PAINTINGS), color="0.45", linestyle="--", label="mean")
-    axis.set_xticks(range(len(order)), [short_names()[style] for style in order], rotation=60, ha="right", fontsize=6.5)
+    axis.set_xticks(range(len(counts)), [SHORT.get(style, style) for style in counts], rotation=60, ha="right",
+                    fontsize=6.5)
     axis.set(yscale="log", ylabel="paintings")
     axis.yaxis.set_major_formatter("{x:,.0f}")
     axis.legend(fontsize=8.5)
-    return figure, {"note": f"labels of the {sum(PAINTINGS):,} rows of huggan/wikiart",
-                    "paintings": dict(zip(STYLES, PAINTINGS))}
+    return figure, {"note": f"labels of the {sum(PAINTINGS):,} rows of huggan/wikiart", "paintings": counts}
 
 
 def read_traces(source, store) -> dict[str, np.ndarray]:
@@ -117,12 +105,12 @@ def latent_space(dataset, pipe):
     autoencoders = {"ours": pipe.latent_space.autoencoder}
     with contextlib.suppress(SourceUnavailable):
         autoencoders["TAESD"] = load_autoencoder("taesd")
-    images = examples(dataset)                                                            # [n, 3, h, w]
+    images = pictures.first_images(dataset, 1, CHOSEN)[:, 0]                              # [n, 3, h, w]
     latents = autoencoders["ours"].encode(images).cpu()
     trips = {name: each.decode(each.encode(images)).cpu() for name, each in autoencoders.items()}
     low, high = latents.amin((0, 2, 3), keepdim=True), latents.amax((0, 2, 3), keepdim=True)
     channels = F.interpolate((latents - low) / (high - low), images.shape[2:])            # [n, 4, h, w], grey
-    columns = [images, *(channels[:, i:i + 1].expand(-1, 3, -1, -1) for i in range(4)), *trips.values()]
+    columns = [images, *channels[:, :, None].expand(-1, -1, 3, -1, -1).unbind(1), *trips.values()]
     labels = ["painting", *(f"channel {i + 1}" for i in range(4)), *trips]
     errors = {name: (trip - images).square().mean((1, 2, 3)) for name, trip in trips.items()}
     quality = {name: float(-10 * error.log10().mean()) for name, error in errors.items()}
@@ -136,7 +124,7 @@ def latent_space(dataset, pipe):
 def noisy_latents(dataset, pipe, sigmas=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0)):
     """Latents of paintings of `dataset` with Gaussian noise, decoded by the autoencoder of `pipe`."""
     space = pipe.latent_space
-    z = space.encode(examples(dataset))
+    z = space.encode(pictures.first_images(dataset, 1, CHOSEN)[:, 0])
     noise = torch.randn(z.shape, generator=generator("noisy latents")).to(z)
     columns = torch.stack([space.decode(z + sigma * noise) for sigma in sigmas], 1)       # [n, sigmas, 3, h, w]
     return image_grids({"": (columns, (), [rf"$\sigma$ = {sigma:g}" for sigma in sigmas])}, height=3.8), {
@@ -148,33 +136,23 @@ def style_grid(pipes, steps: int, w: float = W):
     """Each style that was trained on, two rows a variant, drawn with guidance."""
     panels = {}
     for variant, pipe in pipes.items():
-        images, names = pipe(pipe.captions, w=w, steps=steps).images, [short_names()[k] for k in pipe.classes]
+        names = [SHORT.get(STYLES[style], STYLES[style]) for style in pipe.classes]
         half = len(names) // 2
-        labels = [f"{above}\n{below}" for above, below in zip(names[:half], names[half:])]
-        panels[f"{variant}, w = {w:g} (upper and lower row)"] = images[:2 * half].unflatten(0, (2, half)), (), labels
+        images = pipe(pipe.captions[:2 * half], w=w, steps=steps).images.unflatten(0, (2, half))
+        panels[f"{variant}, w = {w:g} (upper and lower row)"] = images, (), [*map("\n".join, zip(names, names[half:]))]
     figure = image_grids(panels)
     for axis in figure.axes:
         axis.tick_params(axis="x", labelsize=6)
     return figure
 
 
-@exhibit("wikiart_sweep", "png")
-def guidance_sweep(pipes, steps: int, styles=PUBLIC_DOMAIN, scales=(1, 2, 4, 7, 12, 20)):
-    """Some styles (rows) against guidance scales (columns); each row starts from one noise image."""
-    panels = {}
-    for variant, pipe in pipes.items():
-        columns = [pipe(style_captions(pipe.preset, styles), w=w, steps=steps).images for w in scales]
-        panels[variant] = torch.stack(columns, 1), styles, [f"w = {w}" for w in scales]
-    return image_grids(panels, height=4.4), {"styles": list(styles)}
-
-
 @exhibit("wikiart_composition", "png")
 def composition_grid(pipe, steps: int, w: float = W, styles=COMPOSED):
     """A plain painting and nine genres (rows) in eight styles (columns); pairs that training never saw are framed."""
     genres = [genre for genre in GENRES if genre != "nude painting"]
-    prompts = style_captions(pipe.preset, styles)
-    prompts += [genre_caption(pipe.preset, list(GENRES).index(genre), STYLES.index(style))
-                for genre in genres for style in styles]
+    labels = [STYLES.index(style) for style in styles]
+    prompts = [captions(pipe.preset)[label] for label in labels]
+    prompts += [genre_caption(pipe.preset, list(GENRES).index(genre), label) for genre in genres for label in labels]
     images = pipe(prompts, w=w, steps=steps, seeds=list(range(len(styles))) * (len(genres) + 1)).images
     figure = image_grids({"": (images.unflatten(0, (-1, len(styles))), ["painting", *genres],
                                [SHORT.get(style, style) for style in styles])})
@@ -190,20 +168,14 @@ def composition_grid(pipe, steps: int, w: float = W, styles=COMPOSED):
 
 
 @exhibit("wikiart_neighbours", "png")
-def neighbours(pipe, dataset, steps: int, w: float = W, styles=PUBLIC_DOMAIN, k: int = 4):
+def neighbours(pipe, dataset, steps: int, w: float = W, k: int = 4):
     """Drawn paintings (first column) and the training paintings nearest to them, as thumbnails."""
-    images = pipe(style_captions(pipe.preset, styles), w=w, steps=steps).images.cpu()
+    images = pipe([captions(pipe.preset)[style] for style in CHOSEN], w=w, steps=steps).images.cpu()
     indices, distances = nearest_paintings(to_uint8(images), dataset.images, k)
-    nearest = _thumbnails(dataset.images[indices.flatten()]).unflatten(0, indices.shape)     # [styles, k, 3, 64, 64]
-    images = torch.cat([F.interpolate(images, THUMBNAIL, mode="area")[:, None], nearest], 1)
-    return image_grids({"": (images, styles, ["drawn", *(f"nearest {i + 1}" for i in range(k))])}, height=4.2), {
+    nearest = from_uint8(dataset.images[indices], (0, 1))                                     # [styles, k, 3, h, w]
+    images = torch.cat([_thumbnails(images[:, None]), _thumbnails(nearest)], 1)
+    return image_grids({"": (images, PUBLIC_DOMAIN, ["drawn", *(f"nearest {i + 1}" for i in range(k))])}, height=4.2), {
         "note": f"w = {w:g}", "cosine_distances": distances.tolist()}
-
-
-def examples(dataset) -> torch.Tensor:
-    """A painting of each style in the public domain, float32 [5, 3, h, w] in [0, 1]."""
-    first = [dataset.images[dataset.labels == STYLES.index(style)][0] for style in PUBLIC_DOMAIN]
-    return from_uint8(torch.stack(first), (0, 1))
 
 
 @exhibit("wikiart_composition_accuracy", "tex")
@@ -220,11 +192,6 @@ def composition_table(pipe):
             f"EfficientNet-Lite0's features; chance: {chance['genre']:.1%} for genres, {chance['style']:.1%} for "
             f"styles; real: held-out paintings of the pairs; intervals 95 %")
     return header, rows, {"note": note, "composition": result}
-
-
-def _thumbnails(images):
-    """uint8 [n, 3, h, w] to floats in [0, 1] of 64x64."""
-    return F.interpolate(from_uint8(images, (0, 1)), THUMBNAIL, mode="area")
 
 
 def stored_loader_table():
@@ -251,10 +218,11 @@ def loader_table(result: dict):
     note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {result['files']} synthetic files of "
             f"{result['rows_per_file']:,} rows and one row group, {result['bytes'] / 1e9:.1f} GB of JPEGs as large as "
             f"WikiArt's; the cache holds {max(1, round(5 * result['files'] / 72))} file, our reservoir the same share "
-            f"of the rows as for WikiArt; our store over several epochs after it was built ({decoding['ours_ms']:.1f} ms "
-            f"to decode a painting, {decoding['pillow_ms']:.1f} ms with Pillow); memory: peak of anonymous memory of "
-            "a process, without imports; bytes are counted for the first two ways, the others read the files once; entropy and "
-            "files a batch: the same order at WikiArt's size, 81,444 rows in 72 files sorted by style")
+            "of the rows as for WikiArt; our store over several epochs after it was built "
+            f"({decoding['ours_ms']:.1f} ms to decode a painting, {decoding['pillow_ms']:.1f} ms with Pillow); memory: "
+            "peak of anonymous memory of a process, without imports; bytes are counted for the first two ways, the "
+            "others read the files once; entropy and files a batch: the same order at WikiArt's size, 81,444 rows in "
+            "72 files sorted by style")
     return ["loading strategy", "printed: batch", "printed: memory", *columns], rows, {"note": note, "bench": result}
 
 

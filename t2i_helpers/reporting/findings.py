@@ -6,6 +6,9 @@ import re
 from ..errors import one_line
 from ..intervals import overlap
 
+COMPARE = {"<": lambda a, b: a[2] < b[0], ">": lambda a, b: a[0] > b[2], "<=": lambda a, b: a[1] <= b[1],
+           "~": lambda a, b: overlap((a[0], a[2]), (b[0], b[2]))}          # of (lower end, value, upper end)
+
 
 def why_false(conditions, results) -> str | None:
     """The first of the conditions that does not hold or cannot be decided; None where all hold."""
@@ -44,15 +47,14 @@ def _compare(clause: str, results) -> bool:
     operands, signs = [_operand(text, results) for text in parts[::2]], parts[1::2]
     if set(signs) == {"~"}:
         return overlap(*((low, high) for low, _, high in operands))
-    compare = {"<": lambda a, b: a[2] < b[0], ">": lambda a, b: a[0] > b[2], "<=": lambda a, b: a[1] <= b[1],
-               "~": lambda a, b: overlap((a[0], a[2]), (b[0], b[2]))}
-    return all(compare[sign](a, b) for a, sign, b in zip(operands, signs, operands[1:]))
+    return all(COMPARE[sign](a, b) for a, sign, b in zip(operands, signs, operands[1:]))
 
 
-def _operand(text: str, results) -> tuple[float, float, float]:
+def _operand(text: str, results) -> list[float]:
     """The lower end, the value and the upper end of "name", "2 * name" or "2"."""
     factor, _, name = text.rpartition(" * ")
     if re.fullmatch(r"-?[\d.]+", name):
-        return (float(name),) * 3
-    result, factor = results[name], float(factor or 1)
-    return factor * result.low, factor * result.value, factor * result.high
+        return [float(name)] * 3
+    result = results[name]
+    low, high = result.interval or (result.value, result.value)
+    return [float(factor or 1) * end for end in (low, result.value, high)]

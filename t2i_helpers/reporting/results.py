@@ -55,12 +55,15 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
         for file, sidecar in sidecars.items():
             results.update(flatten(sidecar, Path(file).stem, file))
         settings = {f"{dataset}.{variant}.{size}": presets.to_dict(presets.get(dataset, variant, size))
-                    for dataset in presets.DATASETS for variant in presets.VARIANTS for size in presets.SIZES}
+                    for dataset, variant in evaluated.values() for size in presets.SIZES}
         results.update(flatten(settings, "preset", "presets.get"))
         results.update(flatten(presets.TRAINING_IMAGES, "training_images", "presets.TRAINING_IMAGES"))
         evaluations = {name: contents[(folders[name] / "evaluation.json").relative_to(root).as_posix()]
                        for name in evaluated}
-        results.update(all_derived(results, evaluations, contents, dict(_parameters(root, folders))))
+        parameters = {name: (count_parameters(file), file.relative_to(root).as_posix())
+                      for name, folder in folders.items() for file in (folder / WEIGHTS, folder / WEIGHTS.name)
+                      if file.is_file()}
+        results.update(all_derived(results, evaluations, contents, parameters))
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError, SafetensorError) as error:
         raise BadData(f"a stored result does not hold what it should ({one_line(error)}): run t2i evaluate or "
                       "t2i figures, or restore it with git checkout") from error
@@ -76,14 +79,6 @@ def _read(file: Path, remedy: str):
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BadData(f"{file} is missing or cut short ({one_line(error)}): {remedy}, or restore it with "
                       "git checkout") from error
-
-
-def _parameters(root, folders):
-    """(checkpoint, (its network's parameters, the weights file)), counted from the headers of the weights files."""
-    for name, folder in folders.items():
-        for file in (folder / WEIGHTS, folder / WEIGHTS.name):
-            if file.is_file():
-                yield name, (count_parameters(file), file.relative_to(root).as_posix())
 
 
 def flatten(content, name: str, source: str, n=None, row=None):
@@ -117,9 +112,9 @@ def flatten(content, name: str, source: str, n=None, row=None):
 
 
 def _labels(rows) -> list[str]:
-    rows = [row | row.get("cell", {}) for row in rows]
-    fields = [field for field in LABELS
-              if field == "w" or len({row[field] for row in rows if isinstance(row.get(field), (str, int, float))}) > 1]
-    parts = [[(field, row[field]) for field in fields if isinstance(row.get(field), (str, int, float))] for row in rows]
-    return [".".join(slug(value) if isinstance(value, str) else f"{field}{value:g}" for field, value in part)
-            or str(place) for place, part in enumerate(parts)]
+    """A name for each row, of the fields in which the rows differ, and its w."""
+    rows = [{field: value for field, value in (row | row.get("cell", {})).items()
+             if field in LABELS and isinstance(value, (str, int, float))} for row in rows]
+    fields = [field for field in LABELS if field == "w" or len({row[field] for row in rows if field in row}) > 1]
+    return [".".join(slug(row[field]) if isinstance(row[field], str) else f"{field}{row[field]:g}"
+                     for field in fields if field in row) or str(place) for place, row in enumerate(rows)]

@@ -4,7 +4,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from ..reporting.latex import escaped, rounded
+from .latex import escaped, rounded
 
 SHARES = re.compile(r"accuracy|precision|recall|saturation|probability|top3|dropout|\.both|chance|zero_shot|quartiles"
                     r"|per_class|effort|shares")                        # in the names of shares of 1
@@ -21,14 +21,6 @@ class Result:
     interval: tuple[float, float] | None = None
     n: int | None = None
     text: str | None = None                             # as the thesis prints it, where it is no plain number
-
-    @property
-    def low(self) -> float:
-        return self.interval[0] if self.interval else self.value
-
-    @property
-    def high(self) -> float:
-        return self.interval[1] if self.interval else self.value
 
 
 class Results(dict):
@@ -62,8 +54,6 @@ def to_latex(name: str, result: Result) -> tuple[str, str]:
     percent, scale = is_share(name, result), 1000 if NOISE in name.rpartition(".")[2] else 1
     value, *ends = rounded(*(scale * each for each in (result.value, *(result.interval or ()))), percent=percent)
     unit = r"\percent" if percent else next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
-    tex = rf"\qty{{{value}}}{{{unit}}}" if unit else rf"\num{{{value}}}"
-    if not ends:
-        return tex, ""
-    low, high = ends
-    return tex, rf"\qtyrange{{{low}}}{{{high}}}{{{unit}}}" if unit else rf"\numrange{{{low}}}{{{high}}}"
+    command, unit = ("qty", f"{{{unit}}}") if unit else ("num", "")
+    interval = rf"\{command}range{{{'}{'.join(ends)}}}{unit}" if ends else ""
+    return rf"\{command}{{{value}}}{unit}", interval

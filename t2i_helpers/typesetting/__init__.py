@@ -1,1 +1,0 @@
-"""From results to the report's PDF: numbers as macros, sentences that are checked, staleness, LaTeX."""

@@ -1,4 +1,4 @@
-"""`full` means full: a tiny stand-in for it runs from training to the report, and nothing shipped gets into a result."""
+"""`full` means full: a tiny stand-in for it runs from training to the report and uses no shipped checkpoint."""
 
 import os
 import shutil

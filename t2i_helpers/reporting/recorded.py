@@ -53,7 +53,8 @@ def describe(uses: list, *modules: str) -> tuple[str, dict]:
         "images": [{"data_source": each.source, "data_fingerprint": each.fingerprint} for each in of["images"]],
         "presets": [preset_record(preset) for preset in of["preset"]],
         "study": rows and {name: sorted({row[name] for row in rows}) for name in OF_ROWS} | {
-            "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1)},
+            "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1),
+            "measured_by": [{"code": code} for code in _distinct(row["code"] for row in rows if "code" in row)]},
     }
     used = {name.removeprefix("t2i_helpers.") for name in modules if name.startswith("t2i_helpers.")}
     used |= {"diffusion", "models"} if samplings else set()
@@ -121,3 +122,8 @@ def _row_notes(rows) -> list[str]:
     drawn = f"{schedulers.pop().upper()}, {steps.pop()} steps, " if len(schedulers) == len(steps) == 1 else ""
     return [f"n = {counts} a point, {drawn}networks of {training} training steps", f"judged by {OWN_FEATURES}",
             "text by the packaged MiniLM encoder where no other is named", "intervals 95 %"]
+
+
+def _distinct(values) -> list:
+    """Each of some dictionaries once, in order."""
+    return list({str(value): value for value in values}.values())

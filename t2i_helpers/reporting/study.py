@@ -12,7 +12,7 @@ from ..evaluation.experiments import BEST, CANDIDATES, networks
 from ..evaluation.features import real_features
 from ..evaluation.image_text import WORDS
 from ..evaluation.metrics import frechet_distance
-from ..evaluation.study import PARTS, WORDINGS, read_experiment, read_part
+from ..evaluation.study import PARTS, WORDINGS, read_experiment, read_part, run_study
 from ..intervals import overlap
 from ..paths import WEIGHTS, checkpoint_dir, study_dir
 from ..presets import DATASETS, NAMES
@@ -40,7 +40,12 @@ DECAYS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "
 
 
 def rows_of(part: str, size: str = "demo", keep=lambda row: True) -> list[dict]:
-    """The stored rows of a part of the study that `keep` keeps, in order; BadData where any is missing."""
+    """The stored rows of a part of the study that `keep` keeps, in order; at `full`, missing ones are measured first.
+
+    BadData where any is missing.
+    """
+    if size == "full":
+        run_study([part], size)
     rows = read_part(part, size)
     if missing := sum(cell not in rows for cell in PARTS[part]):
         raise BadData(f"{missing} of {len(PARTS[part])} cells of {part} are not measured with the networks that are "
@@ -60,7 +65,12 @@ def noted(rows: list[dict], part: str, size: str) -> list[dict]:
 
 
 def experiment(name: str, size: str = "demo") -> dict:
-    """The stored result of an experiment; BadData where none fits the networks and settings of now."""
+    """The stored result of an experiment, at `full` measured first where it is missing.
+
+    BadData where none fits the current networks and settings.
+    """
+    if size == "full":
+        run_study([name], size)
     result = read_experiment(name, size)
     if not result:
         raise BadData(f"{name} was not measured with the networks and settings that are here: run t2i evaluate study")

@@ -43,22 +43,17 @@ class RandomWords:
         """float32 [n, max_length, dim]: a unit Gaussian vector a word, then zeros. PromptTooLong for more words."""
         table = torch.zeros(len(prompts), max_length, self.dim)
         for row, prompt in enumerate(prompts):
-            for place, word in enumerate(_words(prompt, max_length)):
+            for place, word in enumerate(filter(None, self.tokens(prompt, max_length))):
                 table[row, place] = torch.randn(self.dim, generator=generator("word", word))
         return table
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
         """The text of each of the tokens of `encode`."""
-        words = _words(prompt, max_length)
+        words = re.findall(r"\w+", prompt.lower())
+        if len(words) > max_length:
+            raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train with a "
+                                "larger max_length")
         return words + [""] * (max_length - len(words))
-
-
-def _words(prompt, max_length):
-    words = re.findall(r"\w+", prompt.lower())
-    if len(words) > max_length:
-        raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train with a "
-                            "larger max_length")
-    return words
 
 
 BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords)}

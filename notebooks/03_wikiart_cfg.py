@@ -346,7 +346,7 @@ export(wikiart.noisy_latents(held_out, latent), SIZE) if dataset else committed(
 from t2i_helpers.diffusion import make_scheduler
 
 batch = (dataset or load_images(files_of)).images[:8]
-z_0 = latent.latent_space.encode(batch / 255)                                       # [8, 4, 16, 16]
+z_0 = latent.latent_space.encode(batch.to(latent.device) / 255)                     # [8, 4, 16, 16]
 c, null = latent.embed(latent.captions[:8])                                         # [8, length, dim]
 abar = make_scheduler(improved, "ddpm").alphas_cumprod.to(z_0)                              # [1000]
 

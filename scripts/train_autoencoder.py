@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images
 from t2i_helpers.errors import SourceUnavailable, T2IError
-from t2i_helpers.models.autoencoder import FOLDER, WEIGHTS_FILE, load_autoencoder
 from t2i_helpers.models.efficientnet import load_efficientnet
+from t2i_helpers.models.latents import FOLDER, WEIGHTS_FILE, load_autoencoder
 from t2i_helpers.provenance import best_device, computes_bf16, file_hash, git_state, record, write_json
 from t2i_helpers.randomness import generator, seed_from
 

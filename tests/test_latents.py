@@ -22,7 +22,7 @@ from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
 from t2i_helpers.errors import BadCheckpoint, BadValue, SourceUnavailable
 from t2i_helpers.models import Autoencoder, latents_of, load_autoencoder, load_latent_space, load_pipeline
-from t2i_helpers.models.autoencoder import WEIGHTS_FILE
+from t2i_helpers.models.latents import WEIGHTS_FILE
 from t2i_helpers.training import train
 
 CONFIG = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,

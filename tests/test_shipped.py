@@ -13,7 +13,7 @@ from t2i_helpers.evaluation import evaluate
 from t2i_helpers.evaluation.classifiers import classifier_folder, load_classifier
 from t2i_helpers.evaluation.features import real_features
 from t2i_helpers.models import WEIGHTS, load_autoencoder, load_pipeline
-from t2i_helpers.models.autoencoder import FOLDER, WEIGHTS_FILE
+from t2i_helpers.models.latents import FOLDER, WEIGHTS_FILE
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting.checkpoints import SCALES

@@ -61,13 +61,13 @@ class CaptionPipeline(DiffusionPipeline):
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
         if self.latent_space is None:
             return to_unit(x, self.preset.pixel_range)
-        return torch.cat([self.latent_space.to(x.device).decode(part) for part in x.split(64)])
+        return torch.cat([self.latent_space.decode(part) for part in x.split(64)])
 
     def encode(self, unit_images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1] as the U-Net sees them, float32: the inverse of `decode`, up to an autoencoder's loss."""
         if self.latent_space is None:
             return from_unit(unit_images, self.preset.pixel_range)
-        return self.latent_space.to(unit_images.device).encode(unit_images)
+        return self.latent_space.encode(unit_images)
 
     def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""

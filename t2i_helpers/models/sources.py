@@ -15,7 +15,7 @@ from ..data.images import HUB, OFFLINE
 from ..errors import SourceUnavailable, one_line
 from ..paths import CHECKPOINTS, mirror
 from ..provenance import best_device, device_name, git_state, versions
-from .autoencoder import TAESD
+from .latents import TAESD
 from .text import ENCODERS, encoder_location
 
 

@@ -15,7 +15,7 @@ from .. import hub
 from ..data.cache import cached
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import mirror
-from ..provenance import code_hash, content_hash, file_hash
+from ..provenance import code_hash, content_hash
 from .plain_text import BASELINE_ENCODERS, OneHot, RandomWords
 
 # name: (repository on the hub, or None for the package's own files; width)
@@ -141,7 +141,7 @@ def encoder_location(name: str) -> Path | str:
 
 
 def _identity(name) -> str | None:
-    """The version of an encoder's weights: of its package, of its files, or the hub's commit (None: not downloaded)."""
+    """The version of an encoder's weights: of its package, its files, or the hub's commit (None: not downloaded)."""
     if name in BASELINE_ENCODERS:
         return "no weights"
     if name == "minilm":
@@ -150,9 +150,5 @@ def _identity(name) -> str | None:
     if isinstance(where, str):
         config = try_to_load_from_cache(where, "config.json")                  # .../snapshots/<commit>/config.json
         return Path(config).parent.name if isinstance(config, str) else None
-    return _files_hash(tuple((file, file.stat().st_mtime_ns) for file in sorted(where.iterdir()) if file.is_file()))
-
-
-@lru_cache(maxsize=4)
-def _files_hash(files) -> str:
-    return content_hash({path.name: file_hash(path) for path, _ in files})
+    return content_hash([[file.name, file.stat().st_size, file.stat().st_mtime_ns]
+                         for file in sorted(where.iterdir()) if file.is_file()])

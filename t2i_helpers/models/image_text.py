@@ -43,9 +43,7 @@ class SentenceEncoder(BertModel):
 
 class ImageText(nn.Module):
     """Images and sentences as unit vectors; the larger their cosine, the better they fit (CLIP, Radford et al. 2021).
-
-    The sentence encoder is frozen; the image encoder, both projections and the scale of the logits are trained.
-    """
+    The sentence encoder is frozen; the image encoder, both projections and the scale of the logits are trained."""
 
     def __init__(self, config: dict = CONFIG):
         super().__init__()

@@ -48,10 +48,8 @@ class Autoencoder:
 
 
 def load_autoencoder(name: str = "own") -> Autoencoder:
-    """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout.
-
-    Raises SourceUnavailable if TAESD cannot be reached, BadCheckpoint for a folder that is missing or damaged.
-    """
+    """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout. Raises
+    SourceUnavailable if TAESD cannot be reached, BadCheckpoint for a folder that is missing or damaged."""
     folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
     try:
         config = AutoencoderTiny.load_config(folder)

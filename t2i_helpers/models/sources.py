@@ -29,12 +29,14 @@ def describe_machine() -> dict:
     return {
         **git_state(),
         "device": device_name(device),
-        "processor": _processor(),
+        "processor": _on_linux(lambda: re.search(r"model name\s*: (.+?)\s*\n", Path("/proc/cpuinfo").read_text())[1],
+                               platform.processor() or platform.machine()),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "accelerator": None if device == "cpu" else device_name(device),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "operating_system": _operating_system(),
+        "operating_system": _on_linux(lambda: platform.freedesktop_os_release()["PRETTY_NAME"],
+                                      f"{platform.system()} {platform.release()}"),
         "versions": versions(),
         "hub": "reachable" if online else "not reachable",
         "mirror": "T2I_MIRROR is set" if os.environ.get("T2I_MIRROR") else "T2I_MIRROR is not set",
@@ -52,32 +54,24 @@ def mirror_to(folder) -> list[Path]:
     ``T2I_MIRROR``. Files that exist are kept. Raises SourceUnavailable without a hub."""
     if not hub.reachable():
         raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
-    encoders = [repository for repository, _ in ENCODERS.values() if repository]
-    return [*(_copy("dataset", repository.name, folder) for repository in HUB.values()),
-            *(_copy("model", name, folder) for name in (*encoders, TAESD))]
+    wanted = [("dataset", repository.name) for repository in HUB.values()]
+    wanted += [("model", repository) for repository, _ in ENCODERS.values() if repository] + [("model", TAESD)]
+    copies = []
+    for kind, name in wanted:
+        try:
+            copies.append(Path(snapshot_download(name, repo_type=kind, local_dir=Path(folder) / f"{kind}s" / name,
+                                                 ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"])))
+        except Exception as error:    # the library raises many unrelated types: no network, no room, too many requests
+            raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): run the same command again "
+                                    "to continue") from error
+    return copies
 
 
-def _copy(kind, name, root) -> Path:
-    folder = Path(root) / f"{kind}s" / name
+def _on_linux(read, otherwise: str) -> str:
     try:
-        return Path(snapshot_download(name, repo_type=kind, local_dir=folder,
-                                      ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
-    except Exception as error:        # the library raises many unrelated types: no network, no room, too many requests
-        raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): run the same command again to "
-                                "continue") from error
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.+)$", file.read_text(), re.MULTILINE) if file.exists() else []
-    return models[0].strip() if models else platform.processor() or platform.machine()
-
-
-def _operating_system() -> str:
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:                                         # not Linux
-        return f"{platform.system()} {platform.release()}"
+        return read()
+    except (OSError, TypeError):
+        return otherwise
 
 
 def _encoder_source(name, online) -> str | None:

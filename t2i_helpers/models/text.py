@@ -44,11 +44,8 @@ class TextEncoder:
 
     @torch.inference_mode()
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens.
-
-        Raises PromptTooLong, with the words that would be lost, for a prompt that does not fit; BadValue for no
-        prompts or an unsupported length.
-        """
+        """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens. Raises
+        PromptTooLong, with the words that would be lost; BadValue for no prompts or an unsupported length."""
         check_prompts(prompts)
         longest = self.model.config.max_position_embeddings
         if not 2 < max_length <= longest:
@@ -78,10 +75,8 @@ def check_prompts(prompts) -> None:
 
 
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
-    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or a baseline without a
-    language model (`plain_text.BASELINE_ENCODERS`).
-
-    Raises UnknownName for anything else, SourceUnavailable if the weights are neither in the mirror nor on the hub.
+    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or one of
+    BASELINE_ENCODERS. Raises UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub.
     """
     return _load(name, _identity(name))
 
@@ -114,10 +109,8 @@ def encoder_dim(name: str) -> int:
 
 
 def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:
-    """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's.
-
-    Kept under ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder.
-    """
+    """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's. Kept under
+    ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder."""
     if _identity(encoder) is None:
         load_text_encoder(encoder)                                              # downloads it
     code = code_hash("models.text", "models.plain_text")

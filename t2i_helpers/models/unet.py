@@ -7,12 +7,9 @@ from .text import encoder_dim
 
 
 def build_unet(preset, text_dim: int | None = None) -> diffusers.UNet2DConditionModel:
-    """A fresh U-Net for `preset`: (x_t [n, channels, resolution, resolution], t [n], c [n, length, text_dim]) to the
-    prediction, of x_t's shape.
-
-    `text_dim` is by default the width of ``preset.text_encoder``; if it differs from the cross-attention's width, one
-    trained linear layer (diffusers' ``text_proj``) projects the embeddings.
-    """
+    """A fresh U-Net: (x_t [n, channels, resolution, resolution], t [n], c [n, length, text_dim]) to the prediction, of
+    x_t's shape. `text_dim` is by default the width of ``preset.text_encoder``; if it differs from the
+    cross-attention's, one trained linear layer (diffusers' ``text_proj``) projects the embeddings."""
     text_dim = text_dim or encoder_dim(preset.text_encoder)
     projected = text_dim != preset.cross_attention_dim
     return diffusers.UNet2DConditionModel(
@@ -32,16 +29,13 @@ def build_unet(preset, text_dim: int | None = None) -> diffusers.UNet2DCondition
 
 def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]]:
     """(block, shape of its output) for one image, in the order of the U-Net's forward pass."""
-    rows, config = [], unet.config
+    rows, hooks, config = [], [], unet.config
     blocks = {"conv_in": unet.conv_in, **{f"down {i}": block for i, block in enumerate(unet.down_blocks)},
               "middle": unet.mid_block, **{f"up {i}": block for i, block in enumerate(unet.up_blocks)},
               "conv_out": unet.conv_out}
-
-    def record(name):
-        return lambda block, inputs, output: rows.append(
-            (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))
-
-    hooks = [block.register_forward_hook(record(name)) for name, block in blocks.items()]
+    for name, block in blocks.items():
+        hooks.append(block.register_forward_hook(lambda block, inputs, output, name=name: rows.append(
+            (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))))
     x = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size, device=unet.device)
     c = torch.zeros(1, text_length, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
     with torch.inference_mode():

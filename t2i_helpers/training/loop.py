@@ -1,6 +1,6 @@
-"""The training loop. Every random number is a function of (seed, purpose, step), so a resumed run uses the same data
-order, timesteps, noise and dropped captions as an uninterrupted one, on any number of processes. Only a resumed stream
-yields the rest of its epoch in another order."""
+"""The training loop. Every random number is a function of (seed, purpose, step), so a resumed run repeats what an
+uninterrupted one does, on any number of processes; only a resumed stream yields the rest of its epoch in another order.
+"""
 
 import contextlib
 import math
@@ -28,7 +28,6 @@ from .run import Run
 
 def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma=None) -> torch.Tensor:
     """L = || y - U-Net(x_t, t, c) ||^2, the mean over pixels, with x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
-
     y is eps (Ho et al. 2020, eq. 14) or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022), as the
     scheduler's ``prediction_type`` says. x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in
     0..T-1. With `min_snr_gamma` each image's error counts as min(SNR_t, gamma) times that of x^_0, SNR_t = abar_t /
@@ -160,9 +159,9 @@ class _Trainer:
         preset, device = self.preset, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = preset.learning_rate * self.learning_rate_factor()
-        x_0, c, noise, timesteps = self.batch(device)
+        batch = self.batch(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            loss = training_loss(self.unet, self.noise_scheduler, x_0, c, noise, timesteps, preset.min_snr_gamma)
+            loss = training_loss(self.unet, self.noise_scheduler, *batch, preset.min_snr_gamma)
         self.accelerator.backward(loss)
         if preset.gradient_clip:
             self.accelerator.clip_grad_norm_(self.unet.parameters(), preset.gradient_clip)
@@ -217,15 +216,15 @@ class _Trainer:
     @contextlib.contextmanager
     def averaged(self, name="ema"):
         """A pipeline whose U-Net has the weights of the average `name`, or its own without such an average."""
-        average = self.averages.get(name)
-        if average is not None:
-            average.store(self.bare_unet.parameters())
-            average.copy_to(self.bare_unet.parameters())
+        average, parameters = self.averages.get(name), list(self.bare_unet.parameters())
+        if average:
+            average.store(parameters)
+            average.copy_to(parameters)
         try:
             yield CaptionPipeline.for_preset(self.preset, self.bare_unet, self.latents, self.classes)
         finally:
-            if average is not None:
-                average.restore(self.bare_unet.parameters())
+            if average:
+                average.restore(parameters)
 
     def save_pipelines(self, kept_as=None):
         """Write the run folder's checkpoint, those of further averages, and with `kept_as` one in that subfolder."""

@@ -26,11 +26,8 @@ class Run:
         self.state_file = self.folder / "state.safetensors"
 
     def open(self, record: dict) -> bool:
-        """Check that a training with `record` may use this folder; True if there is a state to resume from.
-
-        Raises BadCheckpoint if the folder belongs to another preset or other data, OutputError if it holds something
-        else.
-        """
+        """Check that a training with `record` may use this folder; True if there is a state to resume from. Raises
+        BadCheckpoint if it belongs to another preset or other data, OutputError if it holds something else."""
         if not self.config_file.exists():
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise OutputError(f"{self.folder} is not a run directory: choose another --out")

@@ -1,5 +1,6 @@
 """Frozen text encoders by name, and caption tables: each distinct caption is encoded once, not once a batch."""
 
+import re
 import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,11 +13,13 @@ from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 
 from .. import hub
+from ..data import CLASS_NAMES
 from ..data.cache import cached
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import mirror
+from ..presets import THESIS
 from ..provenance import code_hash, content_hash
-from .plain_text import BASELINE_ENCODERS, OneHot, RandomWords
+from ..randomness import generator
 
 # name: (repository on the hub, or None for the package's own files; width)
 ENCODERS = {
@@ -74,6 +77,54 @@ def check_prompts(prompts) -> None:
         raise BadValue("no prompts: give a list with at least one text")
 
 
+class OneHot:
+    """A baseline: one dimension a caption, like a class label; it has no vector for any other wording."""
+
+    name = "one-hot"
+    captions = ["", *(THESIS[dataset]["caption"].format(name) for dataset, names in CLASS_NAMES.items()
+                      for name in names)]
+    dim = len(captions)
+
+    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
+        """float32 [n, max_length, dim]: the one-hot caption, then zeros. BadValue for a text that is no caption."""
+        table = torch.zeros(len(prompts), max_length, self.dim)
+        for row, prompt in enumerate(prompts):
+            if prompt not in self.captions:
+                raise BadValue(f"{prompt!r} is no class of the one-hot encoder: give a caption of the dataset, such as "
+                               f"{self.captions[1]!r}, or train with an encoder of language")
+            table[row, 0, self.captions.index(prompt)] = 1
+        return table
+
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """The text of each of the tokens of `encode`."""
+        return [prompt] + [""] * (max_length - 1)
+
+
+class RandomWords:
+    """A baseline: a fixed Gaussian vector a word. Words can be recombined, but their vectors carry no meaning."""
+
+    name, dim = "random", 64
+
+    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
+        """float32 [n, max_length, dim]: a unit Gaussian vector a word, then zeros. PromptTooLong for more words."""
+        table = torch.zeros(len(prompts), max_length, self.dim)
+        for row, prompt in enumerate(prompts):
+            for place, word in enumerate(filter(None, self.tokens(prompt, max_length))):
+                table[row, place] = torch.randn(self.dim, generator=generator("word", word))
+        return table
+
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """The text of each of the tokens of `encode`."""
+        words = re.findall(r"\w+", prompt.lower())
+        if len(words) > max_length:
+            raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train with a "
+                                "larger max_length")
+        return words + [""] * (max_length - len(words))
+
+
+BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords)}
+
+
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
     """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or one of
     BASELINE_ENCODERS. Raises UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub.
@@ -113,8 +164,7 @@ def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.T
     ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder."""
     if _identity(encoder) is None:
         load_text_encoder(encoder)                                              # downloads it
-    code = code_hash("models.text", "models.plain_text")
-    return cached("captions", [encoder, _identity(encoder), code, captions, max_length],
+    return cached("captions", [encoder, _identity(encoder), code_hash("models.text"), captions, max_length],
                   lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
 

@@ -248,18 +248,14 @@ class _Trainer:
 def _stop_requested():
     """An event that Ctrl-C and SIGTERM set, so that a run stops between steps; a second signal interrupts at once."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
 
     def request(number, frame):
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    earlier = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, request))
         yield stop
-    finally:
-        for each in earlier.items():
-            signal.signal(*each)

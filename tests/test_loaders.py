@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from support import jpeg, refuses
+from support import Killed, at_step, jpeg, refuses
 
 from t2i_helpers import commands, presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, every_caption, painting_store, to_uint8, to_unit
@@ -102,10 +102,6 @@ def test_a_streams_epochs_follow_each_other_where_broken_rows_make_them_shorter(
     assert len(fed) == 4 and all(sorted(rows) == TRAINING_ROWS for rows, _ in fed)
 
 
-class Killed(BaseException):
-    """Ends a training as a power cut would."""
-
-
 @pytest.mark.parametrize("stop", [1, 3, EPOCH])
 def test_a_resumed_stream_gives_each_remaining_painting_once(stop, mirror, fed, tmp_path):
     train(FROM_FILES, tmp_path / "run", loader="stream", max_steps=stop)
@@ -113,16 +109,8 @@ def test_a_resumed_stream_gives_each_remaining_painting_once(stop, mirror, fed, 
     assert rows_of(fed[:EPOCH]) == rows_of(fed[EPOCH:]) == TRAINING_ROWS
 
 
-def test_a_killed_stream_goes_on_from_its_last_state(mirror, fed, monkeypatch, tmp_path):
-    real = loop._Trainer.train_step
-
-    def train_step(trainer):
-        if trainer.step == 3:
-            raise Killed
-        return real(trainer)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop._Trainer, "train_step", train_step)
+def test_a_killed_stream_goes_on_from_its_last_state(mirror, fed, tmp_path):
+    with at_step(3), pytest.raises(Killed):
         train(FROM_FILES, tmp_path / "run", loader="stream", max_steps=EPOCH, state_every=2)
     before = fed[:2]                                                     # the third step was not saved
     fed.clear()

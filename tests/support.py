@@ -16,6 +16,7 @@ from t2i_helpers import presets
 from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.diffusion import Step, make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
+from t2i_helpers.training import loop
 
 MIRROR = Path(os.environ.get("T2I_MIRROR", "no mirror"))      # read before conftest.py takes it away
 needs_mirror = pytest.mark.skipif(not MIRROR.is_dir(), reason="T2I_MIRROR names no mirror of the hub")
@@ -32,6 +33,27 @@ def refuses(error, *words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+class Killed(BaseException):
+    """Ends a training as a power cut would: nothing is saved on the way out."""
+
+
+@contextlib.contextmanager
+def at_step(n, *signals):
+    """Within the block, a training that has done `n` steps gets `signals` before its next one; without any, it is
+    killed."""
+    def train_step(trainer):
+        if trainer.step == n and not signals:
+            raise Killed
+        for number in signals * (trainer.step == n):
+            os.kill(os.getpid(), number)
+        return real(trainer)
+
+    real = loop._Trainer.train_step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Trainer, "train_step", train_step)
+        yield
 
 
 def tiny_preset(variant="improved", **changes):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import train_autoencoder as training
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 from support import MIRROR, WIKIART, needs_wikiart, refuses
@@ -21,8 +23,7 @@ from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
 from t2i_helpers.errors import BadCheckpoint, BadValue, SourceUnavailable
 from t2i_helpers.models import Autoencoder, latents_of, load_autoencoder, load_latent_space, load_pipeline
-from t2i_helpers.models.autoencoder import WEIGHTS_FILE
-from t2i_helpers.training import autoencoder as training
+from t2i_helpers.models.latents import WEIGHTS_FILE
 from t2i_helpers.training import train
 
 CONFIG = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
@@ -112,20 +113,19 @@ def test_a_latent_space_survives_json_and_refuses_another_encoder(encoded, tmp_p
     assert not torch.equal(again.decode(again.encode(x)), space.decode(space.encode(x)))
 
 
-DAMAGES = {
-    "missing": shutil.rmtree,
-    "cut short": lambda folder: (folder / WEIGHTS_FILE).write_bytes((folder / WEIGHTS_FILE).read_bytes()[:1000]),
-    "without config": lambda folder: (folder / "config.json").unlink(),
-    "no config": lambda folder: (folder / "config.json").write_text("{"),
-    "a weight too few": lambda folder: save_file(dict([*load_file(folder / WEIGHTS_FILE).items()][1:]),
-                                                 folder / WEIGHTS_FILE),
-    "8 latent channels": lambda folder: save_autoencoder(folder, latent_channels=8),
-    "other widths": lambda folder: (folder / "config.json").write_text(
-        (folder / "config.json").read_text().replace("8", "16")),
-}
+def drop_a_weight(folder):
+    save_file(dict([*load_file(folder / WEIGHTS_FILE).items()][1:]), folder / WEIGHTS_FILE)
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def widen(folder):
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace("8", "16"))
+
+
+@pytest.mark.parametrize("damage", [
+    shutil.rmtree, lambda folder: os.truncate(folder / WEIGHTS_FILE, 1000),
+    lambda folder: (folder / "config.json").unlink(), lambda folder: (folder / "config.json").write_text("{"),
+    drop_a_weight, lambda folder: save_autoencoder(folder, latent_channels=8), widen,
+], ids=["missing", "cut short", "without config", "no config", "a weight too few", "8 latent channels", "other widths"])
 def test_a_damaged_autoencoder_is_refused(folder, tmp_path, damage):
     copy = shutil.copytree(folder, tmp_path / "copy")
     damage(copy)
@@ -165,24 +165,27 @@ def test_a_latent_model_is_trained_resumed_and_drawn_from(folder, tmp_path):
                                atol=1e-5, rtol=0)
 
 
-class FakeFeatures:
+def fake_maps(images):
     """Two maps that know each pixel's colour, as a perceptual network."""
+    return [F.avg_pool2d(images, 4), F.avg_pool2d(images, 8).square()]
 
-    def stages(self, images):
-        return [F.avg_pool2d(images, 4), F.avg_pool2d(images, 8).square()]
+
+def test_perceptual_maps_have_strides_4_8_and_16():
+    maps = training.perceptual_maps("cpu")(torch.rand(1, 3, 64, 64))
+    assert [tuple(m.shape[2:]) for m in maps] == [(16, 16), (8, 8), (4, 4)]
 
 
 @pytest.mark.parametrize("halved, colour", [(False, 0.0), (True, 0.0), (False, 0.7), (True, 0.7)])
 def test_autoencoder_loss_is_its_formula(folder, halved, colour):
     network = AutoencoderTiny.from_pretrained(folder)
     x, noise = draw_shapes(3, 3, 64, seed=1)[0] / 255, torch.randn(3, 4, 8, 8)
-    loss = training.autoencoder_loss(network, FakeFeatures(), x, noise, halved, 0.02, colour)
+    loss = training.autoencoder_loss(network, fake_maps, x, noise, halved, 0.02, colour)
     z, target = network.encode(x * 2 - 1).latents + 0.03 * noise, x
     if halved:
         z, target = (F.interpolate(t, scale_factor=0.5, mode="area") for t in (z, x))
     decoded = network.decode(z).sample / 2 + 0.5
     distance = 0
-    for a, b in zip(FakeFeatures().stages(decoded), FakeFeatures().stages(target)):
+    for a, b in zip(fake_maps(decoded), fake_maps(target)):
         a, b = (f / f.square().sum(1, keepdim=True).sqrt() for f in (a, b))
         distance += ((a - b) ** 2).sum() / len(a) / a.shape[2] / a.shape[3]
     side = decoded.shape[-1] // 8
@@ -199,33 +202,31 @@ def test_stages_continue_after_the_last_finished_one(tmp_path, monkeypatch, caps
     images = draw_shapes(9, 3, 64, seed=3)[0]
     dataset = LabelledImages(images, torch.zeros(9).long(), [], "shapes", "f", torch.zeros(9).long())
     monkeypatch.setattr(training, "load_images", lambda preset, split: dataset)
-    monkeypatch.setattr(training, "load_efficientnet", lambda *_: FakeFeatures())
+    monkeypatch.setattr(training, "perceptual_maps", lambda device: fake_maps)
     monkeypatch.setattr(training, "CONFIG", CONFIG)
     stages = training.Stage(2, 1e-1, 0.02, 0.0), training.Stage(1, 0.0, 0.05, 1.0)
+    kept = []
     for done in (1, 2, 2):
         monkeypatch.setattr(training, "STAGES", stages[:done])
         training.main(tmp_path)
         sidecar = json.loads((tmp_path / "provenance.json").read_text())
         assert [stage["steps"] for stage in sidecar["stages"]] == [2, 1][:done]
-        if done == 1:
-            first = load_file(tmp_path / WEIGHTS_FILE)
+        kept.append(load_file(tmp_path / WEIGHTS_FILE))
     assert capsys.readouterr().out.count("dB on held-out") == 2                     # the third call had nothing to do
     assert sidecar["heldout_psnr_db"] == pytest.approx(training.psnr(load_autoencoder(str(tmp_path)), images))
-    last = load_file(tmp_path / WEIGHTS_FILE)
-    assert all(torch.equal(last[name], first[name]) for name in first), "a stage without learning began anew"
+    assert all(torch.equal(kept[0][name], kept[2][name]) for name in kept[0]), "a stage without learning began anew"
 
 
 def test_crops_are_windows_of_their_image_mirrored_half_the_time():
     images = torch.randint(256, (200, 3, 66, 67), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     crops = training.random_crops(images, torch.Generator().manual_seed(1))
     assert crops.shape == (200, 3, 64, 64) and crops.dtype == torch.uint8
-    places, mirrored = set(), 0
+    places = []
     for image, crop in zip(images, crops):
-        (place,) = [(y, x, turned) for y in range(3) for x in range(4) for turned in (False, True)
-                    if torch.equal(image[:, y:y + 64, x:x + 64], crop.flip(-1) if turned else crop)]
-        places.add(place[:2])
-        mirrored += place[2]
-    assert len(places) == 12 and 70 < mirrored < 130
+        places += [(y, x, turned) for y in range(3) for x in range(4) for turned in (False, True)
+                   if torch.equal(image[:, y:y + 64, x:x + 64], crop.flip(-1) if turned else crop)]
+    assert len(places) == 200 and len({place[:2] for place in places}) == 12
+    assert 70 < sum(turned for *_, turned in places) < 130
 
 
 def test_psnr_is_its_formula():

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from support import jpeg, refuses
+from support import Killed, at_step, jpeg, refuses
 
 from t2i_helpers import commands, presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, every_caption, painting_store, to_uint8, to_unit
@@ -35,24 +35,22 @@ TRAINING_ROWS = [row for row, (style, genre) in enumerate(LABELS)
 EPOCH = -(-len(TRAINING_ROWS) // TINY.batch_size)                        # batches of a stream
 
 
-def write_mirror(root, picture):
-    folder = root / "datasets" / "huggan" / "wikiart"
-    folder.mkdir(parents=True)
-    for number, rows in enumerate(np.array_split(range(ROWS), FILES)):
-        styles = [STYLES.index(LABELS[row][0]) for row in rows]
-        genres = [GENRE_NAMES.index(LABELS[row][1]) for row in rows]
-        write_art_file(folder / f"train-{number:05d}.parquet", [picture(row) for row in rows], styles, genres)
-
-
 def picture(row):
-    pixels = np.random.default_rng(row).integers(256, size=(20, 24, 3), dtype=np.uint8)
-    return b"broken" if row == BROKEN else jpeg(pixels)
+    return jpeg(np.random.default_rng(row).integers(256, size=(20, 24, 3), dtype=np.uint8))
+
+
+def write_mirror(root, broken):
+    for number, rows in enumerate(np.array_split(range(ROWS), FILES)):
+        pictures = [b"broken" if row in broken else picture(row) for row in rows]
+        styles, genres = ([names.index(LABELS[row][place]) for row in rows]
+                          for place, names in enumerate((STYLES, GENRE_NAMES)))
+        write_art_file(root / f"datasets/huggan/wikiart/train-{number:05d}.parquet", pictures, styles, genres)
 
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory):
     root = tmp_path_factory.mktemp("mirror")
-    write_mirror(root, picture)
+    write_mirror(root, [BROKEN])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T2I_MIRROR", str(root))
         yield root
@@ -104,10 +102,6 @@ def test_a_streams_epochs_follow_each_other_where_broken_rows_make_them_shorter(
     assert len(fed) == 4 and all(sorted(rows) == TRAINING_ROWS for rows, _ in fed)
 
 
-class Killed(BaseException):
-    """Ends a training as a power cut would."""
-
-
 @pytest.mark.parametrize("stop", [1, 3, EPOCH])
 def test_a_resumed_stream_gives_each_remaining_painting_once(stop, mirror, fed, tmp_path):
     train(FROM_FILES, tmp_path / "run", loader="stream", max_steps=stop)
@@ -115,16 +109,8 @@ def test_a_resumed_stream_gives_each_remaining_painting_once(stop, mirror, fed, 
     assert rows_of(fed[:EPOCH]) == rows_of(fed[EPOCH:]) == TRAINING_ROWS
 
 
-def test_a_killed_stream_goes_on_from_its_last_state(mirror, fed, monkeypatch, tmp_path):
-    real = loop._Trainer.train_step
-
-    def train_step(trainer):
-        if trainer.step == 3:
-            raise Killed
-        return real(trainer)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop._Trainer, "train_step", train_step)
+def test_a_killed_stream_goes_on_from_its_last_state(mirror, fed, tmp_path):
+    with at_step(3), pytest.raises(Killed):
         train(FROM_FILES, tmp_path / "run", loader="stream", max_steps=EPOCH, state_every=2)
     before = fed[:2]                                                     # the third step was not saved
     fed.clear()
@@ -142,10 +128,10 @@ def test_a_killed_stream_goes_on_from_its_last_state(mirror, fed, monkeypatch, t
 def test_a_loader_that_cannot_feed_a_preset_is_refused_at_once(preset, loader, error, words, monkeypatch, tmp_path):
     for name in ("load_images", "find_paintings"):
         monkeypatch.setattr(loaders, name, lambda *_: pytest.fail("data are read"))
-    with refuses(error, *words):
-        train(preset, tmp_path / "run", loader=loader)
-    with refuses(error, *words):
-        commands.train(preset.dataset, preset.variant, "smoke", out=tmp_path / "run", loader=loader)
+    for action in (train, lambda preset, out, loader: commands.train(preset.dataset, preset.variant, "smoke", out=out,
+                                                                      loader=loader)):
+        with refuses(error, *words):
+            action(preset, tmp_path / "run", loader=loader)
     assert not (tmp_path / "run").exists()
 
 
@@ -160,22 +146,17 @@ def test_a_run_goes_on_with_its_own_loader_alone(mirror, fed, monkeypatch, tmp_p
     for loader in loaders.LOADERS:
         run = train(FROM_FILES, tmp_path / loader, loader=loader, max_steps=1)
         assert run.config()["loader"] == loader
-    forget_loader(Run(tmp_path / "store"))
+    config = Run(tmp_path / "store").config()
+    del config["loader"]                                                 # as written before there were loaders
+    Run(tmp_path / "store").config_file.write_text(json.dumps(config))
     monkeypatch.setattr(loaders, "load_images", lambda *_: pytest.fail("data are read"))
     for held, given in (("store", "stream"), ("stream", "store")):
         with refuses(BadCheckpoint, str(tmp_path / held), f"loader '{held}', not '{given}'", "choose another --out"):
             train(FROM_FILES, tmp_path / held, loader=given, max_steps=2)
 
 
-def forget_loader(run):
-    """Leave the config of `run` as it was written before there were loaders."""
-    config = run.config()
-    del config["loader"]
-    run.config_file.write_text(json.dumps(config))
-
-
 def test_a_stream_of_broken_paintings_and_one_without_training_rows_are_told(monkeypatch, tmp_path):
-    write_mirror(tmp_path / "mirror", lambda row: b"broken")
+    write_mirror(tmp_path / "mirror", range(ROWS))
     monkeypatch.setenv("T2I_MIRROR", str(tmp_path / "mirror"))
     with refuses(BadData, "none of the paintings can be decoded", "row 1:"):
         train(FROM_FILES, tmp_path / "run", loader="stream")

@@ -1,5 +1,6 @@
 """Frozen text encoders, and the caption tables that replace them."""
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -63,15 +64,18 @@ def test_no_prompts_and_impossible_lengths_are_refused(minilm, prompts, length, 
 
 
 @pytest.mark.parametrize("name", ["glove", "/nowhere"])
-def test_unknown_encoders_are_refused(name):
-    for action in (load_text_encoder, encoder_dim):
-        with refuses(UnknownName, name, "minilm", "local folder"):
-            action(name)
+@pytest.mark.parametrize("action", [load_text_encoder, encoder_dim])
+def test_unknown_encoders_are_refused(name, action):
+    with refuses(UnknownName, name, "minilm", "local folder"):
+        action(name)
 
 
-@pytest.mark.parametrize("name", ["clip", "bert"])
-def test_an_encoder_that_cannot_be_reached_is_refused_with_the_remedy(name):
-    with refuses(SourceUnavailable, name, "T2I_MIRROR", "minilm"):
+@pytest.mark.parametrize("name, mirrored", [
+    ("clip", False), ("bert", False), pytest.param("clip", True, marks=needs_mirror)])
+def test_an_encoder_that_cannot_be_reached_is_refused_with_the_remedy(name, mirrored, monkeypatch):
+    if mirrored:                                                            # the mirror holds CLIP's tokenizer alone
+        monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
+    with refuses(SourceUnavailable, name, "T2I_MIRROR", "model.safetensors", "minilm"):
         load_text_encoder(name)
 
 
@@ -82,22 +86,17 @@ def test_a_caption_table_is_the_encoded_captions_and_the_empty_one(minilm, empty
         torch.testing.assert_close(row, minilm.encode([caption], 8)[0], atol=1e-5, rtol=1e-4)
 
 
-def test_a_caption_table_is_cached_by_encoder_captions_and_length(empty_data_folder, monkeypatch):
+def test_a_caption_table_is_cached_by_encoder_captions_length_version_and_code(empty_data_folder, monkeypatch):
     first = caption_table("minilm", DIGITS, 8)
     monkeypatch.setattr(text, "load_text_encoder", lambda name: pytest.fail("encoder loaded"))
     assert torch.equal(caption_table("minilm", DIGITS, 8), first)
     for other in (("one-hot", DIGITS, 8), ("minilm", DIGITS[:9], 8), ("minilm", DIGITS, 9)):
         with pytest.raises(pytest.fail.Exception, match="encoder loaded"):
             caption_table(*other)
-
-
-@pytest.mark.parametrize("changed", ["version", "code_hash"])
-def test_a_caption_table_follows_the_encoders_package_and_the_code(changed, empty_data_folder, monkeypatch):
-    caption_table("minilm", DIGITS, 8)
-    monkeypatch.setattr(text, changed, lambda *_: "another", raising=False)
-    monkeypatch.setattr(text, "load_text_encoder", lambda name: pytest.fail("encoder loaded"))
-    with pytest.raises(pytest.fail.Exception, match="encoder loaded"):
-        caption_table("minilm", DIGITS, 8)
+    for changed in ("version", "code_hash"):
+        with monkeypatch.context() as patch, pytest.raises(pytest.fail.Exception, match="encoder loaded"):
+            patch.setattr(text, changed, lambda *_: "another")
+            caption_table("minilm", DIGITS, 8)
 
 
 def save_tiny(folder, tokenizer, model):
@@ -120,21 +119,19 @@ def test_a_local_folder_is_an_encoder_whose_table_follows_its_weights(tmp_path, 
     assert before.shape == after.shape == (11, 8, 16) and not torch.equal(before, after)
 
 
+def without_vocabulary(folder):
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / file).unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("damage", [
-    lambda weights: weights.write_bytes(weights.read_bytes()[:1000]),
-    lambda weights: torch.save({}, weights.rename(weights.with_name("pytorch_model.bin"))),
-], ids=["cut short", "pickled"])
+    lambda folder: os.truncate(folder / "model.safetensors", 1000),
+    lambda folder: torch.save({}, (folder / "model.safetensors").rename(folder / "pytorch_model.bin")),
+    without_vocabulary,
+], ids=["cut short", "pickled", "without vocabulary"])
 def test_a_local_encoder_that_is_damaged_is_refused(tmp_path, damage):
     folder = tiny_bert(tmp_path / "bert")
-    damage(tmp_path / "bert" / "model.safetensors")
-    with refuses(SourceUnavailable, folder):
-        load_text_encoder(folder)
-
-
-def test_a_local_encoder_without_its_vocabulary_is_refused(tmp_path):
-    folder = tiny_bert(tmp_path / "bert")
-    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        (tmp_path / "bert" / file).unlink(missing_ok=True)
+    damage(tmp_path / "bert")
     with refuses(SourceUnavailable, folder):
         load_text_encoder(folder)
 
@@ -154,8 +151,7 @@ def test_clip_s_first_eight_tokens_are_the_same_for_all_wikiart_styles(clip_toke
 
 @needs_mirror
 def test_clip_s_lengths_are_checked_with_its_own_tokens(clip_tokenizer):
-    config = SimpleNamespace(max_position_embeddings=77, model_type="clip_text_model")
-    model = SimpleNamespace(config=config)
+    model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=77, model_type="clip_text_model"))
     encoder = text.TextEncoder("clip", 512, clip_tokenizer, model)
     for style in captions(presets.get("wikiart")):
         with refuses(PromptTooLong, "8 fit", "would be lost"):
@@ -166,13 +162,6 @@ def test_clip_s_lengths_are_checked_with_its_own_tokens(clip_tokenizer):
                for name in presets.DATASETS}
     assert lengths == {"mnist": 6, "cifar10": 7, "wikiart": 14}
     assert all(length <= presets.get(name, size="full").max_length for name, length in lengths.items())
-
-
-@needs_mirror
-def test_a_mirror_without_weights_is_refused(monkeypatch):
-    monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
-    with refuses(SourceUnavailable, "clip", "model.safetensors", "minilm"):
-        load_text_encoder("clip")
 
 
 @needs_mirror

@@ -1,7 +1,7 @@
 """The training loop: its equations, what it feeds the network, and a run that can be stopped anywhere."""
 
-import contextlib
 import dataclasses
+import functools
 import math
 import os
 import shutil
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from support import refuses, small_preset, tiny_preset
+from support import Killed, at_step, refuses, small_preset, tiny_preset
 
 from t2i_helpers import presets
 from t2i_helpers.data import load_images, to_uint8, to_unit
@@ -42,8 +42,8 @@ def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def weights(run):
-    return load_file(run.folder / "unet" / "diffusion_pytorch_model.safetensors")
+def weights(run, subfolder=""):
+    return load_file(run.folder / subfolder / "unet" / "diffusion_pytorch_model.safetensors")
 
 
 def assert_same(run, expected):
@@ -60,14 +60,8 @@ def assert_same(run, expected):
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """variant -> the run that was never stopped, and drew grids on the way."""
-    runs = {}
-
-    def run(variant):
-        if variant not in runs:
-            runs[variant] = train(PRESETS[variant], tmp_path_factory.mktemp(variant), max_steps=STEPS, sample_every=3)
-        return runs[variant]
-
-    return run
+    return functools.cache(lambda variant: train(
+        PRESETS[variant], tmp_path_factory.mktemp(variant), max_steps=STEPS, sample_every=3))
 
 
 @pytest.fixture
@@ -220,31 +214,9 @@ def test_a_resumed_run_is_the_run_that_never_stopped(variant, stop, straight, tm
     assert_same(train(PRESETS[variant], tmp_path / "run", max_steps=STEPS), straight(variant))
 
 
-class Killed(BaseException):
-    """Ends a training as a power cut would: nothing is saved on the way out."""
-
-
-@contextlib.contextmanager
-def at_step(n, action):
-    """Within the block, a training that has done `n` steps runs `action` before its next one."""
-    real = loop._Trainer.train_step
-
-    def train_step(trainer):
-        if trainer.step == n:
-            action()
-        return real(trainer)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Trainer, "train_step", train_step)
-        yield
-
-
 @each_variant
 def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
-    def kill():
-        raise Killed
-
-    with at_step(5, kill), pytest.raises(Killed):
+    with at_step(5), pytest.raises(Killed):
         train(PRESETS[variant], tmp_path / "run", max_steps=STEPS, state_every=3)
     metrics = tmp_path / "run" / "metrics.jsonl"
     assert len(metrics.read_text().splitlines()) == 3
@@ -257,7 +229,7 @@ def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
 def test_ctrl_c_leaves_a_checkpoint_that_draws_and_resumes(number, straight, tmp_path):
     handlers = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
     run = Run(tmp_path / "run")
-    with at_step(2, lambda: os.kill(os.getpid(), number)), pytest.raises(KeyboardInterrupt, match="after 3 steps"):
+    with at_step(2, number), pytest.raises(KeyboardInterrupt, match="after 3 steps"):
         train(PRESETS["improved"], run.folder, max_steps=STEPS)
     assert [row["step"] for row in run.metrics()] == [1, 2, 3], "the step in hand was not finished"
     assert load_pipeline(run.folder)(["A handwritten digit 5"], steps=1).images.isfinite().all()
@@ -284,11 +256,7 @@ def test_several_processes_ask_each_other_every_ten_steps():
 
 
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
-    def press_twice():
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with at_step(2, press_twice), pytest.raises(KeyboardInterrupt):
+    with at_step(2, signal.SIGINT, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         train(PRESETS["thesis"], tmp_path / "run", max_steps=STEPS)
 
 
@@ -326,19 +294,15 @@ def test_two_processes_of_torchrun_compute_what_one_does(tmp_path, empty_data_fo
 
 # what a run writes
 
-
-def test_the_config_says_what_was_trained_on_what(straight):
-    preset = PRESETS["improved"]
-    config, dataset = straight("improved").config(), load_images(preset)
+def test_a_run_says_what_was_trained_on_what_and_draws_grids_on_the_way(straight):
+    preset, run = PRESETS["improved"], straight("improved")
+    config, dataset = run.config(), load_images(preset)
     assert presets.from_dict(config["preset"]) == preset and config["preset_hash"] == presets.preset_hash(preset)
     assert config["data_source"] == dataset.source and config["data_fingerprint"] == dataset.fingerprint
     assert (config["training_images"], config["text_encoder"], config["seed"]) == (36, "minilm", 422)
     assert config["precision"] == "float32" and "CPU" in config["device"]
     assert [part["from_step"] for part in config["parts"]] == [0]
-
-
-def test_sample_grids_are_drawn_on_the_way(straight):
-    pictures = sorted((straight("improved").folder / "samples").iterdir())
+    pictures = sorted((run.folder / "samples").iterdir())
     assert [path.name for path in pictures] == ["step-000003.png", "step-000006.png"]
     assert Image.open(pictures[0]).size == (8 * 29 + 1, 2 * 29 + 1)          # ten digits, eight a row
 
@@ -351,7 +315,7 @@ def test_several_averages_of_one_training_are_kept_and_resume(tmp_path):
         run = train(PRESETS["improved"], tmp_path / "run", max_steps=steps, averages=averages)
         seen.append({name.removeprefix("unet."): value for name, value in load_file(run.state_file).items()
                      if name.startswith("unet.")})
-    kept = {name: weights(SimpleNamespace(folder=run.folder / name)) for name in averages}
+    kept = {name: weights(run, name) for name in averages}
     for name, last in seen[-1].items():
         torch.testing.assert_close(kept["raw"][name], last)
         slow = 0.9 * (0.9 * seen[0][name] + 0.1 * seen[1][name]) + 0.1 * last
@@ -360,16 +324,12 @@ def test_several_averages_of_one_training_are_kept_and_resume(tmp_path):
     assert load_pipeline(run.folder / "slow")([""], steps=1).images.isfinite().all()
 
 
-def test_checkpoints_are_kept_at_the_presets_epochs(tmp_path):
-    run = train(tiny_preset(epochs=3, checkpoint_epochs=1, batch_size=36), tmp_path / "run")
-    kept = [weights(SimpleNamespace(folder=run.folder / f"epoch-{epoch:03d}"))["conv_in.weight"] for epoch in (1, 2, 3)]
+def test_checkpoints_are_kept_at_the_presets_epochs_without_pickles_and_leftovers(straight, tmp_path):
+    run = train(tiny_preset(epochs=3, checkpoint_epochs=1, batch_size=36), tmp_path / "run", state_every=2)
+    kept = [weights(run, f"epoch-{epoch:03d}")["conv_in.weight"] for epoch in (1, 2, 3)]
     assert len(run.metrics()) == 3
     assert not torch.equal(kept[0], kept[1]) and torch.equal(kept[2], weights(run)["conv_in.weight"])
     assert load_pipeline(run.folder / "epoch-001")([""], steps=1).images.shape == (1, 1, 28, 28)
-
-
-def test_a_run_holds_no_pickle_and_no_leftovers(straight, tmp_path):
-    run = train(tiny_preset(epochs=1, checkpoint_epochs=1), tmp_path / "run", state_every=2)
     for folder in (run.folder, straight("improved").folder):
         assert {path.suffix for path in files(folder)} <= {".safetensors", ".json", ".jsonl", ".png"}
         assert not [path for path in files(folder) if path.name.startswith(".")]
@@ -412,25 +372,17 @@ def test_a_place_that_cannot_hold_a_run_is_refused_and_left_alone(where, tmp_pat
     before = files(tmp_path)
     with refuses(OutputError, where, "choose another"):
         train(PRESETS["thesis"], tmp_path / where, max_steps=1)
+    for max_steps in (0, -1):
+        with refuses(BadValue, f"max_steps = {max_steps}", "at least 1"):
+            train(PRESETS["thesis"], tmp_path / "run", max_steps=max_steps)
     assert files(tmp_path) == before
-
-
-@pytest.mark.parametrize("max_steps", [0, -1])
-def test_training_for_no_step_is_refused_and_leaves_nothing(max_steps, tmp_path):
-    with refuses(BadValue, f"max_steps = {max_steps}", "at least 1"):
-        train(PRESETS["thesis"], tmp_path / "run", max_steps=max_steps)
-    assert files(tmp_path) == {}
-
-
-def other_networks_state(path):
-    save_file({"unet.conv_in.weight": torch.zeros(1)}, path, metadata={"step": "3", "seconds": "1"})
 
 
 @pytest.mark.parametrize("damage", [
     lambda path: path.write_bytes(path.read_bytes()[:-100]),
     lambda path: path.write_bytes(b""),
     lambda path: save_file({"weights": torch.zeros(1)}, path),
-    other_networks_state,
+    lambda path: save_file({"unet.conv_in.weight": torch.zeros(1)}, path, metadata={"step": "3", "seconds": "1"}),
 ], ids=["cut short", "empty", "no state", "another network's"])
 def test_a_damaged_state_is_refused_and_left_alone(damage, tmp_path):
     run = train(PRESETS["improved"], tmp_path / "run", max_steps=2)
@@ -443,8 +395,7 @@ def test_a_damaged_state_is_refused_and_left_alone(damage, tmp_path):
 
 @pytest.mark.parametrize("text", ["", '{"preset": ', "[]", '{"preset": {"seed": 422}}'])
 def test_a_damaged_config_is_refused(text, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text(text)
-    with refuses(BadCheckpoint, str(tmp_path / "run"), "choose another --out"):
-        train(PRESETS["thesis"], tmp_path / "run", max_steps=1)
-    assert (tmp_path / "run" / "config.json").read_text() == text
+    (tmp_path / "config.json").write_text(text)
+    with refuses(BadCheckpoint, str(tmp_path), "choose another --out"):
+        train(PRESETS["thesis"], tmp_path, max_steps=1)
+    assert (tmp_path / "config.json").read_text() == text

@@ -23,8 +23,7 @@ from ..provenance import code_record, content_hash, write_json
 PART = 250                      # images a file
 
 # The modules whose code decides a number. Results and caches carry a hash of it, `provenance.code_record`.
-DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.latents", "models.text", "models.plain_text",
-           "randomness")
+DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.latents", "models.text", "randomness")
 MEASURING = ("evaluation.metrics", "evaluation.features")
 JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings"}
 NETWORKS = {"classifier": "evaluation.classifiers", "efficientnet": "models.efficientnet",

@@ -1,6 +1,6 @@
 """Images and sentences in one space: a small image encoder beside the packaged MiniLM, a stand-in for CLIP.
 
-``python -m t2i_helpers.training.image_text`` trains it, into ``checkpoints/image-text``.
+``python scripts/train_image_text.py`` trains it, into ``checkpoints/image-text``.
 """
 
 import json
@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.transforms.functional import center_crop
 from transformers import BertModel, RegNetConfig, RegNetModel, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
 from ..errors import BadCheckpoint, BadValue, one_line
 from ..paths import CHECKPOINTS, save_tensors
 from ..provenance import write_json
-from .text import load_text_encoder
+from .text import check_prompts, load_text_encoder
 from .weights import load_state
 
 FOLDER = CHECKPOINTS / "image-text"
@@ -42,15 +43,13 @@ class SentenceEncoder(BertModel):
 
 class ImageText(nn.Module):
     """Images and sentences as unit vectors; the larger their cosine, the better they fit (CLIP, Radford et al. 2021).
-
-    The sentence encoder is frozen; the image encoder, both projections and the scale of the logits are trained.
-    """
+    The sentence encoder is frozen; the image encoder, both projections and the scale of the logits are trained."""
 
     def __init__(self, config: dict = CONFIG):
         super().__init__()
         self.config = config
         encoder = load_text_encoder(config["text_encoder"])
-        self.tokenizer, self.longest = encoder.tokenizer, encoder.model.config.max_position_embeddings
+        self.tokenizer = encoder.tokenizer
         sentences = SentenceEncoder(encoder.model.config, add_pooling_layer=False)
         pictures = RegNetModel(RegNetConfig(**config["vision"]))
         pictures.pooler = nn.Sequential(pictures.pooler, nn.Flatten())                      # [n, d, 1, 1] -> [n, d]
@@ -76,11 +75,10 @@ class ImageText(nn.Module):
     @torch.no_grad()
     def sentence_features(self, prompts: list[str]) -> torch.Tensor:
         """The frozen encoder's vectors [n, dim] of `prompts`, before the projection; BadValue where one is too long."""
-        if isinstance(prompts, str) or not prompts:
-            raise BadValue("no prompts: give a list with at least one text")
+        check_prompts(prompts)
         tokens = self.tokenizer(prompts, padding=True, return_tensors="pt").to(self.dual.device)
-        if tokens.input_ids.shape[1] > self.longest:
-            raise BadValue(f"a prompt of {tokens.input_ids.shape[1]} tokens: {self.longest} fit, shorten it")
+        if tokens.input_ids.shape[1] > (longest := self.dual.text_model.config.max_position_embeddings):
+            raise BadValue(f"a prompt of {tokens.input_ids.shape[1]} tokens: {longest} fit, shorten it")
         return self.dual.text_model(tokens.input_ids, tokens.attention_mask).pooler_output
 
     def project_sentences(self, features: torch.Tensor) -> torch.Tensor:
@@ -111,9 +109,7 @@ class ImageText(nn.Module):
 
 def pad_to_rgb32(images: torch.Tensor) -> torch.Tensor:
     """[n, 1 or 3, h, w] in [0, 1] to [n, 3, 32, 32]: black around smaller images, a single channel repeated."""
-    height, width = images.shape[2:]
-    top, left = (SIDE - height) // 2, (SIDE - width) // 2
-    return F.pad(images, (left, SIDE - width - left, top, SIDE - height - top)).expand(-1, 3, -1, -1)
+    return center_crop(images, [SIDE, SIDE]).expand(-1, 3, -1, -1)
 
 
 def load_image_text(device="cpu") -> ImageText:
@@ -126,5 +122,5 @@ def load_image_text(device="cpu") -> ImageText:
         model.dual.load_state_dict(weights, strict=False)                   # all but the sentence encoder
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadCheckpoint) as error:
         raise BadCheckpoint(f"{FOLDER} cannot be read ({one_line(error)}): restore it, or run "
-                            "python -m t2i_helpers.training.image_text") from error
+                            "python scripts/train_image_text.py") from error
     return model.requires_grad_(False).eval().to(device)

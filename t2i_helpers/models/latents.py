@@ -1,17 +1,82 @@
-"""The space of a latent diffusion model: an autoencoder's latents, standardised by channel."""
+"""Autoencoders between pixels and latents, 3x128x128 <-> 4x16x16, and the space of a latent diffusion model (Rombach et
+al. 2022, arXiv:2112.10752). ``python scripts/train_autoencoder.py`` trains the one in ``checkpoints/autoencoder``."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from diffusers import AutoencoderTiny
+from huggingface_hub import snapshot_download
 from tqdm.auto import tqdm
 
+from .. import hub
 from ..data import from_uint8
 from ..data.cache import cached
-from ..errors import BadCheckpoint
+from ..errors import BadCheckpoint, BadValue, SourceUnavailable, one_line
+from ..paths import CHECKPOINTS, mirror
 from ..provenance import best_device, computes_bf16
-from .autoencoder import Autoencoder, load_autoencoder
+from .weights import load_state
 
+FOLDER = CHECKPOINTS / "autoencoder"
+TAESD = "madebyollin/taesd"
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 MOST = 4.0                          # standard deviations at which sampling clips its estimate of the clean latents
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """A frozen encoder and decoder, which compute on the device of their input; latents are not standardised."""
+
+    name: str                       # "own", "taesd" or its folder
+    network: AutoencoderTiny
+    encoder_sha256_16: str          # latents are valid for this encoder only; a decoder may be trained further
+
+    @torch.inference_mode()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Images in [0, 1], float [n, 3, h, w], to latents float32 [n, 4, h / 8, w / 8]; BadValue for other shapes."""
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
+            raise BadValue(f"images {tuple(images.shape)}: an autoencoder takes [n, 3, h, w] with h and w multiples of "
+                           "8, so resize or pad them")
+        return self.network.to(images.device).encode(images * 2 - 1).latents.float().contiguous()
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]."""
+        images = self.network.to(latents.device).decode(latents).sample.float() / 2 + 0.5
+        return images.clamp(0, 1).contiguous()
+
+
+def load_autoencoder(name: str = "own") -> Autoencoder:
+    """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout. Raises
+    SourceUnavailable if TAESD cannot be reached, BadCheckpoint for a folder that is missing or damaged."""
+    folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
+    try:
+        config = AutoencoderTiny.load_config(folder)
+        config.pop("block_out_channels", None)          # diffusers writes this and warns when it reads it
+        if config["latent_channels"] != 4:
+            raise ValueError(f"{config['latent_channels']} latent channels, not 4")
+        network = AutoencoderTiny.from_config(config)
+        network.load_state_dict(load_state(folder / WEIGHTS_FILE))      # from_pretrained accepts missing weights
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, BadCheckpoint) as error:
+        raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it, or run "
+                            "python scripts/train_autoencoder.py") from error
+    digest = hashlib.sha256()
+    for _, weights in sorted(network.encoder.state_dict().items()):
+        digest.update(weights.half().numpy().tobytes())
+    network.requires_grad_(False).eval().to(memory_format=torch.channels_last)       # twice as fast on a CPU
+    return Autoencoder(name, network, digest.hexdigest()[:16])
+
+
+def _taesd_folder() -> Path:
+    if folder := mirror("models", TAESD):
+        return folder
+    try:
+        hub.fail_fast_offline()
+        return Path(snapshot_download(TAESD, allow_patterns=["config.json", WEIGHTS_FILE]))
+    except Exception as error:        # the hub raises a dozen unrelated types when it cannot be reached
+        raise SourceUnavailable(f"cannot load {TAESD} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
+                                f"folder that holds models/{TAESD}, or use the autoencoder that ships (own)") from error
 
 
 @dataclass(frozen=True)
@@ -24,8 +89,8 @@ class LatentSpace:
 
     def standardise(self, latents: torch.Tensor) -> torch.Tensor:
         """The autoencoder's latents [n, 4, h, w], of any float type, to float32 of mean 0 and variance 1."""
-        latents = latents.float()
-        return (latents - _by_channel(self.mean, latents)) / _by_channel(self.std, latents)
+        mean, std = self._moments(latents.device)
+        return (latents.float() - mean) / std
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1], float [n, 3, h, w], to latents float32 [n, 4, h / 8, w / 8] of mean 0 and variance 1."""
@@ -33,12 +98,11 @@ class LatentSpace:
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents of mean 0 and variance 1 [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]."""
-        return self.autoencoder.decode(latents * _by_channel(self.std, latents) + _by_channel(self.mean, latents))
+        mean, std = self._moments(latents.device)
+        return self.autoencoder.decode(latents * std + mean)
 
-    def to(self, device) -> "LatentSpace":
-        """The latent space, its autoencoder moved to `device`."""
-        self.autoencoder.to(device)
-        return self
+    def _moments(self, device):
+        return (values.to(device).view(4, 1, 1) for values in (self.mean, self.std))
 
     def metadata(self) -> dict:
         """What a checkpoint stores of it, for `load_latent_space`."""
@@ -46,9 +110,9 @@ class LatentSpace:
                 "mean": self.mean.tolist(), "std": self.std.tolist()}
 
 
-def load_latent_space(metadata: dict, device="cpu") -> LatentSpace:
+def load_latent_space(metadata: dict) -> LatentSpace:
     """The space of `LatentSpace.metadata`; BadCheckpoint if its encoder has other weights now."""
-    autoencoder = load_autoencoder(metadata["autoencoder"], device)
+    autoencoder = load_autoencoder(metadata["autoencoder"])
     if autoencoder.encoder_sha256_16 != metadata["encoder_sha256_16"]:
         raise BadCheckpoint(f"the U-Net was trained on latents of encoder {metadata['encoder_sha256_16']}, but "
                             f"{metadata['autoencoder']!r} is now {autoencoder.encoder_sha256_16}: restore that one, or "
@@ -59,23 +123,16 @@ def load_latent_space(metadata: dict, device="cpu") -> LatentSpace:
 def latents_of(dataset, name: str) -> tuple[torch.Tensor, LatentSpace]:
     """(latents float16 [n, 2, 4, h / 8, w / 8], their space) of `dataset`: the autoencoder `name` encodes each image
     and its mirror image, in bf16 on devices that compute in it. Computed once and kept under ``data/``."""
-    autoencoder = load_autoencoder(name, best_device())
-    stored = cached(f"latents-{dataset.fingerprint}", [autoencoder.encoder_sha256_16],
-                    lambda: _encode_all(dataset.images, autoencoder))
+    autoencoder, device = load_autoencoder(name), best_device()
+
+    @torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device))
+    def encode_all():
+        pairs = []
+        for part in tqdm(dataset.images.split(64), desc="encoding", unit="×64 images"):
+            x = from_uint8(part.to(device), (0, 1))
+            pairs.append(torch.stack([autoencoder.encode(x), autoencoder.encode(x.flip(-1))], 1).cpu())
+        latents = torch.cat(pairs)                                                          # [n, 2, 4, h, w]
+        return {"latents": latents.half(), "mean": latents.mean((0, 1, 3, 4)), "std": latents.std((0, 1, 3, 4))}
+
+    stored = cached(f"latents-{dataset.fingerprint}", [autoencoder.encoder_sha256_16], encode_all)
     return stored["latents"], LatentSpace(autoencoder, stored["mean"], stored["std"])
-
-
-def _encode_all(images, autoencoder):
-    parts, device = [], best_device()
-    for part in tqdm(images.split(64), desc="encoding", unit="×64 images", total=-(-len(images) // 64)):
-        x = from_uint8(part, (0, 1))
-        with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            both = torch.stack([autoencoder.encode(x), autoencoder.encode(x.flip(-1))], 1)             # [b, 2, 4, h, w]
-        parts.append(both.cpu())
-    latents = torch.cat(parts)
-    return {"latents": latents.half(), "mean": latents.mean((0, 1, 3, 4)), "std": latents.std((0, 1, 3, 4))}
-
-
-def _by_channel(values, latents):
-    """[4] as [4, 1, 1] on the device of `latents`."""
-    return values.to(latents).view(-1, 1, 1)

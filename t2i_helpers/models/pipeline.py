@@ -15,14 +15,12 @@ from ..errors import BadCheckpoint, BadValue, T2IError, one_line
 from ..paths import CHECKPOINTS, WEIGHTS, checkpoint_dir
 from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
-from .text import ENCODER_LABELS, caption_table, load_text_encoder
+from .text import ENCODER_LABELS, caption_table, check_prompts, load_text_encoder
 from .weights import load_state
 
 # what two networks must have in common for one to guide the other
 GUIDED_ALIKE = ("dataset", "resolution", "autoencoder", "pixel_range", "text_encoder", "max_length", "prediction",
                 "beta_schedule", "beta_start", "beta_end", "train_timesteps")
-
-DECODED_AT_ONCE = 64                # images that leave latent space together
 
 
 class CaptionPipeline(DiffusionPipeline):
@@ -54,17 +52,31 @@ class CaptionPipeline(DiffusionPipeline):
         known = captions(self.preset)
         return [known[label] for label in self.classes]
 
+    @property
+    def encoder_label(self) -> str:
+        """The text encoder by its full name, for captions: a stand-in is called one."""
+        return ENCODER_LABELS.get(self.preset.text_encoder, self.preset.text_encoder)
+
     def decode(self, x: torch.Tensor) -> torch.Tensor:
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
         if self.latent_space is None:
             return to_unit(x, self.preset.pixel_range)
-        return torch.cat([self.latent_space.to(x.device).decode(part) for part in x.split(DECODED_AT_ONCE)])
+        return torch.cat([self.latent_space.decode(part) for part in x.split(64)])
 
     def encode(self, unit_images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1] as the U-Net sees them, float32: the inverse of `decode`, up to an autoencoder's loss."""
         if self.latent_space is None:
             return from_unit(unit_images, self.preset.pixel_range)
-        return self.latent_space.to(unit_images.device).encode(unit_images)
+        return self.latent_space.encode(unit_images)
+
+    def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""
+        check_prompts(prompts)
+        preset, known = self.preset, [*every_caption(self.preset), ""]
+        table = caption_table(preset.text_encoder, known[:-1], preset.max_length)
+        cond = (table[[known.index(prompt) for prompt in prompts]] if set(prompts) <= set(known)
+                else load_text_encoder(preset.text_encoder).encode(prompts, preset.max_length))
+        return cond.to(self.unet.device), table[-1:].to(self.unet.device)
 
     @torch.no_grad()
     def __call__(
@@ -83,12 +95,13 @@ class CaptionPipeline(DiffusionPipeline):
 
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
-        preset = self.preset
-        seeds = [preset.seed + i for i in range(len(prompts))] if seeds is None else list(seeds)
-        if len(seeds) != len(prompts):
-            raise BadValue(f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed for each prompt")
-        batch_size = batch_size or (len(prompts) if callback else 16 if self.device.type == "cpu" else 256)
-        if callback is not None and len(prompts) > batch_size:
+        preset, n = self.preset, len(prompts)
+        seeds = [preset.seed + i for i in range(n)] if seeds is None else list(seeds)
+        steps = preset.sample_steps if steps is None else steps
+        batch_size = batch_size or (n if callback else 16 if self.device.type == "cpu" else 256)
+        if len(seeds) != n:
+            raise BadValue(f"{n} prompts and {len(seeds)} seeds: give one seed for each prompt")
+        if callback is not None and n > batch_size:
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
         cond, null = self.embed(prompts)
         if negative is not None:
@@ -97,22 +110,19 @@ class CaptionPipeline(DiffusionPipeline):
                                "negative, or choose another guider")
             null, _ = self.embed([negative])
         if start is not None:
-            if len(start.images) != len(prompts):
-                raise BadValue(f"{len(prompts)} prompts and {len(start.images)} start images: give one for each prompt")
+            if len(start.images) != n:
+                raise BadValue(f"{n} prompts and {len(start.images)} start images: give one for each prompt")
             if not start.images.is_floating_point() or not ((start.images >= 0) & (start.images <= 1)).all():
                 raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
             start = SDEditInit(self.encode(start.images), start.strength)
-        note_use("sampling", {"pipe": self, "guidance": f"w = {w:g}" if guider is None else getattr(
-                                  guider, "name", type(guider).__name__),
-                              "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
-                              "seeds": seeds})
-        guider = make_guider("cfg", w) if guider is None else guider
+        guidance = f"w = {w:g}" if guider is None else getattr(guider, "name", type(guider).__name__)
+        note_use("sampling", {"pipe": self, "guidance": guidance, "steps": steps,
+                              "scheduler": scheduler or preset.scheduler, "seeds": seeds})
         solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)
-        batches = [slice(i, i + batch_size) for i in range(0, len(prompts), batch_size)]
-        losses = loss.split(len(prompts), batch_size) if loss else [None] * len(batches)
-        parts = [sample(self.unet, solver, guider, cond[batch], null, seeds=seeds[batch],
-                        steps=preset.sample_steps if steps is None else steps, loss=part_loss, callback=callback,
-                        clip=1.0 if self.latent_space is None else MOST,
+        batches = [slice(i, i + batch_size) for i in range(0, n, batch_size)]
+        losses = loss.split(n, batch_size) if loss else [None] * len(batches)
+        parts = [sample(self.unet, solver, guider or make_guider("cfg", w), cond[batch], null, seeds=seeds[batch],
+                        steps=steps, loss=part_loss, callback=callback, clip=MOST if self.latent_space else 1.0,
                         start=start and SDEditInit(start.images[batch], start.strength))
                  for batch, part_loss in zip(batches, losses)]
         return Samples(torch.cat([self.decode(part.images) for part in parts]), parts[0].forward_passes)
@@ -133,22 +143,6 @@ class CaptionPipeline(DiffusionPipeline):
         guider = make_guider(rule, w, weak=weak.unet, **settings)
         return dataclasses.replace(guider, metadata={"weak_weights_sha256_16": weak.weights_sha256_16})
 
-    @property
-    def encoder_label(self) -> str:
-        """The text encoder by its full name, for captions: a stand-in is called one."""
-        return ENCODER_LABELS.get(self.preset.text_encoder, self.preset.text_encoder)
-
-    def embed(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(cond [n, length, dim], null [1, length, dim]) on the U-Net's device."""
-        preset = self.preset
-        if isinstance(prompts, str) or not prompts:
-            raise BadValue("no prompts: give a list with at least one text")
-        known = [*every_caption(preset), ""]
-        table = caption_table(preset.text_encoder, known[:-1], preset.max_length)
-        cond = (table[[known.index(prompt) for prompt in prompts]] if set(prompts) <= set(known)
-                else load_text_encoder(preset.text_encoder).encode(prompts, preset.max_length))
-        return cond.to(self.unet.device), table[-1:].to(self.unet.device)
-
 
 def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> CaptionPipeline:
     """A shipped checkpoint by dataset name and `variant`, or any checkpoint folder (then `variant` is not used).
@@ -166,10 +160,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     try:
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
-        state = load_state(folder / WEIGHTS)
-        if missing := unet.state_dict().keys() - state.keys():
-            raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
-        unet.load_state_dict(state)
+        unet.load_state_dict(load_state(folder / WEIGHTS))
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, T2IError) as error:

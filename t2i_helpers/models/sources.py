@@ -15,25 +15,28 @@ from ..data.images import HUB, OFFLINE
 from ..errors import SourceUnavailable, one_line
 from ..paths import CHECKPOINTS, mirror
 from ..provenance import best_device, device_name, git_state, versions
-from .autoencoder import TAESD
+from .latents import TAESD
 from .text import ENCODERS, encoder_location
 
 
 def describe_machine() -> dict:
     """The state of this machine, as `t2i doctor --json` prints it."""
     online, device = hub.reachable(), best_device()
-    data = {dataset: _dataset_sources(dataset, online) for dataset in presets.DATASETS}
+    data = {name: [*(["mirror"] if mirror("datasets", HUB[name].name) else []), *(["hub"] if online else []),
+                   OFFLINE[name].kind] for name in presets.DATASETS}
     encoders = {name: _encoder_source(name, online) for name in ENCODERS}
     full = torch.cuda.is_available() and encoders["clip"] and all({"mirror", "hub"} & {*each} for each in data.values())
     return {
         **git_state(),
         "device": device_name(device),
-        "processor": _processor(),
+        "processor": _on_linux(lambda: re.search(r"model name\s*: (.+?)\s*\n", Path("/proc/cpuinfo").read_text())[1],
+                               platform.processor() or platform.machine()),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "accelerator": None if device == "cpu" else device_name(device),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "operating_system": _operating_system(),
+        "operating_system": _on_linux(lambda: platform.freedesktop_os_release()["PRETTY_NAME"],
+                                      f"{platform.system()} {platform.release()}"),
         "versions": versions(),
         "hub": "reachable" if online else "not reachable",
         "mirror": "T2I_MIRROR is set" if os.environ.get("T2I_MIRROR") else "T2I_MIRROR is not set",
@@ -49,38 +52,26 @@ def describe_machine() -> dict:
 def mirror_to(folder) -> list[Path]:
     """Copy every dataset and text encoder of the presets, and TAESD, into `folder` in the hub's layout, for
     ``T2I_MIRROR``. Files that exist are kept. Raises SourceUnavailable without a hub."""
-    wanted = [("datasets", repository.name) for repository in HUB.values()]
-    wanted += [("models", repository) for repository, _ in ENCODERS.values() if repository] + [("models", TAESD)]
     if not hub.reachable():
         raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
-    return [_copy(kind, name, Path(folder) / kind / name) for kind, name in wanted]
+    wanted = [("dataset", repository.name) for repository in HUB.values()]
+    wanted += [("model", repository) for repository, _ in ENCODERS.values() if repository] + [("model", TAESD)]
+    copies = []
+    for kind, name in wanted:
+        try:
+            copies.append(Path(snapshot_download(name, repo_type=kind, local_dir=Path(folder) / f"{kind}s" / name,
+                                                 ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"])))
+        except Exception as error:    # the library raises many unrelated types: no network, no room, too many requests
+            raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): run the same command again "
+                                    "to continue") from error
+    return copies
 
 
-def _copy(kind, name, folder) -> Path:
+def _on_linux(read, otherwise: str) -> str:
     try:
-        return Path(snapshot_download(name, repo_type=kind.removesuffix("s"), local_dir=folder,
-                                      ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
-    except Exception as error:        # the library raises many unrelated types: no network, no room, too many requests
-        raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): run the same command again to "
-                                "continue") from error
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.+)$", file.read_text(), re.MULTILINE) if file.exists() else []
-    return models[0].strip() if models else platform.processor() or platform.machine()
-
-
-def _operating_system() -> str:
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:                                         # not Linux
-        return f"{platform.system()} {platform.release()}"
-
-
-def _dataset_sources(dataset, online) -> list[str]:
-    in_mirror = mirror("datasets", HUB[dataset].name)
-    return [*(["mirror"] if in_mirror else []), *(["hub"] if online else []), OFFLINE[dataset].kind]
+        return read()
+    except (OSError, TypeError):
+        return otherwise
 
 
 def _encoder_source(name, online) -> str | None:

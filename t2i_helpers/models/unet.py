@@ -1,22 +1,17 @@
 """The noise predictor: a diffusers U-Net whose cross-attention reads the caption's tokens."""
 
+import diffusers
+import torch
 
-def build_unet(preset, text_dim: int | None = None):
-    """A fresh ``UNet2DConditionModel`` for `preset`, randomly initialised.
+from .text import encoder_dim
 
-    It maps (x_t [n, channels, resolution, resolution], t [n], c [n, length, text_dim]) to the prediction, of x_t's
-    shape. `text_dim` is the width of the text embeddings, by default that of ``preset.text_encoder``; if it differs
-    from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``) projects them.
-    """
-    import diffusers
 
-    from .text import encoder_dim
-
-    if text_dim is None:
-        text_dim = encoder_dim(preset.text_encoder)
-    projection = {}
-    if text_dim != preset.cross_attention_dim:
-        projection = {"encoder_hid_dim": text_dim, "encoder_hid_dim_type": "text_proj"}
+def build_unet(preset, text_dim: int | None = None) -> diffusers.UNet2DConditionModel:
+    """A fresh U-Net: (x_t [n, channels, resolution, resolution], t [n], c [n, length, text_dim]) to the prediction, of
+    x_t's shape. `text_dim` is by default the width of ``preset.text_encoder``; if it differs from the
+    cross-attention's, one trained linear layer (diffusers' ``text_proj``) projects the embeddings."""
+    text_dim = text_dim or encoder_dim(preset.text_encoder)
+    projected = text_dim != preset.cross_attention_dim
     return diffusers.UNet2DConditionModel(
         sample_size=preset.unet_shape[-1],
         in_channels=preset.unet_shape[0],
@@ -27,24 +22,20 @@ def build_unet(preset, text_dim: int | None = None):
         up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
         cross_attention_dim=preset.cross_attention_dim,
         attention_head_dim=preset.attention_head_dim,
-        **projection,
+        encoder_hid_dim=text_dim if projected else None,
+        encoder_hid_dim_type="text_proj" if projected else None,
     )
 
 
 def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]]:
     """(block, shape of its output) for one image, in the order of the U-Net's forward pass."""
-    import torch
-
-    rows, config = [], unet.config
+    rows, hooks, config = [], [], unet.config
     blocks = {"conv_in": unet.conv_in, **{f"down {i}": block for i, block in enumerate(unet.down_blocks)},
               "middle": unet.mid_block, **{f"up {i}": block for i, block in enumerate(unet.up_blocks)},
               "conv_out": unet.conv_out}
-
-    def record(name):
-        return lambda block, inputs, output: rows.append(
-            (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))
-
-    hooks = [block.register_forward_hook(record(name)) for name, block in blocks.items()]
+    for name, block in blocks.items():
+        hooks.append(block.register_forward_hook(lambda block, inputs, output, name=name: rows.append(
+            (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))))
     x = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size, device=unet.device)
     c = torch.zeros(1, text_length, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
     with torch.inference_mode():

@@ -29,11 +29,9 @@ def load_state(path) -> dict[str, torch.Tensor]:
     """The float32 state dict in `path`, compact or not. BadCheckpoint for a missing or damaged file."""
     try:
         stored = load_file(path)
-        scaled = {name for name, value in stored.items() if value.dtype == torch.int8}
-        state = {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
-        for name in scaled:
-            scale = state.pop(f"{name}.scale")                                            # [channels]
-            state[name] = state[name] * scale.view(-1, *[1] * (state[name].ndim - 1))
-        return state
+        for name in [name for name, value in stored.items() if value.dtype == torch.int8]:
+            scale = stored.pop(f"{name}.scale")                                           # [channels]
+            stored[name] = stored[name].float() * scale.view(-1, *[1] * (stored[name].ndim - 1))
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise BadCheckpoint(f"{path} cannot be read ({one_line(error)}): restore the file") from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}

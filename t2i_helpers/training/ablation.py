@@ -54,15 +54,12 @@ def training_dir(name: str, size: str = "demo") -> Path:
 def train_missing(name: str, size: str = "demo") -> Path:
     """`training_dir`, after the training has been made or completed; a checkpoint that ships is left alone."""
     preset, folder, steps = training_preset(name, size), training_dir(name, size), TRAININGS[name][3]
-    run = Run(folder)
-    if folder.parent != CHECKPOINTS and not _is_complete(run, preset, steps):
+    if folder.parent == CHECKPOINTS:
+        return folder
+    last = Run(folder).metrics()[-1] if (folder / "metrics.jsonl").exists() else {"step": 0, "epoch": 0}
+    if last["step"] < steps if steps else last["epoch"] < preset.epochs:
         train(preset, folder, max_steps=steps, averages=AVERAGES if name.startswith("ablation") else None)
     return folder
-
-
-def _is_complete(run, preset, steps):
-    last = run.metrics()[-1] if run.metrics_file.exists() else {"step": 0, "epoch": 0}
-    return last["step"] >= steps if steps else last["epoch"] >= preset.epochs
 
 
 if __name__ == "__main__":

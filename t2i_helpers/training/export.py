@@ -28,12 +28,11 @@ def export_checkpoint(run_folder, out) -> Path:
     record |= preset_record(preset)                              # an older run lacks the newer fields of presets
     write_json(out / run.config_file.name, record)
     write_text(out / run.metrics_file.name, run.metrics_file.read_text(encoding="utf-8"))
-    losses = [row["loss"] for row in rows[-100:]]
     return write_json(out / "provenance.json", record | {
         "steps": rows[-1]["step"],
         "images_seen": rows[-1]["step"] * preset.batch_size,
         "training_seconds": rows[-1]["seconds"],
-        "mean_loss_of_last_100_steps": sum(losses) / len(losses),
+        "mean_loss_of_last_100_steps": sum(row["loss"] for row in rows[-100:]) / len(rows[-100:]),
         "weights": "exponential moving average, int8 per channel" if preset.ema_decay else "int8 per channel",
         "weights_sha256_16": file_hash(out / WEIGHTS),
     })

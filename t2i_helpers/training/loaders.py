@@ -58,7 +58,7 @@ class StreamedImages:
         self.genres, self.classes, self.rows = torch.from_numpy(genres), np.unique(styles[kept]).tolist(), kept.sum()
         self.source = painting_source_label(preset, paintings.source, len(styles), styles)
         self.fingerprint = f"{self.stream.state_dict()['files']}-train-{len(self)}"
-        self.batches = _batches(self.stream, preset.batch_size, np.flatnonzero(~kept))
+        self.batches = self.endless_batches(preset.batch_size, np.flatnonzero(~kept))
         print(f"data: wikiart train, {len(self):,} images as a stream, {self.source}")
 
     def __len__(self) -> int:
@@ -70,6 +70,19 @@ class StreamedImages:
         self.stream.mark_seen(row_ids)
         return images.to(self.device), labels.to(self.device), self.genres[row_ids].to(self.device)
 
+    def endless_batches(self, size, left_out):
+        """Batches of (image, style, row id) from the rest of the stream's epoch, then one epoch after the other,
+        without the rows `left_out`."""
+        stream = self.stream
+        while True:
+            stream.mark_seen(left_out)
+            stream.load_state_dict(stream.state_dict())      # skips seen and undecodable rows
+            yield from DataLoader(stream, size, num_workers=1, worker_init_fn=_ignore_ctrl_c)
+            if len(stream.rejected) + len(left_out) == len(stream.row_ids):
+                raise BadData("none of the paintings can be decoded, such as row "
+                              f"{min(stream.rejected)}: name other files")
+            stream.set_epoch(stream.epoch + 1)
+
 
 LOADERS = {"store": ResidentImages, "stream": StreamedImages}
 
@@ -78,25 +91,15 @@ def check_loader(loader: str, preset, processes: int) -> None:
     """Raise UnknownName for a loader that is not in LOADERS, BadValue for one that this training cannot use."""
     if loader not in LOADERS:
         raise UnknownName("loader", loader, LOADERS)
-    if loader == "stream" and preset.dataset != "wikiart":
+    if loader == "store":
+        return
+    if preset.dataset != "wikiart":
         raise BadValue(f"the stream reads WikiArt's files, not {preset.dataset}: choose --loader store")
-    if loader == "stream" and preset.autoencoder is not None:
+    if preset.autoencoder is not None:
         raise BadValue("the stream yields pixels, but this preset trains on latents: choose --loader store, or "
                        "--variant thesis")
-    if loader == "stream" and processes > 1:
+    if processes > 1:
         raise BadValue(f"the stream works in one process, not {processes}: choose --loader store, or start one process")
-
-
-def _batches(stream, batch_size, left_out):
-    """Yield (images uint8 [n, 3, h, w], styles int64 [n], row ids int64 [n]): the rest of the stream's epoch, then one
-    epoch after the other, without the rows `left_out`."""
-    while True:
-        stream.mark_seen(left_out)
-        stream.load_state_dict(stream.state_dict())      # skips seen and undecodable rows
-        yield from DataLoader(stream, batch_size, num_workers=1, worker_init_fn=_ignore_ctrl_c)
-        if len(stream.rejected) + len(left_out) == len(stream.row_ids):
-            raise BadData(f"none of the paintings can be decoded, such as row {min(stream.rejected)}: name other files")
-        stream.set_epoch(stream.epoch + 1)
 
 
 def _ignore_ctrl_c(worker):

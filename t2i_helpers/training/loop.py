@@ -1,6 +1,6 @@
-"""The training loop. Every random number is a function of (seed, purpose, step), so a resumed run uses the same data
-order, timesteps, noise and dropped captions as an uninterrupted one, on any number of processes. Only a resumed stream
-yields the rest of its epoch in another order."""
+"""The training loop. Every random number is a function of (seed, purpose, step), so a resumed run repeats what an
+uninterrupted one does, on any number of processes; only a resumed stream yields the rest of its epoch in another order.
+"""
 
 import contextlib
 import math
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel, compute_snr
+from torchvision.utils import save_image
 from tqdm.auto import tqdm
 
 from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
@@ -27,7 +28,6 @@ from .run import Run
 
 def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma=None) -> torch.Tensor:
     """L = || y - U-Net(x_t, t, c) ||^2, the mean over pixels, with x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
-
     y is eps (Ho et al. 2020, eq. 14) or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022), as the
     scheduler's ``prediction_type`` says. x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in
     0..T-1. With `min_snr_gamma` each image's error counts as min(SNR_t, gamma) times that of x^_0, SNR_t = abar_t /
@@ -46,15 +46,14 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
           sample_every: int = 500, averages: dict[str, dict] | None = None) -> Run:
-    """Train `preset` in the run folder `out`; the same call again resumes.
+    """Train `preset` in the run folder `out` for ``preset.epochs`` epochs, or `max_steps` steps in total; the same call
+    again resumes.
 
-    `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory; a resumed stream
-    yields exactly the remaining images of its epoch, in another order. `averages` are further moving averages of the
-    weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the subfolder of its name.
-
-    Stops after ``preset.epochs`` epochs or `max_steps` steps in total. Ctrl-C (or SIGTERM) stops after the current
-    step, saves a checkpoint and raises KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset,
-    loader, data or seed, OutputError if it holds something else, BadValue if the stream cannot be used for `preset`.
+    `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory. `averages` are
+    further moving averages of the weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the
+    subfolder of its name. Ctrl-C (or SIGTERM) stops after the current step, saves a checkpoint and raises
+    KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset, loader, data or seed, OutputError if
+    it holds something else, BadValue if the stream cannot be used for `preset`.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
@@ -76,8 +75,7 @@ class _Trainer:
         if preset.learning_rate_decay not in ("none", "cosine"):
             raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
         self.preset, self.run, self.accelerator = preset, run, accelerator
-        device = accelerator.device
-        processes = accelerator.num_processes
+        device, processes = accelerator.device, accelerator.num_processes
         check_loader(loader, preset, processes)
         run.open(preset_record(preset) | {"loader": loader})        # refuse another preset before reading data
         images = self.images = LOADERS[loader](preset, device)
@@ -108,39 +106,41 @@ class _Trainer:
                                   precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0
         if run.open(self.description):
-            self.step, self.seconds = run.load_state(self.bare_unet, self.optimizer, self.averages, images.stream)
+            run.load_state(self)
         accelerator.wait_for_everyone()         # all have read the folder before the first process writes to it
 
     def fit(self, steps_to_do, stop, state_every, sample_every):
         """Train until `steps_to_do` steps are done or `stop` is set; write metrics, states, grids and checkpoints."""
-        main, preset = self.accelerator.is_main_process, self.preset
+        main, rows, began = self.accelerator.is_main_process, [], time.monotonic() - self.seconds
         if main:
             self.run.start_segment(self.description, self.step)
             if self.step:
                 print(f"resuming after step {self.step}")
-        rows, began = [], time.monotonic() - self.seconds
-        bar = tqdm(total=steps_to_do, initial=min(self.step, steps_to_do), unit="step", disable=not main)
+        bar = tqdm(total=steps_to_do, initial=self.step, unit="step", disable=not main)
         while self.step < steps_to_do and not self.should_stop(stop):
-            epoch = self.step // self.steps_per_epoch
+            epoch = self.step // self.steps_per_epoch + 1
             loss = self.train_step()
             self.step += 1
             self.seconds = time.monotonic() - began
-            rows.append({"step": self.step, "epoch": epoch + 1, "loss": loss, "seconds": self.seconds})
+            if not main:
+                continue
+            rows.append({"step": self.step, "epoch": epoch, "loss": loss, "seconds": self.seconds})
             bar.update()
-            keep = self.step % (self.steps_per_epoch * preset.checkpoint_epochs) == 0
+            keep = self.step % (self.steps_per_epoch * self.preset.checkpoint_epochs) == 0
             save = self.step % state_every == 0 and self.step < steps_to_do
             if self.step % 10 == 0 or keep or save:
-                rows = self.log(rows, bar)
+                self.log(rows, bar)
             if keep:
-                self.save_pipeline(kept_as=f"epoch-{epoch + 1:03d}")
+                self.save_pipelines(f"epoch-{epoch:03d}")
             if self.step % sample_every == 0:
                 self.draw_grid()
             if save:
-                self.save_state()
+                self.run.save_state(self)
         bar.close()
-        self.log(rows, bar)
-        self.save_state()
-        self.save_pipeline()
+        if main:
+            self.log(rows, bar)
+            self.run.save_state(self)
+            self.save_pipelines()
         self.accelerator.wait_for_everyone()
 
     def should_stop(self, stop) -> bool:
@@ -159,9 +159,9 @@ class _Trainer:
         preset, device = self.preset, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = preset.learning_rate * self.learning_rate_factor()
-        x_0, c, noise, timesteps = self.batch(device)
+        batch = self.batch(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            loss = training_loss(self.unet, self.noise_scheduler, x_0, c, noise, timesteps, preset.min_snr_gamma)
+            loss = training_loss(self.unet, self.noise_scheduler, *batch, preset.min_snr_gamma)
         self.accelerator.backward(loss)
         if preset.gradient_clip:
             self.accelerator.clip_grad_norm_(self.unet.parameters(), preset.gradient_clip)
@@ -173,104 +173,89 @@ class _Trainer:
 
     def learning_rate_factor(self) -> float:
         """The step's share of the preset's learning rate: linear warm-up, then constant or falling as a cosine."""
-        preset = self.preset
-        warm_up = min(1.0, (self.step + 1) / max(1, preset.warmup_steps))
-        if preset.learning_rate_decay == "none":
+        warm_up = min(1.0, (self.step + 1) / max(1, self.preset.warmup_steps))
+        if self.preset.learning_rate_decay == "none":
             return warm_up
         return warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.last_step)))
 
     def batch(self, device):
         """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step); a stream's
         images also depend on where it was resumed."""
-        preset, step = self.preset, self.step
-        images, rows, genres = self.images.batch(step)
+        preset, space = self.preset, self.images.space
+        images, rows, genres = self.images.batch(self.step)
         n = len(images)
-        rng = generator(preset.seed, "step", step, device=device)
+        rng = generator(preset.seed, "step", self.step, device=device)
         noise = torch.randn((n, *preset.unet_shape), generator=rng, device=device)
         timesteps = torch.randint(preset.train_timesteps, (n,), generator=rng, device=device)
-        dropped = torch.rand(n, generator=rng, device=device) < preset.caption_dropout
-        flipped = torch.zeros_like(dropped)
-        if preset.horizontal_flips:
-            flipped = torch.rand(n, generator=rng, device=device) < 0.5
-        x_0 = self.clean(images, flipped)                                                # [n, c, h, w]
+
+        def chosen(share):
+            return torch.rand(n, generator=rng, device=device) < share
+
+        dropped = chosen(preset.caption_dropout)
+        flipped = chosen(0.5)[:, None, None, None] if preset.horizontal_flips else torch.tensor(False, device=device)
+        if space is None:
+            images = from_uint8(images, preset.pixel_range)
+            x_0 = torch.where(flipped, images.flip(-1), images)                          # [n, c, h, w]
+        else:
+            x_0 = space.standardise(torch.where(flipped, images[:, 1], images[:, 0]))
         if preset.genre_dropout is not None:
-            no_genre = torch.rand(n, generator=rng, device=device) < preset.genre_dropout
-            rows = caption_rows(preset, rows, genres.masked_fill(no_genre, UNKNOWN_GENRE))
+            rows = caption_rows(preset, rows, genres.masked_fill(chosen(preset.genre_dropout), UNKNOWN_GENRE))
         rows = torch.where(dropped, len(self.table) - 1, rows)                           # the last is the empty caption
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
 
-    def clean(self, images, flipped) -> torch.Tensor:
-        """A batch of `self.images`, those of `flipped` mirrored, in the U-Net's range: float32 [n, c, h, w]."""
-        flipped = flipped[:, None, None, None]
-        if self.images.space is None:
-            x_0 = from_uint8(images, self.preset.pixel_range)
-            return torch.where(flipped, x_0.flip(-1), x_0)
-        return self.images.space.standardise(torch.where(flipped, images[:, 1], images[:, 0]))
-
     def log(self, rows, bar):
-        """Write finished rows and return an empty list for the next ones. Losses are copied from the device here."""
-        rows = [row | {"loss": round(float(row["loss"]), 6), "seconds": round(row["seconds"], 2)} for row in rows]
-        if rows and self.accelerator.is_main_process:
+        """Move finished `rows` to the metrics. Losses are copied from the device here."""
+        for row in rows:
+            row |= {"loss": round(float(row["loss"]), 6), "seconds": round(row["seconds"], 2)}
+        if rows:
             bar.set_postfix(loss=f"{rows[-1]['loss']:.4f}")
-            self.run.log(rows)
-        return []
-
-    def save_state(self):
-        if self.accelerator.is_main_process:
-            images, averages = self.images, self.averages
-            self.run.save_state(self.step, self.seconds, self.bare_unet, self.optimizer, averages, images.stream)
+        self.run.log(rows)
+        rows.clear()
 
     @contextlib.contextmanager
     def averaged(self, name="ema"):
         """A pipeline whose U-Net has the weights of the average `name`, or its own without such an average."""
-        average = self.averages.get(name)
-        if average is not None:
-            average.store(self.bare_unet.parameters())
-            average.copy_to(self.bare_unet.parameters())
+        average, parameters = self.averages.get(name), list(self.bare_unet.parameters())
+        if average:
+            average.store(parameters)
+            average.copy_to(parameters)
         try:
             yield CaptionPipeline.for_preset(self.preset, self.bare_unet, self.latents, self.classes)
         finally:
-            if average is not None:
-                average.restore(self.bare_unet.parameters())
+            if average:
+                average.restore(parameters)
 
-    def save_pipeline(self, kept_as=None):
-        if self.accelerator.is_main_process:
-            for name in self.averages.keys() - {"ema"}:
-                with self.averaged(name) as pipeline:
-                    self.run.save_pipeline(pipeline, name)
-            with self.averaged() as pipeline:           # saved last: the run folder's own checkpoint
-                self.run.save_pipeline(pipeline, kept_as)
+    def save_pipelines(self, kept_as=None):
+        """Write the run folder's checkpoint, those of further averages, and with `kept_as` one in that subfolder."""
+        for name in self.averages.keys() - {"ema"}:
+            with self.averaged(name) as pipeline:
+                self.run.save_pipeline(pipeline, name)
+        with self.averaged() as pipeline:
+            for subfolder in ("", *([kept_as] if kept_as else [])):
+                self.run.save_pipeline(pipeline, subfolder)
 
     def draw_grid(self):
         """One image a caption (at most 16), at w = 2, into samples/."""
-        if not self.accelerator.is_main_process:
-            return
-        from torchvision.utils import make_grid, save_image
-
         with self.averaged() as pipeline:
             prompts = pipeline.captions[:16]
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
         with atomic_write(self.run.folder / "samples" / f"step-{self.step:06d}.png") as temporary:
-            save_image(make_grid(images.cpu(), nrow=8, padding=1), temporary)
+            save_image(images.cpu(), temporary, nrow=8, padding=1)
 
 
 @contextlib.contextmanager
 def _stop_requested():
     """An event that Ctrl-C and SIGTERM set, so that a run stops between steps; a second signal interrupts at once."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
 
     def request(number, frame):
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    earlier = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, request))
         yield stop
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

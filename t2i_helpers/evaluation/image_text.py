@@ -33,9 +33,8 @@ def critic_scores(model: ImageText, dataset: str, images: torch.Tensor, labels: 
     by_word = [sentences(dataset, QUALITY[dataset], word) for word in WORDS]            # [3][classes]
     scores = torch.empty(len(images), len(WORDS))
     for label in labels.unique():
-        of_class = labels == label
         prompts = [by_class[label] for by_class in by_word]
-        scores[of_class] = model.probabilities(images[of_class].to(model.dual.device), prompts).cpu()
+        scores[labels == label] = model.probabilities(images[labels == label].to(model.dual.device), prompts).cpu()
     return scores
 
 
@@ -81,24 +80,19 @@ def best_of(images: torch.Tensor, labels: torch.Tensor, scorer: Scorer, judge: C
 
 
 @torch.inference_mode()
-def _image_vectors(model, images, batch_size=500):
-    return torch.cat([model.embed_images(part.to(model.dual.device)) for part in images.split(batch_size)])
-
-
-@torch.inference_mode()
-def _nearest(model, vectors, prompts):
-    return (vectors @ model.embed_texts(prompts).T).argmax(1).cpu()                     # int64 [n]
+def _nearest(model, images, prompts):
+    """int64 [n]: the prompt nearest to each of `images` in [0, 1], for each of the lists `prompts`."""
+    vectors = torch.cat([model.embed_images(part.to(model.dual.device)) for part in images.split(500)])
+    return [(vectors @ model.embed_texts(each).T).argmax(1).cpu() for each in prompts]
 
 
 def zero_shot_accuracy(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
     """The share of uint8 `images` [n, c, h, w] whose own class is the nearest, for each wording of the prompts."""
-    vectors = _image_vectors(model, from_uint8(images, (0, 1)))
-
-    def accuracy(wording):
-        return proportion(_nearest(model, vectors, sentences(dataset, wording)) == labels).as_json()
-
-    return {kind: {wording: accuracy(wording) for wording in wordings[dataset]}
-            for kind, wordings in (("taught", TRAIN_PROMPTS), ("held_out", HELD_OUT_PROMPTS))}
+    kinds = {"taught": TRAIN_PROMPTS[dataset], "held_out": HELD_OUT_PROMPTS[dataset]}
+    wordings = [wording for kind in kinds.values() for wording in kind]
+    nearest = _nearest(model, from_uint8(images, (0, 1)), [sentences(dataset, wording) for wording in wordings])
+    accuracy = {wording: proportion(answers == labels).as_json() for wording, answers in zip(wordings, nearest)}
+    return {kind: {wording: accuracy[wording] for wording in kinds[kind]} for kind in kinds}
 
 
 def quality_accuracy(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
@@ -106,13 +100,9 @@ def quality_accuracy(model: ImageText, dataset: str, images: torch.Tensor, label
     rng = generator("zero-shot", dataset)
     images, degraded = from_uint8(images, (0, 1)), torch.rand(len(images), generator=rng) < 0.5
     images[degraded] = degrade(images[degraded], rng)
-    vectors = _image_vectors(model, images)
-    good, blurry = (sentences(dataset, QUALITY[dataset], quality) for quality in ("good", "blurry"))
-    right = torch.zeros_like(degraded)
-    for label in labels.unique():
-        of_class = labels == label
-        right[of_class] = _nearest(model, vectors[of_class], [good[label], blurry[label]]) == degraded[of_class]
-    return proportion(right).as_json()
+    words = zip(*(sentences(dataset, QUALITY[dataset], quality) for quality in ("good", "blurry")))
+    answers = torch.stack(_nearest(model, images, [list(pair) for pair in words]))              # [classes, n]
+    return proportion(answers[labels, torch.arange(len(labels))] == degraded).as_json()
 
 
 def main() -> None:

@@ -296,13 +296,17 @@ print(f"{sum(p.numel() for p in autoencoder.network.parameters()):,} parameters,
       f"{3 * 128 * 128:,} numbers to {4 * 16 * 16:,}: {3 * 128 * 128 // (4 * 16 * 16)} times fewer")
 
 # %% [markdown]
-# It is trained from scratch on random 64×64 crops of the training paintings (`python -m
-# t2i_helpers.training.autoencoder`). It is convolutional, so it works at any size. This is its loss, which has three parts:
+# It is trained from scratch on random 64×64 crops of the training paintings (`python
+# scripts/train_autoencoder.py`). It is convolutional, so it works at any size. This is its loss, which has three parts:
 
 # %%
 import inspect
+import sys
 
-from t2i_helpers.training.autoencoder import autoencoder_loss
+from t2i_helpers.paths import ROOT
+
+sys.path.append(str(ROOT / "scripts"))
+from train_autoencoder import autoencoder_loss
 
 print(inspect.getsource(autoencoder_loss))
 

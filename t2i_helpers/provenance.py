@@ -25,7 +25,7 @@ from .presets import Preset, preset_hash, to_dict
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
              "pytorch-fid", "pillow", "matplotlib")
 SCHEMA = 3                      # of the sidecars beside figures and tables
-CODE = ("t2i_helpers", "pyproject.toml", "notebooks/*.py")
+CODE = ("t2i_helpers", "scripts", "pyproject.toml", "notebooks/*.py")
 _USES: contextvars.ContextVar[list | None] = contextvars.ContextVar("uses", default=None)
 
 

@@ -4,10 +4,12 @@ import re
 
 import pytest
 import torch
+import train_classifier as command
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from support import refuses
+from train_classifier import train_classifier
 
 from t2i_helpers import presets
 from t2i_helpers.data import augment, from_uint8, load_images
@@ -16,7 +18,6 @@ from t2i_helpers.errors import BadCheckpoint, UnknownName
 from t2i_helpers.evaluation import classifiers, load_classifier, predict
 from t2i_helpers.evaluation.classifiers import RECIPES, ObjectClassifier
 from t2i_helpers.randomness import generator
-from t2i_helpers.training.classifier import train_classifier
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 each_dataset = pytest.mark.parametrize("dataset", RECIPES)
@@ -150,7 +151,7 @@ def save_half(classifier, folder):
 ], ids=["missing", "damaged", "another network"])
 def test_a_classifier_that_cannot_be_read_is_refused_with_the_command_that_makes_it(folder, damage):
     damage(folder / "model.safetensors")
-    with refuses(BadCheckpoint, "model.safetensors", "python -m t2i_helpers.evaluation.classifiers mnist"):
+    with refuses(BadCheckpoint, "model.safetensors", "python scripts/train_classifier.py mnist"):
         load_classifier("mnist")
 
 
@@ -171,9 +172,9 @@ def test_a_classifier_is_saved_in_half_precision_and_computes_in_float32(folder)
 
 def test_the_command_writes_weights_and_a_sidecar_of_the_test_set(folder, monkeypatch, capsys):
     digits = load_images(presets.get("mnist", "improved", "demo"), "test")
-    monkeypatch.setattr(classifiers, "load_images", lambda preset, split: digits)
+    monkeypatch.setattr(command, "load_images", lambda preset, split: digits)
     monkeypatch.setitem(RECIPES["mnist"], "epochs", 1)
-    classifiers.main("mnist")
+    command.main("mnist")
     sidecar = classifiers.classifier_metadata("mnist")
     assert sidecar["test_accuracy"] == accuracy(load_classifier("mnist"), digits.images, digits.labels)
     assert sidecar["test_images"] == 500 and sidecar["epochs"] == 1 and sidecar["test_saturation"]["value"] > 0.5

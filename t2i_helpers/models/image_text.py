@@ -1,6 +1,6 @@
 """Images and sentences in one space: a small image encoder beside the packaged MiniLM, a stand-in for CLIP.
 
-``python -m t2i_helpers.training.image_text`` trains it, into ``checkpoints/image-text``.
+``python scripts/train_image_text.py`` trains it, into ``checkpoints/image-text``.
 """
 
 import json
@@ -126,5 +126,5 @@ def load_image_text(device="cpu") -> ImageText:
         model.dual.load_state_dict(weights, strict=False)                   # all but the sentence encoder
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadCheckpoint) as error:
         raise BadCheckpoint(f"{FOLDER} cannot be read ({one_line(error)}): restore it, or run "
-                            "python -m t2i_helpers.training.image_text") from error
+                            "python scripts/train_image_text.py") from error
     return model.requires_grad_(False).eval().to(device)

@@ -1,4 +1,4 @@
-"""Train the small autoencoder from scratch on paintings: ``python -m t2i_helpers.training.autoencoder [OUT]``."""
+"""Train the small autoencoder from scratch on paintings: ``python scripts/train_autoencoder.py [OUT]``."""
 
 import json
 import math
@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from tqdm.auto import tqdm
 
-from .. import presets
-from ..data import from_uint8, load_images
-from ..errors import SourceUnavailable, T2IError
-from ..models.autoencoder import CONFIG, FOLDER, WEIGHTS_FILE, load_autoencoder
-from ..models.efficientnet import load_efficientnet
-from ..provenance import best_device, computes_bf16, file_hash, git_state, record, write_json
-from ..randomness import generator, seed_from
+from t2i_helpers import presets
+from t2i_helpers.data import from_uint8, load_images
+from t2i_helpers.errors import SourceUnavailable, T2IError
+from t2i_helpers.models.autoencoder import FOLDER, WEIGHTS_FILE, load_autoencoder
+from t2i_helpers.models.efficientnet import load_efficientnet
+from t2i_helpers.provenance import best_device, computes_bf16, file_hash, git_state, record, write_json
+from t2i_helpers.randomness import generator, seed_from
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,18 @@ class Stage:
 
 # the first stage learns shapes but not colours, which are a small part of the error; the second learns both and texture
 STAGES = (Stage(4000, 1.5e-3, 0.02, 0.0), Stage(2500, 1e-3, 0.05, 1.0))
+# the usual tiny autoencoder without residual blocks at the full resolution, where they cost most
+CONFIG = dict(encoder_block_out_channels=(64,) * 4, decoder_block_out_channels=(64,) * 4,
+              num_encoder_blocks=(0, 1, 3, 4), num_decoder_blocks=(4, 3, 1, 0), latent_magnitude=3)
 BATCH, CROP, WARMUP = 24, 64, 200
 NOISE = 0.03                        # added to the latents (-3 to 3): nearby latents then decode to similar images
 HALVED_EVERY = 4                    # every 4 steps, latents at half size must decode to the image at half size
 
 
-def autoencoder_loss(network, judge, images, noise, halved: bool, perceptual: float, colour: float) -> torch.Tensor:
+def autoencoder_loss(network, maps_of, images, noise, halved: bool, perceptual: float, colour: float) -> torch.Tensor:
     """|x^ - x| + perceptual sum_s |f_s(x^) - f_s(x)|^2 + colour C(x^ - x) with x^ = decode(encode(x) + NOISE noise).
 
-    x are `images` in [0, 1], float [n, 3, h, w]; `noise` [n, 4, h / 8, w / 8]; f_s are the frozen maps of `judge`,
+    x are `images` in [0, 1], float [n, 3, h, w]; `noise` [n, 4, h / 8, w / 8]; f_s are the feature maps of `maps_of`,
     normalised over their channels (Zhang et al. 2018, arXiv:1801.03924). With `halved`, latents and images are shrunk
     to half their side first, so that the latents scale like the image (Kouzelis et al. 2025, arXiv:2502.09509). C is
     the mean absolute error of 8x8 averages, in which differences between the channels count three times.
@@ -51,9 +54,9 @@ def autoencoder_loss(network, judge, images, noise, halved: bool, perceptual: fl
         latents, images = F.avg_pool2d(latents, 2), F.avg_pool2d(images, 2)
     decoded = network.decoder(latents).float() / 2 + 0.5                           # [n, 3, h, w]
     with torch.no_grad():
-        wanted = judge.stages(images)
+        wanted = maps_of(images)
     distance = sum((F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).mean()
-                   for a, b in zip(judge.stages(decoded), wanted))
+                   for a, b in zip(maps_of(decoded), wanted))
     loss = F.l1_loss(decoded, images) + perceptual * distance
     if colour:
         averages = F.avg_pool2d(decoded - images, 8)                               # [n, 3, h / 8, w / 8]
@@ -62,13 +65,29 @@ def autoencoder_loss(network, judge, images, noise, halved: bool, perceptual: fl
     return loss
 
 
+def perceptual_maps(device):
+    """A function of images in [0, 1], [n, 3, h, w]: EfficientNet-Lite1's last maps of strides 4, 8 and 16."""
+    network = load_efficientnet("lite1", device).network
+
+    def maps_of(images):
+        x, maps = network._swish(network._bn0(network._conv_stem(images * 2 - 1))), {}
+        for block in network._blocks:
+            x = block(x)
+            stride = images.shape[-1] // x.shape[-1]
+            if stride > 16:
+                break
+            maps[stride] = x
+        return [maps[stride] for stride in (4, 8, 16)]
+
+    return maps_of
+
+
 def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, first_step: int = 0) -> AutoencoderTiny:
     """AdamW on random 64x64 crops of uint8 `images` [n, 3, h, w]; trains `network` in place and returns it.
     `first_step` counts the steps of earlier stages, so that each stage uses other crops."""
     device, steps = best_device(), stage.steps
-    network.float().to(device, memory_format=torch.channels_last).train()
-    network.requires_grad_(True)
-    judge = load_efficientnet("lite1", device)
+    network.float().to(device, memory_format=torch.channels_last).train().requires_grad_(True)
+    maps_of = perceptual_maps(device)
     optimizer = torch.optim.AdamW(network.parameters(), stage.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps)))
@@ -80,7 +99,7 @@ def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, fi
         noise = torch.randn(BATCH, 4, CROP // 8, CROP // 8, generator=rng).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
             halved = step % HALVED_EVERY == HALVED_EVERY - 1
-            loss = autoencoder_loss(network, judge, x, noise, halved, stage.perceptual, stage.colour)
+            loss = autoencoder_loss(network, maps_of, x, noise, halved, stage.perceptual, stage.colour)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -104,10 +123,8 @@ def random_crops(images: torch.Tensor, rng) -> torch.Tensor:
 def psnr(autoencoder, images: torch.Tensor) -> float:
     """The mean peak signal-to-noise ratio in dB, -10 log10 of the mean squared error in [0, 1], of uint8 `images` that
     are decoded from their latents."""
-    errors = []
-    for part in images.split(50):
-        x = from_uint8(part, (0, 1))
-        errors.append((autoencoder.decode(autoencoder.encode(x)).cpu() - x).square().mean((1, 2, 3)))
+    parts = (from_uint8(part, (0, 1)) for part in images.split(50))
+    errors = [(autoencoder.decode(autoencoder.encode(x)).cpu() - x).square().mean((1, 2, 3)) for x in parts]
     return float((-10 * torch.cat(errors).log10()).mean())
 
 
@@ -154,4 +171,4 @@ if __name__ == "__main__":
     try:
         main(*map(Path, sys.argv[1:]))
     except T2IError as error:
-        sys.exit(f"autoencoder: {error}")
+        sys.exit(f"train_autoencoder: {error}")

@@ -1,4 +1,4 @@
-"""Train the shipped image-text model: ``python -m t2i_helpers.training.image_text``."""
+"""Train the shipped image-text model: ``python scripts/train_image_text.py``."""
 
 import math
 import sys
@@ -6,14 +6,14 @@ import time
 
 import torch
 import torch.nn.functional as F
+from train_classifier import one_cycle
 
-from .. import presets
-from ..data import CLASS_NAMES, augment, degrade, load_images, train_sentences
-from ..errors import T2IError
-from ..models.image_text import CONFIG, FOLDER, WEIGHTS_FILE, ImageText, pad_to_rgb32
-from ..provenance import best_device, file_hash, record, write_json
-from ..randomness import generator, seed_from
-from .classifier import one_cycle
+from t2i_helpers import presets
+from t2i_helpers.data import CLASS_NAMES, augment, degrade, load_images, train_sentences
+from t2i_helpers.errors import T2IError
+from t2i_helpers.models.image_text import CONFIG, FOLDER, WEIGHTS_FILE, ImageText, pad_to_rgb32
+from t2i_helpers.provenance import best_device, file_hash, record, write_json
+from t2i_helpers.randomness import generator, seed_from
 
 EPOCHS = 3                                       # over the photographs
 SHARES = {"mnist": 24, "cifar10": 104}           # images of a batch; digits need far fewer than photographs
@@ -56,8 +56,7 @@ class SentenceTable:
 def train_image_text(sets: dict, *, epochs: int = EPOCHS, seed: int = 0) -> ImageText:
     """Train on `sets`, LabelledImages by dataset; an epoch is one of the photographs'.
 
-    Every batch holds SHARES of each dataset; DEGRADED of its images are blurred or noised and paired with sentences
-    that say so.
+    Every batch holds SHARES of each dataset; DEGRADED of its images are blurred or noised; their sentences say so.
     """
     device = best_device()
     torch.manual_seed(seed_from(seed, "image-text"))
@@ -114,4 +113,4 @@ if __name__ == "__main__":
     try:
         main()
     except T2IError as error:
-        sys.exit(f"image_text: {error}")
+        sys.exit(f"train_image_text: {error}")

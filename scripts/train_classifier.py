@@ -1,0 +1,80 @@
+"""Train a small classifier into checkpoints/classifier-DATASET: ``python scripts/train_classifier.py DATASET``.
+
+AdamW, a one-cycle learning rate, label smoothing, shifted images (with flips: mirrored too), bf16 where it is fast.
+"""
+
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+from t2i_helpers import presets
+from t2i_helpers.data import augment, load_images
+from t2i_helpers.errors import T2IError
+from t2i_helpers.evaluation.classifiers import RECIPES, classifier_folder, load_classifier, predict, weights_file
+from t2i_helpers.evaluation.metrics import saturation
+from t2i_helpers.paths import save_tensors
+from t2i_helpers.provenance import best_device, computes_bf16, record, write_json
+from t2i_helpers.randomness import generator, seed_from
+
+
+def one_cycle(parameters, steps: int, peak: float, loss_of_step) -> None:
+    """`steps` steps of AdamW with a one-cycle learning rate up to `peak`; `loss_of_step`: step to a scalar loss."""
+    optimizer = torch.optim.AdamW(parameters, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps)
+    device = best_device()
+    for step in range(steps):
+        with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
+            loss = loss_of_step(step)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        if (step + 1) % 100 == 0:
+            print(f"step {step + 1} of {steps}: loss {loss.item():.3f}", flush=True)
+
+
+def train_classifier(network, images, labels, *, epochs, flips, batch_size=250, seed=0) -> torch.nn.Module:
+    """`network`() trained on `images` uint8 [n, c, h, w] and `labels` int64 [n]."""
+    device, batches = best_device(), len(labels) // batch_size
+    torch.manual_seed(seed_from(seed, "classifier"))
+    classifier = network().to(device, memory_format=torch.channels_last)
+
+    def every_batch():
+        for epoch in range(epochs):
+            rng = generator(seed, "classifier", epoch)
+            for chosen in torch.randperm(len(labels), generator=rng)[:batches * batch_size].split(batch_size):
+                yield augment(images[chosen], flips, rng), labels[chosen]
+
+    def loss_of_step(step):
+        x, y = next(stream)
+        logits = classifier(x.to(device, memory_format=torch.channels_last))
+        return F.cross_entropy(logits, y.to(device), label_smoothing=0.05)
+
+    stream = every_batch()
+    one_cycle(classifier.parameters(), epochs * batches, 3e-3, loss_of_step)
+    return classifier.eval()
+
+
+def main(dataset: str) -> None:
+    """Train on the dataset's images, measure on its test set; write weights and a sidecar."""
+    folder, preset = classifier_folder(dataset), presets.get(dataset, "improved", "full")
+    train, test = (load_images(preset, split) for split in ("train", "test"))
+    began = time.monotonic()
+    classifier = train_classifier(images=train.images, labels=train.labels, **RECIPES[dataset])
+    seconds = round(time.monotonic() - began)
+    save_tensors(weights_file(dataset), {name: value.half() for name, value in classifier.state_dict().items()})
+    right = predict(load_classifier(dataset, best_device()), test.images).labels == test.labels
+    write_json(folder / "provenance.json", record(
+        best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
+        epochs=RECIPES[dataset]["epochs"], training_seconds=seconds, test_images=len(test),
+        test_accuracy=float(right.double().mean()), test_saturation=vars(saturation(test.images)), weights="float16"))
+    print(f"test accuracy {right.double().mean():.4f}")
+
+
+if __name__ == "__main__":
+    try:
+        main(" ".join(sys.argv[1:]))
+    except T2IError as error:
+        sys.exit(f"train_classifier: {error}")

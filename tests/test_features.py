@@ -26,7 +26,7 @@ from t2i_helpers.data import load_images
 from t2i_helpers.errors import BadValue, SourceUnavailable
 from t2i_helpers.evaluation import features, load_classifier, predict, samples
 from t2i_helpers.evaluation.classifiers import classifier_hash
-from t2i_helpers.evaluation.evaluate import ClassifierJudge
+from t2i_helpers.evaluation.evaluate import classifier_judge
 from t2i_helpers.evaluation.features import (
     IMAGENET,
     INCEPTION_FILE,
@@ -144,11 +144,15 @@ def test_stored_baselines_are_those_of_the_real_test_set(dataset, monkeypatch):
     """Features are computed from the data and no longer ship: the numbers of the stored study stay the same."""
     monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
     row = next(iter(read_part(f"rules-{dataset}").values()))
-    judge = ClassifierJudge(dataset, row["n"], "cpu")
-    baselines = {name: metric["real"]["value"] for name, metric in (row | row["classifier"]).items()
-                 if isinstance(metric, dict) and "real" in metric}
-    assert {name: estimate.value for name, estimate in (judge.real | judge.floor).items()} == pytest.approx(
-        baselines, rel=1e-5, abs=1e-6)
+    labels = torch.arange(row["n"]) % 10
+    images = load_images(presets.get(dataset, "improved", "full"), "test").images[:len(labels)]
+    _, judge = classifier_judge(dataset, len(labels), "cpu")
+
+    def baselines(row):
+        return {name: metric["real"]["value"] for name, metric in (row | row["classifier"]).items()
+                if isinstance(metric, dict) and "real" in metric}
+
+    assert baselines(judge(images, labels)) == pytest.approx(baselines(row), rel=1e-5, abs=1e-6)
 
 
 def test_without_real_images_an_evaluation_has_everything_but_distances_and_baselines(tmp_path, monkeypatch, capsys):
@@ -159,7 +163,10 @@ def test_without_real_images_an_evaluation_has_everything_but_distances_and_base
     result = json.loads((tmp_path / "rows.json").read_text())
     (row,) = result["rows"]
     assert "real" not in row["accuracy"] and row["saturation"]["real"]["value"] > 0 and "classifier" not in row
-    assert len(row["per_class"]) == 10 and "accuracy" in said.out and "target probability" in said.out
+    assert "accuracy" in said.out and "target probability" in said.out
+    assert [sum(seen) for seen in row["confusion"]] == [each["n"] for each in row["per_class"]] == [2] * 10
+    right = [seen[asked] for asked, seen in enumerate(row["confusion"])]
+    assert right == [2 * each["value"] for each in row["per_class"]] and row["accuracy"]["value"] == sum(right) / 20
     assert {"diffusion", "evaluation.classifiers"} <= set(result["code"]["modules"])
     assert not [reason for reason in provenance.stale_reasons(result) if "other code" in reason]
 
@@ -168,7 +175,7 @@ def test_more_samples_than_half_of_the_real_images_are_refused(monkeypatch):
     few = FeatureFile(torch.randn(30, 128), torch.arange(30) % 10, {})
     monkeypatch.setattr(evaluating, "real_features", lambda dataset, at_least: few)
     with refuses(BadValue, "samples = 16", "30", "at most 15"):
-        ClassifierJudge("mnist", 16, "cpu")
+        classifier_judge("mnist", 16, "cpu")
 
 
 def test_batches_are_gathered_in_order():

@@ -18,7 +18,7 @@ from ..provenance import code_record, file_hash, record
 from ..training import describe_checkpoint
 from ..training.ablation import train_missing, training_dir
 from .classifiers import classifier_hash, load_classifier, predict, weights_file
-from .image_text import WORDS, best_of, caption_critic, critic, critic_scores
+from .image_text import WORDS, best_of, caption_scores, critic_scores
 from .metrics import mean_estimate, proportion
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
@@ -95,14 +95,15 @@ def best_of_fifteen(size: str = "demo") -> dict:
     for dataset, w, n in (("mnist", 1.0, 150), ("cifar10", 2.0, 260)):
         pipe = load_pipeline(train_missing(f"{dataset}-improved", size))
         images, labels, _ = draw_samples(pipe, w, n, steps=10, scheduler="dpm++").load()
-        images, labels = images[:10 * CANDIDATES] / 255, labels[:10 * CANDIDATES]
-        model, judge = load_image_text(pipe.device), load_classifier(dataset, pipe.device)
+        images, labels = images[:10 * CANDIDATES], labels[:10 * CANDIDATES]
+        right = predict(load_classifier(dataset, pipe.device), images).labels == labels
+        model, images = load_image_text(pipe.device), images / 255
         scores = critic_scores(model, dataset, images, labels)                               # [n, 3]
-        blur = best_of(images, labels, critic(model, dataset), judge, BEST)
-        caption = best_of(images, labels, caption_critic(model, captions(pipe.preset)), judge, BEST)
-        for name, chosen, accuracy in (("nobody: all of them", torch.arange(len(labels)), blur.accuracy_of_all),
-                                       ("least blurry", blur.rows, blur.accuracy),
-                                       ("nearest to the caption", caption.rows, caption.accuracy)):
+        captioned = caption_scores(model, captions(pipe.preset), images, labels)             # [n]
+        for name, chosen in (("nobody: all of them", torch.arange(len(labels))),
+                             ("least blurry", best_of(1 - scores[:, WORDS.index("blurry")], labels, BEST)),
+                             ("nearest to the caption", best_of(captioned, labels, BEST))):
+            accuracy = proportion(right[chosen])
             rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy.as_json(),
                          "scores": dict(zip(WORDS, scores[chosen].mean(0).tolist()))})
             print(f"best-of: {dataset}: {name}: accuracy {accuracy.value:.3f}", flush=True)

@@ -64,8 +64,10 @@ class SampleStore:
         return torch.cat(images), torch.cat(labels), passes[-1]
 
 
-def draw_samples(pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None,
-                 guider: str = "cfg", prompts: list[str] | None = None, asked: torch.Tensor | None = None) -> SampleStore:
+def draw_samples(
+    pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg",
+    prompts: list[str] | None = None, asked: torch.Tensor | None = None,
+) -> SampleStore:
     """The store of `n` images at scale `w`, image i from seed i and of class i mod k; missing parts are drawn.
 
     `prompts` are one text a class, by default the dataset's captions. `asked`, int64 [n], are rows of `every_caption`

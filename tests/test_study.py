@@ -110,26 +110,20 @@ def test_rows_of_a_network_that_is_not_here_are_kept(parts, monkeypatch):
     assert parts == of([away])
 
 
-def test_rows_of_other_code_are_kept_and_named_until_they_are_asked_for(parts, monkeypatch):
+def test_rows_of_other_code_or_without_a_hash_of_it_are_kept_and_named_until_they_are_asked_for(
+        parts, folders, monkeypatch):
     run_study()
+    file = folders / "demo" / "small.jsonl"
+    row, *others = map(json.loads, file.open())
+    del row["code"]
+    file.write_text("".join(json.dumps(each) + "\n" for each in (row, *others)))
     monkeypatch.setattr(provenance, "_bare_code", lambda file: "rewritten")
     run_study()
-    assert parts == of(CELLS)
-    assert all("other code" in str(provenance.stale_reasons(row)) for row in read_part("small").values())
+    assert parts == of(CELLS) and list(read_part("small").values()) == [row, *others]
+    assert all("other code" in str(provenance.stale_reasons(other)) for other in others)
     run_study(stale=True)
     run_study(stale=True)
     assert parts == 2 * of(CELLS) and not any(map(provenance.stale_reasons, read_part("small").values()))
-
-
-def test_rows_without_a_hash_of_the_code_are_measured_again_only_when_asked(parts, folders):
-    run_study()
-    file = folders / "demo" / "small.jsonl"
-    rows = [{key: value for key, value in json.loads(line).items() if key != "code"} for line in file.open()]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run_study()
-    assert len(parts) == 3 and list(read_part("small").values()) == rows
-    run_study(stale=True)
-    assert len(parts) == 6
 
 
 def test_parts_whose_weights_are_not_available_are_skipped(parts, monkeypatch, capsys):
@@ -170,7 +164,7 @@ def test_an_unknown_part_or_size_is_refused(parts):
         run_study(size="smoke")
 
 
-def test_a_cell_is_really_measured(folders, monkeypatch):
+def test_a_cell_is_really_measured_if_there_are_real_images_to_compare_with(folders, monkeypatch):
     monkeypatch.setattr(study, "PARTS", {"small": CELLS[1:2]})
     run_study(["small"])
     (row,) = read_part("small").values()
@@ -180,9 +174,6 @@ def test_a_cell_is_really_measured(folders, monkeypatch):
     for metric in (row["accuracy"], row["saturation"], row["classifier"]["frechet"], row["classifier"]["diversity"]):
         low, high = metric["interval"]
         assert low <= metric["value"] <= high and metric["real"]["interval"]
-
-
-def test_a_cell_without_real_images_to_compare_with_is_refused(folders):
     with refuses(SourceUnavailable, "cifar10"):
         study.measure(Cell(checkpoint="cifar10"))
 

@@ -1,7 +1,7 @@
 """The speed of this machine: a U-Net's forward pass, and ways to read WikiArt's files in batches of 16.
 
-The loaders read synthetic files like the hub's: JPEGs of about 400 KB, one row group and one dictionary a file, sorted
-by style. How well each mixes styles is computed at WikiArt's full size, from row numbers alone.
+The files are synthetic and like the hub's: JPEGs of 400 KB, one row group and one dictionary a file, sorted by style.
+How well each way mixes styles is computed at WikiArt's full size, from row numbers alone.
 """
 
 import concurrent.futures
@@ -54,8 +54,8 @@ def bench_sample(batch_sizes=(1, 16, 64, 256), seconds: float = 3.0) -> list[dic
 
 
 def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> dict:
-    """{"files", "rows_per_file", "bytes", "decoding", "failed", "rows"}: `compare_decoders`, and for each of WAYS a row
-    of `measure` with its `mixing` at full size. The names of ways that failed are in "failed".
+    """{"files", "rows_per_file", "bytes", "decoding": of `compare_decoders`, "failed": names of WAYS, "rows": for each
+    other way those of `measure` and its `mixing` at full size}.
 
     Each way runs in a process of its own for an epoch of `files` files of `rows` rows (the store for 1,000 batches), or
     until `seconds` are over and at least four batches are read.
@@ -69,11 +69,10 @@ def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder
         try:
             with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                 row = process.submit(measure, way, folder, seconds).result()
+            measured.append({"way": way, **row, **mixing(order())})
         except Exception as error:              # of any library; the other ways' numbers are kept
             failed.append(way)
             print(f"{way} failed: {one_line(error)}", file=sys.stderr)
-            continue
-        measured.append({"way": way, **row, **mixing(order())})
     written = find_art_files(folder)
     return {"files": files, "rows_per_file": rows, "bytes": sum(file.size for file in written),
             "decoding": compare_decoders(written[0]), "failed": failed, "rows": measured}

@@ -52,6 +52,9 @@ class FeatureFile:
                            "same network")
         return cls(features, labels, metadata)
 
+    def __len__(self) -> int:
+        return len(self.features)
+
     def rows(self, chosen: torch.Tensor) -> "FeatureFile":
         """The images `chosen`, int64 [m]."""
         return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.metadata)

@@ -130,7 +130,7 @@ class RealPaintings:
         return answers
 
 
-def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, scheduler: str | None = None) -> dict:
+def composition(pipe, w: float, images_a_pair: int) -> dict:
     """Draw the ten (genre, style) pairs that training never saw, and ten seen pairs of the same styles.
 
     {"unseen": {"n", "pairs", "genre_accuracy", "style_accuracy", "both"}, "seen": the same, "chance"}, each accuracy
@@ -140,29 +140,26 @@ def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, sc
     preset, genres, styles = pipe.preset, list(GENRES), CLASS_NAMES["wikiart"]
     real, train = RealPaintings.load(preset.data_source), load_images(preset, "train")
 
-    def most_frequent_genre(style):
-        known = train.genres[(train.labels == style) & (train.genres >= 0)]
-        return int(known.mode().values)
-
     def answers(features, genres, styles):
         right_genre, right_style = real.genre(features).argmax(1) == genres, real.style(features).argmax(1) == styles
         return {"genre_accuracy": proportion(right_genre), "style_accuracy": proportion(right_style),
                 "both": proportion(right_genre & right_style)}
 
     unseen = [(genres.index(genre), styles.index(style)) for genre, style in HELD_OUT_PAIRS]
-    seen = [(most_frequent_genre(style), style) for _, style in unseen]
+    known = train.genres >= 0
+    seen = [(int(train.genres[known & (train.labels == style)].mode().values), style) for _, style in unseen]
     paintings = load_images(preset, "unseen pairs")
     chosen = torch.tensor([pair in seen for pair in zip(real.test_genres.tolist(), real.test.labels.tolist())])
     baselines = {"unseen": answers(image_features(paintings.images), paintings.genres, paintings.labels),
                  "seen": answers(real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen])}
-    results = {"w": w, "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
-               "chance": {"genre": 1 / len(train.genres[train.genres >= 0].unique()), "style": 1 / len(pipe.classes)},
+    results = {"w": w, "steps": preset.sample_steps, "scheduler": preset.scheduler,
+               "chance": {"genre": 1 / len(train.genres[known].unique()), "style": 1 / len(pipe.classes)},
                "data_source": real.source, "weights_sha256_16": pipe.weights_sha256_16,
                **code_record(*DRAWING, *MEASURING, JUDGES["wikiart"])}
     for name, pairs in (("unseen", unseen), ("seen", seen)):
         asked = torch.tensor(pairs).repeat_interleave(images_a_pair, 0)                             # [n, 2]
         prompts = [genre_caption(preset, genre, style) for genre, style in asked.tolist()]
-        drawn = pipe(prompts, w=w, steps=steps, scheduler=scheduler, seeds=range(len(prompts))).images
+        drawn = pipe(prompts, w=w, seeds=range(len(prompts))).images
         results[name] = {"n": len(asked), "pairs": [[genres[genre], styles[style]] for genre, style in pairs],
                          **beside(answers(image_features(to_uint8(drawn).cpu()), *asked.T), baselines[name])}
     return results

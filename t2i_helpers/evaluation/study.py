@@ -1,9 +1,9 @@
 """The guidance study: one list of cells, each a set of images with its measurements, one line a cell.
 
 ``t2i evaluate study`` measures PARTS and EXPERIMENTS, and ``python -m t2i_helpers.evaluation.study NAME ...`` some of
-them, into ``paths.study_dir(size)``, NAME.jsonl or NAME.json. Stored results with the same weights and classifier are
-skipped, so that an interrupted study resumes. Results of other code are kept; `provenance.stale_reasons` names them,
-and ``t2i evaluate study --stale`` measures them again.
+them, into NAME.jsonl or NAME.json in ``paths.study_dir(size)``. It skips stored results of the same weights and
+classifier, so that an interrupted study resumes. `provenance.stale_reasons` names results of other code, and
+``t2i evaluate study --stale`` measures them again.
 """
 
 import contextlib

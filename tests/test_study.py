@@ -296,7 +296,7 @@ def test_the_stored_study_is_whole_and_of_the_weights_that_ship(part):
             folder = CHECKPOINTS / f"{row['cell']['checkpoint']}-improved"
             assert row["weights_sha256_16"] == file_hash(folder / WEIGHTS)
         else:
-            assert stored.picture_file(row).stat().st_size > 0
+            assert (study.study_dir("demo") / "pictures" / row["picture"]).stat().st_size > 0
 
 
 def test_missing_cells_are_counted(parts, monkeypatch):

@@ -106,7 +106,7 @@ def main() -> None:
     write_json(FOLDER / "provenance.json", record(
         best_device(), data=data, epochs=EPOCHS, training_seconds=round(seconds), text_encoder=CONFIG["text_encoder"],
         weights="float16", weights_sha256_16=file_hash(FOLDER / WEIGHTS_FILE)))
-    print(f"{FOLDER} after {seconds:.0f} s: run python -m t2i_helpers.evaluation.image_text")
+    print(f"{FOLDER} after {seconds:.0f} s: run python scripts/evaluate_image_text.py")
 
 
 if __name__ == "__main__":

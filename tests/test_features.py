@@ -26,7 +26,7 @@ from t2i_helpers.data import load_images
 from t2i_helpers.errors import BadValue, SourceUnavailable
 from t2i_helpers.evaluation import features, load_classifier, predict, samples
 from t2i_helpers.evaluation.classifiers import classifier_hash
-from t2i_helpers.evaluation.evaluate import ClassifierJudge
+from t2i_helpers.evaluation.evaluate import classifier_judge
 from t2i_helpers.evaluation.features import (
     IMAGENET,
     INCEPTION_FILE,
@@ -74,24 +74,18 @@ def test_a_feature_file_from_elsewhere_need_not_have_labels_or_metadata(tmp_path
     assert found.labels is None and found.metadata == {}
 
 
-@pytest.mark.parametrize("tensors, words", [
-    ({"features": torch.ones(3, 4)}, ["(3, 4)", "not 5 wide"]), ({"features": torch.ones(5)}, ["(5,)", "not 5 wide"]),
-    ({"images": torch.ones(3, 5)}, ["holds no features"]),
-], ids=["width", "one row", "name"])
-def test_other_tensors_are_refused(tmp_path, tensors, words):
-    save_file(tensors, tmp_path / "file.safetensors")
-    with refuses(BadValue, "file.safetensors", *words):
-        FeatureFile.load(tmp_path / "file.safetensors", 5)
-
-
-@pytest.mark.parametrize("write", [
-    lambda path: None, lambda path: path.mkdir(), lambda path: path.write_bytes(b""),
-    lambda path: path.write_bytes(pickle.dumps(torch.ones(3, 5))),
-], ids=["missing", "folder", "empty", "pickle"])
-def test_what_is_no_safetensors_file_is_refused(tmp_path, write):
-    write(tmp_path / "file.npz")
-    with refuses(BadValue, "file.npz", "holds no features", "safetensors"):
-        FeatureFile.load(tmp_path / "file.npz", 5)
+@pytest.mark.parametrize("write, words", [
+    (lambda path: save_file({"features": torch.ones(3, 4)}, path), ["(3, 4)", "not 5 wide"]),
+    (lambda path: save_file({"features": torch.ones(5)}, path), ["(5,)", "not 5 wide"]),
+    (lambda path: save_file({"images": torch.ones(3, 5)}, path), ["holds no features"]),
+    (lambda path: None, ["holds no features"]), (lambda path: path.mkdir(), ["holds no features"]),
+    (lambda path: path.write_bytes(b""), ["holds no features", "safetensors"]),
+    (lambda path: path.write_bytes(pickle.dumps(torch.ones(3, 5))), ["holds no features", "safetensors"]),
+], ids=["width", "one row", "name", "missing", "folder", "empty", "pickle"])
+def test_what_is_no_file_of_such_features_is_refused(tmp_path, write, words):
+    write(tmp_path / "file.st")
+    with refuses(BadValue, "file.st", *words):
+        FeatureFile.load(tmp_path / "file.st", 5)
 
 
 @pytest.fixture
@@ -144,11 +138,15 @@ def test_stored_baselines_are_those_of_the_real_test_set(dataset, monkeypatch):
     """Features are computed from the data and no longer ship: the numbers of the stored study stay the same."""
     monkeypatch.setenv("T2I_MIRROR", str(MIRROR))
     row = next(iter(read_part(f"rules-{dataset}").values()))
-    judge = ClassifierJudge(dataset, row["n"], "cpu")
-    baselines = {name: metric["real"]["value"] for name, metric in (row | row["classifier"]).items()
-                 if isinstance(metric, dict) and "real" in metric}
-    assert {name: estimate.value for name, estimate in (judge.real | judge.floor).items()} == pytest.approx(
-        baselines, rel=1e-5, abs=1e-6)
+    labels = torch.arange(row["n"]) % 10
+    images = load_images(presets.get(dataset, "improved", "full"), "test").images[:len(labels)]
+    _, judge = classifier_judge(dataset, len(labels), "cpu")
+
+    def baselines(row):
+        return {name: metric["real"]["value"] for name, metric in (row | row["classifier"]).items()
+                if isinstance(metric, dict) and "real" in metric}
+
+    assert baselines(judge(images, labels)) == pytest.approx(baselines(row), rel=1e-5, abs=1e-6)
 
 
 def test_without_real_images_an_evaluation_has_everything_but_distances_and_baselines(tmp_path, monkeypatch, capsys):
@@ -159,7 +157,10 @@ def test_without_real_images_an_evaluation_has_everything_but_distances_and_base
     result = json.loads((tmp_path / "rows.json").read_text())
     (row,) = result["rows"]
     assert "real" not in row["accuracy"] and row["saturation"]["real"]["value"] > 0 and "classifier" not in row
-    assert len(row["per_class"]) == 10 and "accuracy" in said.out and "target probability" in said.out
+    assert "accuracy" in said.out and "target probability" in said.out
+    assert [sum(seen) for seen in row["confusion"]] == [each["n"] for each in row["per_class"]] == [2] * 10
+    right = [seen[asked] for asked, seen in enumerate(row["confusion"])]
+    assert right == [2 * each["value"] for each in row["per_class"]] and row["accuracy"]["value"] == sum(right) / 20
     assert {"diffusion", "evaluation.classifiers"} <= set(result["code"]["modules"])
     assert not [reason for reason in provenance.stale_reasons(result) if "other code" in reason]
 
@@ -168,7 +169,7 @@ def test_more_samples_than_half_of_the_real_images_are_refused(monkeypatch):
     few = FeatureFile(torch.randn(30, 128), torch.arange(30) % 10, {})
     monkeypatch.setattr(evaluating, "real_features", lambda dataset, at_least: few)
     with refuses(BadValue, "samples = 16", "30", "at most 15"):
-        ClassifierJudge("mnist", 16, "cpu")
+        classifier_judge("mnist", 16, "cpu")
 
 
 def test_batches_are_gathered_in_order():
@@ -240,13 +241,9 @@ def test_inception_that_is_nowhere_is_refused_with_the_remedies(tmp_path, monkey
     with refuses(SourceUnavailable, "no network", INCEPTION_FILE, "--inception-weights", "T2I_MIRROR"):
         load_inception()
     assert offline.call_args.args[0] == inception.FID_WEIGHTS_URL
-
-
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()], ids=["missing", "folder"])
-def test_a_file_of_inception_that_is_not_there_is_refused(tmp_path, make):
-    make(tmp_path / "weights.pth")
-    with refuses(SourceUnavailable, "weights.pth", INCEPTION_FILE):
-        load_inception(tmp_path / "weights.pth")
+    for path in (tmp_path / "weights.pth", tmp_path):
+        with refuses(SourceUnavailable, str(path), INCEPTION_FILE):
+            load_inception(path)
 
 
 class Bomb:
@@ -306,9 +303,11 @@ def test_a_mirror_without_imagenet_s_weights_is_refused(mirror, damage):
         load_untrained_head()
 
 
-def test_without_hub_and_mirror_the_untrained_head_is_unavailable():
-    with refuses(SourceUnavailable, IMAGENET, "connect to the hub", "--also imagenet"):
-        load_untrained_head()
+@pytest.mark.parametrize("load, name, judge", [(load_untrained_head, IMAGENET, "imagenet"),
+                                               (load_clip_score, "CLIP", "clip")])
+def test_without_hub_and_mirror_a_network_is_unavailable(load, name, judge):
+    with refuses(SourceUnavailable, name, "connect to the network", f"--also {judge}"):
+        load()
 
 
 # CLIP score
@@ -375,8 +374,3 @@ def test_a_mirror_without_the_whole_of_clip_is_refused(clip_folder, damage):
 def keep(weights, wanted):
     save_file({name: value for name, value in load_file(weights).items() if wanted(name)}, weights,
               metadata={"format": "pt"})
-
-
-def test_without_hub_and_mirror_the_clip_score_is_unavailable():
-    with refuses(SourceUnavailable, "CLIP", "connect to the hub", "--also clip"):
-        load_clip_score()

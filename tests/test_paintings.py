@@ -50,14 +50,14 @@ def test_a_probe_is_scikit_learn_s_logistic_regression():
     x = ((features - features.mean(0)) / features.std(0)).numpy()
     theirs = LogisticRegression(C=1 / (0.01 * len(x)), tol=1e-8, max_iter=2000).fit(x, labels.numpy())
     expected = torch.from_numpy(theirs.predict_proba(x)).float()
-    torch.testing.assert_close(probe.logits(features).softmax(1), expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(probe(features).softmax(1), expected, atol=2e-3, rtol=0)
 
 
 def test_a_probe_never_answers_a_class_that_it_has_not_seen_and_leaves_out_what_has_no_label():
     features, labels = blobs()
     labels = torch.where(labels == 3, -1, labels)
     probe = train_probe(features, labels, classes=6)
-    assert probe.logits(features).argmax(1).unique().tolist() == [0, 1, 2]
+    assert probe(features).argmax(1).unique().tolist() == [0, 1, 2]
 
 
 def test_features_are_the_network_s_own_before_its_last_layer():

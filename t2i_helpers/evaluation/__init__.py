@@ -3,11 +3,8 @@
 from .classifiers import load_classifier, predict
 from .evaluate import evaluate
 from .experiments import recognition
-from .image_text import best_of, critic, critic_scores
 from .metrics import frechet_distance, wilson_interval
 from .samples import SampleStore, draw_samples
 
-__all__ = [
-    "SampleStore", "best_of", "critic", "critic_scores", "draw_samples", "evaluate", "frechet_distance",
-    "load_classifier", "predict", "recognition", "wilson_interval",
-]
+__all__ = ["SampleStore", "draw_samples", "evaluate", "frechet_distance", "load_classifier", "predict", "recognition",
+           "wilson_interval"]

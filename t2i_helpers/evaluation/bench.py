@@ -1,11 +1,11 @@
 """The speed of this machine: a U-Net's forward pass, and ways to read WikiArt's files in batches of 16.
 
-The loaders read synthetic files like the hub's: JPEGs of about 400 KB, one row group and one dictionary a file, sorted
-by style. How well each mixes styles is computed at WikiArt's full size, from row numbers alone.
+The files are synthetic and like the hub's: JPEGs of 400 KB, one row group and one dictionary a file, sorted by style.
+How well each way mixes styles is computed at WikiArt's full size, from row numbers alone.
 """
 
 import concurrent.futures
-import functools
+import contextlib
 import io
 import itertools
 import multiprocessing
@@ -13,10 +13,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import datasets
 import numpy as np
+import pandas
 import torch
 from PIL import Image
+from torch.utils.benchmark import Timer
 from tqdm.auto import tqdm
 
 from .. import presets
@@ -36,34 +40,22 @@ STORE_BATCHES = 1000
 
 def bench_sample(batch_sizes=(1, 16, 64, 256), seconds: float = 3.0) -> list[dict]:
     """U-Net forward passes of MNIST's preset: images/s at each batch size, and the ratio to batch size 1."""
-    device = best_device()
-    preset = presets.get("mnist", "thesis", "demo")
+    device, preset, rows = best_device(), presets.get("mnist", "thesis", "demo"), []
     unet = build_unet(preset).to(device).eval()
-    rows = []
     for batch_size in batch_sizes:
         x = torch.randn(batch_size, preset.channels, preset.resolution, preset.resolution, device=device)
         c = torch.randn(batch_size, preset.max_length, encoder_dim(preset.text_encoder), device=device)
-        speed = _images_per_second(lambda: unet(x, 500, c), batch_size, seconds, device)
+        timer = Timer("unet(x, 500, c)", globals={"unet": unet, "x": x, "c": c}, num_threads=torch.get_num_threads())
+        with torch.inference_mode():
+            speed = batch_size / timer.blocked_autorange(min_run_time=seconds).mean
         rows.append({"batch_size": batch_size, "images_per_second": round(speed, 1),
                      "ratio_to_batch_1": round(speed / rows[0]["images_per_second"], 2) if rows else 1.0})
     return rows
 
 
-@torch.inference_mode()
-def _images_per_second(forward, batch_size, seconds, device):
-    forward()                                         # the first call allocates and tunes
-    calls, began = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < seconds or not calls:
-        forward()
-        if device != "cpu":
-            torch.accelerator.synchronize()
-        calls += 1
-    return calls * batch_size / elapsed
-
-
 def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> dict:
-    """{"files", "rows_per_file", "bytes", "decoding", "failed", "rows"}: `compare_decoders`, and for each of WAYS a row
-    of `measure` with its `mixing` at full size. The names of ways that failed are in "failed".
+    """{"files", "rows_per_file", "bytes", "decoding": of `compare_decoders`, "failed": names of WAYS, "rows": for each
+    other way those of `measure` and its `mixing` at full size}.
 
     Each way runs in a process of its own for an epoch of `files` files of `rows` rows (the store for 1,000 batches), or
     until `seconds` are over and at least four batches are read.
@@ -77,11 +69,10 @@ def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder
         try:
             with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                 row = process.submit(measure, way, folder, seconds).result()
+            measured.append({"way": way, **row, **mixing(order())})
         except Exception as error:              # of any library; the other ways' numbers are kept
             failed.append(way)
             print(f"{way} failed: {one_line(error)}", file=sys.stderr)
-            continue
-        measured.append({"way": way, **row, **mixing(order(files_at_full_size()))})
     written = find_art_files(folder)
     return {"files": files, "rows_per_file": rows, "bytes": sum(file.size for file in written),
             "decoding": compare_decoders(written[0]), "failed": failed, "rows": measured}
@@ -97,11 +88,8 @@ def measure(way: str, folder, seconds: float) -> dict:
         batches = itertools.chain.from_iterable(store.batches(BATCH, epoch=epoch) for epoch in range(epochs))
     else:
         batches = _in_batches(WAYS[way][0](files))
-    import datasets  # noqa: F401                                    # so that the memory before has the imports
-    import pandas  # noqa: F401
-
     times, samples = [], 0
-    with PeakMemory() as memory:
+    with peak_memory() as memory:
         began = last = time.perf_counter()
         for images, *_ in batches:
             from_uint8(images, (-1.0, 1.0))
@@ -119,43 +107,41 @@ def measure(way: str, folder, seconds: float) -> dict:
             "times_the_files": read / once}
 
 
-class PeakMemory:
-    """The most anonymous memory of this process inside the block over that before it: `peak`, bytes. Linux only."""
-
-    def __enter__(self):
-        self.before, self.peak, self.stop = self._anonymous(), 0, threading.Event()
-        self.watcher = threading.Thread(target=self._watch, daemon=True)
-        self.watcher.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.watcher.join()
-
-    def _watch(self):
-        while not self.stop.wait(0.005):
-            self.peak = max(self.peak, self._anonymous() - self.before)
-
-    @staticmethod
-    def _anonymous():
+@contextlib.contextmanager
+def peak_memory():
+    """Yields an object; its `peak` is the most anonymous memory of this process in the block over that before it, in
+    bytes. Linux only."""
+    def anonymous():
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("RssAnon")).split()[1])
+
+    def watch():
+        while not over.wait(0.005):
+            memory.peak = max(memory.peak, anonymous() - before)
+
+    memory, over, before = SimpleNamespace(peak=0), threading.Event(), anonymous()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield memory
+    finally:
+        over.set()
+        watcher.join()
 
 
 def compare_decoders(file, paintings: int = 60) -> dict:
     """Milliseconds a picture by Pillow, as in the thesis, and by our decoder, and how they differ in grey levels."""
-    spent, differences = {"pillow_ms": 0.0, "ours_ms": 0.0}, []
+    spent, differences = np.zeros(2), []
     for painting in itertools.islice(read_paintings(file), paintings):
-        squares = []
-        for name, decoder in (("pillow_ms", _by_pillow), ("ours_ms", functools.partial(decode, size=SIZE))):
-            began = time.process_time()
-            squares.append(decoder(painting.encoded).int())
-            spent[name] += 1000 * (time.process_time() - began)
-        differences.append((squares[0] - squares[1]).abs())
-    apart = torch.stack(differences)
-    spent = {name: milliseconds / len(differences) for name, milliseconds in spent.items()}
-    return {**spent, "ratio": spent["pillow_ms"] / spent["ours_ms"], "mean_difference": float(apart.float().mean()),
-            "largest_difference": int(apart.max())}
+        began = time.process_time()
+        theirs = _by_pillow(painting.encoded)
+        between = time.process_time()
+        ours = decode(painting.encoded, SIZE)
+        spent += 1000 * np.diff([began, between, time.process_time()])
+        differences.append((theirs.int() - ours.int()).abs())
+    apart, (pillow, own) = torch.stack(differences), (spent / len(differences)).tolist()
+    return {"pillow_ms": pillow, "ours_ms": own, "ratio": pillow / own,
+            "mean_difference": float(apart.float().mean()), "largest_difference": int(apart.max())}
 
 
 def write_bench_files(folder: Path, files: int, rows: int) -> None:
@@ -187,46 +173,36 @@ def random_access(files):
     places = [(file.path, row) for file in files for row in range(file.rows)]
     for i in np.random.default_rng(0).permutation(len(places)):
         path, row = places[i]
-        frame = _frame(path)
+        frame = pandas.read_parquet(path, columns=["image", "style"])
         yield _by_pillow(frame["image"][row]["bytes"]), int(frame["style"][row])
 
 
 def file_sequential(files):
     """The thesis's loader."""
-    for encoded, style, _ in file_by_file(files):
-        yield _by_pillow(encoded), style
+    return ((_by_pillow(encoded), style) for encoded, style, _ in file_by_file(files))
 
 
 def file_by_file(files):
     """(encoded, style, row_id) in the thesis's order: files in random order, each read whole and shuffled."""
     rng = np.random.default_rng(0)
     for number in rng.permutation(len(files)):
-        frame = _frame(files[number].path)
+        frame = pandas.read_parquet(files[number].path, columns=["image", "style"])
         for row in rng.permutation(len(frame)):
             yield frame["image"][row]["bytes"], int(frame["style"][row]), files[number].first_row + int(row)
 
 
 def datasets_stream(files):
     """Hugging Face's streaming with its shuffle buffer of 1,000."""
-    import datasets
-
     paths = [file.path for file in files]
     for row in datasets.load_dataset("parquet", data_files=paths, split="train", streaming=True).shuffle(seed=0):
         yield _squared(row["image"]), row["style"]
 
 
 def our_stream(files):
-    """`WikiArtStream` without workers."""
-    rows = sum(file.rows for file in files)
-    reservoir = round(rows * RESERVOIR / sum(PAINTINGS))             # the same share as of WikiArt, so that it fills
-    for image, style, _ in WikiArtStream([file.path for file in files], SIZE, reservoir=reservoir):
-        yield image, style
-
-
-def _frame(path):
-    import pandas
-
-    return pandas.read_parquet(path, columns=["image", "style"])
+    """`WikiArtStream` without workers, with the same share of the rows in its reservoir as of WikiArt's."""
+    reservoir = round(sum(file.rows for file in files) * RESERVOIR / sum(PAINTINGS))
+    stream = WikiArtStream([file.path for file in files], SIZE, reservoir=reservoir)
+    return ((image, style) for image, style, _ in stream)
 
 
 def _by_pillow(encoded):
@@ -246,11 +222,9 @@ def _in_batches(samples):
         yield torch.stack(images), torch.tensor(styles)
 
 
-# the order of each way, as row numbers; `file_of` is the file of each row
+# the order of each way at WikiArt's full size, as row numbers int [81,444]
 
-def files_at_full_size() -> np.ndarray:
-    """The file of each of WikiArt's rows, int [81,444]: 72 equal ones."""
-    return np.arange(sum(PAINTINGS)) * FULL_FILES // sum(PAINTINGS)
+FILE_OF = np.arange(sum(PAINTINGS)) * FULL_FILES // sum(PAINTINGS)              # of each row: 72 equal files
 
 
 def mixing(order) -> dict:
@@ -260,41 +234,40 @@ def mixing(order) -> dict:
     shares = np.stack([np.bincount(batch, minlength=len(STYLES)) for batch in styles]) / BATCH
     logarithms = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
     return {"style_entropy_bits": float(-(shares * logarithms).sum(1).mean()),
-            "files_per_batch": float(np.mean([len(set(batch)) for batch in files_at_full_size()[batches].tolist()]))}
+            "files_per_batch": float(np.mean([len(set(batch)) for batch in FILE_OF[batches].tolist()]))}
 
 
-def perfect_order(file_of) -> np.ndarray:
+def perfect_order():
     """Of random access, and of the store."""
-    return epoch_order(len(file_of), 0, 0).numpy()
+    return epoch_order(len(FILE_OF), 0, 0).numpy()
 
 
-def file_sequential_order(file_of) -> np.ndarray:
+def file_sequential_order():
     rng = np.random.default_rng(0)
-    return np.concatenate([rng.permutation(np.flatnonzero(file_of == file)) for file in rng.permutation(FULL_FILES)])
+    return np.concatenate([rng.permutation(np.flatnonzero(file == FILE_OF)) for file in rng.permutation(FULL_FILES)])
 
 
-def buffered_order(file_of) -> np.ndarray:
+def buffered_order():
     """Files in random order through a shuffle buffer of 1,000, the default of datasets."""
-    rng, buffer, order = np.random.default_rng(0), [], []
-    for row in _file_after_file(file_of, rng):
-        if len(buffer) < 1000:
-            buffer.append(row)
-            continue
+    rng, order = np.random.default_rng(0), []
+    rows = _file_after_file(rng)
+    buffer = list(itertools.islice(rows, 1000))
+    for row in rows:
         place = rng.integers(1000)
         order.append(buffer[place])
         buffer[place] = row
     return np.array(order + rng.permutation(buffer).tolist())
 
 
-def our_stream_order(file_of, reservoir: int = RESERVOIR) -> np.ndarray:
+def our_stream_order():
     """The rows through the stream's own reservoir, with pictures of one pixel."""
     rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
-    rows = ((pixel, 0, row) for row in _file_after_file(file_of, rng))
-    return np.array([row for _, _, row in reservoir_shuffle(rows, reservoir, 1, rng)])
+    rows = ((pixel, 0, row) for row in _file_after_file(rng))
+    return np.array([row for _, _, row in reservoir_shuffle(rows, RESERVOIR, 1, rng)])
 
 
-def _file_after_file(file_of, rng):
-    return itertools.chain.from_iterable(np.flatnonzero(file_of == file) for file in rng.permutation(FULL_FILES))
+def _file_after_file(rng):
+    return itertools.chain.from_iterable(np.flatnonzero(file == FILE_OF) for file in rng.permutation(FULL_FILES))
 
 
 WAYS = {

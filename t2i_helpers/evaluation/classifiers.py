@@ -132,6 +132,6 @@ class Predictions:
 def predict(classifier, images: torch.Tensor, batch_size: int = 500) -> Predictions:
     """The features and class probabilities of uint8 `images` [n, c, h, w], on the CPU."""
     device = next(classifier.parameters()).device
-    parts = [classifier.features(from_uint8(part.to(device), (0, 1))) for part in images.split(batch_size)]
-    features = torch.cat(parts)                                                    # [n, d]
+    features = torch.cat([classifier.features(from_uint8(part.to(device), (0, 1)))
+                          for part in images.split(batch_size)])                   # [n, d]
     return Predictions(features.cpu(), classifier.head(features).softmax(1).cpu())

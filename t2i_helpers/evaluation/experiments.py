@@ -1,7 +1,5 @@
 """Experiments beside the study's cells: strengths of guiding losses, the best of many images, the noise that guidance
-adds, and when an image becomes recognisable.
-
-Each returns JSON with the hashes of the networks that it depends on.
+adds, and when an image becomes recognisable. Each returns JSON with the hashes of the networks that it depends on.
 """
 
 import math
@@ -20,7 +18,7 @@ from ..provenance import code_record, file_hash, record
 from ..training import describe_checkpoint
 from ..training.ablation import train_missing, training_dir
 from .classifiers import classifier_hash, load_classifier, predict, weights_file
-from .image_text import WORDS, best_of, caption_critic, critic, critic_scores
+from .image_text import WORDS, best_of, caption_scores, critic_scores
 from .metrics import mean_estimate, proportion
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
@@ -72,9 +70,8 @@ def loss_strengths(size: str = "demo", n: int = 60, steps: int = 20) -> dict:
     its own loss), and the mean of the loss over the finished images.
     """
     pipe = load_pipeline(train_missing("cifar10-improved", size))
-    labels = torch.arange(n) % 10
-    prompts, rows = [captions(pipe.preset)[label] for label in labels], []
-    classifier = load_classifier("cifar10", pipe.device)
+    labels, classifier, rows = torch.arange(n) % 10, load_classifier("cifar10", pipe.device), []
+    prompts = [captions(pipe.preset)[label] for label in labels]
     for name, loss in guiding_losses(pipe, labels.tolist()).items():
         for strength in STRENGTHS:
             guidance = LossGuidance(loss, strength) if strength else None
@@ -98,14 +95,15 @@ def best_of_fifteen(size: str = "demo") -> dict:
     for dataset, w, n in (("mnist", 1.0, 150), ("cifar10", 2.0, 260)):
         pipe = load_pipeline(train_missing(f"{dataset}-improved", size))
         images, labels, _ = draw_samples(pipe, w, n, steps=10, scheduler="dpm++").load()
-        images, labels = images[:10 * CANDIDATES] / 255, labels[:10 * CANDIDATES]
-        model, judge = load_image_text(pipe.device), load_classifier(dataset, pipe.device)
+        images, labels = images[:10 * CANDIDATES], labels[:10 * CANDIDATES]
+        right = predict(load_classifier(dataset, pipe.device), images).labels == labels
+        model, images = load_image_text(pipe.device), images / 255
         scores = critic_scores(model, dataset, images, labels)                               # [n, 3]
-        blur = best_of(images, labels, critic(model, dataset), judge, BEST)
-        caption = best_of(images, labels, caption_critic(model, captions(pipe.preset)), judge, BEST)
-        for name, chosen, accuracy in (("nobody: all of them", torch.arange(len(labels)), blur.accuracy_of_all),
-                                       ("least blurry", blur.rows, blur.accuracy),
-                                       ("nearest to the caption", caption.rows, caption.accuracy)):
+        captioned = caption_scores(model, captions(pipe.preset), images, labels)             # [n]
+        for name, chosen in (("nobody: all of them", torch.arange(len(labels))),
+                             ("least blurry", best_of(1 - scores[:, WORDS.index("blurry")], labels, BEST)),
+                             ("nearest to the caption", best_of(captioned, labels, BEST))):
+            accuracy = proportion(right[chosen])
             rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy.as_json(),
                          "scores": dict(zip(WORDS, scores[chosen].mean(0).tolist()))})
             print(f"best-of: {dataset}: {name}: accuracy {accuracy.value:.3f}", flush=True)
@@ -140,31 +138,31 @@ def guidance_noise(size: str = "demo", n: int = 100, steps: int = 20) -> dict:
     Rows {"variant", "w", "n", and for each of NOISE its mean}; "differences", the means of guided minus unguided image
     by image, one row a variant; "real", the same of n real digits. Images are rounded to 256 grey levels, as in files.
     """
+    def noise_of(uint8_images):
+        images = from_uint8(uint8_images, (0, 1)).cpu()                                      # [n, 1, 28, 28]
+        return {name: measure(images) for name, measure in NOISE.items()}
+
+    def means(noise):
+        return {name: mean_estimate(values).as_json() for name, values in noise.items()}
+
     rows, differences = [], []
     for variant in presets.VARIANTS:
         pipe = load_pipeline(train_missing(f"mnist-{variant}", size))
         prompts = [captions(pipe.preset)[seed % 10] for seed in range(n)]
-        noise = {w: _noise_of(pipe(prompts, w=w, steps=steps, seeds=range(n)).images) for w in (UNGUIDED, GUIDED)}
-        rows += [{"variant": variant, "w": w, "n": n, **_means(noise[w])} for w in noise]
-        means = _means({name: noise[GUIDED][name] - noise[UNGUIDED][name] for name in NOISE})
-        differences.append({"variant": variant, "w": [GUIDED, UNGUIDED], "n": n, **means})
-        shown = {name: f"{mean['value']:+.4f}" for name, mean in means.items()}
+        plain, guided = (noise_of(to_uint8(pipe(prompts, w=w, steps=steps, seeds=range(n)).images))
+                         for w in (UNGUIDED, GUIDED))
+        rows += [{"variant": variant, "w": w, "n": n, **means(noise)}
+                 for w, noise in ((UNGUIDED, plain), (GUIDED, guided))]
+        added = means({name: guided[name] - plain[name] for name in NOISE})
+        differences.append({"variant": variant, "w": [GUIDED, UNGUIDED], "n": n, **added})
+        shown = {name: f"{mean['value']:+.4f}" for name, mean in added.items()}
         print(f"noise: {variant}: guided minus unguided: {shown}", flush=True)
     digits = load_images(presets.get("mnist", size=size), "test")
     chosen = torch.cat([torch.nonzero(digits.labels == digit)[:n // 10, 0] for digit in range(10)])
     real = {"n": len(chosen), "data_source": digits.source, "data_fingerprint": digits.fingerprint,
-            **_means(_noise_of(from_uint8(digits.images[chosen], (0, 1))))}
+            **means(noise_of(digits.images[chosen]))}
     return _result("noise", size, pipe, steps=steps, scheduler=pipe.preset.scheduler, first_and_last_seed=[0, n - 1],
                    rows=rows, differences=differences, real=real)
-
-
-def _noise_of(images) -> dict[str, torch.Tensor]:
-    images = from_uint8(to_uint8(images), (0, 1)).cpu()                                      # [n, 1, 28, 28]
-    return {name: measure(images) for name, measure in NOISE.items()}
-
-
-def _means(noise) -> dict:
-    return {name: mean_estimate(values).as_json() for name, values in noise.items()}
 
 
 EXPERIMENTS = {"losses": loss_strengths, "best-of": best_of_fifteen, "noise": guidance_noise}
@@ -183,15 +181,18 @@ def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: 
     classifier = load_classifier(pipe.preset.dataset, pipe.device)
     parts = [_recognised(pipe, classifier, part, w, steps, scheduler) for part in torch.arange(n).split(BATCH)]
     right = {kind: torch.cat([part[kind] for part in parts], 1) for kind in KINDS}               # [steps + 1, n]
-    times = len(right["x_0"])
+    last = len(right["x_0"]) - 1
+    stable = {kind: first_stable_step(right[kind]) for kind in KINDS}
+    stable = {kind: first[~first.isnan()] for kind, first in stable.items()}
+    quartiles = torch.tensor([0.25, 0.5, 0.75]).double()
     return record(
         pipe.device, checkpoint=describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16},
-        classifier_sha256_16=classifier_hash(pipe.preset.dataset), **code_record(*CODE), w=w, n=n, steps=times - 1,
+        classifier_sha256_16=classifier_hash(pipe.preset.dataset), **code_record(*CODE), w=w, n=n, steps=last,
         scheduler=scheduler or pipe.preset.scheduler, first_and_last_seed=[0, n - 1],
-        progress=[step / (times - 1) for step in range(times)],
+        progress=[step / last for step in range(last + 1)],
         accuracy={kind: [proportion(at).as_json() for at in right[kind]] for kind in KINDS},
-        recognised_for_good={kind: _quartiles(first_stable_step(right[kind])) for kind in KINDS},
-    )
+        recognised_for_good={kind: {"quartiles": first.quantile(quartiles).tolist() if len(first) else None,
+                                    "images": len(first)} for kind, first in stable.items()})
 
 
 def first_stable_step(right: torch.Tensor) -> torch.Tensor:
@@ -207,21 +208,13 @@ def first_stable_step(right: torch.Tensor) -> torch.Tensor:
 def _recognised(pipe, classifier, seeds, w, steps, scheduler):
     """{"x_t", "x_0": bool [steps + 1, n]}: whether the classifier sees the class of the prompt."""
     prompts = captions(pipe.preset)
-    labels = seeds % len(prompts)
-    trace = {kind: [] for kind in KINDS}
+    labels, trace = seeds % len(prompts), {kind: [] for kind in KINDS}
 
     def keep(step, x_t, x_0):
         for kind, images in zip(KINDS, (x_t, x_0)):
             trace[kind].append(to_uint8(to_unit(images, pipe.preset.pixel_range)))
 
-    drawn = pipe([prompts[label] for label in labels], w=w, seeds=seeds, steps=steps, scheduler=scheduler,
-                 callback=keep)
-    finished = to_uint8(drawn.images)
-    return {kind: (predict(classifier, torch.cat([*images, finished])).labels.view(-1, len(seeds)) == labels)
+    finished = to_uint8(pipe([prompts[label] for label in labels], w=w, seeds=seeds, steps=steps, scheduler=scheduler,
+                             callback=keep).images)
+    return {kind: predict(classifier, torch.cat([*images, finished])).labels.view(-1, len(seeds)) == labels
             for kind, images in trace.items()}
-
-
-def _quartiles(progress):
-    recognised = progress[~progress.isnan()]
-    quartiles = recognised.quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist() if len(recognised) else None
-    return {"quartiles": quartiles, "images": len(recognised)}

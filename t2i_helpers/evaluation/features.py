@@ -12,12 +12,12 @@ from unittest import mock
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from .. import hub, presets
 from ..data import from_uint8, load_images
 from ..errors import BadValue, SourceUnavailable, one_line
-from ..paths import DATA, atomic_write, mirror
+from ..paths import DATA, mirror, save_tensors
 from ..provenance import best_device, code_hash, content_hash
 from ..randomness import generator
 from .classifiers import classifier_hash, load_classifier, predict
@@ -61,11 +61,8 @@ class FeatureFile:
 
     def save(self, path) -> None:
         """Write the features as float16; all or nothing."""
-        tensors = {"features": self.features.half().contiguous()}
-        if self.labels is not None:
-            tensors["labels"] = self.labels.to(torch.uint8)
-        with atomic_write(path) as temporary:
-            save_file(tensors, temporary, metadata=self.metadata)
+        labels = {} if self.labels is None else {"labels": self.labels.to(torch.uint8)}
+        save_tensors(path, {"features": self.features.half()} | labels, self.metadata)
 
 
 def cached_features(name: str, weights: str, dataset, network, width: int) -> FeatureFile:
@@ -98,8 +95,7 @@ def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> Featur
         test = load_images(dataclasses.replace(preset, data_source="embedded"), "test")
         if len(test) < at_least:
             raise
-    classifier = load_classifier(dataset, best_device())
-    weights = classifier_hash(dataset)
+    classifier, weights = load_classifier(dataset, best_device()), classifier_hash(dataset)
     real = cached_features("classifier", weights, test, lambda images: predict(classifier, images).features,
                            classifier.head.in_features)
     return dataclasses.replace(real, metadata=real.metadata | {"classifier_sha256_16": weights})
@@ -113,6 +109,15 @@ def weights_hash(network: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def _or_unavailable(network: str, judge: str, file: str):
+    try:
+        yield
+    except Exception as error:      # the hub raises a dozen unrelated types when it cannot be reached
+        raise SourceUnavailable(f"cannot load {network} ({one_line(error)}): connect to the network, set T2I_MIRROR to "
+                                f"a folder with {file}, or leave out --also {judge}") from error
+
+
 def load_inception(weights: Path | None = None, device="cpu"):
     """pytorch-fid's Inception-v3 up to its 2,048 pooled features: uint8 [n, c, h, w] to float32 [n, 2048].
 
@@ -121,7 +126,13 @@ def load_inception(weights: Path | None = None, device="cpu"):
     """
     from pytorch_fid import inception
 
-    path = Path(weights) if weights else _find_inception(inception.FID_WEIGHTS_URL)
+    folder = mirror("models", "mseitzer/pytorch-fid")
+    path = Path(weights or (folder or Path(torch.hub.get_dir()) / "checkpoints") / INCEPTION_FILE)
+    if not weights and not folder and not path.is_file():
+        with _or_unavailable("Inception's weights", "inception, or name the file with --inception-weights",
+                             f"models/mseitzer/pytorch-fid/{INCEPTION_FILE}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(inception.FID_WEIGHTS_URL, str(path), hash_prefix=INCEPTION_SHA256)
     if not path.is_file():
         raise SourceUnavailable(f"no Inception weights at {path}: name the file {INCEPTION_FILE}")
     with open(path, "rb") as file:
@@ -136,23 +147,6 @@ def load_inception(weights: Path | None = None, device="cpu"):
     return lambda images: network(as_rgb(images).to(device))[0].flatten(1)
 
 
-def _find_inception(address) -> Path:
-    folder = mirror("models", "mseitzer/pytorch-fid")
-    if folder and (folder / INCEPTION_FILE).is_file():
-        return folder / INCEPTION_FILE
-    path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(address, str(path), hash_prefix=INCEPTION_SHA256)
-        except (OSError, RuntimeError) as error:
-            raise SourceUnavailable(
-                f"cannot fetch Inception's weights ({error}): name the file with --inception-weights, put "
-                f"{INCEPTION_FILE} into $T2I_MIRROR/models/mseitzer/pytorch-fid, or leave out --also inception"
-            ) from error
-    return path
-
-
 def load_untrained_head(device="cpu"):
     """The thesis's judge: torchvision's ImageNet ResNet-18 with a ten-way head that was never trained.
 
@@ -163,21 +157,18 @@ def load_untrained_head(device="cpu"):
     from torchvision.models import ResNet18_Weights, resnet18
     from torchvision.transforms.functional import normalize
 
-    try:
+    network, usual = resnet18(), ResNet18_Weights.IMAGENET1K_V1.transforms()
+    with _or_unavailable(IMAGENET, "imagenet", "its model.safetensors"):
         folder = mirror("models", IMAGENET)
         if not folder:
             hub.fail_fast_offline()
         path = folder / "model.safetensors" if folder else hf_hub_download(IMAGENET, "model.safetensors")
-        network = resnet18()
         network.load_state_dict(load_file(path))
-    except Exception as error:      # the hub raises a dozen unrelated types when it cannot be reached
-        raise SourceUnavailable(f"cannot load {IMAGENET} ({one_line(error)}): connect to the hub, set "
-                                "T2I_MIRROR to a folder that holds it, or leave out --also imagenet") from error
     network.fc = torch.nn.Linear(512, 10)
     with torch.no_grad():
         network.fc.weight.copy_(torch.randn(10, 512, generator=generator("untrained head")) / 512**0.5)
         network.fc.bias.zero_()
-    network, usual = network.eval().to(device), ResNet18_Weights.IMAGENET1K_V1.transforms()
+    network.eval().to(device)
     return lambda images: network(normalize(as_rgb(images).to(device), usual.mean, usual.std))
 
 
@@ -188,7 +179,7 @@ def load_clip_score(device="cpu"):
 
     from ..models.text import ENCODERS, encoder_location
 
-    try:
+    with _or_unavailable("CLIP", "clip", "its model.safetensors"):
         where = encoder_location("clip")
         if where == ENCODERS["clip"][0]:
             hub.fail_fast_offline()
@@ -198,10 +189,6 @@ def load_clip_score(device="cpu"):
             raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
         if len(processor.tokenizer) != model.config.text_config.vocab_size:
             raise ValueError(f"its tokenizer has {len(processor.tokenizer)} tokens")
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise SourceUnavailable(f"cannot load CLIP ({one_line(error)}): connect to the hub, set "
-                                "T2I_MIRROR to a folder with its model.safetensors, or leave out --also clip"
-                                ) from error
     model.eval().to(device)
 
     def score(images, prompts):
@@ -216,9 +203,8 @@ def load_clip_score(device="cpu"):
 @torch.inference_mode()
 def in_batches(network, images: torch.Tensor, *others, batch_size: int = 64) -> torch.Tensor:
     """`network` over uint8 `images` (and lists of the same length), batch by batch, gathered on the CPU."""
-    parts = [network(images[i:i + batch_size], *(other[i:i + batch_size] for other in others)).cpu()
-             for i in range(0, len(images), batch_size)]
-    return torch.cat(parts)
+    return torch.cat([network(images[i:i + batch_size], *(other[i:i + batch_size] for other in others)).cpu()
+                      for i in range(0, len(images), batch_size)])
 
 
 def as_rgb(images):

@@ -4,7 +4,6 @@ Distances, precision and recall depend on the network whose features they compar
 metric of real against real images at the same n.
 """
 
-import contextlib
 import math
 import warnings
 from collections.abc import Callable
@@ -56,8 +55,8 @@ def jackknife(metric: Callable[..., float], a: torch.Tensor, b: torch.Tensor) ->
     group_a, group_b = (torch.randperm(len(x), generator=generator("jackknife")) % GROUPS for x in (a, b))
     without = torch.tensor([metric(a[group_a != g], b[group_b != g]) for g in range(GROUPS)], dtype=torch.float64)
     half = T_9 * float(((GROUPS - 1) * (without - without.mean()).square().mean()).sqrt())
-    low, high = value - half, value + half
-    return Estimate(value, max(low, 0.0), min(high, 1.0)) if metric in SHARES else Estimate(value, low, high)
+    lowest, highest = (0.0, 1.0) if metric in (precision, recall) else (-math.inf, math.inf)
+    return Estimate(value, max(value - half, lowest), min(value + half, highest))
 
 
 def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> float:
@@ -78,8 +77,7 @@ def frechet_infinity(features_a: torch.Tensor, features_b: torch.Tensor, max_par
     and read at 1 / n = 0. For two draws of one distribution the result tends to 0. It needs n to be several times d.
     """
     _check(features_a, features_b, at_least=2 * max_parts)
-    n = min(len(features_a), len(features_b))
-    rng = generator("frechet infinity")
+    n, rng = min(len(features_a), len(features_b)), generator("frechet infinity")
     a, b = (x[torch.randperm(len(x), generator=rng)[:n]] for x in (features_a, features_b))
     parts = range(1, max_parts + 1)
     means = [sum(frechet_distance(a[i::k], b[i::k]) for i in range(k)) / k for k in parts]
@@ -102,10 +100,8 @@ def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor, max_rows
 
 
 def precision(features: torch.Tensor, real: torch.Tensor, neighbours: int = 3) -> float:
-    """The share of `features` [n, d] inside the manifold of `real` [m, d] (Kynkaanniemi et al. 2019, eq. 1).
-
-    The manifold is the union of balls around the real features that reach to their third neighbour.
-    """
+    """The share of `features` [n, d] inside the manifold of `real` [m, d] (Kynkaanniemi et al. 2019, eq. 1): the union
+    of balls around the real features that reach to their third neighbour."""
     _check(features, real, at_least=neighbours + 1)
     features, real = features.double(), real.double()      # cdist's squares cancel in float32 far from the origin
     radius = torch.cdist(real, real).kthvalue(neighbours + 1, dim=1).values                  # [m], itself at 0
@@ -123,11 +119,8 @@ def diversity(features: torch.Tensor, labels: torch.Tensor) -> Estimate:
     A U-statistic of order two; its variance is about four times that of an image's mean distance to the others of its
     class, over n (Hoeffding 1948). Classes of one image are left out; BadValue where none has two.
     """
-    means = []
-    for label in labels.unique():
-        chosen = features[labels == label].double()
-        if len(chosen) > 1:
-            means.append(torch.cdist(chosen, chosen).sum(1) / (len(chosen) - 1))                 # [n of the class]
+    classes = [features[labels == label].double() for label in labels.unique()]
+    means = [torch.cdist(x, x).sum(1) / (len(x) - 1) for x in classes if len(x) > 1]             # [n of the class] each
     if not means:
         raise BadValue("no class has two images: diversity is of images of one class")
     value = float(torch.cat(means).mean())
@@ -144,7 +137,6 @@ def saturation(images: torch.Tensor) -> Estimate:
     return mean_estimate(((images <= 2) | (images >= 253)).double().flatten(1).mean(1))
 
 
-SHARES = (precision, recall)
 DISTANCES = {"frechet": frechet_distance, "frechet_infinity": frechet_infinity, "kernel": kernel_distance,
              "precision": precision, "recall": recall}
 
@@ -157,37 +149,19 @@ def compare(features: torch.Tensor, real: torch.Tensor) -> dict[str, Estimate]:
             if enough or metric is not frechet_infinity}
 
 
-def confusion_matrix(labels: torch.Tensor, predicted: torch.Tensor, classes: int) -> torch.Tensor:
-    """int64 [classes, classes]: row = what the prompt asked for, column = what the classifier saw."""
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
-    for name, values in (("label", labels), ("prediction", predicted)):
-        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < classes:
-            raise BadValue(f"{name}s from {int(values.min())} to {int(values.max())}: the classes are 0 to "
-                           f"{classes - 1}; give one of them for every image")
-    if len(labels) != len(predicted):
-        raise BadValue(f"{len(labels)} labels and {len(predicted)} predictions: give one of each for every image")
-    return multiclass_confusion_matrix(predicted, labels, num_classes=classes)
-
-
-class _Given(torch.nn.Module):
-    """torchmetrics asks for a network that computes features; these are already computed."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.num_features = width
-
-    def forward(self, features):
-        return features
+def beside(values: dict[str, Estimate], real: dict[str, Estimate]) -> dict:
+    """Every metric of generated images as JSON, with the same metric of real images as its "real"."""
+    return {name: value.as_json() | ({"real": real[name].as_json()} if name in real else {})
+            for name, value in values.items()}
 
 
 def _torchmetric(kind, a, b, **options):
+    """A metric of torchmetrics whose network has been applied already."""
     _check(a, b, at_least=2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)           # KID says that it keeps its features in memory
-        metric = kind(feature=_Given(a.shape[1]), **options)
-    with contextlib.suppress(AttributeError):
-        metric.set_dtype(torch.float64)
+    given = torch.nn.Identity()
+    given.num_features = a.shape[1]
+    with warnings.catch_warnings(action="ignore", category=UserWarning):     # KID keeps its features in memory
+        metric = kind(feature=given, **options).set_dtype(torch.float64)
     metric.update(b.double(), real=True)
     metric.update(a.double(), real=False)
     return metric.compute()

@@ -6,6 +6,7 @@ or genre; its accuracy on real held-out paintings is the baseline.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ from ..models.efficientnet import WIDTH
 from ..provenance import best_device, code_record
 from ..randomness import generator
 from .features import FeatureFile, as_rgb, cached_features, in_batches, weights_hash
-from .metrics import Estimate, proportion, saturation
+from .metrics import Estimate, beside, proportion, saturation
 from .samples import DRAWING, JUDGES, MEASURING
 
 PENALTY = 3e-3                      # of the squared weights, beside the mean cross entropy
@@ -29,23 +30,15 @@ PROBED = 10_000                     # training paintings whose features are comp
 TOP = 3                             # of "style_top3"
 
 
-@dataclass(frozen=True)
-class Probe:
-    """Multinomial logistic regression on standardised features: logits = W (f - mean) / std + b."""
-
-    mean: torch.Tensor              # [d]
-    std: torch.Tensor               # [d]
-    weight: torch.Tensor            # [classes, d]
-    bias: torch.Tensor              # [classes]; minus infinity for classes without a training painting
-
-    def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """[n, classes] of features [n, d]."""
-        return F.linear((features - self.mean) / self.std, self.weight, self.bias)
+Probe = Callable[[torch.Tensor], torch.Tensor]         # features [n, d] to logits [n, classes]
 
 
 def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float = PENALTY) -> Probe:
-    """The probe that minimises cross entropy + penalty ||W||^2 / 2, a convex problem; features [n, d], labels int64
-    [n], without those whose label is negative."""
+    """Multinomial logistic regression on standardised features: logits = W (f - mean) / std + b.
+
+    It minimises cross entropy + penalty ||W||^2 / 2, a convex problem; features [n, d], labels int64 [n], without those
+    whose label is negative. A class without a training painting has a logit of minus infinity.
+    """
     known = labels >= 0
     features, labels = features[known].float(), labels[known]
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
@@ -61,7 +54,8 @@ def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, pena
         return value
 
     optimizer.step(loss)
-    return Probe(mean, std, weight.detach(), bias.detach() + never)
+    weight, bias = weight.detach(), bias.detach() + never
+    return lambda features: F.linear((features - mean) / std, weight, bias)
 
 
 @functools.lru_cache(maxsize=1)
@@ -98,7 +92,12 @@ class RealPaintings:
         """Of `improved`'s training and test paintings from `data_source`, at 128x128 for a model of any resolution;
         SourceUnavailable where there are no paintings."""
         preset = dataclasses.replace(presets.get("wikiart", "improved", "demo"), data_source=data_source)
-        images, test = _at_most(load_images(preset, "train"), PROBED), load_images(preset, "test")
+        images, test = load_images(preset, "train"), load_images(preset, "test")
+        if len(images) > PROBED:
+            chosen = torch.randperm(len(images), generator=generator("probed"))[:PROBED]
+            images = dataclasses.replace(
+                images, images=images.images[chosen], labels=images.labels[chosen], genres=images.genres[chosen],
+                fingerprint=f"{images.fingerprint}-{PROBED}")
         train = efficientnet_features(images)
         return cls(efficientnet_features(test), test.genres, train,
                    train_probe(train.features, images.labels, len(CLASS_NAMES["wikiart"])),
@@ -123,25 +122,15 @@ class RealPaintings:
     def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, Estimate]:
         """The accuracy of the style probe, its top-3 accuracy, and the genre probe's where the prompts name genres;
         features [n, 1280], styles and genres int64 [n]."""
-        ranked = self.style.logits(features).topk(TOP, dim=1).indices
+        ranked = self.style(features).topk(TOP, dim=1).indices
         answers = {"accuracy": proportion(ranked[:, 0] == styles),
                    "style_top3": proportion((ranked == styles[:, None]).any(1))}
         if (named := genres >= 0).any():
-            predicted = self.genre.logits(features[named]).argmax(1)
-            answers["genre_accuracy"] = proportion(predicted == genres[named])
+            answers["genre_accuracy"] = proportion(self.genre(features[named]).argmax(1) == genres[named])
         return answers
 
 
-def _at_most(dataset, n):
-    """`dataset`, or `n` of its images by a fixed random choice."""
-    if len(dataset) <= n:
-        return dataset
-    chosen = torch.randperm(len(dataset), generator=generator("probed"))[:n]
-    return dataclasses.replace(dataset, images=dataset.images[chosen], labels=dataset.labels[chosen],
-                               genres=dataset.genres[chosen], fingerprint=f"{dataset.fingerprint}-{n}")
-
-
-def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, scheduler: str | None = None) -> dict:
+def composition(pipe, w: float, images_a_pair: int) -> dict:
     """Draw the ten (genre, style) pairs that training never saw, and ten seen pairs of the same styles.
 
     {"unseen": {"n", "pairs", "genre_accuracy", "style_accuracy", "both"}, "seen": the same, "chance"}, each accuracy
@@ -150,36 +139,30 @@ def composition(pipe, w: float, images_a_pair: int, steps: int | None = None, sc
     """
     preset, genres, styles = pipe.preset, list(GENRES), CLASS_NAMES["wikiart"]
     real, train = RealPaintings.load(preset.data_source), load_images(preset, "train")
+
+    def answers(features, genres, styles):
+        right_genre, right_style = real.genre(features).argmax(1) == genres, real.style(features).argmax(1) == styles
+        return {"genre_accuracy": proportion(right_genre), "style_accuracy": proportion(right_style),
+                "both": proportion(right_genre & right_style)}
+
     unseen = [(genres.index(genre), styles.index(style)) for genre, style in HELD_OUT_PAIRS]
-    seen = [(_most_frequent(train.genres[train.labels == style]), style) for _, style in unseen]
+    known = train.genres >= 0
+    seen = [(int(train.genres[known & (train.labels == style)].mode().values), style) for _, style in unseen]
     paintings = load_images(preset, "unseen pairs")
     chosen = torch.tensor([pair in seen for pair in zip(real.test_genres.tolist(), real.test.labels.tolist())])
-    baselines = {"unseen": (image_features(paintings.images), paintings.genres, paintings.labels),
-                 "seen": (real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen])}
-    results = {"w": w, "steps": steps or preset.sample_steps, "scheduler": scheduler or preset.scheduler,
-               "chance": {"genre": 1 / len(train.genres[train.genres >= 0].unique()), "style": 1 / len(pipe.classes)},
+    baselines = {"unseen": answers(image_features(paintings.images), paintings.genres, paintings.labels),
+                 "seen": answers(real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen])}
+    results = {"w": w, "steps": preset.sample_steps, "scheduler": preset.scheduler,
+               "chance": {"genre": 1 / len(train.genres[known].unique()), "style": 1 / len(pipe.classes)},
                "data_source": real.source, "weights_sha256_16": pipe.weights_sha256_16,
                **code_record(*DRAWING, *MEASURING, JUDGES["wikiart"])}
     for name, pairs in (("unseen", unseen), ("seen", seen)):
         asked = torch.tensor(pairs).repeat_interleave(images_a_pair, 0)                             # [n, 2]
         prompts = [genre_caption(preset, genre, style) for genre, style in asked.tolist()]
-        drawn = pipe(prompts, w=w, steps=steps, scheduler=scheduler, seeds=range(len(prompts))).images
-        answers = _pair_answers(real, image_features(to_uint8(drawn).cpu()), *asked.T)
-        baseline = _pair_answers(real, *baselines[name])
+        drawn = pipe(prompts, w=w, seeds=range(len(prompts))).images
         results[name] = {"n": len(asked), "pairs": [[genres[genre], styles[style]] for genre, style in pairs],
-                         **{key: value.as_json() | {"real": baseline[key].as_json()} for key, value in answers.items()}}
+                         **beside(answers(image_features(to_uint8(drawn).cpu()), *asked.T), baselines[name])}
     return results
-
-
-def _pair_answers(real, features, genres, styles):
-    right_genre = real.genre.logits(features).argmax(1) == genres
-    right_style = real.style.logits(features).argmax(1) == styles
-    return {"genre_accuracy": proportion(right_genre), "style_accuracy": proportion(right_style),
-            "both": proportion(right_genre & right_style)}
-
-
-def _most_frequent(genres):
-    return int(genres[genres >= 0].mode().values)
 
 
 def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3, shortlist: int = SHORTLIST):
@@ -189,7 +172,10 @@ def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3,
     The `shortlist` nearest 16x16 thumbnails are ranked by the cosine distance of EfficientNet-Lite0's features, which
     would take minutes for all m paintings.
     """
-    far = torch.cdist(_thumbnails(images), _thumbnails(paintings))                                  # [n, m]
+    def thumbnails(images):                                                                         # [., 768]
+        return torch.cat([F.interpolate(part.float(), (16, 16), mode="area").flatten(1) for part in images.split(1000)])
+
+    far = torch.cdist(thumbnails(images), thumbnails(paintings))                                    # [n, m]
     candidates = far.topk(min(shortlist, len(paintings)), largest=False).indices                    # [n, shortlist]
     nearest = []
     for own, rows in zip(F.normalize(image_features(images), dim=1), candidates):
@@ -197,8 +183,3 @@ def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3,
         values, places = distances.topk(k, largest=False)
         nearest.append((rows[places], values))
     return tuple(map(torch.stack, zip(*nearest)))
-
-
-def _thumbnails(images):
-    """uint8 [n, 3, h, w] to float32 [n, 768], each image as 16x16 pixels."""
-    return torch.cat([F.interpolate(part.float(), (16, 16), mode="area").flatten(1) for part in images.split(1000)])

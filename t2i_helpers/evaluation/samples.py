@@ -10,13 +10,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from ..data import captions, every_caption, to_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue
-from ..paths import DATA, atomic_write
+from ..paths import DATA, save_tensors
 from ..presets import preset_hash
 from ..provenance import code_record, content_hash, write_json
 
@@ -36,10 +35,6 @@ class SampleStore:
     def __init__(self, folder):
         self.folder = Path(folder)
 
-    @property
-    def parts(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*.safetensors"))
-
     def metadata(self) -> dict:
         """The content of samples.json; BadValue where it cannot be read."""
         try:
@@ -52,22 +47,20 @@ class SampleStore:
 
         Raises BadValue for a store that is empty, incomplete or damaged.
         """
-        images, labels, passes = [], [], 0
-        for path in self.parts:
+        parts = []
+        for path in sorted(self.folder.glob("part-*.safetensors")):
             try:
                 with safe_open(path, "pt") as file:
-                    images.append(file.get_tensor("images"))
-                    labels.append(file.get_tensor("labels"))
-                    passes = int(file.metadata()["forward_passes"])
+                    parts.append((file.get_tensor("images"), file.get_tensor("labels"),
+                                  int(file.metadata()["forward_passes"])))
             except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
                 raise BadValue(f"{path} is damaged ({error}): delete it and run the same command again") from error
-        if not images:
-            raise BadValue(f"the sample store {self.folder} is empty: draw the samples again")
         first, last = self.metadata()["first_and_last_seed"]
-        if (n := sum(map(len, labels))) != last - first + 1:
+        if (n := sum(len(labels) for _, labels, _ in parts)) != last - first + 1:
             raise BadValue(f"the sample store {self.folder} holds {n} of {last - first + 1} images: run the same "
                            "command again to complete it")
-        return torch.cat(images), torch.cat(labels), passes
+        images, labels, passes = zip(*parts)
+        return torch.cat(images), torch.cat(labels), passes[-1]
 
 
 def draw_samples(
@@ -84,8 +77,7 @@ def draw_samples(
         raise BadValue(f"samples = {n}: draw at least 2 images")
     if pipe.weights_sha256_16 is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
-    w = float(w)
-    texts = captions(pipe.preset) if asked is None else every_caption(pipe.preset)
+    w, texts = float(w), captions(pipe.preset) if asked is None else every_caption(pipe.preset)
     if prompts is not None:
         if len(prompts) != len(texts):
             raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
@@ -113,7 +105,6 @@ def draw_samples(
         if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
             raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
                            "checkpoint or a smaller w")
-        with atomic_write(paths[first]) as temporary:
-            save_file({"images": to_uint8(drawn.images).cpu(), "labels": part}, temporary,
-                      metadata={"forward_passes": str(drawn.forward_passes)})
+        save_tensors(paths[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
+                     {"forward_passes": str(drawn.forward_passes)})
     return store

@@ -1,11 +1,12 @@
 """The guidance study: one list of cells, each a set of images with its measurements, one line a cell.
 
 ``t2i evaluate study`` measures PARTS and EXPERIMENTS, and ``python -m t2i_helpers.evaluation.study NAME ...`` some of
-them, into ``paths.study_dir(size)``, NAME.jsonl or NAME.json. Stored results with the same weights and classifier are
-skipped, so that an interrupted study resumes. Results of other code are kept; `provenance.stale_reasons` names them,
-and ``t2i evaluate study --stale`` measures them again.
+them, into NAME.jsonl or NAME.json in ``paths.study_dir(size)``. It skips stored results of the same weights and
+classifier, so that an interrupted study resumes. `provenance.stale_reasons` names results of other code, and
+``t2i evaluate study --stale`` measures them again.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -20,11 +21,11 @@ from torchvision.utils import make_grid
 from ..data.wordings import NUMBERS
 from ..errors import BadData, SourceUnavailable, T2IError, UnknownName
 from ..models import WEIGHTS, load_pipeline
-from ..paths import atomic_write, study_dir
+from ..paths import atomic_write, study_dir, write_text
 from ..presets import DATASETS
 from ..provenance import code_record, file_hash, write_json
 from ..training.ablation import AVERAGES, train_missing, training_dir
-from .classifiers import classifier_hash
+from .classifiers import weights_file
 from .evaluate import evaluate
 from .experiments import CODE, EXPERIMENTS, dependency_hashes
 from .features import real_features
@@ -56,14 +57,18 @@ class Cell:
     def dataset(self) -> str:
         return self.checkpoint if self.checkpoint in DATASETS else "mnist"
 
+    @property
+    def training(self) -> str:
+        return f"{self.checkpoint}-improved" if self.checkpoint in DATASETS else self.checkpoint.partition("/")[0]
+
     def folder(self, size: str) -> Path:
         """The checkpoint folder."""
-        training, _, average = self._training.partition("/")
-        return training_dir(training, size) / average
+        return training_dir(self.training, size) / self.checkpoint.partition("/")[2]
 
     @property
-    def _training(self):
-        return f"{self.checkpoint}-improved" if self.checkpoint in DATASETS else self.checkpoint
+    def code(self) -> tuple[str, ...]:
+        """The modules that decide its numbers."""
+        return *DRAWING, *MEASURING, JUDGES[self.dataset]
 
 
 def _rules(dataset, n):
@@ -112,27 +117,27 @@ def run_study(parts=None, size: str = "demo", stale: bool = False) -> None:
         if part not in PARTS and part not in EXPERIMENTS:
             raise UnknownName("part of the study", part, (*PARTS, *EXPERIMENTS))
         try:
-            (_run_experiment if part in EXPERIMENTS else _run_part)(part, size, stale)
+            _run(part, size, stale)
         except SourceUnavailable as error:
             if part not in OPTIONAL:
                 raise
             print(f"{part} is left out: {error}")
 
 
-def _run_experiment(name, size, stale) -> None:
-    stored = read_experiment(name, size)
-    if not stored or stale and stored.get("code") != code_record(*CODE)["code"]:
-        write_json(study_dir(size) / f"{name}.json", EXPERIMENTS[name](size))
+def _run(part, size, stale) -> None:
+    def missing(stored, code):
+        return not stored or stale and stored.get("code") != code_record(*code)["code"]
 
-
-def _run_part(part, size, stale) -> None:
+    if part in EXPERIMENTS:
+        if missing(read_experiment(part, size), CODE):
+            write_json(study_dir(size) / f"{part}.json", EXPERIMENTS[part](size))
+        return
     rows = read_part(part, size)
     for cell in PARTS[part]:
-        if cell not in rows or stale and rows[cell].get("code") != _code(cell)["code"]:
+        if missing(rows.get(cell), cell.code):
             rows[cell] = measure(cell, size)
             lines = [json.dumps(rows[cell]) + "\n" for cell in PARTS[part] if cell in rows]
-            with atomic_write(study_dir(size) / f"{part}.jsonl") as temporary:
-                temporary.write_text("".join(lines))
+            write_text(study_dir(size) / f"{part}.jsonl", "".join(lines))
             settings = " ".join(f"{name}={value}" for name, value in asdict(cell).items() if value != "caption")
             print(f"{part}: {settings}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
 
@@ -141,36 +146,31 @@ def read_part(part: str, size: str = "demo") -> dict[Cell, dict]:
     """The stored rows of a part's cells, without those of other weights or another classifier. A row of a network that
     is not here is kept. BadData, with the line, where the file is damaged."""
     path, rows = study_dir(size) / f"{part}.jsonl", {}
-    hashes = functools.cache(_hashes)           # of files of megabytes, shared by many rows
+    hash_once = functools.cache(file_hash)      # of files of megabytes, shared by many rows
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
-        try:
+        with _naming(f"{path}, line {number}", "delete the line to measure its cell"):
             row = json.loads(line)
-            cell = Cell(**row["cell"])
-            current = hashes(cell.dataset, cell.folder(size), cell.guider == "auto", size)
-            known = {WEAK: None} | row
+            cell, known = Cell(**row["cell"]), {WEAK: None} | row
+            current = _hashes(cell, size, hash_once)
             if cell in PARTS[part] and all(known[name] == value for name, value in current.items()):
                 rows[cell] = row
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadData(f"{path}, line {number}: {error}; restore the file, or delete the line to measure its cell "
-                          "again") from error
     return rows
 
 
 def read_experiment(name: str, size: str = "demo") -> dict:
     """The stored result of an experiment with the current networks and settings, else {}; BadData if it is damaged."""
     path = study_dir(size) / f"{name}.json"
-    try:
+    with _naming(path, "delete it to measure it"):
         stored = json.loads(path.read_bytes()) if path.exists() else {}
         return stored if stored and stored["made_with"] == dependency_hashes(name, size) else {}
+
+
+@contextlib.contextmanager
+def _naming(where, remedy):
+    try:
+        yield
     except (ValueError, KeyError, TypeError) as error:
-        raise BadData(f"{path}: {error}; restore the file, or delete it to measure it again") from error
-
-
-def results(size: str = "demo"):
-    """All stored rows as one pandas.DataFrame: "part", "cell.w", "accuracy.value", "classifier.frechet.interval", .."""
-    import pandas
-
-    return pandas.json_normalize([{"part": part, **row} for part in PARTS for row in read_part(part, size).values()])
+        raise BadData(f"{where}: {error}; restore the file, or {remedy} again") from error
 
 
 def measure(cell: Cell, size: str = "demo") -> dict:
@@ -178,9 +178,8 @@ def measure(cell: Cell, size: str = "demo") -> dict:
     the checkpoint is a small training. SourceUnavailable where real images to compare with are missing."""
     began = time.monotonic()
     real_features(cell.dataset, 2 * cell.n)
-    train_missing(cell._training.partition("/")[0], size)
-    if cell.guider == "auto":
-        train_missing(f"{cell.dataset}-weak", size)
+    for training in (cell.training, *([f"{cell.dataset}-weak"] if cell.guider == "auto" else [])):
+        train_missing(training, size)
     pipe = load_pipeline(cell.folder(size))
     drawn = dict(steps=cell.steps, scheduler=cell.scheduler, guider=cell.guider, prompts=WORDINGS[cell.wording])
     evaluation = evaluate(pipe, [cell.w], cell.n, **drawn)
@@ -190,33 +189,21 @@ def measure(cell: Cell, size: str = "demo") -> dict:
                                                 "first_and_last_seed", "code")}
     if cell.checkpoint not in DATASETS:
         images, *_ = draw_samples(pipe, cell.w, cell.n, **drawn).load()
-        row["picture"] = _save_picture(images[:10], cell, study_dir(size))
+        row["picture"] = hashlib.sha256(json.dumps(asdict(cell)).encode()).hexdigest()[:12] + ".png"
+        with atomic_write(study_dir(size) / "pictures" / row["picture"]) as temporary:
+            write_png(make_grid(images[:10], nrow=10, padding=0), str(temporary))
     return {"cell": asdict(cell), **row, "training_steps": evaluation["checkpoint"]["training_steps"],
-            "real_images": evaluation["judges"]["classifier"]["data_source"],
-            **_hashes(cell.dataset, cell.folder(size), cell.guider == "auto", size),
+            "real_images": evaluation["judges"]["classifier"]["data_source"], **_hashes(cell, size, file_hash),
             "weights_sha256_16": pipe.weights_sha256_16, "seconds": round(time.monotonic() - began, 1)}
 
 
-def _code(cell):
-    return code_record(*DRAWING, *MEASURING, JUDGES[cell.dataset])
-
-
-def _hashes(dataset: str, folder: Path, auto: bool, size: str) -> dict[str, str]:
-    """The current hashes of the classifier, of the weights in `folder` and, for autoguidance, of the weak network's;
+def _hashes(cell, size, hash_of) -> dict[str, str]:
+    """The current hashes of the classifier, of the cell's weights and, for autoguidance, of the weak network's;
     without those of files that are not here."""
-    files = {"weights_sha256_16": folder / WEIGHTS}
-    if auto:
-        files[WEAK] = training_dir(f"{dataset}-weak", size) / WEIGHTS
-    return {"classifier_sha256_16": classifier_hash(dataset),
-            **{name: file_hash(file) for name, file in files.items() if file.exists()}}
-
-
-def _save_picture(images, cell, folder) -> str:
-    key = hashlib.sha256(json.dumps(asdict(cell)).encode()).hexdigest()[:12]
-    path = folder / "pictures" / f"{key}.png"
-    with atomic_write(path) as temporary:
-        write_png(make_grid(images, nrow=len(images), padding=0), str(temporary))
-    return path.name
+    files = {"classifier_sha256_16": weights_file(cell.dataset), "weights_sha256_16": cell.folder(size) / WEIGHTS}
+    if cell.guider == "auto":
+        files[WEAK] = training_dir(f"{cell.dataset}-weak", size) / WEIGHTS
+    return {name: hash_of(file) for name, file in files.items() if file.exists()}
 
 
 if __name__ == "__main__":

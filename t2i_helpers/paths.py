@@ -45,8 +45,8 @@ def mirror(kind: str, name: str) -> Path | None:
     root = os.environ.get("T2I_MIRROR")
     if root and not Path(root).is_dir():
         raise SourceUnavailable(f"T2I_MIRROR is {root}, which is not a folder: correct or unset it")
-    folder = Path(root) / kind / name if root else None
-    return folder if folder and folder.is_dir() else None
+    folder = Path(root or os.devnull) / kind / name
+    return folder if folder.is_dir() else None
 
 
 @contextlib.contextmanager
@@ -101,27 +101,20 @@ def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) ->
 def directory_lock(folder):
     """Let only one process at a time create `folder`; the others wait. OutputError if its parent cannot be written."""
     folder = Path(folder).resolve()
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(filelock.FileLock(folder.with_name(f".{folder.name}.lock")))
+        except OSError as error:
+            raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
         yield
-    finally:
-        lock.release()
 
 
 def check_writable(path) -> None:
     """Raise OutputError now, before minutes of work, if a file at `path` could not be written later."""
     existed = Path(path).parent.exists()
-    with contextlib.suppress(_Cancelled), atomic_write(path):
-        raise _Cancelled
+    with contextlib.suppress(InterruptedError), atomic_write(path):
+        raise InterruptedError                     # leaves before the rename
     if not existed:
         with contextlib.suppress(OSError):
             Path(path).parent.rmdir()
-
-
-class _Cancelled(Exception):
-    """Leaves atomic_write before it renames."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import jpeg, refuses
 
-from t2i_helpers import commands, presets
+from t2i_helpers import cli, presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, every_caption, painting_store, to_uint8, to_unit
 from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, UnknownName
@@ -145,7 +145,7 @@ def test_a_loader_that_cannot_feed_a_preset_is_refused_at_once(preset, loader, e
     with refuses(error, *words):
         train(preset, tmp_path / "run", loader=loader)
     with refuses(error, *words):
-        commands.train(preset.dataset, preset.variant, "smoke", out=tmp_path / "run", loader=loader)
+        cli.train(preset.dataset, preset.variant, "smoke", out=tmp_path / "run", loader=loader)
     assert not (tmp_path / "run").exists()
 
 

@@ -133,7 +133,7 @@ def test_a_killed_process_is_one_line():
 
 
 def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_path, monkeypatch):
-    calls, decode_part = [], pixel_store._Part.decode
+    calls, decode_part = [], pixel_store.Part.decode
 
     def dies_at_the_third(part):
         calls.append(part.file.path)
@@ -141,7 +141,7 @@ def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_pat
             raise KeyboardInterrupt
         return decode_part(part)
 
-    monkeypatch.setattr(pixel_store._Part, "decode", dies_at_the_third)
+    monkeypatch.setattr(pixel_store.Part, "decode", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         PixelStore.build(folder, tmp_path, size=8, workers=1)
     with refuses(BadData, "no complete store", "build-wikiart"):
@@ -167,15 +167,15 @@ def test_a_part_of_another_version_of_its_file_is_made_again(folder, tmp_path):
     changed = shutil.copytree(folder, tmp_path / "in")
     parts = tmp_path / "out/parts"
     files = find_art_files(changed)
-    stale = pixel_store._Part(files[0], 8, parts / "00000.safetensors")
+    stale = pixel_store.Part(files[0], 8, parts / "00000.safetensors")
     stale.decode()
     os.truncate(parts / "00000.safetensors", 300)
     assert not stale.is_done()
     stale.decode()
     assert stale.is_done()
     write_art_files(changed, (8,))
-    assert not pixel_store._Part(find_art_files(changed)[0], 8, stale.path).is_done()
-    assert not pixel_store._Part(files[0], 16, stale.path).is_done()
+    assert not pixel_store.Part(find_art_files(changed)[0], 8, stale.path).is_done()
+    assert not pixel_store.Part(files[0], 16, stale.path).is_done()
 
 
 def test_another_store_s_folder_is_refused(folder, store):

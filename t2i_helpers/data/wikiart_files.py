@@ -95,12 +95,10 @@ def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[
         "image": datasets.Image(), "artist": datasets.ClassLabel(names=["Unknown Artist"]),
         "genre": datasets.ClassLabel(names=[name.replace(" ", "_") for name in GENRES] + ["Unknown Genre"]),
         "style": datasets.ClassLabel(names=[name.replace(" ", "_") for name in STYLES])})
-    rows = len(styles)
-    images = pa.StructArray.from_arrays([pa.array(pictures, pa.binary()), pa.nulls(rows, pa.string())], ["bytes", "path"])
-    labels = [0] * rows, [len(GENRES)] * rows if genres is None else genres, styles
-    columns = [images, *(pa.array(column, pa.int64()) for column in labels)]
+    content = {"image": [{"bytes": picture, "path": None} for picture in pictures], "artist": [0] * len(styles),
+               "genre": [len(GENRES)] * len(styles) if genres is None else genres, "style": styles}
     with atomic_write(path) as temporary:
-        pq.write_table(pa.table(columns, schema=features.arrow_schema), temporary, row_group_size=max(1, rows))
+        pq.write_table(pa.table(content, schema=features.arrow_schema), temporary, row_group_size=max(1, len(styles)))
     return Path(path)
 
 

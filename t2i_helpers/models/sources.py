@@ -49,7 +49,7 @@ def describe_machine() -> dict:
 def mirror_to(folder) -> list[Path]:
     """Copy every dataset and text encoder of the presets, and TAESD, into `folder` in the hub's layout, for
     ``T2I_MIRROR``. Files that exist are kept. Raises SourceUnavailable without a hub."""
-    wanted = [("datasets", repository.name) for repository in HUB.values()]
+    wanted = [("datasets", name) for name in HUB.values()]
     wanted += [("models", repository) for repository, _ in ENCODERS.values() if repository] + [("models", TAESD)]
     if not hub.reachable():
         raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
@@ -79,8 +79,8 @@ def _operating_system() -> str:
 
 
 def _dataset_sources(dataset, online) -> list[str]:
-    in_mirror = mirror("datasets", HUB[dataset].name)
-    return [*(["mirror"] if in_mirror else []), *(["hub"] if online else []), OFFLINE[dataset].kind]
+    in_mirror = mirror("datasets", HUB[dataset])
+    return [*(["mirror"] if in_mirror else []), *(["hub"] if online else []), OFFLINE[dataset][0]]
 
 
 def _encoder_source(name, online) -> str | None:

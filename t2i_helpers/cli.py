@@ -20,7 +20,6 @@ Scheduler = Annotated[str | None, tyro.conf.arg(help="ddpm, ddim, dpm++, unipc, 
                                                      'such as "ddim eta=0.5" or "dpm++ spacing=trailing".')]
 Guider = Annotated[str, tyro.conf.arg(help='the guidance rule and its parameters, such as "apg", "interval '
                                            'sigma_max=5" or "auto weak=FOLDER".')]
-LEGIBLE = 128                            # pixels a side; `sample` enlarges smaller images
 
 
 def doctor(json: bool = False) -> None:
@@ -92,7 +91,7 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
     columns = [pipe(list(prompt), guider=rule, **settings).images
                for rule in [pipe.make_guider(guider, scale) for scale in w]]     # refuses a scale before drawing
     images = torch.stack(columns, 1).flatten(0, 1).cpu()                         # [prompts * scales, c, h, w]
-    images = torch.nn.functional.interpolate(images, scale_factor=max(1, LEGIBLE // images.shape[-1]))
+    images = torch.nn.functional.interpolate(images, scale_factor=max(1, 128 // images.shape[-1]))   # to be legible
     with atomic_write(out) as temporary:
         save_image(make_grid(images, nrow=len(w), padding=4, pad_value=1.0), temporary)
     source = image_source_label(pipe.preset.data_source)

@@ -17,11 +17,8 @@ WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a check
 
 
 def checkpoint_dir(dataset: str, variant: str, size: str) -> Path:
-    """The checkpoint that figures, tables and the study of `size` use; its evaluations lie in the same folder.
-
-    `variant` is "thesis", "improved" or, for autoguidance, "weak". At `full` this is the user's own run, whether it
-    exists yet or not; otherwise the checkpoint that ships.
-    """
+    """The checkpoint that figures, tables and the study of `size` use: at `full` the user's own run, existing or not;
+    otherwise the one that ships. `variant` is "thesis", "improved" or, for autoguidance, "weak"."""
     return RUNS / f"{dataset}-{variant}-full" if size == "full" else CHECKPOINTS / f"{dataset}-{variant}"
 
 
@@ -53,8 +50,8 @@ def mirror(kind: str, name: str) -> Path | None:
 def atomic_write(path):
     """Yield a temporary file beside `path`. If the block succeeds, sync it and rename it to `path`; else remove it.
 
-    The file gets the permissions that the umask allows, whatever library writes it. Raises OutputError if it cannot be
-    written; other errors of the block, such as a missing input, pass through.
+    The file gets the permissions of the umask. Raises OutputError if it cannot be written; other errors of the block,
+    such as a missing input, pass through.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")   # keeps the suffix: writers choose by it

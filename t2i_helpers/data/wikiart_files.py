@@ -141,15 +141,13 @@ def _batches(file, *columns):
 
 def _describe(path, first_row) -> ArtFile:
     with _open(path) as (parquet, size, _):
-        schema, metadata = parquet.schema_arrow, parquet.metadata
-    image = schema.field("image").type if "image" in schema.names else None
-    if not (image and pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
-        raise BadData(f"{path} has no column 'image' with a field 'bytes': name files like huggan/wikiart's")
-    if "style" not in schema.names or not pa.types.is_integer(schema.field("style").type):
-        raise BadData(f"{path} has no integer column 'style': name files like huggan/wikiart's")
+        metadata, columns = parquet.metadata, {column.path: column.physical_type for column in parquet.schema}
+    if "image.bytes" not in columns or not columns.get("style", "").startswith("INT"):
+        raise BadData(f"{path} has no column 'image' with a field 'bytes', or no integer column 'style': name files "
+                      "like huggan/wikiart's")
     try:
-        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-        genres = features.get("genre", {}).get("names", ()) if "genre" in schema.names else ()
+        features = json.loads(metadata.metadata[b"huggingface"])["info"]["features"]
+        genres = features.get("genre", {}).get("names", ()) if "genre" in columns else ()
         names, genres = (tuple(name.replace("_", " ") for name in known)
                          for known in (features["style"]["names"], genres))
     except (KeyError, TypeError, ValueError) as error:

@@ -1,22 +1,300 @@
-"""The entry point `t2i COMMAND`: it parses arguments and prints errors; see commands.py."""
+"""`t2i COMMAND`. Heavy libraries are imported inside the commands, so that `t2i --help` answers at once."""
 
+import dataclasses
+import inspect
+import json as json_module
+import os
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from .commands import COMMANDS
-from .errors import T2IError
+from . import presets
+from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName
+from .paths import ROOT, RUNS, atomic_write, check_writable, checkpoint_dir
+from .provenance import best_device, record, write_json
 
-DESCRIPTION = "Text-to-image diffusion with classifier-free guidance: train, sample, evaluate, draw the figures."
+Argument = Annotated[str, tyro.conf.Positional]
+Scheduler = Annotated[str | None, tyro.conf.arg(help="ddpm, ddim, dpm++, unipc, heun, lms or euler, and its settings, "
+                                                     'such as "ddim eta=0.5" or "dpm++ spacing=trailing".')]
+Guider = Annotated[str, tyro.conf.arg(help='the guidance rule and its parameters, such as "apg", "interval '
+                                           'sigma_max=5" or "auto weak=FOLDER".')]
+
+
+def doctor(json: bool = False) -> None:
+    """Describe this machine: device, versions, data and model sources, and which sizes run.
+
+    Args:
+        json: print JSON.
+    """
+    from .models.sources import describe_machine
+
+    machine = describe_machine()
+    print(json_module.dumps(machine, indent=2) if json else "\n".join(_lines(machine)))
+
+
+def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", out: Path | None = None,
+          max_steps: int | None = None, loader: str = "store", source: str | None = None, encoder: str | None = None,
+          seed: int | None = None) -> None:
+    """Train a model. The same command again resumes; Ctrl-C leaves a usable checkpoint.
+
+    Args:
+        dataset: mnist, cifar10 or wikiart.
+        variant: thesis or improved.
+        size: full, demo or smoke.
+        out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE].
+        max_steps: total number of steps after which training stops.
+        loader: store, decoded images in memory; or stream, WikiArt's files in bounded memory (wikiart thesis).
+        source: hub, embedded (mnist) or procedural (cifar10, wikiart) [the size's data source].
+        encoder: clip, minilm, bert or a local folder [the size's text encoder].
+        seed: of weights, order and noise [422, the thesis's].
+    """
+    changes = {"data_source": source, "text_encoder": encoder, "seed": seed}
+    preset = dataclasses.replace(presets.get(dataset, variant, size),
+                                 **{name: value for name, value in changes.items() if value is not None})
+    from .training import train as run_training
+
+    run = run_training(preset, out or RUNS / f"{dataset}-{variant}-{size}", loader=loader, max_steps=max_steps)
+    print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
+
+
+def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None = None, checkpoint: Path | None = None,
+           w: tuple[float, ...] = (2.0,), guider: Guider = "cfg", negative: str | None = None, steps: int | None = None,
+           scheduler: Scheduler = None, seed: int | None = None) -> None:
+    """Draw a grid of prompts (rows) and guidance scales (columns); the images of a row start from the same noise.
+
+    Args:
+        dataset: mnist, cifar10 or wikiart.
+        prompt: one or more texts, such as "A handwritten digit 5".
+        out: the PNG to write.
+        checkpoint: a checkpoint folder [the shipped `improved` one].
+        w: guidance scales of eps_null + w (eps_cond - eps_null).
+        negative: a text to guide away from, instead of the empty caption.
+        steps: sampling steps, 1 to 1000.
+        seed: of the first prompt's noise; each further prompt adds one [the preset's].
+    """
+    if out is None or out.suffix.lower() != ".png":
+        raise OutputError(f"--out {out or 'is missing'}: name a file that ends in .png")
+    if not prompt or not w:
+        raise BadValue('give --prompt with at least one text, such as "A handwritten digit 5", and --w with at least '
+                       "one guidance scale")
+    pipe = _pipeline(dataset, checkpoint)
+    check_writable(out)
+    import torch
+    from torchvision.utils import make_grid, save_image
+
+    from .data import image_source_label
+
+    first = pipe.preset.seed if seed is None else seed
+    settings = dict(negative=negative, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
+    columns = [pipe(list(prompt), guider=rule, **settings).images
+               for rule in [pipe.make_guider(guider, scale) for scale in w]]     # refuses a scale before drawing
+    images = torch.stack(columns, 1).flatten(0, 1).cpu()                         # [prompts * scales, c, h, w]
+    images = torch.nn.functional.interpolate(images, scale_factor=max(1, 128 // images.shape[-1]))   # to be legible
+    with atomic_write(out) as temporary:
+        save_image(make_grid(images, nrow=len(w), padding=4, pad_value=1.0), temporary)
+    source = image_source_label(pipe.preset.data_source)
+    print(f"{len(images)} images in {out}; trained on {source}; text: {pipe.encoder_label}")
+
+
+def evaluate(dataset: Argument, /, checkpoint: Path | None = None, w: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0),
+             samples: int = 200, steps: int | None = None, scheduler: Scheduler = None, guider: Guider = "cfg",
+             also: tuple[str, ...] = (), inception_weights: Path | None = None, reference: Path | None = None,
+             size: str = "demo", stale: bool = False, json: Path | None = None) -> None:
+    """Measure quality and prompt adherence at each guidance scale, beside the same number of real images.
+
+    The images are cached under data/samples: the same command again draws nothing, and an interrupted one resumes.
+    `t2i evaluate study` measures the missing results of the guidance study.
+
+    Args:
+        dataset: mnist, cifar10 or wikiart; or study, whose only options are --size and --stale.
+        checkpoint: a checkpoint folder [the `improved` one of --size].
+        w: guidance scales.
+        samples: images a scale.
+        steps: sampling steps, 1 to 1000.
+        also: further judges: efficientnet (ImageNet features from a package; paintings always have it), and those
+            whose weights must be fetched, inception (FID), imagenet (the thesis's ResNet-18) and clip.
+        inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.
+        reference: a safetensors file of real images' Inception features, instead of the test set.
+        size: demo, for the checkpoints that ship, or full, for your own runs.
+        stale: measure results of the study again that other code made; takes hours.
+        json: also write the table to this file.
+    """
+    arguments = locals()
+    if dataset == "study":
+        parameters = inspect.signature(evaluate).parameters
+        if any(arguments[name] != parameters[name].default for name in arguments.keys() - {"dataset", "size", "stale"}):
+            raise BadValue("the study's cells define what is drawn: give no options but --size and --stale with it")
+        from .evaluation.study import run_study
+
+        return run_study(size=size, stale=stale)
+    if stale:
+        raise BadValue("--stale is for t2i evaluate study: leave it out")
+    presets.get(dataset, size=size)
+    pipe = _pipeline(dataset, checkpoint or checkpoint_dir(dataset, "improved", size))
+    if json is not None:
+        check_writable(json)
+    from .evaluation import evaluate as run_evaluation
+
+    evaluation = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, also=also,
+                                inception_weights=inception_weights, reference=reference)
+    for row in evaluation["rows"]:
+        print("\n".join(_row_lines(row)))
+    if json is not None:
+        write_json(json, evaluation)
+
+
+def bench(what: Argument = "sample", /, files: int = 4, rows: int = 1100, seconds: float = 60.0,
+          json: Path | None = None) -> None:
+    """Measure the speed of this machine.
+
+    Args:
+        what: sample, the U-Net's forward pass at several batch sizes; or loader, ways to read WikiArt's files.
+        files: Parquet files that loader writes under data/ and reads, 450 MB each at 1,100 rows.
+        rows: paintings a file; from 1,000 on, the result becomes the report's Table 3.
+        seconds: the longest that loader measures one way.
+        json: also write the rows to this file.
+    """
+    if what not in ("sample", "loader"):
+        raise UnknownName("benchmark", what, ("sample", "loader"))
+    if json is not None:
+        check_writable(json)
+    from .evaluation.bench import bench_loader, bench_sample
+
+    measured = {"rows": bench_sample()} if what == "sample" else bench_loader(files, rows, seconds)
+    result = record(best_device(), **measured)
+    failed = result.get("failed")
+    if what == "loader" and rows >= 1000 and not failed:       # files as large as WikiArt's: fit for the report
+        from .reporting.exhibits import export
+        from .reporting.wikiart import loader_table
+
+        print(f"written: {export(loader_table(result), 'demo').name}.tex and .json in report/generated")
+    for row in result["rows"]:
+        print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value
+                        for name, value in row.items()))
+    if json is not None:
+        write_json(json, result)
+    if failed:
+        raise BadData(f"{', '.join(failed)} could not be measured: Table 3 is left as it is")
+
+
+def data(what: Argument, /, source: str | None = None, out: Path | None = None, to: Path | None = None, size: int = 128,
+         workers: int = 2) -> None:
+    """Prepare data: decode WikiArt once, or copy datasets and text encoders from the hub for machines without it.
+
+    Args:
+        what: build-wikiart or mirror (with --to).
+        source: a folder or fsspec URL of WikiArt's Parquet files [those that training at full size reads].
+        out: the folder of decoded paintings, with --source; the same command again resumes.
+        to: the folder to set T2I_MIRROR to.
+        size: pixels a side.
+        workers: processes.
+    """
+    if what == "build-wikiart":
+        if (source is None) != (out is None):
+            raise BadValue("build-wikiart needs --source, WikiArt's Parquet files, and --out, a folder for the pixels; "
+                           "or neither, for the files that training at full size reads")
+        from .data import PixelStore, painting_store
+
+        full = dataclasses.replace(presets.get("wikiart", size="full"), resolution=size)
+        store = PixelStore.build(source, out, size, workers) if source else painting_store(full, workers=workers)
+        print(f"{len(store):,} paintings in {store.folder}, {len(store.manifest['rejected'])} rejected")
+    elif what == "mirror":
+        if to is None:
+            raise BadValue("mirror needs --to, the folder to set T2I_MIRROR to")
+        from .models.sources import mirror_to
+
+        print(*mirror_to(to), sep="\n")
+    else:
+        raise UnknownName("kind of data", what, ("build-wikiart", "mirror"))
+
+
+def figures(size: str | None = None) -> None:
+    """Execute the notebooks in place: they draw every figure and table, into figures/ and report/generated/.
+
+    Args:
+        size: demo, or full (trains what is missing); smoke writes notebooks, figures and tables into build/ instead
+            [T2I_SIZE, else demo].
+    """
+    size = size or os.environ.get("T2I_SIZE", "demo")
+    presets.get("mnist", size=size)
+    from .reporting.notebooks import execute_notebooks
+
+    for path in execute_notebooks(size):
+        print(f"executed: {path}")
+
+
+def report(pdf: bool = False, check: bool = False) -> None:
+    """Write the results and numbers of the LaTeX report into report/generated, and typeset it.
+
+    A finding that does not hold, and a figure, table or result that is stale, are listed and marked in the margin.
+
+    Args:
+        pdf: also typeset report/main.pdf, if LaTeX is installed.
+        check: write nothing; list what does not hold or is stale, and exit 1 if there is any.
+    """
+    from .reporting.report import INSTALL, build_pdf, find_changed, has_latex, read_report, write_report
+
+    try:
+        content = read_report(ROOT)
+    except T2IError as error:
+        if not check:
+            raise
+        sys.exit(f"t2i: {error}")                # exit status 1
+    problems = content.problems + (find_changed(ROOT, content) if check else [])
+    print("\n".join(problems) or "all findings hold, and all figures, tables and results are fresh")
+    if check:
+        sys.exit(1 if problems else 0)
+    write_report(ROOT, content)
+    if pdf:
+        print("\n".join([*build_pdf(ROOT), "written: report/main.pdf"]) if has_latex() else INSTALL)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. A T2IError is printed as one line on stderr; that and a usage error exit with status 2."""
+    commands = doctor, train, sample, evaluate, data, bench, figures, report
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="t2i", args=arguments, description=DESCRIPTION)
+        tyro.extras.subcommand_cli_from_dict(
+            {command.__name__: command for command in commands}, prog="t2i", args=arguments, description=
+            "Text-to-image diffusion with classifier-free guidance: train, sample, evaluate, draw the figures.")
     except T2IError as error:
         print(f"t2i: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print(f"t2i: {interrupt or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
+
+
+def _pipeline(dataset, checkpoint):
+    """The pipeline of `checkpoint`; BadCheckpoint if it was trained on another dataset."""
+    presets.get(dataset)
+    from .models import load_pipeline
+
+    pipe = load_pipeline(str(checkpoint or dataset))
+    if pipe.preset.dataset != dataset:
+        raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not on {dataset}: give another "
+                            f"--checkpoint, or {pipe.preset.dataset} as the dataset")
+    return pipe
+
+
+def _row_lines(row):
+    """A table row as text: each metric with its interval, beside that of real images."""
+    yield f"w = {row['w']:g}, n = {row['n']}"
+    metrics = row | {f"{judge} {name}": metric for judge, metrics in row.items() if isinstance(metrics, dict)
+                     for name, metric in metrics.items()}
+    for name, metric in metrics.items():
+        if isinstance(metric, dict) and "interval" in metric:
+            own, *real = (f"{m['value']:9.4f}  [{m['interval'][0]:.4f}, {m['interval'][1]:.4f}]"
+                          for m in (metric, metric.get("real")) if m)
+            yield f"  {name.replace('_', ' '):28} {own:34}" + "".join(f" real {text}" for text in real)
+
+
+def _lines(content, indent=""):
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            shown = ", ".join(value) if isinstance(value, list) else value
+            yield f"{indent}{name}: {'not found' if shown in ('', None) else shown}"

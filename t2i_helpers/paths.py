@@ -17,11 +17,8 @@ WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a check
 
 
 def checkpoint_dir(dataset: str, variant: str, size: str) -> Path:
-    """The checkpoint that figures, tables and the study of `size` use; its evaluations lie in the same folder.
-
-    `variant` is "thesis", "improved" or, for autoguidance, "weak". At `full` this is the user's own run, whether it
-    exists yet or not; otherwise the checkpoint that ships.
-    """
+    """The checkpoint that figures, tables and the study of `size` use: at `full` the user's own run, existing or not;
+    otherwise the one that ships. `variant` is "thesis", "improved" or, for autoguidance, "weak"."""
     return RUNS / f"{dataset}-{variant}-full" if size == "full" else CHECKPOINTS / f"{dataset}-{variant}"
 
 
@@ -45,16 +42,16 @@ def mirror(kind: str, name: str) -> Path | None:
     root = os.environ.get("T2I_MIRROR")
     if root and not Path(root).is_dir():
         raise SourceUnavailable(f"T2I_MIRROR is {root}, which is not a folder: correct or unset it")
-    folder = Path(root) / kind / name if root else None
-    return folder if folder and folder.is_dir() else None
+    folder = Path(root or os.devnull) / kind / name
+    return folder if folder.is_dir() else None
 
 
 @contextlib.contextmanager
 def atomic_write(path):
     """Yield a temporary file beside `path`. If the block succeeds, sync it and rename it to `path`; else remove it.
 
-    The file gets the permissions that the umask allows, whatever library writes it. Raises OutputError if it cannot be
-    written; other errors of the block, such as a missing input, pass through.
+    The file gets the permissions of the umask. Raises OutputError if it cannot be written; other errors of the block,
+    such as a missing input, pass through.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")   # keeps the suffix: writers choose by it
@@ -101,27 +98,20 @@ def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) ->
 def directory_lock(folder):
     """Let only one process at a time create `folder`; the others wait. OutputError if its parent cannot be written."""
     folder = Path(folder).resolve()
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(filelock.FileLock(folder.with_name(f".{folder.name}.lock")))
+        except OSError as error:
+            raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
         yield
-    finally:
-        lock.release()
 
 
 def check_writable(path) -> None:
     """Raise OutputError now, before minutes of work, if a file at `path` could not be written later."""
     existed = Path(path).parent.exists()
-    with contextlib.suppress(_Cancelled), atomic_write(path):
-        raise _Cancelled
+    with contextlib.suppress(InterruptedError), atomic_write(path):
+        raise InterruptedError                     # leaves before the rename
     if not existed:
         with contextlib.suppress(OSError):
             Path(path).parent.rmdir()
-
-
-class _Cancelled(Exception):
-    """Leaves atomic_write before it renames."""

@@ -1,9 +1,6 @@
-"""Every setting, once.
-
-`thesis` is what sections 3.2-3.4 of the thesis's text state, errors included; `improved` lists only what differs.
-`full` is for an A100, `demo` for a laptop, `smoke` for CI. A size changes how large a network and its images are, how
-long to train, how many steps to sample, and where data and text embeddings come from without a hub.
-"""
+"""Every setting, once. `thesis` is what sections 3.2-3.4 of the thesis's text state, errors included; `improved`
+lists only what differs. `full` is for an A100, `demo` for a laptop, `smoke` for CI: a size changes how large a network
+and its images are, how long to train, how many steps to sample, and the sources of data and text embeddings."""
 
 import dataclasses
 import hashlib
@@ -22,7 +19,6 @@ class Preset:
     dataset: str
     variant: str
     size: str
-
     # images
     data_source: str                     # "hub" (a mirror is read first), "embedded" or "procedural"
     resolution: int                      # pixels a side
@@ -31,26 +27,22 @@ class Preset:
     caption: str                         # "{}" becomes the class name
     horizontal_flips: bool = False       # each training image is mirrored with probability 1/2
     autoencoder: str | None = None       # "own", "taesd" or a folder: the U-Net works on its latents
-
     # text
     text_encoder: str                    # "clip", "minilm", "bert" or a local folder
     max_length: int                      # tokens, padding included
     genre_dropout: float | None = None   # share of captions without the painting's genre; None: no caption has one
-
     # U-Net
     block_channels: tuple[int, ...]
     down_blocks: tuple[str, ...]         # the up path is its mirror
     layers_per_block: int
     cross_attention_dim: int
     attention_head_dim: int              # diffusers 0.42 uses it as the number of heads
-
     # noise: DDPM over train_timesteps
     prediction: str                      # what the network predicts: "epsilon" or "v_prediction"
     beta_schedule: str
     beta_start: float
     beta_end: float
     train_timesteps: int
-
     # training: AdamW on the mean squared error of the prediction
     min_snr_gamma: float | None = None   # bound of the signal-to-noise ratio that weights the error
     batch_size: int
@@ -65,7 +57,6 @@ class Preset:
     warmup_steps: int                    # linear learning-rate warm-up
     learning_rate_decay: str = "none"    # or "cosine": to zero at the end of the last epoch
     bf16: bool                           # on devices that compute in it
-
     # sampling
     scheduler: str
     timestep_spacing: str                # "leading" starts below T with too much noise; "trailing" at T
@@ -124,7 +115,6 @@ SIZES = {
     "demo": dict(text_encoder="minilm", max_steps=None),
     "smoke": dict(text_encoder="minilm", max_steps=4, batch_size=8, warmup_steps=0, sample_steps=3),
 }
-
 SMALL = {                                # changes of `demo` and `smoke` for one dataset
     "mnist": dict(batch_size=64, epochs=10, sample_steps=20),
     # attention at 8x8 pixels only: at 16x16 it costs a CPU as much as all convolutions
@@ -136,6 +126,7 @@ SMALL = {                                # changes of `demo` and `smoke` for one
                     learning_rate=5e-4, epochs=60, sample_steps=20),
 }
 SMALL_IMPROVED = {                       # and of their `improved` alone
+    "mnist": {}, "cifar10": {},
     "wikiart": dict(resolution=128, block_channels=(96, 128, 128), down_blocks=(DOWN, CROSS, CROSS),
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
@@ -181,24 +172,17 @@ def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
     for kind, name, known in (("dataset", dataset, THESIS), ("variant", variant, VARIANTS), ("size", size, SIZES)):
         if name not in known:
             raise UnknownName(kind, name, known)
-    numbers = COMMON | THESIS[dataset] | VARIANTS[variant]
-    if variant == "improved":
-        numbers |= IMPROVED.get(dataset, {})
-    if size != "full":
-        numbers |= SMALL.get(dataset, {})
-        if variant == "improved":
-            numbers |= SMALL_IMPROVED.get(dataset, {})
-    numbers |= SIZES[size]
+    improved, small = variant == "improved", size != "full"
+    fields = COMMON | THESIS[dataset] | VARIANTS[variant] | (IMPROVED[dataset] if improved else {})
+    fields |= (SMALL[dataset] if small else {}) | (SMALL_IMPROVED[dataset] if improved and small else {}) | SIZES[size]
     offline = "embedded" if dataset == "mnist" else "procedural"
-    hub = size == "full" or size == "demo" and dataset != "mnist"
-    return Preset(dataset=dataset, variant=variant, size=size, data_source="hub" if hub else offline, **numbers)
+    source = "hub" if size == "full" or size == "demo" and dataset != "mnist" else offline
+    return Preset(dataset=dataset, variant=variant, size=size, data_source=source, **fields)
 
 
 def preset_hash(preset: Preset) -> str:
-    """Twelve hexadecimal digits that change when any field of `preset` does.
-
-    Fields at their default are left out, so that a preset keeps its hash when the class gains a field.
-    """
+    """Twelve hexadecimal digits that change with any field. Fields at their default are left out, so that a preset
+    keeps its hash when the class gains a field."""
     defaults = {field.name: field.default for field in dataclasses.fields(Preset)}
     changed = {name: value for name, value in to_dict(preset).items() if value != defaults[name]}
     return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]
@@ -211,4 +195,4 @@ def to_dict(preset: Preset) -> dict:
 
 def from_dict(fields: dict) -> Preset:
     """The inverse of `to_dict`."""
-    return Preset(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    return Preset(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})

@@ -19,13 +19,12 @@ from safetensors import safe_open
 
 from . import presets
 from .errors import BadData
-from .paths import ROOT, atomic_write
+from .paths import ROOT, write_text
 from .presets import Preset, preset_hash, to_dict
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
              "pytorch-fid", "pillow", "matplotlib")
 SCHEMA = 3                      # of the sidecars beside figures and tables
-CODE = ("t2i_helpers", "scripts", "pyproject.toml", "notebooks/*.py")
 _USES: contextvars.ContextVar[list | None] = contextvars.ContextVar("uses", default=None)
 
 
@@ -40,26 +39,22 @@ def recording():
 
 
 def note_use(kind: str, content) -> None:
-    """Add to the innermost recording, if there is one, that `content` is used.
-
-    Kinds: "checkpoint" and "sampling" (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images",
-    "preset", and "file", a path; reporting/recorded.py uses them.
-    """
+    """Add to the innermost recording, if there is one, that `content` is used. Kinds: "checkpoint" and "sampling"
+    (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images", "preset", and "file", a path."""
     if (uses := _USES.get()) is not None:
         uses.append((kind, content))
 
 
 def git_state() -> dict:
     """The commit and whether the code differs from it; both None outside a git checkout."""
-
-    def git(*arguments):
-        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout
-
+    code = ("t2i_helpers", "scripts", "pyproject.toml", "notebooks/*.py")
+    commands = ("rev-parse", "HEAD"), ("status", "--porcelain", "--", *code)
     try:
-        return {"git_commit": git("rev-parse", "HEAD").strip(),
-                "git_dirty": bool(git("status", "--porcelain", "--", *CODE))}
+        commit, changes = (subprocess.run(["git", "-C", str(ROOT), *command], capture_output=True, text=True,
+                                          check=True).stdout.strip() for command in commands)
     except (OSError, subprocess.CalledProcessError):
         return {"git_commit": None, "git_dirty": None}
+    return {"git_commit": commit, "git_dirty": bool(changes)}
 
 
 def versions() -> dict[str, str]:
@@ -108,11 +103,23 @@ def file_hash(path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def code_hash(*modules: str) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` ("diffusion", "evaluation.metrics").
+def content_hash(content) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of `content` as JSON with sorted keys."""
+    as_read = json.loads(json.dumps(content))                       # keys that are numbers become texts
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
-    A name is a module or a subpackage of t2i_helpers. Comments, docstrings and blank lines do not count.
-    """
+
+def input_hashes(*paths) -> dict:
+    """{"input_hashes": {file: hash}} of the files that a result was made from, named by their path in the repository;
+    files elsewhere by the last three parts of their path."""
+    return {"input_hashes": {
+        path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:]): file_hash(path)
+        for path in sorted({Path(path).resolve() for path in paths})}}
+
+
+def code_hash(*modules: str) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` and subpackages of t2i_helpers, such as
+    "diffusion" and "evaluation.metrics". Comments, docstrings and blank lines do not count."""
     digest = hashlib.sha256()
     for name in sorted(modules):
         path = ROOT / "t2i_helpers" / name.replace(".", "/")
@@ -129,7 +136,6 @@ def code_record(*modules: str) -> dict:
 
 @functools.cache
 def _bare_code(file: Path) -> str:
-    """A module's source without comments, docstrings and blank lines."""
     source = file.read_text(encoding="utf-8")
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -143,14 +149,12 @@ def _bare_code(file: Path) -> str:
 
 
 def stale_reasons(record: dict, root: Path = ROOT, hashes: dict | None = None) -> list[str]:
-    """Why a result is out of date, one line each: uncommitted code, newer inputs, another preset, other code.
-
-    `record` is its sidecar; everything nested in it counts too. `hashes` caches the hashes of shared input files.
-    """
+    """Why a result is out of date, one line each: uncommitted code, newer inputs, another preset, other code. `record`
+    is its sidecar; everything nested in it counts too. `hashes` caches the hashes of shared input files."""
     hashes = {} if hashes is None else hashes
     reasons = []
     for part in _dictionaries(record):
-        if "git_dirty" in part and part["git_dirty"] not in (False, [False]):
+        if part.get("git_dirty", False) not in (False, [False]):
             reasons.append("made from code that no commit holds")
         if "code" in part and code_hash(*part["code"]["modules"]) != part["code"]["sha256_16"]:
             reasons.append(f"made with other code than today's {', '.join(part['code']['modules'])}")
@@ -165,12 +169,13 @@ def stale_reasons(record: dict, root: Path = ROOT, hashes: dict | None = None) -
     return list(dict.fromkeys(reasons))
 
 
-def _dictionaries(record):
-    """`record` and every dictionary in it."""
-    if isinstance(record, dict):
-        yield record
-    for value in record.values() if isinstance(record, dict) else record if isinstance(record, list) else ():
-        yield from _dictionaries(value)
+def _dictionaries(content):
+    """`content` and every dictionary in it."""
+    if isinstance(content, dict):
+        yield content
+    if isinstance(content, dict | list):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from _dictionaries(value)
 
 
 def _is_current(part) -> bool:
@@ -179,9 +184,9 @@ def _is_current(part) -> bool:
         preset = presets.from_dict(part["preset"])
     except TypeError:                                          # a field that no longer exists
         return False
-    today = presets.get(preset.dataset, preset.variant, preset.size)
     chosen = dict(data_source=preset.data_source, text_encoder=preset.text_encoder, seed=preset.seed)
-    return presets.preset_hash(dataclasses.replace(today, **chosen)) == part["preset_hash"]
+    today = dataclasses.replace(presets.get(preset.dataset, preset.variant, preset.size), **chosen)
+    return preset_hash(today) == part["preset_hash"]
 
 
 def count_parameters(weights_file) -> int:
@@ -189,31 +194,13 @@ def count_parameters(weights_file) -> int:
     SafetensorError or OSError where it cannot be read."""
     with safe_open(weights_file, "np") as weights:
         names = set(weights.keys())
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in names
-                   if not (name.endswith(".scale") and name.removesuffix(".scale") in names))
-
-
-def content_hash(content) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of `content` as JSON with sorted keys."""
-    as_read = json.loads(json.dumps(content))                       # keys that are numbers become texts
-    return hashlib.sha256(json.dumps(as_read, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
-
-
-def input_hashes(*paths) -> dict:
-    """{"input_hashes": {file: hash}} of the files that a result was made from.
-
-    Files are named by their path in the repository, and files elsewhere by the last three parts of their path.
-    """
-    def name(path):
-        return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:])
-
-    return {"input_hashes": {name(path): file_hash(path) for path in sorted({Path(path).resolve() for path in paths})}}
+        counted = names - {f"{name}.scale" for name in names}
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in counted)
 
 
 def write_json(path, content: dict) -> Path:
     """Write `content` as readable JSON, all or nothing."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n")
     return Path(path)
 
 
@@ -225,14 +212,12 @@ def write_sidecar(path, content: dict) -> Path:
 
 def read_sidecar(path) -> dict:
     """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
+    reason = "was edited after it was written"
     try:
         content = json.loads(Path(path).read_bytes())
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if schema != SCHEMA:
+        if (schema := content.get("schema") if isinstance(content, dict) else None) != SCHEMA:
             reason = f"is of schema {schema or 'unknown'}, not {SCHEMA}"
-        elif content.pop("record_sha256_16", None) != content_hash(content):
-            reason = "was edited after it was written"
-        else:
+        elif content.pop("record_sha256_16", None) == content_hash(content):
             return content
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"

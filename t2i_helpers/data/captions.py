@@ -38,10 +38,8 @@ def captions(preset) -> list[str]:
 def every_caption(preset) -> list[str]:
     """All captions that training uses, in the order of `caption_rows`: those of `captions` and, if the preset names
     genres, the same for each genre ("A landscape in the style of Baroque")."""
-    known = captions(preset)
-    if preset.genre_dropout is None:
-        return known
-    return known + [genre_caption(preset, genre, label) for genre in range(len(GENRES)) for label in range(len(known))]
+    genres = [] if preset.genre_dropout is None else GENRES.values()
+    return captions(preset) + [plain.replace("A painting", genre) for genre in genres for plain in captions(preset)]
 
 
 def genre_caption(preset, genre: int, label: int) -> str:

@@ -1,5 +1,6 @@
 """One encoded image to one uint8 square: a fast path for plain JPEGs, a careful one for everything else."""
 
+import contextlib
 import io
 import warnings
 
@@ -34,30 +35,19 @@ def decode(encoded: bytes | None, size: int) -> torch.Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")                  # about large images and odd EXIF
             image = Image.open(io.BytesIO(encoded), formats=FORMATS)             # reads the header alone
-            if _is_plain_jpeg(image):
-                pixels = _decode_jpeg(encoded)
-                if pixels is not None:
+            if image.format == "JPEG" and image.mode in ("RGB", "L") and image.getexif().get(ORIENTATION, 1) == 1:
+                with contextlib.suppress(RuntimeError):      # what torchvision cannot decode, Pillow may
+                    data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+                    pixels = decode_jpeg(data, mode=ImageReadMode.RGB)
                     return F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=True)[0]
-            return _decode_carefully(image, size)
+            return _decode_by_pillow(image, size)
     except UnidentifiedImageError as error:                  # its message holds a memory address
         raise Undecodable("not an image of a known format") from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise Undecodable(one_line(error)) from error
 
 
-def _is_plain_jpeg(image) -> bool:
-    return image.format == "JPEG" and image.mode in ("RGB", "L") and image.getexif().get(ORIENTATION, 1) == 1
-
-
-def _decode_jpeg(encoded):
-    """uint8 [3, h, w], or None if torchvision cannot decode it; then Pillow may, or gives the reason."""
-    try:
-        return decode_jpeg(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode=ImageReadMode.RGB)
-    except RuntimeError:
-        return None
-
-
-def _decode_carefully(image, size):
+def _decode_by_pillow(image, size):
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):                                               # 16 bits of grey
         image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).round().clip(0, 255).astype(np.uint8))

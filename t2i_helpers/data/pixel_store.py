@@ -68,9 +68,9 @@ class PixelStore:
     def build(cls, files, out_dir, size: int = 128, workers: int = 2) -> "PixelStore":
         """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again resumes.
 
-        Each decoded file is a part in ``parts/``, so that a kill loses at most the files in progress. At the end the
-        parts are joined to ``images.npy``, which needs twice their space for a moment. Raises OutputError if `out_dir`
-        holds another store, if the disk is too small, or if a process was killed.
+        A kill loses at most the files in progress. Each decoded file is a part in ``parts/``; joining them needs twice
+        their space for a moment. Raises OutputError if `out_dir` holds another store, if the disk is too small, or if a
+        process was killed.
         """
         if size < 1:
             raise BadValue(f"size {size}: paintings have at least 1 pixel a side")
@@ -78,24 +78,27 @@ class PixelStore:
         with directory_lock(out):
             if (out / "manifest.json").exists():
                 shutil.rmtree(out / "parts", ignore_errors=True)         # a kill may have left them
-                return cls(out)._expect(files, size)
-            parts = [_Part(file, size, out / "parts" / f"{i:05d}.safetensors") for i, file in enumerate(files)]
+                store = cls(out)
+                sources = [(source["fingerprint"], source["rows"]) for source in store.manifest["sources"]]
+                if sources != [(file.fingerprint, file.rows) for file in files] or store.manifest["size"] != size:
+                    raise OutputError(f"{out} is the store of other files or another size: choose another folder")
+                return store
+            parts = [Part(file, size, out / "parts" / f"{i:05d}.safetensors") for i, file in enumerate(files)]
             missing = [part for part in parts if not part.is_done()]
-            _check_room(out, parts, missing)
+            needed = 3 * size**2 * sum(part.file.rows for part in [*parts, *missing])
+            free = shutil.disk_usage(next(folder for folder in (out, *out.resolve().parents) if folder.exists())).free
+            if free < needed:
+                raise OutputError(f"{out} needs {needed / 1e9:.1f} GB while it is built and has {free / 1e9:.1f} GB: "
+                                  "choose a folder with more room")
             with tqdm(total=sum(part.file.rows for part in missing), unit="painting", disable=not missing) as bar:
-                for rows in in_processes(_Part.decode, missing, workers):
+                for rows in in_processes(Part.decode, missing, workers):
                     bar.update(rows)
-            store = cls(_assemble(parts, out))
+            _join(parts, out)
+            store = cls(out)
         if rejected := store.manifest["rejected"]:
             print(f"{len(rejected)} of {len(store) + len(rejected)} paintings cannot be decoded and were left out, "
                   "such as row {}: {}".format(*next(iter(rejected.items()))), file=sys.stderr)
         return store
-
-    def _expect(self, files, size):
-        made_of = [(source["fingerprint"], source["rows"]) for source in self.manifest["sources"]]
-        if made_of != [(file.fingerprint, file.rows) for file in files] or self.manifest["size"] != size:
-            raise OutputError(f"{self.folder} is the store of other files or another size: choose another folder")
-        return self
 
 
 class MappedImages:
@@ -152,13 +155,13 @@ def in_processes(function, items: list, workers: int):
                               ) from error
 
 
-class _Part:
+class Part:
     """One source file's share of a store, in one safetensors file."""
 
     def __init__(self, file: ArtFile, size: int, path: Path):
         self.file, self.size, self.path = file, size, path
-        self.metadata = {"source": file.fingerprint, "size": str(size), "decoder": DECODER,
-                         "columns": "row style genre"}
+        self.metadata = {"source": file.fingerprint, "first_row": str(file.first_row), "size": str(size),
+                         "decoder": DECODER, "columns": "row_id style genre"}
 
     def is_done(self) -> bool:
         try:
@@ -171,47 +174,37 @@ class _Part:
         """Write the part; returns the number of rows it covers."""
         images, rows, rejected = [], [], {}
         for painting in read_paintings(self.file):
-            row = painting.row_id - self.file.first_row
             try:
-                images.append(decode(painting.encoded, self.size).permute(1, 2, 0).numpy())   # -> [s, s, 3]
-                rows.append((row, painting.style, painting.genre))
+                images.append(decode(painting.encoded, self.size).permute(1, 2, 0))       # [3, s, s] -> [s, s, 3]
+                rows.append((painting.row_id, painting.style, painting.genre))
             except Undecodable as reason:
-                rejected[row] = str(reason)
-        images = np.array(images, np.uint8).reshape(-1, self.size, self.size, 3)
-        rows = np.array(rows, np.int64).reshape(-1, 3)
-        save_tensors(self.path, {"images": torch.from_numpy(images), "rows": torch.from_numpy(rows)},
+                rejected[painting.row_id] = str(reason)
+        images = torch.stack(images) if images else torch.zeros(0, self.size, self.size, 3, dtype=torch.uint8)
+        save_tensors(self.path, {"images": images, "rows": torch.tensor(rows, dtype=torch.int64).view(-1, 3)},
                      self.metadata | {"rejected": json.dumps(rejected)})
         return self.file.rows
 
-    def count(self) -> int:
-        """The number of decoded images."""
-        with safe_open(self.path, "np") as part:
-            return part.get_slice("rows").get_shape()[0]
 
-    def load(self):
-        """(images uint8 [n, size, size, 3], rows int64 [n, 3]: row id, style and genre, {row id: reason})."""
-        first = self.file.first_row
-        with safe_open(self.path, "np") as part:
-            rejected = {int(row) + first: why for row, why in json.loads(part.metadata()["rejected"]).items()}
-            return part.get_tensor("images"), part.get_tensor("rows") + [first, 0, 0], rejected
-
-
-def _assemble(parts, out) -> Path:
+def _join(parts, out) -> None:
     """Join the parts to a store in `out` and remove them. The manifest is written last and marks it complete."""
-    size, rows, rejected, digest = parts[0].size, [], {}, hashlib.blake2b(digest_size=8)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(part.count() for part in parts), size, size, 3)}
-    with atomic_write(out / "images.npy") as temporary, open(temporary, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            pixels, part_rows, part_rejected = part.load()
-            digest.update(pixels.data)
-            file.write(pixels.data)
-            rows.append(part_rows)
-            rejected |= part_rejected
+    rows, rejected, digest = [], {}, hashlib.blake2b(digest_size=8)
+    for part in parts:
+        with safe_open(part.path, "np") as stored:
+            rows.append(stored.get_tensor("rows"))
+            rejected |= json.loads(stored.metadata()["rejected"])
     row_ids, labels, genres = np.ascontiguousarray(np.concatenate(rows).T)
     if not len(row_ids):
         raise BadData("none of the {} paintings can be decoded, such as row {}: {}; name other files".format(
             len(rejected), *next(iter(rejected.items()))))
+    size = parts[0].size
+    with atomic_write(out / "images.npy") as temporary, open(temporary, "wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(row_ids), size, size, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            with safe_open(part.path, "np") as stored:
+                pixels = stored.get_tensor("images").data
+            digest.update(pixels)
+            file.write(pixels)
     for name, content in (("labels", labels), ("genres", genres), ("row_ids", row_ids)):
         digest.update(content.data)
         with atomic_write(out / f"{name}.npy") as temporary:
@@ -222,13 +215,3 @@ def _assemble(parts, out) -> Path:
         "cpu", images=len(row_ids), size=size, fingerprint=digest.hexdigest(), decoder=DECODER, filter=FILTER,
         sources=sources, rejected=rejected))
     shutil.rmtree(out / "parts")
-    return out
-
-
-def _check_room(out, parts, missing):
-    each = 3 * parts[0].size ** 2
-    needed = each * (sum(part.file.rows for part in parts) + sum(part.file.rows for part in missing))
-    free = shutil.disk_usage(next(folder for folder in (out, *out.resolve().parents) if folder.exists())).free
-    if free < needed:
-        raise OutputError(f"{out} needs {needed / 1e9:.1f} GB while it is built and has {free / 1e9:.1f} GB: "
-                          "choose a folder with more room")

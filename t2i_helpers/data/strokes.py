@@ -45,13 +45,9 @@ def stroke_drawing(strokes, size: int) -> torch.Tensor:
     image = torch.zeros(len(strokes[0].colour), size, size)
     for stroke in strokes:
         corners = torch.tensor(stroke.points)                                                       # [points, 2]
-        distance = torch.stack([_distance(pixels, a, b) for a, b in zip(corners, corners[1:])]).amin(0)
+        start, line = corners[:-1, None, None], corners.diff(dim=0)[:, None, None]                  # [lines, 1, 1, 2]
+        along = ((pixels - start) * line).sum(-1, keepdim=True) / line.square().sum(-1, keepdim=True)
+        distance = torch.linalg.vector_norm(pixels - start - along.clamp(0, 1) * line, dim=-1).amin(0)
         cover = ((stroke.width / 2 - distance) * size + 0.5).clamp(0, 1)                            # [size, size]
         image = image + cover * (torch.tensor(stroke.colour).view(-1, 1, 1) - image)
     return image
-
-
-def _distance(pixels, a, b):
-    """[size, size]: the distance of `pixels` to the line from a to b."""
-    along = ((pixels - a) @ (b - a) / (b - a).square().sum()).clamp(0, 1)
-    return torch.linalg.vector_norm(pixels - a - along[..., None] * (b - a), dim=-1)

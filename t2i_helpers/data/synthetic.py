@@ -1,4 +1,4 @@
-"""Drawn shapes in the schema of the real dataset, for machines without the hub.
+"""Drawn shapes in place of photographs and paintings, for machines without the hub.
 
 All code runs on them, but the results say nothing about photographs or art and are labelled "drawn shapes".
 """
@@ -11,24 +11,11 @@ from torchvision.io import encode_jpeg
 
 from ..paths import directory_lock
 from ..randomness import generator
-from .captions import CLASS_NAMES, GENRES
+from .captions import GENRES
 from .pixels import to_uint8
 from .wikiart_files import STYLES, write_art_file
 
-SIZES = {"train": 2000, "test": 500}
 ART_FILES, ART_SIDE = 18, 128
-
-
-def procedural_cifar10(split: str):
-    """A ``datasets.Dataset`` with uoft-cs/cifar10's columns: img (32x32 RGB), label (its ClassLabel)."""
-    import datasets
-
-    images, labels = draw_shapes(SIZES[split], classes=10, size=32, seed=split)
-    names = list(CLASS_NAMES["cifar10"])
-    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=names)})
-    pixels = list(images.permute(0, 2, 3, 1).numpy())
-    encoded = {"img": [features["img"].encode_example(image) for image in pixels], "label": labels.tolist()}
-    return datasets.Dataset.from_dict(encoded, features=features)
 
 
 def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:

@@ -1,7 +1,7 @@
 """WikiArt as a stream: every painting once an epoch, well mixed, in bounded memory, while 32 GB are read once.
 
-For mixing, the stream keeps decoded squares of 49 KB in a scratch file, not rows of 400 KB in memory: a reservoir of
-20,480 spans a quarter of the dataset. With 4 GB of disk, a `PixelStore` shuffles perfectly instead.
+For mixing, it keeps decoded squares of 49 KB in a scratch file: a reservoir of 20,480 spans a quarter of the dataset.
+With 4 GB of disk, a `PixelStore` shuffles perfectly instead.
 """
 
 import base64
@@ -27,11 +27,10 @@ FILL = 4                                 # until the reservoir is full, one is y
 class WikiArtStream(IterableDataset):
     """Iterates (image uint8 [3, size, size], style int, row_id int), in an order that depends on (seed, epoch).
 
-    Each epoch shuffles the files and gives every rank the same number of rows, a contiguous run of that sequence; the
-    ``rows % world_size`` rows that are left out differ between epochs. The workers of a DataLoader take turns at the
-    rows of each file, so that every batch mixes as many files as with one worker. Decoded rows are mixed in a
-    reservoir. Rows that cannot be decoded are skipped and listed in `rejected`. `files` is the argument of
-    `find_art_files`, errors included. Over a network every worker fetches every file: use one worker there.
+    Each epoch shuffles the files and gives every rank a contiguous run of equally many rows; the ``rows % world_size``
+    rows that are left out differ between epochs. The workers of a DataLoader take turns at the rows of each file, and
+    each mixes them in a reservoir. Rows that cannot be decoded are skipped and listed in `rejected`. `files` is the
+    argument of `find_art_files`, errors included. Over a network every worker fetches every file: use one there.
 
     Every iteration restarts the epoch, except after `load_state_dict`: then it leaves out the rows that the state has
     seen, with any number of workers. The consumer marks the rows that it has used: ::
@@ -63,7 +62,7 @@ class WikiArtStream(IterableDataset):
         self._shared_epoch[0] = epoch
         self._done.zero_()
         self._follow()
-        self.seen = np.zeros(len(self.row_ids), bool)                    # by place in row_ids
+        self.seen = np.zeros(len(self._done), bool)                      # by row id
 
     def __len__(self) -> int:
         """The number of rows in an iteration, undecodable ones included."""
@@ -82,10 +81,9 @@ class WikiArtStream(IterableDataset):
         rows = self._to_read()
         mine = rows[index::workers]
         rng = np.random.default_rng(seed_from(self.seed, self.epoch, self.rank, index, workers, len(rows)))
-        capacity = -(-self.reservoir // workers)
-        for image, style, row_id in reservoir_shuffle(self._decoded(mine), capacity, self.size, rng):
-            self.mark_seen(row_id)
-            yield image, style, row_id
+        for item in reservoir_shuffle(self._decoded(mine), -(-self.reservoir // workers), self.size, rng):
+            self.mark_seen(item[2])
+            yield item
         rejected = self.rejected
         if skipped := sorted(rejected.keys() & set(mine.tolist())):
             of = f" of worker {index}" if workers > 1 else ""
@@ -95,15 +93,13 @@ class WikiArtStream(IterableDataset):
     def mark_seen(self, row_ids) -> None:
         """Mark rows, an int or a tensor [n] of row ids, as used: a state saved later leaves them out."""
         row_ids = np.atleast_1d(np.asarray(row_ids))
-        known = ((row_ids >= 0) & (row_ids < len(self._places))).all()
-        places = self._places[row_ids] if known else np.array([-1])
-        if (places < 0).any():
+        if not ((row_ids >= 0) & (row_ids < len(self._mine))).all() or not self._mine[row_ids].all():
             raise BadValue(f"rows {row_ids.tolist()} do not all belong to rank {self.rank} in epoch {self.epoch}")
-        self.seen[places] = True
+        self.seen[row_ids] = True
 
     def state_dict(self) -> dict:
         """A few KB of JSON from which `load_state_dict` continues with exactly the rows not yet seen."""
-        seen = self.seen | self._reasons[torch.from_numpy(self.row_ids), 0].bool().numpy()
+        seen = (self.seen | self._reasons[:, 0].bool().numpy())[self.row_ids]
         seen = base64.b85encode(zlib.compress(np.packbits(seen).tobytes(), 9)).decode()
         return {**self._identity(), "seen": seen}
 
@@ -113,21 +109,29 @@ class WikiArtStream(IterableDataset):
         if mine | {"epoch": 0} != theirs | {"epoch": 0}:
             raise BadValue(f"the state belongs to {theirs}, the stream is {mine}: give the same files, seed and ranks")
         try:
-            packed = np.frombuffer(zlib.decompress(base64.b85decode(state["seen"])), np.uint8)
-            epoch = int(state["epoch"])
+            packed, epoch = zlib.decompress(base64.b85decode(state["seen"])), int(state["epoch"])
             if len(packed) != -(-len(self.row_ids) // 8):
                 raise ValueError(f"it has {8 * len(packed)} rows, not {len(self.row_ids)}")
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise BadValue(f"the state is damaged ({error}): restart the epoch") from error
         self.set_epoch(epoch)
-        self.seen = np.unpackbits(packed, count=len(self.row_ids)).astype(bool)
-        self._done[torch.from_numpy(self.row_ids[self.seen])] = True
+        self.seen[self.row_ids] = np.unpackbits(np.frombuffer(packed, np.uint8), count=len(self.row_ids))
+        self._done[:] = torch.from_numpy(self.seen)
 
     def _follow(self):
-        """Take over the consumer's epoch, which may have changed during a worker's life."""
-        epoch = int(self._shared_epoch[0])
-        if epoch != self.epoch:
-            self.epoch, self.row_ids = epoch, self._rows_of_rank(epoch)  # int64, in the order in which they are read
+        """Take over the consumer's epoch, which may have changed during a worker's life, and shuffle its rows."""
+        if self.epoch == (epoch := int(self._shared_epoch[0])):
+            return
+        files = np.random.default_rng(seed_from(self.seed, epoch)).permutation(len(self.files))
+        self.epoch, self._order = epoch, [self.files[i] for i in files]
+        rows = np.concatenate([file.row_ids for file in self._order])
+        left_out = len(rows) % self.world_size
+        # this place moves by `left_out` each epoch: no row is left out of two consecutive epochs
+        first = seed_from(self.seed, "left out") + epoch * left_out
+        rows = rows[~np.isin(rows, [(first + i) % len(rows) for i in range(left_out)])]
+        share = len(rows) // self.world_size
+        self.row_ids = rows[self.rank * share:(self.rank + 1) * share]   # int64, in the order in which they are read
+        self._mine = np.isin(np.arange(len(self._done)), self.row_ids)   # by row id
 
     def _to_read(self):
         return self.row_ids[~self._done.numpy()[self.row_ids]]
@@ -136,27 +140,11 @@ class WikiArtStream(IterableDataset):
         return {"seed": self.seed, "epoch": self.epoch, "rank": self.rank, "world_size": self.world_size,
                 "files": f"{seed_from(*(file.fingerprint for file in self.files)):016x}"}
 
-    def _rows_of_rank(self, epoch):
-        rng = np.random.default_rng(seed_from(self.seed, epoch))
-        order = np.concatenate([self.files[i].row_ids for i in rng.permutation(len(self.files))])
-        left_out = len(order) % self.world_size
-        # this place moves by `left_out` each epoch: no row is left out of two consecutive epochs
-        first = seed_from(self.seed, "left out") + epoch * left_out
-        order = order[~np.isin(order, [(first + i) % len(order) for i in range(left_out)])]
-        share = len(order) // self.world_size
-        run = order[self.rank * share:(self.rank + 1) * share]
-        self._places = np.full(self.files[-1].row_ids.stop, -1)          # of a row id in this rank's run
-        self._places[run] = np.arange(share)
-        return run
-
     def _decoded(self, row_ids):
-        """Decode the rows `row_ids`, which are sorted by file."""
-        wanted = np.zeros(self.files[-1].row_ids.stop, bool)
-        wanted[row_ids] = True
-        owner = np.searchsorted([file.first_row for file in self.files], row_ids, side="right") - 1
-        for i in dict.fromkeys(owner.tolist()):                          # distinct, in order
-            file = self.files[i]
-            for painting in read_paintings(file, wanted[file.first_row:file.row_ids.stop]):
+        wanted = np.isin(np.arange(len(self._done)), row_ids)
+        for file in self._order:
+            here = wanted[file.first_row:file.row_ids.stop]
+            for painting in read_paintings(file, here) if here.any() else ():
                 try:
                     yield decode(painting.encoded, self.size), painting.style, painting.row_id
                 except Undecodable as reason:
@@ -167,35 +155,31 @@ class WikiArtStream(IterableDataset):
 def reservoir_shuffle(paintings, capacity: int, size: int, rng):
     """Yield `paintings`, (uint8 [3, size, size], style, row_id), shuffled by a reservoir of `capacity` of them.
 
-    Pixels lie in an unlinked scratch file in $TMPDIR, which the system caches in spare memory. (If that folder is a
-    tmpfs, they lie in memory: 1 GB at the default capacity.)
+    Pixels lie in an unlinked scratch file in $TMPDIR, 1 GB at the default capacity, cached in spare memory.
     """
     bytes_each = 3 * size * size
     labels = []                                                          # (style, row_id) by place in the file
     with tempfile.TemporaryFile(buffering=0) as scratch:
-
-        def put(place, image):
-            scratch.seek(place * bytes_each)
-            try:
-                if scratch.write(image.numpy().tobytes()) < bytes_each:
-                    raise OSError("the disk is full")
-            except OSError as error:
-                raise OutputError(f"cannot keep {capacity} paintings in {tempfile.gettempdir()}: {one_line(error)}; "
-                                  "set TMPDIR to a folder with more space, or give a smaller reservoir") from error
 
         def take(place):
             scratch.seek(place * bytes_each)
             pixels = torch.frombuffer(bytearray(scratch.read(bytes_each)), dtype=torch.uint8)
             return pixels.view(3, size, size), *labels[place]
 
-        for i, (image, style, row_id) in enumerate(paintings):
+        for i, (image, *label) in enumerate(paintings):
             if len(labels) < capacity and (i % FILL or i < FIRST):
                 place = len(labels)
-                labels.append((style, row_id))
+                labels.append(label)
             else:
                 place = int(rng.integers(len(labels)))
                 yield take(place)
-                labels[place] = (style, row_id)
-            put(place, image)
+                labels[place] = label
+            try:
+                scratch.seek(place * bytes_each)
+                if scratch.write(image.numpy().tobytes()) < bytes_each:
+                    raise OSError("the disk is full")
+            except OSError as error:
+                raise OutputError(f"cannot keep {capacity} paintings in {tempfile.gettempdir()}: {one_line(error)}; "
+                                  "set TMPDIR to a folder with more space, or give a smaller reservoir") from error
         for place in rng.permutation(len(labels)):
             yield take(int(place))

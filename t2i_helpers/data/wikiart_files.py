@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import BadData, SourceUnavailable, T2IError, one_line
+from ..errors import BadData, SourceUnavailable, one_line
 from ..paths import atomic_write
 from .captions import CLASS_NAMES, GENRES, UNKNOWN_GENRE
 
@@ -24,7 +24,7 @@ STYLES = CLASS_NAMES["wikiart"]
 # huggan/wikiart's paintings by style, in that order: 81,444 in all
 PAINTINGS = (2782, 98, 110, 4334, 4240, 1615, 481, 2235, 1391, 6736, 934, 1343, 13060, 1279, 1337, 2405, 314, 2552, 513,
              1483, 6450, 10733, 2089, 7019, 4528, 216, 1167)
-READ_AT_ONCE = 16                        # rows per read, about 6 MB of JPEGs
+READ_AT_ONCE = 16                        # rows, about 6 MB of JPEGs
 
 
 @dataclass(frozen=True)
@@ -74,31 +74,16 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
 
     Raises BadData, naming file and row, for damaged pages, a missing style or a style that is not one of the 27.
     """
-    row = 0
-    try:
-        with _open(file.path) as (parquet, _):
-            columns = ["image.bytes", "style", *(["genre"] if file.genre_names else [])]
-            for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
-                encoded, (styles, genres) = batch.column("image").field("bytes"), _labels(file, row, batch)
-                for place in range(len(batch)):
-                    if wanted is None or wanted[row + place]:
-                        yield Painting(file.first_row + row + place, int(styles[place]), int(genres[place]),
-                                       encoded[place].as_py())
-                row += len(batch)
-    except T2IError:
-        raise
-    except _failures(file.path) as error:
-        raise BadData(f"{file.path}, after row {row}: {one_line(error)}; {_remedy(file.path)}") from error
+    for first, batch in _batches(file, "image.bytes"):
+        encoded = batch.column("image").field("bytes")
+        for place, (style, genre) in enumerate(_labels(file, first, batch).T.tolist()):
+            if wanted is None or wanted[first + place]:
+                yield Painting(file.first_row + first + place, style, genre, encoded[place].as_py())
 
 
-def read_labels(file: ArtFile) -> tuple[np.ndarray, np.ndarray]:
-    """(styles, genres) of all rows, int64 [rows] each, without reading images; errors as in `read_paintings`."""
-    try:
-        with _open(file.path) as (parquet, _):
-            table = parquet.read(["style", *(["genre"] if file.genre_names else [])])
-    except _failures(file.path) as error:
-        raise BadData(f"{file.path}: {one_line(error)}; {_remedy(file.path)}") from error
-    return _labels(file, 0, table)
+def read_labels(file: ArtFile) -> np.ndarray:
+    """Styles and genres of all rows, int64 [2, rows], without reading images; errors as in `read_paintings`."""
+    return np.concatenate([np.zeros((2, 0), np.int64), *(_labels(file, *batch) for batch in _batches(file))], 1)
 
 
 def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[int] | None = None) -> Path:
@@ -110,13 +95,10 @@ def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[
         "image": datasets.Image(), "artist": datasets.ClassLabel(names=["Unknown Artist"]),
         "genre": datasets.ClassLabel(names=[name.replace(" ", "_") for name in GENRES] + ["Unknown Genre"]),
         "style": datasets.ClassLabel(names=[name.replace(" ", "_") for name in STYLES])})
-    rows = len(styles)
-    files = pa.array(pictures, pa.binary()), pa.nulls(rows, pa.string())
-    images, unknown = pa.StructArray.from_arrays(files, ["bytes", "path"]), pa.array(np.zeros(rows, np.int64))
-    genres = pa.array([len(GENRES)] * rows if genres is None else genres, pa.int64())
-    table = pa.Table.from_arrays([images, unknown, genres, pa.array(styles, pa.int64())], schema=features.arrow_schema)
+    content = {"image": [{"bytes": picture, "path": None} for picture in pictures], "artist": [0] * len(styles),
+               "genre": [len(GENRES)] * len(styles) if genres is None else genres, "style": styles}
     with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, row_group_size=max(1, rows))
+        pq.write_table(pa.table(content, schema=features.arrow_schema), temporary, row_group_size=max(1, len(styles)))
     return Path(path)
 
 
@@ -128,68 +110,64 @@ def _list(source) -> list[str]:
         paths = sorted(filesystem.find(path))
     except Exception as error:        # each file system raises its own types
         raise SourceUnavailable(f"cannot list {source}: {one_line(error)}; connect, or name a local folder") from error
-    remote = "://" in source
-    return [filesystem.unstrip_protocol(name) if remote else name for name in paths
+    return [filesystem.unstrip_protocol(name) if "://" in source else name for name in paths
             if name.endswith(".parquet") and not Path(name).name.startswith(".")]       # a dot: being written
 
 
 @contextlib.contextmanager
 def _open(path):
-    """(pyarrow's ParquetFile, the file's size in bytes); a local file is memory-mapped."""
-    if "://" in path:
-        with fsspec.open(path, "rb") as file:
-            yield pq.ParquetFile(file, pre_buffer=False), file.size
-    else:
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as parquet:
-            yield parquet, Path(path).stat().st_size
+    """(pyarrow's ParquetFile, bytes, {"rows": read so far} for messages); BadData if it cannot be read."""
+    remote, progress = "://" in path, {}
+    failures = Exception if remote else (OSError, pa.ArrowException)             # each file system raises its own types
+    try:
+        with fsspec.open(path, "rb") as file, \
+                pq.ParquetFile(file if remote else path, memory_map=not remote, pre_buffer=False) as parquet:
+            yield parquet, file.size, progress
+    except failures as error:
+        after = f", after row {progress['rows']}" if progress else ""
+        remedy = "connect and repeat" if remote else "fetch the file again"
+        raise BadData(f"{path}{after}: {one_line(error)}; {remedy}") from error
 
 
-def _failures(path):
-    """The errors of reading a damaged or unreachable file; each remote file system raises its own types."""
-    return Exception if "://" in path else (OSError, pa.ArrowException)
-
-
-def _remedy(path) -> str:
-    return "connect and repeat" if "://" in str(path) else "fetch the file again"
+def _batches(file, *columns):
+    """Yield (number of its first row, batch) of the file's labels and `columns`."""
+    with _open(file.path) as (parquet, _, progress):
+        progress["rows"] = 0
+        columns = [*columns, "style", *(["genre"] if file.genre_names else [])]
+        for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
+            yield progress["rows"], batch
+            progress["rows"] += len(batch)
 
 
 def _describe(path, first_row) -> ArtFile:
+    with _open(path) as (parquet, size, _):
+        metadata, columns = parquet.metadata, {column.path: column.physical_type for column in parquet.schema}
+    if "image.bytes" not in columns or not columns.get("style", "").startswith("INT"):
+        raise BadData(f"{path} has no column 'image' with a field 'bytes', or no integer column 'style': name files "
+                      "like huggan/wikiart's")
     try:
-        with _open(path) as (parquet, size):
-            schema, metadata = parquet.schema_arrow, parquet.metadata
-    except _failures(path) as error:
-        raise BadData(f"{path}: {one_line(error)}; {_remedy(path)}") from error
-    image = schema.field("image").type if "image" in schema.names else None
-    if not (image and pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
-        raise BadData(f"{path} has no column 'image' with a field 'bytes': name files like huggan/wikiart's")
-    if "style" not in schema.names or not pa.types.is_integer(schema.field("style").type):
-        raise BadData(f"{path} has no integer column 'style': name files like huggan/wikiart's")
-    try:
-        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-        names = tuple(name.replace("_", " ") for name in features["style"]["names"])
-        genres = features.get("genre", {}).get("names", ()) if "genre" in schema.names else ()
-        genres = tuple(name.replace("_", " ") for name in genres)
+        features = json.loads(metadata.metadata[b"huggingface"])["info"]["features"]
+        genres = features.get("genre", {}).get("names", ()) if "genre" in columns else ()
+        names, genres = (tuple(name.replace("_", " ") for name in known)
+                         for known in (features["style"]["names"], genres))
     except (KeyError, TypeError, ValueError) as error:
         raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library") from error
     footer = hashlib.blake2b(f"{size} {names} {genres} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
     return ArtFile(path, first_row, metadata.num_rows, size, footer, names, genres)
 
 
-def _labels(file, first, rows) -> tuple[np.ndarray, np.ndarray]:
-    """(styles, genres), int64 [n] each, of `rows`, a batch or table that begins at the file's row `first`.
-
-    A genre may be unknown; a style may not.
-    """
-    styles = _translate(rows.column("style"), file.style_names, STYLES)
+def _labels(file, first, batch) -> np.ndarray:
+    """Styles and genres, int64 [2, n], of a batch that begins at row `first`; only a genre may be unknown."""
+    styles = _translate(batch.column("style"), file.style_names, STYLES)
     if (styles < 0).any():
         place = int((styles < 0).argmax())
-        label = rows.column("style")[place].as_py()
+        label = batch.column("style")[place].as_py()
         name = repr(file.style_names[label]) if label in range(len(file.style_names)) else f"label {label}"
         raise BadData(f"{file.path}, row {first + place}: style {name} is not one of WikiArt's 27; correct or drop the "
                       "row")
-    if not file.genre_names:
-        return styles, np.full_like(styles, UNKNOWN_GENRE)
-    return styles, _translate(rows.column("genre"), file.genre_names, list(GENRES))
+    genres = (_translate(batch.column("genre"), file.genre_names, [*GENRES]) if file.genre_names
+              else np.full_like(styles, UNKNOWN_GENRE))
+    return np.stack([styles, genres])
 
 
 def _translate(column, names, known) -> np.ndarray:

@@ -22,8 +22,8 @@ from .text import ENCODERS, encoder_location
 def describe_machine() -> dict:
     """The state of this machine, as `t2i doctor --json` prints it."""
     online, device = hub.reachable(), best_device()
-    data = {name: [*(["mirror"] if mirror("datasets", HUB[name].name) else []), *(["hub"] if online else []),
-                   OFFLINE[name].kind] for name in presets.DATASETS}
+    data = {name: [*(["mirror"] if mirror("datasets", HUB[name]) else []), *(["hub"] if online else []),
+                   OFFLINE[name][0]] for name in presets.DATASETS}
     encoders = {name: _encoder_source(name, online) for name in ENCODERS}
     full = torch.cuda.is_available() and encoders["clip"] and all({"mirror", "hub"} & {*each} for each in data.values())
     return {
@@ -54,7 +54,7 @@ def mirror_to(folder) -> list[Path]:
     ``T2I_MIRROR``. Files that exist are kept. Raises SourceUnavailable without a hub."""
     if not hub.reachable():
         raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
-    wanted = [("dataset", repository.name) for repository in HUB.values()]
+    wanted = [("dataset", repository) for repository in HUB.values()]
     wanted += [("model", repository) for repository, _ in ENCODERS.values() if repository] + [("model", TAESD)]
     copies = []
     for kind, name in wanted:

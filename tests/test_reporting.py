@@ -142,13 +142,14 @@ def test_pipelines_are_the_user_s_at_full_and_those_that_ship_else(monkeypatch, 
 
 
 def test_at_full_the_study_is_the_user_s(tmp_path, monkeypatch):
-    read = []
-    monkeypatch.setattr(study, "read_part", lambda part, size: read.append(size) or {})
-    monkeypatch.setattr(study, "read_experiment", lambda name, size: read.append(size) or {})
+    calls = []
+    monkeypatch.setattr(study, "run_study", lambda parts, size: calls.append(("measured", *parts, size)))
+    monkeypatch.setattr(study, "read_part", lambda part, size: calls.append(("read", part, size)) or {})
+    monkeypatch.setattr(study, "read_experiment", lambda name, size: calls.append(("read", name, size)) or {})
     for draw in (lambda: study.pareto("full"), lambda: mnist.noise_table("full")):
         with refuses(BadData, "t2i evaluate study"):
             draw()
-    assert read == ["full", "full"]
+    assert calls == [(what, part, "full") for part in ("rules-mnist", "noise") for what in ("measured", "read")]
 
 
 def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monkeypatch):

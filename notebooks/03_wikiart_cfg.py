@@ -157,10 +157,10 @@ export(wikiart.stored_loader_table(), SIZE)
 # <details><summary>Solution</summary>
 #
 # ```python
-# from t2i_helpers.evaluation.bench import files_at_full_size, mixing, our_stream_order
+# from t2i_helpers.evaluation.bench import mixing, our_stream_order
 #
 # for reservoir in (20_480, 10_240, 5_120):
-#     order = mixing(our_stream_order(files_at_full_size(), reservoir))
+#     order = mixing(our_stream_order(reservoir))
 #     print(f"{reservoir:6,}: {order['style_entropy_bits']:.2f} bits, {reservoir * 128 * 128 * 3 / 1e6:.0f} MB")
 # ```
 #

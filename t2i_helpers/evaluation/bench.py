@@ -259,11 +259,11 @@ def buffered_order():
     return np.array(order + rng.permutation(buffer).tolist())
 
 
-def our_stream_order():
-    """The rows through the stream's own reservoir, with pictures of one pixel."""
+def our_stream_order(reservoir: int = RESERVOIR):
+    """The rows through the stream's own reservoir, of so many pictures, here of one pixel."""
     rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
     rows = ((pixel, 0, row) for row in _file_after_file(rng))
-    return np.array([row for _, _, row in reservoir_shuffle(rows, RESERVOIR, 1, rng)])
+    return np.array([row for _, _, row in reservoir_shuffle(rows, reservoir, 1, rng)])
 
 
 def _file_after_file(rng):

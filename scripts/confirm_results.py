@@ -20,7 +20,7 @@ from t2i_helpers.models import load_pipeline
 from t2i_helpers.paths import checkpoint_dir, study_dir, write_text
 from t2i_helpers.provenance import code_record, record, write_json
 
-NOTES = ("git_commit", "git_dirty", "device", "seconds", "code", "store", "drawn_with", "real_images")
+NOTES = ("git_commit", "git_dirty", "device", "seconds", "code", "store", "drawn_with", "real_images", "confirmed_by")
 
 
 def differences(stored, repeated, name=""):

@@ -12,7 +12,7 @@ from t2i_helpers import presets
 from t2i_helpers.paths import CHECKPOINTS, ROOT, WEIGHTS
 from t2i_helpers.provenance import file_hash
 
-PARTS = ("t2i_helpers", "notebooks", "report", "figures", "checkpoints", "pyproject.toml")
+PARTS = ("t2i_helpers", "scripts", "notebooks", "report", "figures", "checkpoints", "pyproject.toml")
 TINY = {                                # appended to modules of the copy: less of everything, by the same code
     "presets.py": """
 _get = get

@@ -1,11 +1,12 @@
 # Two commands do everything (make install does the first step of both):
 #   make report    install, execute the notebooks, which draw all figures and tables, write and typeset the report
 #   make test      install, unit tests, then the notebooks again at smoke size
+# make test-full    a tiny stand-in for the full size, from training to the report (six minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install report test figures clean
+.PHONY: install report test test-full figures clean
 
 install: .venv/installed
 
@@ -15,6 +16,9 @@ report: figures
 test: .venv/installed
 	$(BIN)/pytest tests
 	T2I_SIZE=smoke $(BIN)/pytest --nbval-lax notebooks
+
+test-full: .venv/installed
+	T2I_TEST_FULL=1 $(BIN)/pytest tests/test_full.py
 
 figures: .venv/installed
 	$(BIN)/t2i figures

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import refuses
 
-from t2i_helpers import paths, presets, provenance
+from t2i_helpers import cli, paths, presets, provenance
 from t2i_helpers.cli import main
 from t2i_helpers.errors import BadData, BadReport
 from t2i_helpers.models import load_pipeline
@@ -35,7 +35,8 @@ def root(tmp_path, monkeypatch):
                 link = tmp_path / file.relative_to(paths.ROOT)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(file)
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    for module in (paths, cli):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     return tmp_path
 
 

@@ -42,7 +42,7 @@ import torch
 
 from t2i_helpers import presets
 from t2i_helpers.reporting import cifar10
-from t2i_helpers.reporting.exhibits import committed, export
+from t2i_helpers.reporting.exhibits import export, export_or_committed
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 thesis, improved = (presets.get("cifar10", variant, SIZE) for variant in ("thesis", "improved"))
@@ -196,12 +196,7 @@ print(f"accuracy {row['accuracy']['value']:.0%}, 95 % interval", [f"{end:.0%}" f
 # > **Predict the curve** before you run the cell. What would you need to know to use one point of it?
 
 # %%
-try:
-    shown = export(cifar10.real_against_real(size=SIZE), SIZE)
-except SourceUnavailable as unavailable:
-    print(unavailable)
-    shown = committed("cifar10_floor")
-shown
+export_or_committed("cifar10_floor", lambda: cifar10.real_against_real(size=SIZE), SIZE)
 
 # %% [markdown]
 # For few images the distance between two sets of real images is large, and it falls about like $1/n$. This is the

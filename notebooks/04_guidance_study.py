@@ -42,11 +42,10 @@ import os
 import torch
 
 from t2i_helpers.data import captions
-from t2i_helpers.errors import SourceUnavailable
 from t2i_helpers.evaluation.study import run_study
 from t2i_helpers.reporting import guidance, study
 from t2i_helpers.reporting.checkpoints import pipeline
-from t2i_helpers.reporting.exhibits import committed, export
+from t2i_helpers.reporting.exhibits import export, export_or_committed
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
 steps = {"smoke": 2, "demo": 10, "full": 50}[SIZE]
@@ -280,12 +279,7 @@ export(study.averages_figure(SIZE), SIZE)
 # images:
 
 # %%
-try:
-    shown = export(study.frechet_against_n(size=SIZE), SIZE)
-except SourceUnavailable as unavailable:
-    print(unavailable)
-    shown = committed("study_frechet_n")
-shown
+export_or_committed("study_frechet_n", lambda: study.frechet_against_n(size=SIZE), SIZE)
 
 # %% [markdown]
 # Six *real* photographs have a large distance, although it should be 0. With fewer images than features, the distance

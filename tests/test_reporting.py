@@ -13,7 +13,7 @@ from PIL import Image
 from support import refuses
 
 from t2i_helpers import paths, presets
-from t2i_helpers.errors import BadData
+from t2i_helpers.errors import BadData, SourceUnavailable
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.provenance import file_hash, read_sidecar
 from t2i_helpers.reporting import checkpoints, exhibits, guidance, mnist, study
@@ -162,6 +162,17 @@ def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monke
         (tmp_path / "evaluation.json").write_text(content)
         checkpoints.load_or_evaluate(pipe)
     assert len(measured) == 2
+
+
+def test_a_figure_without_its_data_is_the_committed_one(monkeypatch, capsys):
+    monkeypatch.setattr(exhibits, "export", lambda shown, size: (shown, size))
+    assert exhibits.export_or_committed("cifar10_floor", lambda: "figure", "smoke") == ("figure", "smoke")
+
+    def unavailable():
+        raise SourceUnavailable("no photographs here")
+
+    shown = exhibits.export_or_committed("cifar10_floor", unavailable, "smoke")
+    assert "cifar10_floor.pdf" in shown.data and "no photographs here" in capsys.readouterr().out
 
 
 # execution of the notebooks

@@ -11,6 +11,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ..errors import SourceUnavailable
 from ..paths import atomic_write, figures_dir, tables_dir
 from ..provenance import best_device, file_hash, read_sidecar, record, recording, write_sidecar
 from . import drawing, latex
@@ -117,6 +118,15 @@ def committed(name: str):
     print(f"drawn earlier: {sidecar['note']}")
     path = figures_dir("demo") / sidecar["file"]
     return Picture(filename=str(path)) if path.suffix == ".png" else Markdown(f"[{path.name}](../figures/{path.name})")
+
+
+def export_or_committed(name: str, draw, size: str):
+    """`export` of what `draw()` returns, or, where its data is not available, the reason and `committed(name)`."""
+    try:
+        return export(draw(), size)
+    except SourceUnavailable as error:
+        print(error)
+        return committed(name)
 
 
 def _raster(figure, **options) -> Image.Image:

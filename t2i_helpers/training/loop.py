@@ -3,6 +3,7 @@ uninterrupted one does, on any number of processes; only a resumed stream yields
 """
 
 import contextlib
+import ctypes
 import math
 import signal
 import threading
@@ -19,11 +20,14 @@ from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
+from ..models.unet import compile_unet
 from ..paths import atomic_write
 from ..provenance import computes_bf16, preset_record, record
 from ..randomness import generator, seed_from
 from .loaders import LOADERS, check_loader
 from .run import Run
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4          # mallopt's options
 
 
 def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma=None) -> torch.Tensor:
@@ -45,20 +49,23 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
-          sample_every: int = 500, averages: dict[str, dict] | None = None) -> Run:
+          sample_every: int = 500, averages: dict[str, dict] | None = None,
+          gradient_checkpointing: bool = False) -> Run:
     """Train `preset` in the run folder `out` for ``preset.epochs`` epochs, or `max_steps` steps in total; the same call
     again resumes.
 
     `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory. `averages` are
     further moving averages of the weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the
-    subfolder of its name. Ctrl-C (or SIGTERM) stops after the current step, saves a checkpoint and raises
-    KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset, loader, data or seed, OutputError if
+    subfolder of its name. `gradient_checkpointing` computes activations again in the backward pass, which takes a third
+    more time and a fraction of the memory. Ctrl-C (or SIGTERM) stops after the current step, saves a checkpoint and
+    raises KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset, loader, data or seed, OutputError if
     it holds something else, BadValue if the stream cannot be used for `preset`.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
     # accelerate fixes one precision per process, but a notebook trains both variants: train_step calls autocast
-    trainer = _Trainer(preset, Run(out), loader, Accelerator(mixed_precision="no"), averages or {})
+    trainer = _Trainer(preset, Run(out), loader, Accelerator(mixed_precision="no"), averages or {},
+                       gradient_checkpointing)
     steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
     if trainer.step < steps_to_do:
         with _stop_requested() as stop:
@@ -71,7 +78,7 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
 class _Trainer:
     """The state of one training: images or their stream, captions, network, optimizer, averages."""
 
-    def __init__(self, preset, run, loader, accelerator, averages):
+    def __init__(self, preset, run, loader, accelerator, averages, gradient_checkpointing=False):
         if preset.learning_rate_decay not in ("none", "cosine"):
             raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
         self.preset, self.run, self.accelerator = preset, run, accelerator
@@ -91,12 +98,20 @@ class _Trainer:
             torch.manual_seed(seed_from(preset.seed, "weights"))
             unet = build_unet(preset)
         optimizer = torch.optim.AdamW(unet.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay,
-                                      fused=device.type == "cuda" and preset.bf16)
+                                      fused=device.type == "cuda")
+        if device.type == "cuda":
+            unet.to(memory_format=torch.channels_last)
+        else:
+            _keep_freed_memory()
+        if gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
         self.bare_unet = accelerator.unwrap_model(self.unet)
+        self.network = compile_unet(self.unet) if device.type == "cuda" else self.unet
         if preset.ema_decay:
             averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" becomes the run's checkpoint
-        self.averages = {name: EMAModel(self.bare_unet.parameters(), **settings) for name, settings in averages.items()}
+        self.averages = {name: EMAModel(self.bare_unet.parameters(), foreach=True, **settings)
+                         for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
         self.description = record(device, **preset_record(preset), seed=preset.seed, loader=loader,
@@ -161,7 +176,7 @@ class _Trainer:
             group["lr"] = preset.learning_rate * self.learning_rate_factor()
         batch = self.batch(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            loss = training_loss(self.unet, self.noise_scheduler, *batch, preset.min_snr_gamma)
+            loss = training_loss(self.network, self.noise_scheduler, *batch, preset.min_snr_gamma)
         self.accelerator.backward(loss)
         if preset.gradient_clip:
             self.accelerator.clip_grad_norm_(self.unet.parameters(), preset.gradient_clip)
@@ -242,6 +257,14 @@ class _Trainer:
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
         with atomic_write(self.run.folder / "samples" / f"step-{self.step:06d}.png") as temporary:
             save_image(images.cpu(), temporary, nrow=8, padding=1)
+
+
+def _keep_freed_memory():
+    """Let glibc's malloc keep freed memory: at batch 512, page faults take a CPU half of each step."""
+    with contextlib.suppress(OSError, AttributeError):                          # another C library
+        libc = ctypes.CDLL("libc.so.6")
+        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 10**9)):
+            libc.mallopt(option, value)
 
 
 @contextlib.contextmanager

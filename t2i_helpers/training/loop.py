@@ -58,8 +58,8 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
     further moving averages of the weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the
     subfolder of its name. `gradient_checkpointing` computes activations again in the backward pass, which takes a third
     more time and a fraction of the memory. Ctrl-C (or SIGTERM) stops after the current step, saves a checkpoint and
-    raises KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset, loader, data or seed, OutputError if
-    it holds something else, BadValue if the stream cannot be used for `preset`.
+    raises KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset, loader, data or seed,
+    OutputError if it holds something else, BadValue if the stream cannot be used for `preset`.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")

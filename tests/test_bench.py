@@ -12,17 +12,41 @@ import pytest
 from support import jpeg, refuses
 
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
-from t2i_helpers.errors import BadValue
+from t2i_helpers.errors import BadData, BadValue
 from t2i_helpers.evaluation import bench
 from t2i_helpers.paths import TABLES
 
 
-def test_bench_reports_ratios_to_batch_one():
-    rows = bench.bench_sample(batch_sizes=(1, 2), seconds=0.0)
-    assert [row["batch_size"] for row in rows] == [1, 2]
-    assert rows[0]["ratio_to_batch_1"] == 1.0
-    assert rows[1]["ratio_to_batch_1"] == pytest.approx(
-        rows[1]["images_per_second"] / rows[0]["images_per_second"], rel=0.1)       # both are rounded
+def test_ways_to_sample_are_timed_in_turn_and_equal_settings_give_equal_images():
+    found = bench.bench_speed("sample", "mnist", rounds=1, images=20, steps=5)
+    rows = {row["way"]: row for row in found["rows"]}
+    assert [row["forward_passes"] for row in found["rows"]] == [10, 4, 10, 10, 2]
+    assert rows["thesis: DDPM, 50 steps"]["ratio"] == 1
+    for row in found["rows"]:
+        low, high = row["spread"]
+        assert 0 < low <= row["images_per_second"] <= high and 0 < row["share_of_peak"] < 1
+        assert row["peak_memory_mb"] > 100 and row["accuracy"]["interval"][0] <= row["accuracy"]["value"]
+    assert rows["ours, settings of the thesis"]["largest_difference"] <= 1 / 255
+    assert rows["ours, the same in bfloat16"]["largest_difference"] < 0.1
+
+
+def test_ways_to_train_are_timed(monkeypatch):
+    monkeypatch.setitem(bench.WAYS_TO, "train", {way: way for way in ("thesis", "ours")})     # each takes five seconds
+    thesis, ours = bench.bench_speed("train", "mnist", rounds=1, steps=5, size="smoke")["rows"]
+    assert thesis["ratio"] == 1 and ours["ratio"] == pytest.approx(ours["images_per_second"] /
+                                                                   thesis["images_per_second"])
+
+
+def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):
+    monkeypatch.setattr(bench.os, "getloadavg", lambda: (1000.0, 0, 0))
+    with refuses(BadData, "measure.py", "sample thesis"):
+        bench.bench_speed("sample", "wikiart")
+    assert "busy" in capsys.readouterr().err
+    with refuses(BadValue, "0 rounds"):
+        bench.bench_speed("sample", rounds=0)
+    monkeypatch.setattr(bench, "ROOT", bench.DATA)
+    with refuses(BadData, "measure.py", "clone"):
+        bench.bench_speed("sample")
 
 
 @pytest.fixture(scope="module")

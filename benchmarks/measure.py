@@ -29,7 +29,6 @@ from t2i_helpers.randomness import generator  # noqa: E402
 from t2i_helpers.training import train  # noqa: E402
 
 W = 3.0
-FAST = dict(scheduler="dpm++", steps=8)
 DEVICE = torch.device(best_device())
 
 
@@ -42,6 +41,7 @@ def main():
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoint")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     measured = (measure_sampling if arguments.task == "sample" else measure_training)(arguments)
@@ -53,7 +53,7 @@ def main():
 
 def measure_sampling(arguments) -> dict:
     """Images/s, with the text encoded and everything loaded before; the images go to --out as uint8."""
-    pipe = load_pipeline(arguments.dataset, device=DEVICE)
+    pipe = load_pipeline(arguments.checkpoint or arguments.dataset, device=DEVICE)
     prompts = [pipe.captions[i % len(pipe.captions)] for i in range(arguments.images)]
     seeds = range(arguments.seed, arguments.seed + arguments.images)
     preset, steps, scale = pipe.preset, arguments.steps, arguments.steps / 50
@@ -80,11 +80,10 @@ def measure_sampling(arguments) -> dict:
         "diffusers": example,
         "ours-equal": lambda: ours(False, w=W, scheduler="ddpm", steps=steps),
         "ours-equal-bf16": lambda: ours(True, w=W, scheduler="ddpm", steps=steps),
-        "ours": lambda: ours(computes_bf16(DEVICE), guider=pipe.make_guider(GUIDER, W), scheduler="dpm++",
-                             steps=round(FAST["steps"] * scale)),
+        "ours": lambda: ours(computes_bf16(DEVICE), w=W, scheduler="dpm++", steps=round(8 * scale)),
     }
     draw = ways[arguments.way]
-    draw_few(pipe)
+    pipe(pipe.captions[:2], seeds=[0, 1], steps=2)          # warm up: choose kernels, fill caches
     began = time.perf_counter()
     images, passes = draw()
     if DEVICE.type == "cuda":
@@ -94,14 +93,6 @@ def measure_sampling(arguments) -> dict:
         save_file({"images": (images.cpu() * 255).round().to(torch.uint8)}, arguments.out)
     return {"images_per_second": arguments.images / seconds, "forward_passes": passes,
             "flops_per_image": passes * flops(pipe.unet, preset)}
-
-
-GUIDER = "cfg"
-
-
-def draw_few(pipe):
-    """Warm up: kernels are chosen, caches are filled."""
-    pipe(pipe.captions[:2], seeds=[0, 1], steps=2)
 
 
 def measure_training(arguments) -> dict:

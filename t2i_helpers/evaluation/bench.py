@@ -49,14 +49,16 @@ STORE_BATCHES = 1000
 
 
 def bench_speed(task: str, dataset: str = "mnist", rounds: int = 3, images: int = 64, steps: int = 50,
-                size: str = "demo") -> dict:
+                size: str = "demo", checkpoint=None, ways: tuple[str, ...] | None = None) -> dict:
     """{"task", "dataset", .., "rows"} of ways to "sample" or "train": the loops of benchmarks/baselines.py and this
     package's, each in a process of its own, in turn, `rounds` times.
 
     A row is {"way", "images_per_second" and its "spread" (lowest, highest), "ratio" to the first way, "forward_passes"
     an image, "share_of_peak" of the FLOP/s of a large matrix product, "peak_memory_mb"}. Sampling draws `images` a
     round; "frechet" and "accuracy" judge those of all rounds, and where the settings are alike "largest_difference"
-    compares pixels, 0 to 1, with the first way's. `steps` are those of training, or of the slow ways to sample.
+    compares pixels, 0 to 1, with the first way's. `steps` are those of training, or of the slow ways to sample; `size`
+    is of the training's preset; `checkpoint` a folder to sample from in place of the shipped one. `ways` are by default
+    all of WAYS_TO[task].
     """
     if rounds < 1 or steps < 5 or images * rounds < 20:
         raise BadValue(f"{rounds} rounds of {images} images and {steps} steps: choose 1, 20 and 5 or more")
@@ -65,13 +67,15 @@ def bench_speed(task: str, dataset: str = "mnist", rounds: int = 3, images: int 
         raise BadData(f"{program} is missing: run the benchmark in a clone of the repository")
     if os.getloadavg()[0] > os.cpu_count():
         print("this machine is busy: stop other programs, which slow a benchmark down many times", file=sys.stderr)
-    measured = {way: [] for way in WAYS_TO[task]}
+    options = ["--size", size, "--steps", steps, "--images", images]
+    options += ["--checkpoint", checkpoint] if checkpoint else []
+    measured = {way: [] for way in ways or WAYS_TO[task]}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             for way in measured:
                 out = Path(folder) / f"{way}.{number}.safetensors"
-                measured[way].append(_run([program, task, way, dataset, "--size", size, "--steps", steps, "--images",
-                                           images, "--seed", number * images, "--out", out]))
+                more = ["--seed", number * images, "--out", out]
+                measured[way].append(_run([program, task, way, dataset, *options, *more]))
         drawn = {way: torch.cat([load_file(file)["images"] for file in sorted(Path(folder).glob(f"{way}.*"))])
                  for way in measured} if task == "sample" else {}
     first = np.array([row["images_per_second"] for row in next(iter(measured.values()))])
@@ -107,7 +111,7 @@ def _quality(dataset, images) -> dict:
     """The classifier's accuracy, and the Frechet distance to real test images where they can be had."""
     labels = torch.arange(len(images)) % len(CLASS_NAMES[dataset])
     row = classifier_judge(dataset, len(images), "cpu")[1](images, labels)
-    return {"accuracy": row["accuracy"], "frechet": row["classifier"].get("frechet")}
+    return {"accuracy": row["accuracy"], "frechet": row.get("classifier", {}).get("frechet")}
 
 
 def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> dict:

@@ -61,7 +61,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
 
 def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None = None, checkpoint: Path | None = None,
            w: tuple[float, ...] = (2.0,), guider: Guider = "cfg", negative: str | None = None, steps: int | None = None,
-           scheduler: Scheduler = None, seed: int | None = None) -> None:
+           scheduler: Scheduler = None, seed: int | None = None, bf16: bool = False) -> None:
     """Draw a grid of prompts (rows) and guidance scales (columns); the images of a row start from the same noise.
 
     Args:
@@ -73,6 +73,7 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
         negative: a text to guide away from, instead of the empty caption.
         steps: sampling steps, 1 to 1000.
         seed: of the first prompt's noise; each further prompt adds one [the preset's].
+        bf16: let the network compute in bfloat16; faster on GPUs and on processors with AMX or AVX512-BF16.
     """
     if out is None or out.suffix.lower() != ".png":
         raise OutputError(f"--out {out or 'is missing'}: name a file that ends in .png")
@@ -86,6 +87,8 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
 
     from .data import image_source_label
 
+    if bf16:
+        pipe.to(torch.bfloat16)
     first = pipe.preset.seed if seed is None else seed
     settings = dict(negative=negative, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
     columns = [pipe(list(prompt), guider=rule, **settings).images

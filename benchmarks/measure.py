@@ -71,7 +71,7 @@ def measure_sampling(arguments) -> dict:
 
     def ours(bf16, **settings):
         if bf16:
-            pipe.to(torch.bfloat16)
+            pipe.unet.bfloat16()
         drawn = pipe(prompts, seeds=seeds, **settings)
         return drawn.images, drawn.forward_passes
 

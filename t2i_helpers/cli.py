@@ -88,7 +88,7 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
     from .data import image_source_label
 
     if bf16:
-        pipe.to(torch.bfloat16)
+        pipe.unet.bfloat16()
     first = pipe.preset.seed if seed is None else seed
     settings = dict(negative=negative, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
     columns = [pipe(list(prompt), guider=rule, **settings).images

@@ -95,7 +95,7 @@ class CaptionPipeline(DiffusionPipeline):
         batch_size  is by default 256, and on a CPU 16, or 64 in bfloat16, which is faster; it is halved until a batch
                     fits the memory.
 
-        After ``pipe.to(torch.bfloat16)`` the U-Net computes in bfloat16. On a GPU, it is compiled if at least
+        After ``pipe.unet.bfloat16()`` the U-Net computes in bfloat16. On a GPU, it is compiled if at least
         COMPILE_FROM images are drawn.
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """

@@ -32,12 +32,7 @@ class Exhibit:
 
     def _ipython_display_(self):
         """PNG with a palette, or JPEG where photographs have more colours than that."""
-        picture, file = _raster(self.figure, dpi=INLINE_DPI), io.BytesIO()
-        if picture.mode == "RGB" and self.format == "png":
-            picture.save(file, "JPEG", quality=80, optimize=True)
-        else:
-            (picture if picture.mode == "L" else picture.quantize(128)).save(file, "PNG", optimize=True)
-        display(Picture(data=file.getvalue()), Markdown(f"*{self.note}*"))
+        display(Picture(data=inline_image(self.figure, photographs=self.format == "png")), Markdown(f"*{self.note}*"))
 
     def save(self, path):
         if self.format == "pdf":
@@ -127,6 +122,25 @@ def export_or_committed(name: str, draw, size: str):
     except SourceUnavailable as error:
         print(error)
         return committed(name)
+
+
+def shower(size: str):
+    """The function `show` of a notebook at `size`: `show(figure)` is `export`; `show(draw, otherwise=NAME)` is
+    `export_or_committed`, for a function that draws from data that may be missing."""
+    def show(shown, otherwise: str | None = None):
+        return export_or_committed(otherwise, shown, size) if otherwise else export(shown, size)
+
+    return show
+
+
+def inline_image(figure, photographs: bool = False) -> bytes:
+    """A small file for a notebook: PNG with a palette, or JPEG for `photographs` in colour."""
+    picture, file = _raster(figure, dpi=INLINE_DPI), io.BytesIO()
+    if picture.mode == "RGB" and photographs:
+        picture.save(file, "JPEG", quality=80, optimize=True)
+    else:
+        (picture if picture.mode == "L" else picture.quantize(128)).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _raster(figure, **options) -> Image.Image:

@@ -30,7 +30,7 @@
 #
 # **You need** Python, PyTorch, and some experience with training neural networks. No GPU.
 #
-# **Time:** 90 minutes to read and try; 5 minutes to run on two CPU cores, three of which are your own training. On an
+# **Time:** 90 minutes to read and try; 5 minutes to run on two CPU cores, two of which are your own training. On an
 # A100: not measured.
 #
 # In the report: [the chapter on the digits](../report/main.pdf#nameddest=sec:mnist), and
@@ -338,7 +338,7 @@ def draw(unet, alphas_cumprod, timesteps, c, null, w, rngs, ddpm=False):
 #
 # ## 1.7 Your own digits
 #
-# Now train. On a CPU, three minutes are little, so this network is small, and it sees each digit as 14×14 pixels of four
+# Now train. On a CPU, two minutes are little, so this network is small, and it sees each digit as 14×14 pixels of four
 # channels: every 2×2 square of pixels becomes one pixel with four numbers. (Vision transformers cut images into such
 # *patches* for the same reason.) This loses nothing, noise stays noise, and every step costs about a quarter.
 
@@ -361,14 +361,14 @@ print(f"{tuple(patches.shape)}, {sum(p.numel() for p in unet.parameters()):,} pa
 # > **Before you run the cell:** a network that always answers 0 has a loss near 1. How far does the loss fall in the
 # > first 50 steps, and what has the network learnt by then? When do the first digits appear?
 #
-# The cell draws the same ten noise images every 100 steps. (160 images/s with one thread of an AMD EPYC core, so 800 steps
-# take less than three minutes. If you interrupt it, run it again to continue.)
+# Every 100 steps the cell draws from the same noise. (600 steps of 32 images take two minutes at 160 images/s, which we
+# measured with one thread on an AMD EPYC core. If you interrupt the cell, run it again to continue.)
 
 # %%
 from t2i_helpers.data import to_unit
 from t2i_helpers.reporting.live import TrainingView
 
-TRAINING_STEPS = {"smoke": 4, "demo": 800, "full": 800}[SIZE]
+TRAINING_STEPS = {"smoke": 4, "demo": 600, "full": 600}[SIZE]
 timesteps = list(range(999, 0, -100 if SIZE == "smoke" else -50))               # of drawing: 20 steps, the first at 999
 optimizer = torch.optim.AdamW(unet.parameters(), lr=2e-3)
 rng = torch.Generator().manual_seed(0)
@@ -404,12 +404,12 @@ while len(losses) < TRAINING_STEPS:
 from t2i_helpers.reporting.drawing import image_grids
 
 panels = {f"w = {w}": (digits(w, rows=3), (), range(10)) for w in (1, 2, 5)}
-image_grids(panels, beside=False, height=6, width=4)
+image_grids(panels, height=4.8, width=4)
 
 # %% [markdown]
 # Zeros and ones are mostly right, and guidance makes more of the others right. But your network fails in part: some digits
-# are broken, some are another digit, and there is a pattern of dots from the patches. Guidance cannot repair a network that
-# does not know a digit; at $w=5$ it makes wrong strokes bolder. Only training helps.
+# are broken, some are another digit, and a few have dots between the patches. Guidance cannot repair a network that does not
+# know a digit; at $w=5$ it makes wrong strokes bolder. Only training helps.
 #
 # Your loop and the package's sampler draw the same digits:
 
@@ -429,7 +429,7 @@ for name in ("ddim", "ddpm"):
 #
 # ## 1.8 The same, trained for longer
 #
-# The repository has two networks of 3.3 million parameters that saw 96,000 digits, nearly four times as many as yours:
+# The repository has two networks of 3.3 million parameters that saw 96,000 digits, five times as many as yours:
 # `thesis` and `improved`. At `full` size the next cell trains both instead, for the thesis's twenty epochs (if you interrupt it, run
 # it again to resume).
 #
@@ -653,7 +653,7 @@ if my_folder:
 #
 # | size | for | what it runs |
 # |---|---|---|
-# | `demo` (default) | a laptop | your training of three minutes; pictures from the checkpoints of this repository |
+# | `demo` (default) | a laptop | your training of two minutes; pictures from the checkpoints of this repository |
 # | `full` | a big GPU, with the Hugging Face hub | both trainings of 20 epochs with CLIP, pictures from those |
 # | `smoke` | CI | all cells in seconds; the results have no meaning |
 #

@@ -392,8 +392,9 @@ check("3.5", t_smallest)
 show(wikiart.style_grid(pipes, steps))
 
 # %% [markdown]
-# Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. A course report, which this
-# project also follows, shows scales of 1 to 20 for Stable Diffusion. These are the same scales for our model:
+# Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. A course report (González Muela &
+# Koutsoftas, *Text-to-Image Generation using CLIP and Diffusion Models*, SSY340), which this project also follows, shows
+# scales of 1 to 20 for Stable Diffusion. These are the same scales for our model:
 
 # %%
 show(wikiart.guidance_sweep({"improved": latent}, steps))

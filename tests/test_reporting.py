@@ -114,15 +114,6 @@ def test_a_committed_picture_is_shown_with_its_note(folder, capsys):
     assert exhibits.committed("curve").data == "[curve.pdf](../figures/curve.pdf)"
 
 
-def test_explorer_redraws_when_a_slider_moves(pipes, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(mnist, "display", drawn.append)
-    sliders = mnist.guidance_explorer(pipes["improved"], steps=1).children[0].children
-    before = len(drawn)
-    sliders[1].value = 5.0
-    assert len(drawn) == before + 1 and drawn[-1].size == (168, 168)
-
-
 # sizes
 
 def test_smoke_never_touches_the_reports_figures_and_tables():

@@ -22,7 +22,7 @@ class TrainingView:
         done, losses = len(losses), torch.tensor(losses)
         speed = (done - self.done) / (time.monotonic() - self.began)                            # steps/s
         window = max(1, min(50, done // 4))
-        figure, ((curve, grid),) = new_figure(1, 2, 2.2)
+        figure, ((curve, grid),) = new_figure(1, 2, 2.2, width_ratios=(2, 3))
         curve.plot(range(1, done + 1), losses, color=line(1)["color"], alpha=0.25, linewidth=0.6)
         curve.plot(range(window, done + 1), losses.unfold(0, window, 1).mean(1), **line(1, marker=""))
         curve.set(yscale="log", xlabel="step", ylabel="loss",

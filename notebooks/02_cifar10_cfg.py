@@ -218,8 +218,8 @@ print(f"two draws of 200 from the same Gaussian: {frechet(a, b):.3f}, the packag
 # With the 2,048 features of Inception-v3 it is called **FID**. It has two properties that are easy to forget.
 #
 # **It is biased.** A covariance estimated from few images has errors in every direction, and each error *adds* to the
-# distance. Below $n=d$ images the covariance is singular. That is why the two draws above are not at distance 0. Change $n$,
-# the number of features, and the true difference of the means:
+# distance. Below $n=d$ images the covariance is singular. That is why the two draws above are not at distance 0. Change
+# the number of features and the true difference of the means:
 #
 # > **Try:** with 64 features, how many images do you need to notice a true distance of 1? And with 4 features?
 

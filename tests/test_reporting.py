@@ -157,12 +157,12 @@ def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monke
 
 def test_a_figure_without_its_data_is_the_committed_one(monkeypatch, capsys):
     monkeypatch.setattr(exhibits, "export", lambda shown, size: (shown, size))
-    assert exhibits.export_or_committed("cifar10_floor", lambda: "figure", "smoke") == ("figure", "smoke")
+    assert exhibits.shower("smoke")(lambda: "figure", "cifar10_floor") == ("figure", "smoke")
 
     def unavailable():
         raise SourceUnavailable("no photographs here")
 
-    shown = exhibits.export_or_committed("cifar10_floor", unavailable, "smoke")
+    shown = exhibits.shower("smoke")(unavailable, "cifar10_floor")
     assert "cifar10_floor.pdf" in shown.data and "no photographs here" in capsys.readouterr().out
 
 

@@ -115,20 +115,15 @@ def committed(name: str):
     return Picture(filename=str(path)) if path.suffix == ".png" else Markdown(f"[{path.name}](../figures/{path.name})")
 
 
-def export_or_committed(name: str, draw, size: str):
-    """`export` of what `draw()` returns, or, where its data is not available, the reason and `committed(name)`."""
-    try:
-        return export(draw(), size)
-    except SourceUnavailable as error:
-        print(error)
-        return committed(name)
-
-
 def shower(size: str):
-    """The function `show` of a notebook at `size`: `show(figure)` is `export`; `show(draw, otherwise=NAME)` is
-    `export_or_committed`, for a function that draws from data that may be missing."""
+    """`show` of a notebook: `show(figure)` is `export` at `size`. `show(draw, otherwise=NAME)` exports what `draw()`
+    returns, or, where its data is not available, prints the reason and returns `committed(NAME)`."""
     def show(shown, otherwise: str | None = None):
-        return export_or_committed(otherwise, shown, size) if otherwise else export(shown, size)
+        try:
+            return export(shown() if otherwise else shown, size)
+        except SourceUnavailable as error:
+            print(error)
+            return committed(otherwise)
 
     return show
 

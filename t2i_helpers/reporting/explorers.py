@@ -52,25 +52,22 @@ def _control(name, first, *others):
     highest, value = others
     if isinstance(first + highest + value, int):
         return widgets.IntSlider(value, first, highest, continuous_update=False, **style)
-    return widgets.FloatSlider(value, min=first, max=highest, step=(highest - first) / 40, continuous_update=False,
-                               **style)
+    step = 0.5 if highest - first > 5 else 0.1
+    return widgets.FloatSlider(value, min=first, max=highest, step=step, continuous_update=False, **style)
 
 
-# 01: noise, guidance, denoising
-
-def schedule_explorer(dataset, preset, image: int = 0):
+def schedule_explorer(dataset, preset):
     """How fast a schedule destroys an image: x_t, the weights of image and noise, and their ratio."""
     def draw(schedule, t, pixels):
         pixel_range = (-1.0, 1.0) if pixels == "[−1, 1]" else (0.0, 1.0)
         scheduler = make_scheduler(dataclasses.replace(preset, beta_schedule=schedule), "ddpm")
-        x_0 = from_uint8(dataset.images[image:image + 1], pixel_range)
+        x_0 = from_uint8(dataset.images[:1], pixel_range)
         noise = torch.randn(x_0.shape, generator=generator("schedule explorer"))
         x_t = to_unit(scheduler.add_noise(x_0, noise, torch.tensor([t])), pixel_range)
         figure, ((picture, weights, ratio),) = new_figure(1, 3, 2.0)
         image_grid(picture, x_t[None], title=f"$x_t$ at t = {t}")
         abar = scheduler.alphas_cumprod
-        weights.plot(abar.sqrt(), label="image", **line(1, marker=""))
-        weights.plot((1 - abar).sqrt(), label="noise", **line(0, marker=""))
+        weights.plot(torch.stack([abar.sqrt(), (1 - abar).sqrt()], 1), label=["image", "noise"])
         weights.set(title="weights", xlabel="t")
         weights.legend()
         ratio.plot((abar / (1 - abar)).log10(), **line(2, marker=""))
@@ -83,20 +80,20 @@ def schedule_explorer(dataset, preset, image: int = 0):
                     pixels=[["[−1, 1]", "[0, 1]"]])
 
 
-def guidance_explorer(pipe, steps: int = 10, w: float = 3.0, scheduler: str = "dpm++"):
-    """A caption from one noise image without guidance and at any w."""
-    prompts = captions(pipe.preset)
+def guidance_explorer(pipe, steps: int = 10):
+    """A caption from one noise image: without caption, without guidance, and at any w."""
+    return Explorer(lambda prompt, w, seed: _at_scales(pipe, steps, prompt, seed, (0.0, 1.0, w)),
+                    prompt=[captions(pipe.preset), captions(pipe.preset)[5]], w=(-2.0, 20.0, 3.0), seed=(0, 99, 1))
 
-    def draw(prompt, w, seed):
-        images = [_image(pipe, prompt, each, seed, steps, scheduler) for each in (0.0, 1.0, w)]
-        return image_grids({"": (torch.stack(images)[None], (), ["w = 0", "w = 1", f"w = {w:g}"])}, height=2, width=4)
 
-    return Explorer(draw, prompt=[prompts, prompts[5]], w=(-2.0, 20.0, w), seed=(0, 99, 1))
+def _at_scales(pipe, steps, prompt, seed, scales):
+    images = torch.stack([_image(pipe, steps, prompt, seed, w) for w in scales])
+    return image_grids({prompt: (images[None], (), [f"w = {w:g}" for w in scales])}, height=2.4, width=4)
 
 
 @functools.lru_cache(maxsize=512)
-def _image(pipe, prompt, w, seed, steps, scheduler="dpm++"):
-    return pipe([prompt], w=w, steps=steps, seeds=[seed], scheduler=scheduler).images[0].cpu()
+def _image(pipe, steps, prompt, seed, w):
+    return pipe([prompt], w=w, steps=steps, seeds=[seed], scheduler="dpm++").images[0].cpu()
 
 
 def denoising_explorer(pipe, steps: int):
@@ -124,8 +121,7 @@ def denoising_explorer(pipe, steps: int):
                    column_labels=["$x_t$", r"$\hat x_0$", r"$|\epsilon_c-\epsilon_\varnothing|$"],
                    title=f"after step {i + 1} of {len(clean)}")
         bars.bar(range(len(names)), probabilities[i], color=line(1)["color"])
-        bars.set(title=r"class of $\hat x_0$", ylim=(0, 1))
-        bars.set_xticks(range(len(names)), names, rotation=0 if len(names[0]) == 1 else 90, fontsize=6)
+        bars.set(title=r"class of $\hat x_0$", ylim=(0, 1), xticks=range(len(names)))
         curve.plot(range(1, len(gaps) + 1), gaps.flatten(1).mean(1), **line(0, marker=""))
         curve.axvline(i + 1, color=GREY)
         curve.set(title=r"mean $|\epsilon_c-\epsilon_\varnothing|$", xlabel="step")
@@ -134,35 +130,27 @@ def denoising_explorer(pipe, steps: int):
     return Explorer(draw, step=(1, steps, max(1, steps // 3)), label=[list(names), names[4]], w=(1.0, 11.0, 2.0))
 
 
-# 02: Frechet distance
-
 def frechet_explorer(draws: int = 3):
     """The Frechet distance of n to n samples of two Gaussians whose means differ by a known amount."""
     sizes = [10, 20, 50, 100, 200, 500, 1000, 2000]
 
-    @functools.lru_cache
-    def distances(features, difference):
-        shift = difference * torch.eye(features)[0]
-        return torch.tensor([[frechet_distance(*(torch.randn(n, features, generator=generator(n, i, side))
-                                                 + side * shift for side in (0, 1)))
-                              for i in range(draws)] for n in sizes])
+    def draw(features, difference):
+        def sample_of(n, i, side):
+            shift = side * difference * torch.eye(features)[0]
+            return torch.randn(n, features, generator=generator(n, i, side)) + shift
 
-    def draw(n, features, difference):
-        measured = distances(features, difference)                                              # [sizes, draws]
+        means = [sum(frechet_distance(sample_of(n, i, 0), sample_of(n, i, 1)) for i in range(draws)) / draws
+                 for n in sizes]
         figure, ((axis,),) = new_figure(1, 1, 2.6, width=5)
-        axis.plot(sizes, measured, **line(1, linestyle="", markersize=3))
-        axis.plot(sizes, measured.mean(1), **line(1, marker="", label=f"{draws} draws and their mean"))
+        axis.plot(sizes, means, **line(1, label=f"mean of {draws} draws"))
         axis.axhline(difference**2, color=GREY, linestyle="--", label=f"true distance {difference**2:.2f}")
-        axis.axvline(n, color=GREY, linewidth=0.8)
         axis.set(xscale="log", xlabel="images n in each set", ylabel="Fréchet distance", ylim=(0, None),
-                 title=f"n = {n}: {measured[sizes.index(n)].mean():.2f} with {features} features")
+                 title=f"{features} features: {means[3]:.2f} at n = {sizes[3]}")
         axis.legend()
         return figure
 
-    return Explorer(draw, n=[sizes, 100], features=[[4, 16, 64], 16], difference=(0.0, 4.0, 0.0))
+    return Explorer(draw, features=[[4, 16, 64], 16], difference=(0.0, 4.0, 0.0))
 
-
-# 03: reservoir, composition
 
 def reservoir_explorer():
     """From which of WikiArt's 72 files the images of 40 batches come, and how many styles they have."""
@@ -175,11 +163,10 @@ def reservoir_explorer():
 
     def draw(reservoir):
         files, bits = order(reservoir)
-        figure, ((dots, bar),) = new_figure(1, 2, 2.4, width_ratios=(3, 1))
-        dots.plot(np.arange(len(files)) // BATCH, files, ".", markersize=2, color=line(1)["color"])
-        dots.set(xlabel="batch", ylabel="file", ylim=(-1, FILE_OF.max() + 1), title=f"{reservoir:,} images held back")
-        bar.bar(["this", "perfect"], [bits, 3.10], color=[line(1)["color"], GREY])
-        bar.set(title=f"{bits:.2f} bits of style")
+        figure, ((axis,),) = new_figure(1, 1, 2.4)
+        axis.plot(np.arange(len(files)) // BATCH, files, ".", markersize=2, color=line(1)["color"])
+        axis.set(xlabel="batch", ylabel="file", ylim=(-1, FILE_OF.max() + 1),
+                 title=f"{reservoir:,} images held back: {bits:.2f} bits of style in a batch")
         return figure
 
     return Explorer(draw, reservoir=[[1, 1_000, 5_120, 10_240, RESERVOIR, 40_960], RESERVOIR])
@@ -191,14 +178,11 @@ def painting_explorer(pipe, steps: int):
 
     def draw(genre, style, w, seed):
         prompt = genre_caption(pipe.preset, genres.index(genre), CLASS_NAMES["wikiart"].index(style))
-        images = torch.stack([_image(pipe, prompt, each, seed, steps) for each in (1.0, w)])
-        return image_grids({prompt: (images[None], (), ["w = 1", f"w = {w:g}"])}, height=2.6, width=4)
+        return _at_scales(pipe, steps, prompt, seed, (1.0, w))
 
     return Explorer(draw, genre=[genres, "landscape"], style=[styles, "Impressionism"], w=(1.0, 9.0, 4.0),
                     seed=(0, 99, 0))
 
-
-# 04: rules in the plane, SDEdit
 
 class Mixture:
     """Six Gaussians in the plane, two for each of three classes, in the place of a U-Net: their exact eps."""

@@ -30,7 +30,5 @@ class TrainingView:
         image_grid(grid, images, title=f"step {done} of {self.steps}: {speed * self.batch_size:.0f} images/s, "
                                        f"{(self.steps - done) / speed:.0f} s left")
         picture = Picture(data=inline_image(figure))
-        if self.shown:
-            self.shown.update(picture)
-        else:
-            self.shown = display(picture, display_id=True)
+        self.shown = self.shown or display(picture, display_id=True)
+        self.shown.update(picture)

@@ -202,18 +202,21 @@ for block, shape in trace_shapes(build_unet(thesis)):
 #
 # **Why a mean squared error on $\epsilon$?** The likelihood of a diffusion model is bounded by a sum over $t$ of divergences
 # between two Gaussians of equal variance: the true $q(x_{t-1}\mid x_t,x_0)$ and the model's $p_\theta(x_{t-1}\mid x_t)$.
-# Such a divergence is the squared distance of their means, and both means depend on $x_t$ and on an estimate of $x_0$ only
-# (1.6). With $\hat x_0=(x_t-\sqrt{1-\bar\alpha_t}\,\epsilon_\theta)/\sqrt{\bar\alpha_t}$ each term becomes
+# Such a divergence is proportional to the squared distance of their means, and both means depend only on $x_t$ and on $x_0$
+# or its estimate (1.6). With $\hat x_0=(x_t-\sqrt{1-\bar\alpha_t}\,\epsilon_\theta)/\sqrt{\bar\alpha_t}$ each term becomes
 #
 # $$\lambda_t\,\lVert\epsilon-\epsilon_\theta(x_t,t,c)\rVert^2 .$$
 #
 # Ho et al. (2020, eq. 14) set $\lambda_t=1$, which gives the noisier images more weight than the bound does, and draws
 # better.
 #
-# **What is the best answer?** A mean squared error is smallest for the conditional mean, $\epsilon^*(x_t)=\mathbb
-# E[\epsilon\mid x_t]$. For a fixed $x_0$ the density of $x_t$ is Gaussian, so $\nabla_{x_t}\log q(x_t\mid x_0) =
-# -(x_t-\sqrt{\bar\alpha_t}\,x_0)/(1-\bar\alpha_t) = -\epsilon/\sqrt{1-\bar\alpha_t}$. The mean over all $x_0$ that may lie
-# behind $x_t$ gives the **score** of the noisy images (Vincent 2011):
+# **What is the best answer?** A mean squared error is smallest for the conditional mean,
+# $\epsilon^*(x_t)=\mathbb E[\epsilon\mid x_t]$. For a fixed $x_0$ the density of $x_t$ is Gaussian, so
+#
+# $$\nabla_{x_t}\log q(x_t\mid x_0) = -\frac{x_t-\sqrt{\bar\alpha_t}\,x_0}{1-\bar\alpha_t} =
+# -\frac{\epsilon}{\sqrt{1-\bar\alpha_t}}.$$
+#
+# The mean over all $x_0$ that may lie behind $x_t$ gives the **score** of the noisy images (Vincent 2011):
 #
 # $$\nabla_{x}\log p_t(x) = -\,\epsilon^*(x)\,/\,\sqrt{1-\bar\alpha_t}.$$
 #
@@ -303,8 +306,8 @@ def average_step(averaged, unet, n, decay):
 # $$\tilde\epsilon=\epsilon_\varnothing+w\,(\epsilon_c-\epsilon_\varnothing).$$
 #
 # The same rule on $v$ gives the same result, because $v$ and $\epsilon$ differ by terms that do not depend on $c$. $w=0$
-# ignores the caption, $w=1$ follows it, and $w>1$ extrapolates. (Papers often write $(1+w')\,\epsilon_c-w'\,
-# \epsilon_\varnothing$; then $w=1+w'$.)
+# ignores the caption, $w=1$ follows it, and $w>1$ extrapolates. (Papers often write
+# $(1+w')\,\epsilon_c-w'\,\epsilon_\varnothing$; then $w=1+w'$.)
 #
 # > **Question:** how often does the next cell call the network for one step? And how often would it have to for $w=1$?
 

@@ -172,10 +172,11 @@ for name, rule in GUIDERS.items():
 explorers.plane_explorer(digits.preset)
 
 # %% [markdown]
-# At $w=1$ they do. At $w>1$ they go *beyond* it, away from the other classes: the guided score at noise level $t$ is that of
-# $p_t(x)\,p_t(c\mid x)^w$, and this is not what $p(x)\,p(c\mid x)^w$ becomes when noise is added. Early steps, where classes
-# overlap, push hardest. With an interval the early push is gone, and the samples stay at the class. So less variety and
-# overshoot are properties of guidance itself, not faults of a network.
+# At $w=1$ they do. At $w>1$ they go *beyond* the blue density, away from the other classes: the guided score at noise level
+# $t$ is that of $p_t(x)\,p_t(c\mid x)^w$, and this is not what $p(x)\,p(c\mid x)^w$ becomes when noise is added. Early steps,
+# where classes overlap, push hardest. With an interval the early push is gone, and the samples stay nearer to their class. So
+# less variety and overshoot are properties of guidance itself, not faults of a network. (Rescaling and APG measure lengths
+# over a whole image. A point has only two numbers, so do not judge them here.)
 #
 # ### On images
 #

@@ -156,13 +156,9 @@ def reservoir_explorer():
     """From which of WikiArt's 72 files the images of 40 batches come, and how many styles they have."""
     from ..evaluation.bench import BATCH, FILE_OF, mixing, our_stream_order
 
-    @functools.lru_cache
-    def order(reservoir):
-        rows = our_stream_order(reservoir)
-        return FILE_OF[rows[len(rows) // 2:][:40 * BATCH]], mixing(rows)["style_entropy_bits"]
-
     def draw(reservoir):
-        files, bits = order(reservoir)
+        rows = our_stream_order(reservoir)
+        files, bits = FILE_OF[rows[len(rows) // 2:][:40 * BATCH]], mixing(rows)["style_entropy_bits"]
         figure, ((axis,),) = new_figure(1, 1, 2.4)
         axis.plot(np.arange(len(files)) // BATCH, files, ".", markersize=2, color=line(1)["color"])
         axis.set(xlabel="batch", ylabel="file", ylim=(-1, FILE_OF.max() + 1),

@@ -439,7 +439,8 @@ show(guidance.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps)
 explorers.sdedit_explorer(digits, 2 * steps)
 
 # %% [markdown]
-# From about half of the steps on the caption wins, and the new digit still uses the strokes of the seven.
+# At 20 steps a 2 appears at 0.6 to 0.7, a 9 at 0.7, and a 3 at 0.8: the more a digit has in common with the drawing, the less
+# noise it needs. It still uses the strokes of the seven.
 #
 #
 # ## 4.10 Exercises

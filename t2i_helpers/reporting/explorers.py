@@ -251,5 +251,5 @@ def sdedit_explorer(pipe, steps: int, w: float = 2.0):
         return image_grids({prompt: (torch.cat([start, image])[None], (), ["drawing", f"strength {strength:g}"])},
                            height=2, width=3)
 
-    return Explorer(draw, drawing=[[*drawings]], prompt=[captions(pipe.preset), captions(pipe.preset)[7]],
-                    strength=(0.1, 0.9, 0.5))
+    return Explorer(draw, drawing=[[*drawings]], prompt=[captions(pipe.preset), captions(pipe.preset)[9]],
+                    strength=(0.1, 0.9, 0.7))

@@ -491,7 +491,7 @@ explorers.denoising_explorer(pipes["improved"], steps)
 show(mnist.unguided_digits(pipes, steps))
 
 # %% [markdown]
-# Most of `improved`, fewer of `thesis`. The empty and grey squares come from an $\epsilon$-prediction that has not yet learnt
+# Nearly all of `improved`, and fewer than half of `thesis`. The empty and grey squares come from an $\epsilon$-prediction that has not yet learnt
 # the brightness (1.5); the 50 steps of the thesis do not fix them. Note that at `demo` and `smoke` size both checkpoints saw
 # 96,000 digits (one and a half epochs on one or two CPU cores), whereas the thesis trained for twenty epochs. This run
 # compares both recipes after the same short training; use the `full` run to compare with the figures of the thesis.
@@ -506,8 +506,9 @@ show(mnist.unguided_digits(pipes, steps))
 show(mnist.guided_digits(pipes, steps))
 
 # %% [markdown]
-# Nearly all digits are now right, and strokes are bolder. Find a $w$ that breaks a digit, then a seed at which $w=1$ is
-# wrong and a larger $w$ is right:
+# `improved` was right before, so only its strokes become bolder. Some digits of `thesis` become readable: guidance
+# strengthens what little the caption has drawn. Find a $w$ that breaks a digit, then a seed at which $w=1$ is wrong and a
+# larger $w$ is right:
 
 # %%
 explorers.guidance_explorer(pipes["improved"])

@@ -293,8 +293,8 @@ show(cifar10.tradeoff(evaluations))
 # images. Compare `improved` with real images below, and do not read precision as quality.
 #
 # These numbers have one more limit. Even if a classifier is right as often on guided images as on photographs, the images
-# need not look like photographs. Guidance moves images towards what *classifiers* find typical. Go back to Figure 8 and
-# count how many of its birds, cats and dogs *you* would have recognised.
+# need not look like photographs. Guidance moves images towards what *classifiers* find typical. Go back to the grid at
+# $w=10$ (2.3) and count how many of its birds, cats and dogs *you* would have recognised.
 
 # %%
 show(metrics_table("cifar10_thesis_metrics", "thesis", evaluations["thesis"]))

@@ -28,7 +28,7 @@ class Explorer:
 
     def __init__(self, draw, **controls):
         self.draw = functools.lru_cache(maxsize=256)(lambda *values: inline_image(draw(*values)))
-        self.controls = {name: _control(name.replace("_", " "), *each) for name, each in controls.items()}
+        self.controls = {name: _control(name, *each) for name, each in controls.items()}
         for control in self.controls.values():
             control.observe(self.redraw, "value")
         self.shown = None
@@ -220,30 +220,28 @@ def plane_explorer(preset, points: int = 300):
 
     def draw(rule, w, steps, sampler):
         trace = []
-        cond, null = torch.zeros(points, 1, 1), -torch.ones(1, 1, 1)
-        end = sample(mixture, make_scheduler(preset, sampler), make_guider(rule, w), cond, null, seeds=range(points),
-                     steps=steps, clip=None, callback=lambda i, x_t, x_0: trace.append(x_t)).images.flatten(1)
+        end = sample(mixture, make_scheduler(preset, sampler), make_guider(rule, w), torch.zeros(points, 1, 1),
+                     -torch.ones(1, 1, 1), seeds=range(points), steps=steps, clip=None,
+                     callback=lambda i, x_t, x_0: trace.append(x_t)).images.flatten(1)
         paths = torch.stack([*(x.flatten(1) for x in trace), end])                                  # [steps + 1, n, 2]
         figure, ((left, right),) = new_figure(1, 2, 3.0)
         left.plot(*paths[:, :40].unbind(-1), color=line(1)["color"], linewidth=0.5, alpha=0.7)
         right.plot(*end.T, ".", color=line(0)["color"], markersize=2)
-        target = everywhere + w * (of_class - everywhere)
         for axis, log, title in ((left, of_class, "paths, and $p(x|c)$"),
-                                 (right, target, "ends, and $p(x)\\,p(c|x)^w$")):
+                                 (right, torch.lerp(everywhere, of_class, w), "ends, and $p(x)\\,p(c|x)^w$")):
             axis.contour(ticks, ticks, everywhere.exp().view(61, 61).T, 4, colors=GREY, linewidths=0.5)
             axis.contourf(ticks, ticks, (log - log.max()).exp().view(61, 61).T, 6, cmap="Blues", alpha=0.6, zorder=0)
             axis.set(title=title, xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
         return figure
 
-    rules = ["cfg", "interval sigma_min=0.3 sigma_max=3", "rescale", "apg", "cfg-zero", "tcfg"]
-    return Explorer(draw, rule=[rules], w=(0.0, 10.0, 2.0), steps=(2, 50, 20), sampler=[["ddim", "ddpm", "dpm++"]])
+    return Explorer(draw, rule=[["cfg", "interval sigma_min=0.3 sigma_max=3", "rescale", "apg", "cfg-zero", "tcfg"]],
+                    w=(0.0, 10.0, 2.0), steps=(2, 50, 20), sampler=[["ddim", "ddpm", "dpm++"]])
 
 
 def sdedit_explorer(pipe, steps: int, w: float = 2.0):
     """A drawing of a few strokes, noised and denoised with a caption (SDEdit, Meng et al. 2021)."""
-    channels, size = pipe.preset.channels, pipe.preset.resolution
-    drawings = {name: stroke_drawing(strokes, size) for name, strokes in DRAWINGS.items()
-                if len(strokes[0].colour) == channels}
+    drawings = {name: stroke_drawing(strokes, pipe.preset.resolution) for name, strokes in DRAWINGS.items()
+                if len(strokes[0].colour) == pipe.preset.channels}
 
     def draw(drawing, prompt, strength):
         start = drawings[drawing][None]

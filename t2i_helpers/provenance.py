@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from . import presets
 from .errors import BadData
-from .paths import ROOT, write_text
+from .paths import ROOT, read_json, write_text
 from .presets import Preset, preset_hash, to_dict
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
@@ -214,7 +214,7 @@ def read_sidecar(path) -> dict:
     """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
     reason = "was edited after it was written"
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = read_json(path)
         if (schema := content.get("schema") if isinstance(content, dict) else None) != SCHEMA:
             reason = f"is of schema {schema or 'unknown'}, not {SCHEMA}"
         elif content.pop("record_sha256_16", None) == content_hash(content):

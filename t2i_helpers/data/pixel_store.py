@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from ..errors import BadData, BadValue, OutputError
-from ..paths import atomic_write, directory_lock, save_tensors
+from ..paths import atomic_write, directory_lock, read_json, save_tensors
 from ..provenance import record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
@@ -34,7 +34,7 @@ class PixelStore:
     def __init__(self, folder):
         self.folder = Path(folder)
         try:
-            self.manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+            self.manifest = read_json(self.folder / "manifest.json")
             # copy on write: torch asks for writable memory, and nothing written there reaches the file
             self.images, self.labels, self.genres, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from .. import hub, presets
 from ..data import from_uint8, load_images
 from ..errors import BadValue, SourceUnavailable, one_line
-from ..paths import DATA, mirror, save_tensors
+from ..paths import DATA, mirror, save_cache
 from ..provenance import best_device, code_hash, content_hash
 from ..randomness import generator
 from .classifiers import classifier_hash, load_classifier, predict
@@ -60,9 +60,9 @@ class FeatureFile:
         return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.metadata)
 
     def save(self, path) -> None:
-        """Write the features as float16; all or nothing."""
+        """Write the features as float16, all or nothing; only a warning if they cannot be written."""
         labels = {} if self.labels is None else {"labels": self.labels.to(torch.uint8)}
-        save_tensors(path, {"features": self.features.half()} | labels, self.metadata)
+        save_cache(path, {"features": self.features.half()} | labels, self.metadata)
 
 
 def cached_features(name: str, weights: str, dataset, network, width: int) -> FeatureFile:
@@ -75,8 +75,9 @@ def cached_features(name: str, weights: str, dataset, network, width: int) -> Fe
     with contextlib.suppress(BadValue):
         return FeatureFile.load(path, width)
     metadata = {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint, "weights_sha256_16": weights}
-    FeatureFile(network(dataset.images), dataset.labels, metadata).save(path)
-    return FeatureFile.load(path, width)
+    made = FeatureFile(network(dataset.images).half().float(), dataset.labels, metadata)
+    made.save(path)
+    return made
 
 
 def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> FeatureFile:

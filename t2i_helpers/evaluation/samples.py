@@ -5,7 +5,6 @@ an interrupted call resumes. The folder's name has a hash of the metadata: anoth
 number of steps, seed or version of the drawing code makes another store.
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from tqdm.auto import tqdm
 from ..data import captions, every_caption, to_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue
-from ..paths import DATA, save_tensors
+from ..paths import DATA, cache_folder, read_json, save_tensors
 from ..presets import preset_hash
 from ..provenance import code_record, content_hash, write_json
 
@@ -38,7 +37,7 @@ class SampleStore:
     def metadata(self) -> dict:
         """The content of samples.json; BadValue where it cannot be read."""
         try:
-            return json.loads((self.folder / "samples.json").read_text())
+            return read_json(self.folder / "samples.json")
         except (OSError, ValueError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
 
@@ -93,10 +92,16 @@ def draw_samples(
     } | ({} if asked is None else {"asked": content_hash(asked.tolist())})
     labels = torch.arange(n) % len(texts) if asked is None else asked
     name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
-    store = SampleStore(DATA / "samples" / name)
-    paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
-    missing = [first for first, path in paths.items() if not path.exists()]
-    write_json(store.folder / "samples.json", metadata)
+    folder = DATA / "samples" / name
+    parts = {first: f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
+    try:
+        complete = SampleStore(folder).metadata() and all((folder / part).exists() for part in parts.values())
+    except BadValue:
+        complete = False
+    if not complete:
+        folder = cache_folder(folder)
+        write_json(folder / "samples.json", metadata)
+    store, missing = SampleStore(folder), [first for first, part in parts.items() if not (folder / part).exists()]
     for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         seeds = range(first, min(first + PART, n))
         part = labels[first:seeds.stop]
@@ -105,6 +110,6 @@ def draw_samples(
         if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
             raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
                            "checkpoint or a smaller w")
-        save_tensors(paths[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
+        save_tensors(folder / parts[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
                      {"forward_passes": str(drawn.forward_passes)})
     return store

@@ -11,8 +11,8 @@ from typing import Annotated
 import tyro
 
 from . import presets
-from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName
-from .paths import ROOT, RUNS, atomic_write, check_writable, checkpoint_dir
+from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName, one_line
+from .paths import RUNS, atomic_write, check_writable, checkpoint_dir, repository
 from .provenance import best_device, record, write_json
 
 Argument = Annotated[str, tyro.conf.Positional]
@@ -87,8 +87,9 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
     from .data import image_source_label
 
     first = pipe.preset.seed if seed is None else seed
-    settings = dict(negative=negative, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
-    columns = [pipe(list(prompt), guider=rule, **settings).images
+    prompts, against = [_decoded(text) for text in prompt], negative if negative is None else _decoded(negative)
+    settings = dict(negative=against, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
+    columns = [pipe(prompts, guider=rule, **settings).images
                for rule in [pipe.make_guider(guider, scale) for scale in w]]     # refuses a scale before drawing
     images = torch.stack(columns, 1).flatten(0, 1).cpu()                         # [prompts * scales, c, h, w]
     images = torch.nn.functional.interpolate(images, scale_factor=max(1, 128 // images.shape[-1]))   # to be legible
@@ -96,6 +97,10 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
         save_image(make_grid(images, nrow=len(w), padding=4, pad_value=1.0), temporary)
     source = image_source_label(pipe.preset.data_source)
     print(f"{len(images)} images in {out}; trained on {source}; text: {pipe.encoder_label}")
+    if negative is not None and guider.split()[0] not in ("cfg-original", "cfg++"):
+        notes = {1.0: "at w = 1 --negative has no effect", 0.0: "at w = 0 --negative alone is drawn, and no --prompt"}
+        if notes := [note for scale, note in notes.items() if scale in w and (scale or guider == "cfg")]:
+            print(f"note: {'; '.join(notes)}", file=sys.stderr)
 
 
 def evaluate(dataset: Argument, /, checkpoint: Path | None = None, w: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0),
@@ -219,6 +224,7 @@ def figures(size: str | None = None) -> None:
     """
     size = size or os.environ.get("T2I_SIZE", "demo")
     presets.get("mnist", size=size)
+    repository()
     from .reporting.notebooks import execute_notebooks
 
     for path in execute_notebooks(size):
@@ -234,26 +240,29 @@ def report(pdf: bool = False, check: bool = False) -> None:
         pdf: also typeset report/main.pdf, if LaTeX is installed.
         check: write nothing; list what does not hold or is stale, and exit 1 if there is any.
     """
+    root = repository()
     from .reporting.report import INSTALL, build_pdf, find_changed, has_latex, read_report, write_report
 
     try:
-        content = read_report(ROOT)
+        content = read_report(root)
     except T2IError as error:
         if not check:
             raise
         sys.exit(f"t2i: {error}")                # exit status 1
-    problems = content.problems + (find_changed(ROOT, content) if check else [])
+    problems = content.problems + (find_changed(root, content) if check else [])
     print("\n".join(problems) or "all findings hold, and all figures, tables and results are fresh")
     if check:
         sys.exit(1 if problems else 0)
-    write_report(ROOT, content)
+    write_report(root, content)
     if pdf:
-        print("\n".join([*build_pdf(ROOT), "written: report/main.pdf"]) if has_latex() else INSTALL)
+        print("\n".join([*build_pdf(root), "written: report/main.pdf"]) if has_latex() else INSTALL)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. A T2IError is printed as one line on stderr; that and a usage error exit with status 2."""
     commands = doctor, train, sample, evaluate, data, bench, figures, report
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")          # a terminal without UTF-8
     try:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands}, prog="t2i", args=arguments, description=
@@ -261,9 +270,22 @@ def main(arguments: list[str] | None = None) -> None:
     except T2IError as error:
         print(f"t2i: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if not error.errno:                                    # it is not about this machine's files or network
+            raise
+        print(f"t2i: {one_line(error)}: make it readable and writable, or free some space", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print(f"t2i: {interrupt or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
+
+
+def _decoded(text):
+    """`text` as it was meant where the locale is not UTF-8: Python keeps the bytes of such an argument apart."""
+    try:
+        return text if text.isascii() else os.fsencode(text).decode()
+    except UnicodeError as error:
+        raise BadValue(f"the text {text!r} is not valid UTF-8: type it again") from error
 
 
 def _pipeline(dataset, checkpoint):

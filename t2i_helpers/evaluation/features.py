@@ -154,16 +154,13 @@ def load_untrained_head(device="cpu"):
     uint8 [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers are unrelated to
     CIFAR-10. Raises SourceUnavailable where the ImageNet weights are neither in the mirror nor on the hub.
     """
-    from huggingface_hub import hf_hub_download
     from torchvision.models import ResNet18_Weights, resnet18
     from torchvision.transforms.functional import normalize
 
     network, usual = resnet18(), ResNet18_Weights.IMAGENET1K_V1.transforms()
     with _or_unavailable(IMAGENET, "imagenet", "its model.safetensors"):
         folder = mirror("models", IMAGENET)
-        if not folder:
-            hub.fail_fast_offline()
-        path = folder / "model.safetensors" if folder else hf_hub_download(IMAGENET, "model.safetensors")
+        path = (folder or hub.snapshot(IMAGENET, allow_patterns="model.safetensors")) / "model.safetensors"
         network.load_state_dict(load_file(path))
     network.fc = torch.nn.Linear(512, 10)
     with torch.no_grad():
@@ -182,10 +179,12 @@ def load_clip_score(device="cpu"):
 
     with _or_unavailable("CLIP", "clip", "its model.safetensors"):
         where = encoder_location("clip")
-        if where == ENCODERS["clip"][0]:
-            hub.fail_fast_offline()
-        model, loading = CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True)
-        processor = CLIPProcessor.from_pretrained(where)
+
+        def read():
+            return (*CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True),
+                    CLIPProcessor.from_pretrained(where))
+
+        model, loading, processor = hub.download(read) if where == ENCODERS["clip"][0] else read()
         if missing := loading["missing_keys"]:                      # transformers initialises them at random
             raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
         if len(processor.tokenizer) != model.config.text_config.vocab_size:

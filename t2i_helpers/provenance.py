@@ -46,13 +46,15 @@ def note_use(kind: str, content) -> None:
 
 
 def git_state() -> dict:
-    """The commit and whether the code differs from it; both None outside a git checkout."""
+    """The commit and whether the code differs from it; both None where ROOT is not the top of a git checkout."""
     code = ("t2i_helpers", "scripts", "pyproject.toml", "notebooks/*.py")
-    commands = ("rev-parse", "HEAD"), ("status", "--porcelain", "--", *code)
+    commands = ("rev-parse", "--show-prefix"), ("rev-parse", "HEAD"), ("status", "--porcelain", "--", *code)
     try:
-        commit, changes = (subprocess.run(["git", "-C", str(ROOT), *command], capture_output=True, text=True,
-                                          check=True).stdout.strip() for command in commands)
+        inside, commit, changes = (subprocess.run(["git", "-C", ROOT, *command], capture_output=True, check=True)
+                                   .stdout.decode(errors="replace").strip() for command in commands)
     except (OSError, subprocess.CalledProcessError):
+        inside = True                                          # no git, or no commit
+    if inside:
         return {"git_commit": None, "git_dirty": None}
     return {"git_commit": commit, "git_dirty": bool(changes)}
 
@@ -221,6 +223,6 @@ def read_sidecar(path) -> dict:
             return content
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
-    except ValueError:
+    except (ValueError, RecursionError):
         reason = "is no JSON, or cut short"
     raise BadData(f"{path} {reason}: run t2i figures (or make report) to draw it again")

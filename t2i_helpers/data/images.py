@@ -178,6 +178,7 @@ def painting_store(preset, workers: int | None = None, paintings: Paintings | No
     if not (folder / "manifest.json").exists():
         if "://" in str(paintings.files) and not hub.reachable():
             raise _unreachable("wikiart")
+        folder = paths.cache_folder(folder)
         # each process unpacks 0.8 GB: not one for every core
         PixelStore.build(paintings.files, folder, preset.resolution, workers or min(8, os.cpu_count() or 1))
     return PixelStore(folder)

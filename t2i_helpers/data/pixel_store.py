@@ -21,6 +21,8 @@ from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
 from .wikiart_files import ArtFile, find_art_files, read_paintings
 
+MANIFEST = {"images": int, "fingerprint": str, "sources": list, "rejected": dict}
+
 
 class PixelStore:
     """The readable paintings of a set of Parquet files, in `folder` as `build` left them.
@@ -39,7 +41,13 @@ class PixelStore:
             self.images, self.labels, self.genres, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)
                 for name in ("images", "labels", "genres", "row_ids"))
-        except (OSError, EOFError, ValueError) as error:
+            n, size = len(self.labels), self.manifest["size"]
+            if (self.images.shape, self.images.dtype) != ((n, size, size, 3), np.uint8) or any(
+                    (each.shape, each.dtype) != ((n,), np.int64) for each in (self.labels, self.genres, self.row_ids)):
+                raise ValueError("its arrays do not fit its manifest")
+            if not all(isinstance(self.manifest[name], kind) for name, kind in MANIFEST.items()):
+                raise ValueError("its manifest is not that of a store")
+        except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
             remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
             raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
                           f"--source DIR --out {folder}") from error

@@ -1,5 +1,6 @@
 """A trained model as a diffusers pipeline: a folder of safetensors and JSON that turns captions into images."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.schedulers import parse
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
-from ..paths import CHECKPOINTS, WEIGHTS, checkpoint_dir
+from ..paths import CHECKPOINTS, INSTALLED, WEIGHTS, checkpoint_dir, read_json
 from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, check_prompts, load_text_encoder
@@ -57,6 +58,14 @@ class CaptionPipeline(DiffusionPipeline):
         """The text encoder by its full name, for captions: a stand-in is called one."""
         return ENCODER_LABELS.get(self.preset.text_encoder, self.preset.text_encoder)
 
+    def to(self, *arguments, **options) -> "CaptionPipeline":
+        """That of diffusers; BadValue for a device that is misspelt or not here."""
+        try:
+            return super().to(*arguments, **options)
+        except (RuntimeError, AssertionError) as error:
+            raise BadValue(f"the pipeline cannot be moved to {[*arguments, *options.values()]} ({one_line(error)}): "
+                           f"choose {best_device()} or cpu") from error
+
     def decode(self, x: torch.Tensor) -> torch.Tensor:
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
         if self.latent_space is None:
@@ -95,6 +104,9 @@ class CaptionPipeline(DiffusionPipeline):
 
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
+        check_prompts(prompts)
+        if self.unet.dtype != torch.float32:
+            raise BadValue(f"the weights are {self.unet.dtype} and sampling needs float32: load the pipeline again")
         preset, n = self.preset, len(prompts)
         seeds = [preset.seed + i for i in range(n)] if seeds is None else list(seeds)
         steps = preset.sample_steps if steps is None else steps
@@ -148,23 +160,45 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     """A shipped checkpoint by dataset name and `variant`, or any checkpoint folder (then `variant` is not used).
 
     Weights are float32 in memory whatever the file holds. `device` defaults to a GPU where there is one.
-    Raises BadCheckpoint for a folder that is missing, incomplete or cut short.
+    Raises BadCheckpoint for a folder that is missing, incomplete, cut short or of another kind.
     """
     logging.disable_progress_bar()
     folder = Path(name)
     if name in presets.DATASETS and not (folder / "model_index.json").is_file():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
-    if not (folder / "model_index.json").is_file():
-        raise BadCheckpoint(f"no checkpoint in {folder}: train one with t2i train, or name a folder that holds a "
-                            "model_index.json")
+    if reason := _why_not_ours(folder):
+        raise BadCheckpoint(reason)
     try:
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
         unet.load_state_dict(load_state(folder / WEIGHTS))
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, T2IError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, T2IError) as error:
         raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train or restore it again") from error
     pipeline.unet.eval()
     pipeline.folder, pipeline.weights_sha256_16 = folder, weights
     return pipeline.to(device or best_device())
+
+
+def _why_not_ours(folder) -> str | None:
+    """What is wrong with `folder` if its files' names and its class say it."""
+    if folder.is_file() or any(folder.glob("*.ckpt")):
+        return (f"{folder} is no checkpoint folder: pickled files (.pt, .bin, .ckpt) may run any code when they are "
+                "read, and are never opened; name a folder that t2i train wrote")
+    if not (folder / "model_index.json").is_file():
+        where = f"copy the repository's checkpoints to {CHECKPOINTS}, " if INSTALLED else ""
+        return (f"no checkpoint in {folder}: {where}train one with t2i train, or name a folder that holds a "
+                "model_index.json")
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if (kind := read_json(folder / "model_index.json").get("_class_name")) != CaptionPipeline.__name__:
+            return f"{folder} is a {kind}, which has no captions of ours: name a folder that t2i train wrote"
+    names = {path.name for path in (folder / WEIGHTS).parent.glob(f"{WEIGHTS.stem}*")}
+    if not names or WEIGHTS.name in names:
+        return None
+    if any(name.endswith((".bin", ".bin.index.json")) for name in names):
+        return f"{folder} has pickled weights (.bin), which may run any code when read: save them as safetensors"
+    if f"{WEIGHTS.name}.index.json" in names:
+        return (f"{folder} has weights in several files (shards): load its unet with diffusers and save it again with "
+                "max_shard_size='100GB'")
+    return f"{folder} has the weights of a variant alone, {min(names)}: rename it to {WEIGHTS.name}"

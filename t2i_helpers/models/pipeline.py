@@ -63,8 +63,9 @@ class CaptionPipeline(DiffusionPipeline):
         try:
             return super().to(*arguments, **options)
         except (RuntimeError, AssertionError) as error:
-            raise BadValue(f"the pipeline cannot be moved to {[*arguments, *options.values()]} ({one_line(error)}): "
-                           f"choose {best_device()} or cpu") from error
+            where = ", ".join(map(str, [*arguments, *options.values()]))
+            raise BadValue(f"the pipeline cannot be moved to {where!r} ({one_line(error, 80)}): this machine has "
+                           f"{best_device()!r}") from error
 
     def decode(self, x: torch.Tensor) -> torch.Tensor:
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
@@ -105,6 +106,8 @@ class CaptionPipeline(DiffusionPipeline):
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
         check_prompts(prompts)
+        if isinstance(seeds, int):
+            raise BadValue(f"seeds = {seeds}: give a list with one seed for each prompt")
         if self.unet.dtype != torch.float32:
             raise BadValue(f"the weights are {self.unet.dtype} and sampling needs float32: load the pipeline again")
         preset, n = self.preset, len(prompts)

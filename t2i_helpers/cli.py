@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import io
 import json as json_module
 import os
 import sys
@@ -262,7 +263,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command. A T2IError is printed as one line on stderr; that and a usage error exit with status 2."""
     commands = doctor, train, sample, evaluate, data, bench, figures, report
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")          # a terminal without UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")      # a terminal without UTF-8
     try:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands}, prog="t2i", args=arguments, description=

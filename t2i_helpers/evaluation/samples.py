@@ -41,6 +41,14 @@ class SampleStore:
         except (OSError, ValueError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
 
+    def is_complete(self) -> bool:
+        """Whether samples.json and all parts are there."""
+        try:
+            first, last = self.metadata()["first_and_last_seed"]
+        except (BadValue, KeyError, TypeError, ValueError):
+            return False
+        return all((self.folder / f"part-{part:06d}.safetensors").exists() for part in range(first, last + 1, PART))
+
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
         """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
 
@@ -92,16 +100,12 @@ def draw_samples(
     } | ({} if asked is None else {"asked": content_hash(asked.tolist())})
     labels = torch.arange(n) % len(texts) if asked is None else asked
     name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
-    folder = DATA / "samples" / name
-    parts = {first: f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
-    try:
-        complete = SampleStore(folder).metadata() and all((folder / part).exists() for part in parts.values())
-    except BadValue:
-        complete = False
-    if not complete:
-        folder = cache_folder(folder)
-        write_json(folder / "samples.json", metadata)
-    store, missing = SampleStore(folder), [first for first, part in parts.items() if not (folder / part).exists()]
+    store = SampleStore(DATA / "samples" / name)
+    if not store.is_complete():
+        store = SampleStore(cache_folder(store.folder))
+        write_json(store.folder / "samples.json", metadata)
+    paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
+    missing = [first for first, path in paths.items() if not path.exists()]
     for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         seeds = range(first, min(first + PART, n))
         part = labels[first:seeds.stop]
@@ -110,6 +114,6 @@ def draw_samples(
         if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
             raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
                            "checkpoint or a smaller w")
-        save_tensors(folder / parts[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
+        save_tensors(paths[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
                      {"forward_passes": str(drawn.forward_passes)})
     return store

@@ -275,7 +275,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if not error.errno:                                    # it is not about this machine's files or network
             raise
-        print(f"t2i: {one_line(error)}: make it readable and writable, or free some space", file=sys.stderr)
+        print(f"t2i: {one_line(error)}: check its name, its permissions and the disk's space", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print(f"t2i: {interrupt or 'interrupted'}", file=sys.stderr)

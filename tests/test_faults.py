@@ -324,8 +324,8 @@ def test_errors_of_files_that_no_command_expects_are_one_line(monkeypatch, capsy
     monkeypatch.setattr(cli.presets, "get", fails)
     with pytest.raises(SystemExit):
         cli.main(["train", "mnist"])
-    assert capsys.readouterr().err == ("t2i: [Errno 13] Permission denied: '/home/x': make it readable and writable, "
-                                       "or free some space\n")
+    assert capsys.readouterr().err == ("t2i: [Errno 13] Permission denied: '/home/x': check its name, its permissions "
+                                       "and the disk's space\n")
 
 
 # nothing is trusted: only our errors come out

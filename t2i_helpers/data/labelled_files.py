@@ -33,11 +33,11 @@ def read_labelled(paths, names: tuple[str, ...], channels: int, side: int) -> tu
 
 def _columns(path, parquet, names):
     """The columns of the pictures and of their labels, and the file's own label names."""
-    features = read_features(path, parquet)
+    features = read_features(parquet)
     pictures = [name for name, feature in features.items()
                 if feature.get("_type") == "Image" and f"{name}.bytes" in {column.path for column in parquet.schema}]
-    own = {name: [str(each).replace("_", " ").lower() for each in feature["names"]]
-           for name, feature in features.items() if isinstance(feature.get("names"), list)}
+    own = {column: [name.replace("_", " ").lower() for name in feature["names"]]
+           for column, feature in features.items() if feature.get("names")}
     label = max(own, key=lambda name: len({*own[name]} & {*names}), default=None)
     if len(pictures) != 1 or label is None:
         raise BadData(f"{path} has {len(pictures)} columns of pictures and {len(own)} of class labels: write it with "

@@ -142,27 +142,27 @@ def _batches(file, *columns):
 def _describe(path, first_row) -> ArtFile:
     with open_parquet(path) as (parquet, size, _):
         metadata, columns = parquet.metadata, {column.path: column.physical_type for column in parquet.schema}
-        features = read_features(path, parquet)
+        features = read_features(parquet)
     if "image.bytes" not in columns or not columns.get("style", "").startswith("INT"):
         raise BadData(f"{path} has no column 'image' with a field 'bytes', or no integer column 'style': name files "
                       "like huggan/wikiart's")
-    names, genres = (tuple(str(name).replace("_", " ") for name in features.get(column, {}).get("names") or ())
-                     for column in ("style", "genre"))
+    names, genres = (tuple(name.replace("_", " ") for name in features.get(column, {}).get("names", ()))
+                     for column in ("style", "genre" if "genre" in columns else None))
     if not names:
         raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library")
-    genres = genres if "genre" in columns else ()
     footer = hashlib.blake2b(f"{size} {names} {genres} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
     return ArtFile(path, first_row, metadata.num_rows, size, footer, names, genres)
 
 
-def read_features(path, parquet) -> dict[str, dict]:
+def read_features(parquet) -> dict[str, dict]:
     """What the datasets library stores of each column, such as {"style": {"_type": "ClassLabel", "names": [..]}};
-    nothing of a file that it did not write."""
+    nothing of columns or a file that it did not write."""
     try:
-        features = json.loads(parquet.metadata.metadata[b"huggingface"])["info"]["features"]
-        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+        features = json.loads(parquet.metadata.metadata[b"huggingface"])["info"]["features"].items()
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}
+    return {column: feature for column, feature in features if isinstance(feature, dict)
+            and isinstance(names := feature.get("names", []), list) and all(isinstance(name, str) for name in names)}
 
 
 def known_labels(path, first: int, column, names, known, kind: str) -> np.ndarray:

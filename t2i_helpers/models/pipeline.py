@@ -22,6 +22,7 @@ from .weights import load_state
 # what two networks must have in common for one to guide the other
 GUIDED_ALIKE = ("dataset", "resolution", "autoencoder", "pixel_range", "text_encoder", "max_length", "prediction",
                 "beta_schedule", "beta_start", "beta_end", "train_timesteps")
+PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
 class CaptionPipeline(DiffusionPipeline):
@@ -186,9 +187,9 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
 
 def _why_not_ours(folder) -> str | None:
     """What is wrong with `folder` if its files' names and its class say it."""
-    if folder.is_file() or any(folder.glob("*.ckpt")):
-        return (f"{folder} is no checkpoint folder: pickled files (.pt, .bin, .ckpt) may run any code when they are "
-                "read, and are never opened; name a folder that t2i train wrote")
+    if folder.is_file():
+        reason = "is a pickled file, which may run any code when read" if folder.suffix in PICKLED else "is one file"
+        return f"{folder} {reason}: name a checkpoint folder, such as t2i train writes"
     if not (folder / "model_index.json").is_file():
         where = f"copy the repository's checkpoints to {CHECKPOINTS}, " if INSTALLED else ""
         return (f"no checkpoint in {folder}: {where}train one with t2i train, or name a folder that holds a "

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
 
 from .. import hub
 from ..data import CLASS_NAMES
@@ -162,7 +161,7 @@ def _load(name, identity):
         tokenizer, model = hub.download(read) if isinstance(where, str) else read()
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
             raise ValueError("its tokenizer knows no words")
-    except (OSError, ValueError, SafetensorError) as error:
+    except Exception as error:        # the hub raises a dozen unrelated types when it cannot be reached
         raise SourceUnavailable(
             f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
             "folder with its tokenizer and model.safetensors, or use the packaged one (--encoder minilm)") from error
@@ -196,6 +195,12 @@ def encoder_location(name: str) -> Path | str:
     if not (Path(name) / "config.json").is_file():
         raise UnknownName("text encoder", name, [*ENCODERS, *BASELINE_ENCODERS, "a local folder with a config.json"])
     return Path(name)
+
+
+def revision_record(name: str) -> dict:
+    """{"text_encoder_revision": its commit} for an encoder from the hub; nothing for those of packages and folders."""
+    from_hub = name in ENCODERS and isinstance(encoder_location(name), str)
+    return {"text_encoder_revision": _identity(name)} if from_hub else {}
 
 
 def _identity(name) -> str | None:

@@ -88,8 +88,11 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
     from .data import image_source_label
 
     first = pipe.preset.seed if seed is None else seed
-    prompts, against = [_decoded(text) for text in prompt], negative if negative is None else _decoded(negative)
-    settings = dict(negative=against, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
+    # a locale without UTF-8 leaves a text's bytes apart
+    *prompts, against = (text.encode(errors="surrogateescape").decode(errors="surrogateescape")
+                         for text in (*prompt, negative or ""))
+    settings = dict(negative=negative and against, steps=steps, scheduler=scheduler,
+                    seeds=range(first, first + len(prompts)))
     columns = [pipe(prompts, guider=rule, **settings).images
                for rule in [pipe.make_guider(guider, scale) for scale in w]]     # refuses a scale before drawing
     images = torch.stack(columns, 1).flatten(0, 1).cpu()                         # [prompts * scales, c, h, w]
@@ -280,14 +283,6 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         print(f"t2i: {interrupt or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
-
-
-def _decoded(text):
-    """`text` as it was meant where the locale is not UTF-8: Python keeps the bytes of such an argument apart."""
-    try:
-        return text if text.isascii() else os.fsencode(text).decode()
-    except UnicodeError as error:
-        raise BadValue(f"the text {text!r} is not valid UTF-8: type it again") from error
 
 
 def _pipeline(dataset, checkpoint):

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import errno
 import functools
+import glob
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import filelock
+import psutil
 from safetensors import SafetensorError
 
 from .errors import OutputError, SourceUnavailable, one_line
@@ -74,41 +76,33 @@ def scratch_folder(path):
     prefix = f".{path.name[:60]}.{platform.node()}-"
     folder = path.parent / f"{prefix}{os.getpid()}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for other in path.parent.iterdir():
-            if other.name.startswith(prefix) and not _is_alive(other.name.removeprefix(prefix)):
-                shutil.rmtree(other, ignore_errors=True)
-        folder.mkdir()
-        yield folder
-    except (OSError, SafetensorError) as error:
-        if reason := _why_unwritable(error, path, folder):
-            remedy = "free some space or set T2I_HOME" if path.is_relative_to(HOME) else "choose another output path"
-            raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
-        raise
+        with _output_errors(path, folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for other in path.parent.glob(f"{glob.escape(prefix)}*"):
+                process = other.name.removeprefix(prefix)
+                if process == str(os.getpid()) or process.isdecimal() and not psutil.pid_exists(int(process)):
+                    shutil.rmtree(other, ignore_errors=True)
+            folder.mkdir()
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_alive(process: str) -> bool:
-    import psutil
-
-    return process != str(os.getpid()) and (not process.isdecimal() or psutil.pid_exists(int(process)))
-
-
-def _why_unwritable(error, path, folder) -> str | None:
-    """The reason for `error` if it is about `path` or its scratch `folder`, and not about something that is read."""
-    if isinstance(error, SafetensorError):
-        return one_line(error) if "while serializing" in str(error) else None
-    if error.filename:
-        name = Path(os.fsdecode(error.filename))
-        own = name in (path, *path.parents) or name.is_relative_to(folder)
-        return (error.strerror or one_line(error)) if own else None
-    if not error.errno:                             # numpy and Pillow do not say more than that too little was written
-        try:
-            (folder / "probe").write_bytes(bytes(2**20))
-        except OSError as full:
-            error = full
-    return error.strerror
+@contextlib.contextmanager
+def _output_errors(path, folder):
+    """OutputError in place of any library's error of writing `path` or into its scratch `folder`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, SafetensorError):
+            ours, reason = "while serializing" in str(error), one_line(error)
+        else:
+            name = Path(os.fsdecode(error.filename or folder))
+            ours, reason = name in (path, *path.parents) or name.is_relative_to(folder), error.strerror
+        if not ours or not reason:
+            raise
+        remedy = "free some space or set T2I_HOME" if path.is_relative_to(HOME) else "choose another output path"
+        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
 
 
 @contextlib.contextmanager
@@ -139,12 +133,8 @@ def write_text(path, text: str) -> None:
 
 def append_text(path, text: str) -> None:
     """Add `text` to the end of `path` as UTF-8; OutputError if it cannot be written."""
-    try:
-        with open(path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; free some space and run the same command again"
-                          ) from error
+    with _output_errors(path, path), open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
 
 
 def read_json(path):
@@ -201,8 +191,8 @@ def directory_lock(folder):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(filelock.FileLock(folder.with_name(f".{folder.name}.lock")))
-        except (OSError, NotImplementedError) as error:         # the latter: a file system without locks
-            raise OutputError(f"cannot write beside {folder}: {one_line(error)}; choose another folder") from error
+        except OSError as error:
+            raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
         yield
 
 

@@ -38,10 +38,13 @@ def decode(encoded: bytes | None, size: int) -> torch.Tensor:
         return _as_tensor(_upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def decode_unresized(encoded: bytes | None, channels: int) -> torch.Tensor:
-    """uint8 [channels, h, w], 1 channel of grey or 3 of RGB, exactly as Pillow decodes it; otherwise like `decode`."""
+def decode_unresized(encoded: bytes | None, channels: int, size: int) -> torch.Tensor:
+    """uint8 [channels, size, size], 1 channel of grey or 3 of RGB, exactly as Pillow decodes it; otherwise like
+    `decode`, and Undecodable for an image of another size."""
     mode = "L" if channels == 1 else "RGB"
     with _opened(encoded) as image:
+        if image.size != (size, size):
+            raise Undecodable(f"a picture of {image.width}×{image.height} pixels, not {size}×{size}")
         plain = image.mode == mode and not image.has_transparency_data and not image.getexif()
         return _as_tensor(image if plain else _upright_rgb(image).convert(mode))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from .. import hub, paths
-from ..errors import BadData, BadValue, SourceUnavailable, UnknownName, one_line
+from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
 from ..provenance import code_hash
 from .cache import cached
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
@@ -88,10 +88,9 @@ def _check_source(preset) -> None:
         raise UnknownName(f"data source of {preset.dataset}", preset.data_source, known)
 
 
-def _unreachable(dataset, reason="") -> SourceUnavailable:
-    return SourceUnavailable(f"cannot read {HUB[dataset]}{reason}: connect to the hub, set T2I_MIRROR to a folder that "
-                             f"holds datasets/{HUB[dataset]}, or use images that need neither (--source "
-                             f"{OFFLINE[dataset][0]})")
+def _how_to_reach(dataset) -> str:
+    return (f"connect to the hub, set T2I_MIRROR to a folder that holds datasets/{HUB[dataset]}, or use images that "
+            f"need neither (--source {OFFLINE[dataset][0]})")
 
 
 # MNIST and CIFAR-10, decoded into memory
@@ -128,10 +127,8 @@ def _read_embedded_mnist(split):
 def _read_hub(preset, folder, split):
     """From the mirror `folder`, or from the hub if that is None."""
     name = HUB[preset.dataset]
-    try:
+    with hub.or_unavailable(f"read {name}", _how_to_reach(preset.dataset)):
         folder = folder or hub.snapshot(name, "dataset", allow_patterns="*.parquet")
-    except Exception as error:        # the library raises a dozen unrelated types if it cannot reach the hub
-        raise _unreachable(preset.dataset, f" ({one_line(error)})") from error
     files = sorted(folder.rglob(f"{split}-*.parquet"))
     if not files:
         raise BadData(f"no file {split}-*.parquet in {folder}: copy {name} there, as t2i data mirror does")
@@ -177,7 +174,7 @@ def painting_store(preset, workers: int | None = None, paintings: Paintings | No
     folder = paths.DATA / f"{paintings.key}-{preset.resolution}"
     if not (folder / "manifest.json").exists():
         if "://" in str(paintings.files) and not hub.reachable():
-            raise _unreachable("wikiart")
+            raise SourceUnavailable(f"cannot read {HUB['wikiart']}: {_how_to_reach('wikiart')}")
         folder = paths.cache_folder(folder)
         # each process unpacks 0.8 GB: not one for every core
         PixelStore.build(paintings.files, folder, preset.resolution, workers or min(8, os.cpu_count() or 1))

@@ -24,7 +24,10 @@ def read_labelled(paths, names: tuple[str, ...], channels: int, side: int) -> tu
             for batch in parquet.iter_batches(READ_AT_ONCE, columns=[f"{picture}.bytes", label]):
                 labels.append(known_labels(path, progress["rows"], batch.column(label), own_names, names, "label"))
                 for encoded in batch.column(picture).field("bytes"):
-                    images.append(_decode(encoded.as_py(), channels, side, f"{path}, row {progress['rows']}"))
+                    try:
+                        images.append(decode_unresized(encoded.as_py(), channels, side))
+                    except Undecodable as reason:
+                        raise BadData(f"{path}, row {progress['rows']}: {reason}; correct or drop the row") from reason
                     progress["rows"] += 1
     if not images:
         raise BadData(f"{', '.join(map(str, paths))} holds no rows: fetch the file again")
@@ -43,13 +46,3 @@ def _columns(path, parquet, names):
         raise BadData(f"{path} has {len(pictures)} columns of pictures and {len(own)} of class labels: write it with "
                       "the datasets library, as one Image and one ClassLabel")
     return pictures[0], label, own[label]
-
-
-def _decode(encoded, channels, side, place):
-    try:
-        image = decode_unresized(encoded, channels)
-    except Undecodable as reason:
-        raise BadData(f"{place}: {reason}; fetch the file again, or drop the row") from reason
-    if image.shape[1:] != (side, side):
-        raise BadData(f"{place}: a picture of {image.shape[2]}×{image.shape[1]} pixels, not {side}×{side}: resize it")
-    return image

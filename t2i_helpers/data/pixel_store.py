@@ -1,6 +1,7 @@
 """Paintings decoded once: a memory map of pixels that any epoch order reads at random, in microseconds."""
 
 import hashlib
+import io
 import json
 import multiprocessing
 import shutil
@@ -41,12 +42,10 @@ class PixelStore:
             self.images, self.labels, self.genres, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)
                 for name in ("images", "labels", "genres", "row_ids"))
-            n, size = len(self.labels), self.manifest["size"]
-            if (self.images.shape, self.images.dtype) != ((n, size, size, 3), np.uint8) or any(
-                    (each.shape, each.dtype) != ((n,), np.int64) for each in (self.labels, self.genres, self.row_ids)):
-                raise ValueError("its arrays do not fit its manifest")
-            if not all(isinstance(self.manifest[name], kind) for name, kind in MANIFEST.items()):
-                raise ValueError("its manifest is not that of a store")
+            shapes = {len(self.images), *(each.shape[0] for each in (self.labels, self.genres, self.row_ids))}
+            if len(shapes) > 1 or self.images.shape[1:] != (self.manifest["size"],) * 2 + (3,) or not all(
+                    isinstance(self.manifest[name], kind) for name, kind in MANIFEST.items()):
+                raise ValueError("its arrays and its manifest are not those of a store")
         except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
             remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
             raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
@@ -215,8 +214,9 @@ def _join(parts, out) -> None:
             file.write(pixels)
     for name, content in (("labels", labels), ("genres", genres), ("row_ids", row_ids)):
         digest.update(content.data)
+        np.save(array := io.BytesIO(), content)              # to a file, it names no reason if the disk is full
         with atomic_write(out / f"{name}.npy") as temporary:
-            np.save(temporary, content)
+            temporary.write_bytes(array.getvalue())
     sources = [{"name": Path(part.file.path).name, "bytes": part.file.size, "rows": part.file.rows,
                 "fingerprint": part.file.fingerprint} for part in parts]
     write_json(out / "manifest.json", record(

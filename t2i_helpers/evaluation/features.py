@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from .. import hub, presets
 from ..data import from_uint8, load_images
-from ..errors import BadValue, SourceUnavailable, one_line
+from ..errors import BadValue, SourceUnavailable
 from ..paths import DATA, mirror, save_cache
 from ..provenance import best_device, code_hash, content_hash
 from ..randomness import generator
@@ -110,13 +110,9 @@ def weights_hash(network: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextlib.contextmanager
 def _or_unavailable(network: str, judge: str, file: str):
-    try:
-        yield
-    except Exception as error:      # the hub raises a dozen unrelated types when it cannot be reached
-        raise SourceUnavailable(f"cannot load {network} ({one_line(error)}): connect to the network, set T2I_MIRROR to "
-                                f"a folder with {file}, or leave out --also {judge}") from error
+    return hub.or_unavailable(f"load {network}", f"connect to the network, set T2I_MIRROR to a folder with {file}, or "
+                                                 f"leave out --also {judge}")
 
 
 def load_inception(weights: Path | None = None, device="cpu"):

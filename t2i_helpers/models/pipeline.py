@@ -22,7 +22,12 @@ from .weights import load_state
 # what two networks must have in common for one to guide the other
 GUIDED_ALIKE = ("dataset", "resolution", "autoencoder", "pixel_range", "text_encoder", "max_length", "prediction",
                 "beta_schedule", "beta_start", "beta_end", "train_timesteps")
-PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+OTHER_WEIGHTS = {                        # files that are there in place of WEIGHTS
+    "*.bin*": "pickled weights (.bin), which may run any code when they are read: save them as safetensors",
+    "*.index.json": "weights in several files (shards): load its unet with diffusers and save it again with "
+                    "max_shard_size='100GB'",
+    "*.*.safetensors": f"the weights of a variant such as fp16 alone: rename their file to {WEIGHTS.name}",
+}
 
 
 class CaptionPipeline(DiffusionPipeline):
@@ -58,15 +63,6 @@ class CaptionPipeline(DiffusionPipeline):
     def encoder_label(self) -> str:
         """The text encoder by its full name, for captions: a stand-in is called one."""
         return ENCODER_LABELS.get(self.preset.text_encoder, self.preset.text_encoder)
-
-    def to(self, *arguments, **options) -> "CaptionPipeline":
-        """That of diffusers; BadValue for a device that is misspelt or not here."""
-        try:
-            return super().to(*arguments, **options)
-        except (RuntimeError, AssertionError) as error:
-            where = ", ".join(map(str, [*arguments, *options.values()]))
-            raise BadValue(f"the pipeline cannot be moved to {where!r} ({one_line(error, 80)}): this machine has "
-                           f"{best_device()!r}") from error
 
     def decode(self, x: torch.Tensor) -> torch.Tensor:
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
@@ -164,7 +160,8 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     """A shipped checkpoint by dataset name and `variant`, or any checkpoint folder (then `variant` is not used).
 
     Weights are float32 in memory whatever the file holds. `device` defaults to a GPU where there is one.
-    Raises BadCheckpoint for a folder that is missing, incomplete, cut short or of another kind.
+    Raises BadCheckpoint for a folder that is missing, incomplete, cut short or of another kind, BadValue for a device
+    that is not here.
     """
     logging.disable_progress_bar()
     folder = Path(name)
@@ -182,14 +179,18 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
         raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train or restore it again") from error
     pipeline.unet.eval()
     pipeline.folder, pipeline.weights_sha256_16 = folder, weights
-    return pipeline.to(device or best_device())
+    try:
+        return pipeline.to(device or best_device())
+    except (RuntimeError, AssertionError) as error:
+        raise BadValue(f"device {device!r} cannot be used ({one_line(error, 80)}): this machine has {best_device()!r}"
+                       ) from error
 
 
 def _why_not_ours(folder) -> str | None:
     """What is wrong with `folder` if its files' names and its class say it."""
     if folder.is_file():
-        reason = "is a pickled file, which may run any code when read" if folder.suffix in PICKLED else "is one file"
-        return f"{folder} {reason}: name a checkpoint folder, such as t2i train writes"
+        return (f"{folder} is no folder: name one that t2i train wrote; pickled files (.pt, .bin, .ckpt) may run any "
+                "code when they are read, and are never opened")
     if not (folder / "model_index.json").is_file():
         where = f"copy the repository's checkpoints to {CHECKPOINTS}, " if INSTALLED else ""
         return (f"no checkpoint in {folder}: {where}train one with t2i train, or name a folder that holds a "
@@ -197,12 +198,7 @@ def _why_not_ours(folder) -> str | None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if (kind := read_json(folder / "model_index.json").get("_class_name")) != CaptionPipeline.__name__:
             return f"{folder} is a {kind}, which has no captions of ours: name a folder that t2i train wrote"
-    names = {path.name for path in (folder / WEIGHTS).parent.glob(f"{WEIGHTS.stem}*")}
-    if not names or WEIGHTS.name in names:
-        return None
-    if any(name.endswith((".bin", ".bin.index.json")) for name in names):
-        return f"{folder} has pickled weights (.bin), which may run any code when read: save them as safetensors"
-    if f"{WEIGHTS.name}.index.json" in names:
-        return (f"{folder} has weights in several files (shards): load its unet with diffusers and save it again with "
-                "max_shard_size='100GB'")
-    return f"{folder} has the weights of a variant alone, {min(names)}: rename it to {WEIGHTS.name}"
+    for pattern, reason in OTHER_WEIGHTS.items():
+        if not (folder / WEIGHTS).is_file() and any((folder / "unet").glob(pattern)):
+            return f"{folder} has {reason}"
+    return None

@@ -15,7 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from .. import hub
 from ..data import CLASS_NAMES
 from ..data.cache import cached
-from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, UnknownWord, one_line
+from ..errors import BadValue, PromptTooLong, UnknownName, UnknownWord
 from ..paths import mirror
 from ..presets import THESIS
 from ..provenance import code_hash, content_hash
@@ -157,14 +157,12 @@ def _load(name, identity):
         return (transformers.AutoTokenizer.from_pretrained(where, **options),
                 architecture.from_pretrained(where, use_safetensors=True, **options))
 
-    try:
+    remedy = ("connect to the hub, set T2I_MIRROR to a folder with its tokenizer and model.safetensors, or use the "
+              "packaged one (--encoder minilm)")
+    with hub.or_unavailable(f"load the text encoder {name!r}", remedy):
         tokenizer, model = hub.download(read) if isinstance(where, str) else read()
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
             raise ValueError("its tokenizer knows no words")
-    except Exception as error:        # the hub raises a dozen unrelated types when it cannot be reached
-        raise SourceUnavailable(
-            f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
-            "folder with its tokenizer and model.safetensors, or use the packaged one (--encoder minilm)") from error
     return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())
 
 

@@ -161,6 +161,7 @@ def test_columns_are_found_by_type_and_classes_by_name(mirror, columns):
     ([*DIGITS[:1], b"\x89PNG"], [1, 2], {}, ("row 1", "not an image", "drop the row")),
     ([*DIGITS[:1], None], [1, 2], {}, ("row 1", "no bytes")),
     ([Image.fromarray(DIGITS[0].numpy().astype(np.float32))], [1], {}, ("row 0", "fractions")),
+    ([Image.fromarray(DIGITS[0].numpy().astype(np.uint16))], [1], {}, ("row 0", "16 bits", "8 bits")),
     (DIGITS[:2], [1, 2], dict(change=lambda table: table.replace_schema_metadata({})), ("0 columns", "ClassLabel")),
     (DIGITS[:2], [1, 2], dict(change=lambda table: table.slice(0, 0)), ("no rows",)),
     (DIGITS[:2], [1, 2], dict(cut=20), ("fetch the file again",)),

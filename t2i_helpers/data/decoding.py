@@ -68,7 +68,9 @@ def _upright_rgb(image):
     if image.mode == "F":
         raise Undecodable("pixels that are fractions, of an unknown range")
     if image.mode.startswith("I"):                                               # 16 bits of grey
-        image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).round().clip(0, 255).astype(np.uint8))
+        if 0 < (grey := np.asarray(image, dtype=np.float32)).max() <= 255:
+            raise Undecodable("16 bits that hold values of 8 bits")
+        image = Image.fromarray((grey / 257).round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -4,26 +4,29 @@
 # make test-full    a tiny stand-in for the full size, from training to the report (six minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# one for each version of Python: another one rebuilds the environment
+STAMP := .venv/installed-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install report test test-full figures clean
 
-install: .venv/installed
+install: $(STAMP)
 
 report: figures
 	$(BIN)/t2i report --pdf
 
-test: .venv/installed
+test: $(STAMP)
 	$(BIN)/pytest tests
 	T2I_SIZE=smoke $(BIN)/pytest --nbval-lax notebooks
 
-test-full: .venv/installed
+test-full: $(STAMP)
 	T2I_TEST_FULL=1 $(BIN)/pytest tests/test_full.py
 
-figures: .venv/installed
+figures: $(STAMP)
 	$(BIN)/t2i figures
 
-.venv/installed: pyproject.toml
+$(STAMP): pyproject.toml
+	test -f $@ || rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	touch $@

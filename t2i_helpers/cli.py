@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import io
 import json as json_module
 import os
 import sys
@@ -11,8 +12,8 @@ from typing import Annotated
 import tyro
 
 from . import presets
-from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName
-from .paths import ROOT, RUNS, atomic_write, check_writable, checkpoint_dir
+from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName, one_line
+from .paths import RUNS, atomic_write, check_writable, checkpoint_dir, repository
 from .provenance import best_device, record, write_json
 
 Argument = Annotated[str, tyro.conf.Positional]
@@ -90,8 +91,12 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
     if bf16:
         pipe.unet.bfloat16()
     first = pipe.preset.seed if seed is None else seed
-    settings = dict(negative=negative, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
-    columns = [pipe(list(prompt), guider=rule, **settings).images
+    # a locale without UTF-8 leaves a text's bytes apart
+    *prompts, against = (text.encode(errors="surrogateescape").decode(errors="surrogateescape")
+                         for text in (*prompt, negative or ""))
+    settings = dict(negative=negative and against, steps=steps, scheduler=scheduler,
+                    seeds=range(first, first + len(prompts)))
+    columns = [pipe(prompts, guider=rule, **settings).images
                for rule in [pipe.make_guider(guider, scale) for scale in w]]     # refuses a scale before drawing
     images = torch.stack(columns, 1).flatten(0, 1).cpu()                         # [prompts * scales, c, h, w]
     images = torch.nn.functional.interpolate(images, scale_factor=max(1, 128 // images.shape[-1]))   # to be legible
@@ -99,6 +104,10 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
         save_image(make_grid(images, nrow=len(w), padding=4, pad_value=1.0), temporary)
     source = image_source_label(pipe.preset.data_source)
     print(f"{len(images)} images in {out}; trained on {source}; text: {pipe.encoder_label}")
+    if negative is not None and guider.split()[0] not in ("cfg-original", "cfg++"):
+        notes = {1.0: "at w = 1 --negative has no effect", 0.0: "at w = 0 --negative alone is drawn, and no --prompt"}
+        if notes := [note for scale, note in notes.items() if scale in w and (scale or guider == "cfg")]:
+            print(f"note: {'; '.join(notes)}", file=sys.stderr)
 
 
 def evaluate(dataset: Argument, /, checkpoint: Path | None = None, w: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0),
@@ -238,6 +247,7 @@ def figures(size: str | None = None) -> None:
     """
     size = size or os.environ.get("T2I_SIZE", "demo")
     presets.get("mnist", size=size)
+    repository()
     from .reporting.notebooks import execute_notebooks
 
     for path in execute_notebooks(size):
@@ -253,32 +263,41 @@ def report(pdf: bool = False, check: bool = False) -> None:
         pdf: also typeset report/main.pdf, if LaTeX is installed.
         check: write nothing; list what does not hold or is stale, and exit 1 if there is any.
     """
+    root = repository()
     from .reporting.report import INSTALL, build_pdf, find_changed, has_latex, read_report, write_report
 
     try:
-        content = read_report(ROOT)
+        content = read_report(root)
     except T2IError as error:
         if not check:
             raise
         sys.exit(f"t2i: {error}")                # exit status 1
-    problems = content.problems + (find_changed(ROOT, content) if check else [])
+    problems = content.problems + (find_changed(root, content) if check else [])
     print("\n".join(problems) or "all findings hold, and all figures, tables and results are fresh")
     if check:
         sys.exit(1 if problems else 0)
-    write_report(ROOT, content)
+    write_report(root, content)
     if pdf:
-        print("\n".join([*build_pdf(ROOT), "written: report/main.pdf"]) if has_latex() else INSTALL)
+        print("\n".join([*build_pdf(root), "written: report/main.pdf"]) if has_latex() else INSTALL)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. A T2IError is printed as one line on stderr; that and a usage error exit with status 2."""
     commands = doctor, train, sample, evaluate, data, bench, figures, report
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")      # a terminal without UTF-8
     try:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands}, prog="t2i", args=arguments, description=
             "Text-to-image diffusion with classifier-free guidance: train, sample, evaluate, draw the figures.")
     except T2IError as error:
         print(f"t2i: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if not error.errno:                                    # it is not about this machine's files or network
+            raise
+        print(f"t2i: {one_line(error)}: check its name, its permissions and the disk's space", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print(f"t2i: {interrupt or 'interrupted'}", file=sys.stderr)

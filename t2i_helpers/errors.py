@@ -28,6 +28,10 @@ class PromptTooLong(T2IError):
     """A prompt needs more tokens than its fixed length; truncating it would silently drop words."""
 
 
+class UnknownWord(T2IError):
+    """A prompt has a word, such as an emoji, for which the tokenizer has no token."""
+
+
 class SourceUnavailable(T2IError):
     """A dataset or model is neither in the mirror nor on the hub."""
 

@@ -1,8 +1,22 @@
-"""Whether the Hugging Face hub can be reached. Without it, its libraries retry for minutes before they fail."""
+"""Access to the Hugging Face hub. Without it, its libraries retry for minutes before they fail."""
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+import contextlib
+import time
+from pathlib import Path
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, snapshot_download
+
+from .errors import SourceUnavailable, one_line
 
 OFFLINE = constants.HF_HUB_OFFLINE      # what the user asked for; fail_fast_offline changes the libraries' flag
+WAITS = 1, 4                            # seconds before the second and the third try
+# the commit of a repository that is read; of the others, the newest one, which provenance records
+REVISIONS = {
+    "ylecun/mnist": "77f3279092a1c1579b2250db8eafed0ad422088c",
+    "uoft-cs/cifar10": "0b2714987fa478483af9968de7c934580d0bb9a2",
+    "google-bert/bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "madebyollin/taesd": "614f76814bbe30edbe2e627ace1c2234c81a2c0e",
+}
 
 
 def reachable() -> bool:
@@ -19,6 +33,33 @@ def reachable() -> bool:
 
 def fail_fast_offline() -> None:
     """Call this before every download: if the hub cannot be reached now, the libraries only read their caches."""
-    import datasets
+    constants.HF_HUB_OFFLINE = not reachable()
 
-    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = not reachable()
+
+def download(read):
+    """`read()`, which downloads something. It is repeated after a few seconds, unless the hub refused it or cannot be
+    reached at all. Raises what `read` raises, of any type."""
+    fail_fast_offline()
+    for wait in () if constants.HF_HUB_OFFLINE else WAITS:
+        try:
+            return read()
+        except Exception as error:
+            status = getattr(getattr(error, "response", None), "status_code", 500)
+            if status < 500 and status != 429:               # 429: too many requests
+                raise
+            time.sleep(wait)
+    return read()
+
+
+@contextlib.contextmanager
+def or_unavailable(what: str, remedy: str):
+    """SourceUnavailable in place of any error of the block, which reads `what`."""
+    try:
+        yield
+    except Exception as error:        # without a connection, the libraries raise a dozen unrelated types
+        raise SourceUnavailable(f"cannot {what} ({one_line(error)}): {remedy}") from error
+
+
+def snapshot(name: str, kind: str = "model", **options) -> Path:
+    """The folder of a repository's files, downloaded where they are missing; `kind` is "model" or "dataset"."""
+    return Path(download(lambda: snapshot_download(name, repo_type=kind, revision=REVISIONS.get(name), **options)))

@@ -1,18 +1,31 @@
 """Where files are read and written, and the one way to write them: all or nothing."""
 
+import atexit
 import contextlib
 import errno
+import functools
+import glob
+import json
 import os
+import platform
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import filelock
+import psutil
+from safetensors import SafetensorError
 
 from .errors import OutputError, SourceUnavailable, one_line
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA, CHECKPOINTS, FIGURES = ROOT / "data", ROOT / "checkpoints", ROOT / "figures"
-TABLES = ROOT / "report" / "generated"
-RUNS = CHECKPOINTS / "runs"             # a user's own runs, git-ignored
+INSTALLED = not (ROOT / "pyproject.toml").is_file()                 # as a package, without the repository around it
+HOME = Path(os.environ.get("T2I_HOME") or (Path("~/.t2i") if INSTALLED else ROOT)).expanduser().resolve()
+DATA, RUNS = HOME / "data", HOME / "checkpoints" / "runs"           # caches, and a user's own runs: git ignores both
+CHECKPOINTS = (HOME if INSTALLED else ROOT) / "checkpoints"         # those that ship with the repository
+FIGURES, TABLES = ROOT / "figures", ROOT / "report" / "generated"
+LARGEST_JSON = 2**26                    # bytes
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a checkpoint folder
 
 
@@ -46,19 +59,63 @@ def mirror(kind: str, name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def repository() -> Path:
+    """The repository's folder; SourceUnavailable if the package is installed without it."""
+    if INSTALLED:
+        raise SourceUnavailable("the notebooks, figures and report are not part of the installed package: clone the "
+                                "repository and run make install there")
+    return ROOT
+
+
+@contextlib.contextmanager
+def scratch_folder(path):
+    """Yield an empty folder beside `path` for what will be `path`. It is removed afterwards, and so are those that
+    killed processes left behind. Raises OutputError if nothing can be written there, whatever library writes; other
+    errors of the block, such as a missing input, pass through."""
+    path = Path(path)
+    prefix = f".{path.name[:60]}.{platform.node()}-"
+    folder = path.parent / f"{prefix}{os.getpid()}"
+    try:
+        with _output_errors(path, folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for other in path.parent.glob(f"{glob.escape(prefix)}*"):
+                process = other.name.removeprefix(prefix)
+                if process == str(os.getpid()) or process.isdecimal() and not psutil.pid_exists(int(process)):
+                    shutil.rmtree(other, ignore_errors=True)
+            folder.mkdir()
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _output_errors(path, folder):
+    """OutputError in place of any library's error of writing `path` or into its scratch `folder`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, SafetensorError):
+            ours, reason = "while serializing" in str(error), one_line(error)
+        else:
+            name = Path(os.fsdecode(error.filename or folder))
+            ours, reason = name in (path, *path.parents) or name.is_relative_to(folder), error.strerror
+        if not ours or not reason:
+            raise
+        remedy = "free some space or set T2I_HOME" if path.is_relative_to(HOME) else "choose another output path"
+        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
+
+
 @contextlib.contextmanager
 def atomic_write(path):
-    """Yield a temporary file beside `path`. If the block succeeds, sync it and rename it to `path`; else remove it.
+    """Yield a temporary file for `path`. If the block succeeds, sync it and rename it to `path`; else remove it.
 
-    The file gets the permissions of the umask. Raises OutputError if it cannot be written; other errors of the block,
-    such as a missing input, pass through.
+    The file gets the permissions of the umask. Raises OutputError and passes errors like `scratch_folder`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")   # keeps the suffix: writers choose by it
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(path) as folder:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        temporary = folder / f".{path.name}"       # keeps the suffix: writers choose by it
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
@@ -66,14 +123,6 @@ def atomic_write(path):
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())             # else a crash may leave the new name without the content
         os.replace(temporary, path)
-    except OSError as error:
-        own = map(str, (path, temporary, *path.parents))
-        if not (str(error.filename) in own if error.filename else error.errno):     # a full disk has an errno only
-            raise
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output path") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def write_text(path, text: str) -> None:
@@ -82,16 +131,56 @@ def write_text(path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def append_text(path, text: str) -> None:
+    """Add `text` to the end of `path` as UTF-8; OutputError if it cannot be written."""
+    with _output_errors(path, path), open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def read_json(path):
+    """The JSON in `path`, UTF-8 of at most 64 MB; OSError if it cannot be read, ValueError if it is not that."""
+    with open(path, "rb") as file:
+        content = file.read(LARGEST_JSON + 1)
+    if len(content) > LARGEST_JSON:
+        raise ValueError("it is larger than 64 MB")
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) -> None:
     """Write torch `tensors` by name as a safetensors file, all or nothing."""
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    with atomic_write(path) as temporary:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+
+def save_cache(path, tensors: dict, metadata: dict[str, str] | None = None) -> None:
+    """`save_tensors` of what can be computed again: only a warning, once a folder, if it cannot be written."""
     try:
-        with atomic_write(path) as temporary:
-            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-    except SafetensorError as error:                           # such as a full disk
-        raise OutputError(f"cannot write {path}: {one_line(error)}; choose another output path") from error
+        save_tensors(path, tensors, metadata)
+    except OutputError as error:
+        _warn_of_cache(Path(path).parent, one_line(error.__cause__))
+
+
+@functools.cache
+def cache_folder(folder: Path) -> Path:
+    """`folder`, or, with a warning, a temporary folder for this process if files cannot be written there."""
+    try:
+        check_writable(folder / "file")
+    except OutputError as error:
+        _warn_of_cache(DATA, one_line(error.__cause__))
+        folder = Path(tempfile.mkdtemp(prefix="t2i-")) / folder.name
+        atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def _warn_of_cache(folder, reason):
+    print(f"warning: nothing is kept in {folder} ({reason}): set T2I_HOME to a folder that can be written",
+          file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from . import presets
 from .errors import BadData
-from .paths import ROOT, write_text
+from .paths import ROOT, read_json, write_text
 from .presets import Preset, preset_hash, to_dict
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
@@ -46,13 +46,15 @@ def note_use(kind: str, content) -> None:
 
 
 def git_state() -> dict:
-    """The commit and whether the code differs from it; both None outside a git checkout."""
+    """The commit and whether the code differs from it; both None where ROOT is not the top of a git checkout."""
     code = ("t2i_helpers", "scripts", "pyproject.toml", "notebooks/*.py")
-    commands = ("rev-parse", "HEAD"), ("status", "--porcelain", "--", *code)
+    commands = ("rev-parse", "--show-prefix"), ("rev-parse", "HEAD"), ("status", "--porcelain", "--", *code)
     try:
-        commit, changes = (subprocess.run(["git", "-C", str(ROOT), *command], capture_output=True, text=True,
-                                          check=True).stdout.strip() for command in commands)
+        inside, commit, changes = (subprocess.run(["git", "-C", ROOT, *command], capture_output=True, check=True)
+                                   .stdout.decode(errors="replace").strip() for command in commands)
     except (OSError, subprocess.CalledProcessError):
+        inside = True                                          # no git, or no commit
+    if inside:
         return {"git_commit": None, "git_dirty": None}
     return {"git_commit": commit, "git_dirty": bool(changes)}
 
@@ -214,13 +216,13 @@ def read_sidecar(path) -> dict:
     """What `write_sidecar` wrote; BadData where it is missing, damaged, of another schema, or was edited since."""
     reason = "was edited after it was written"
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = read_json(path)
         if (schema := content.get("schema") if isinstance(content, dict) else None) != SCHEMA:
             reason = f"is of schema {schema or 'unknown'}, not {SCHEMA}"
         elif content.pop("record_sha256_16", None) == content_hash(content):
             return content
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
-    except ValueError:
+    except (ValueError, RecursionError):
         reason = "is no JSON, or cut short"
     raise BadData(f"{path} {reason}: run t2i figures (or make report) to draw it again")

@@ -28,7 +28,7 @@ needs_wikiart = pytest.mark.skipif(not WIKIART.is_dir(), reason="T2I_MIRROR hold
 def refuses(error, *words):
     """The block raises `error` with a message of one line that holds `words`."""
     with pytest.raises(error) as caught:
-        yield
+        yield caught
     message = str(caught.value)
     assert "\n" not in message
     for word in words:

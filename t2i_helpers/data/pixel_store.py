@@ -1,6 +1,7 @@
 """Paintings decoded once: a memory map of pixels that any epoch order reads at random, in microseconds."""
 
 import hashlib
+import io
 import json
 import multiprocessing
 import shutil
@@ -15,11 +16,13 @@ from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from ..errors import BadData, BadValue, OutputError
-from ..paths import atomic_write, directory_lock, save_tensors
+from ..paths import atomic_write, directory_lock, read_json, save_tensors
 from ..provenance import record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
 from .wikiart_files import ArtFile, find_art_files, read_paintings
+
+MANIFEST = {"images": int, "fingerprint": str, "sources": list, "rejected": dict}
 
 
 class PixelStore:
@@ -34,12 +37,16 @@ class PixelStore:
     def __init__(self, folder):
         self.folder = Path(folder)
         try:
-            self.manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+            self.manifest = read_json(self.folder / "manifest.json")
             # copy on write: torch asks for writable memory, and nothing written there reaches the file
             self.images, self.labels, self.genres, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)
                 for name in ("images", "labels", "genres", "row_ids"))
-        except (OSError, EOFError, ValueError) as error:
+            shapes = {len(self.images), *(each.shape[0] for each in (self.labels, self.genres, self.row_ids))}
+            if len(shapes) > 1 or self.images.shape[1:] != (self.manifest["size"],) * 2 + (3,) or not all(
+                    isinstance(self.manifest[name], kind) for name, kind in MANIFEST.items()):
+                raise ValueError("its arrays and its manifest are not those of a store")
+        except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
             remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
             raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
                           f"--source DIR --out {folder}") from error
@@ -207,8 +214,9 @@ def _join(parts, out) -> None:
             file.write(pixels)
     for name, content in (("labels", labels), ("genres", genres), ("row_ids", row_ids)):
         digest.update(content.data)
+        np.save(array := io.BytesIO(), content)              # to a file, it names no reason if the disk is full
         with atomic_write(out / f"{name}.npy") as temporary:
-            np.save(temporary, content)
+            temporary.write_bytes(array.getvalue())
     sources = [{"name": Path(part.file.path).name, "bytes": part.file.size, "rows": part.file.rows,
                 "fingerprint": part.file.fingerprint} for part in parts]
     write_json(out / "manifest.json", record(

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torchvision.io import encode_jpeg
 
-from ..paths import directory_lock
+from ..paths import cache_folder, directory_lock
 from ..randomness import generator
 from .captions import GENRES
 from .pixels import to_uint8
@@ -23,12 +23,15 @@ def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:
 
     A file holds one or two styles, like most of the real ones; genres repeat in turn. Existing files are kept.
     """
+    names = [f"{split}-{number:05d}-of-{ART_FILES:05d}.parquet" for number in range(ART_FILES)]
+    if all((folder / name).exists() for name in names):
+        return folder
+    folder = cache_folder(folder)
     images, labels = draw_shapes(paintings * len(STYLES), len(STYLES), ART_SIDE, seed=f"wikiart/{split}")
     order = labels.argsort(stable=True)
     with directory_lock(folder):
-        for number, rows in enumerate(order.tensor_split(ART_FILES)):
-            path = folder / f"{split}-{number:05d}-of-{ART_FILES:05d}.parquet"
-            if not path.exists():
+        for name, rows in zip(names, order.tensor_split(ART_FILES)):
+            if not (path := folder / name).exists():
                 pictures = [encode_jpeg(image, 92).numpy().tobytes() for image in images[rows]]
                 write_art_file(path, pictures, labels[rows].tolist(), (rows % (len(GENRES) + 1)).tolist())
     return folder

@@ -109,8 +109,9 @@ class WikiArtStream(IterableDataset):
         if mine | {"epoch": 0} != theirs | {"epoch": 0}:
             raise BadValue(f"the state belongs to {theirs}, the stream is {mine}: give the same files, seed and ranks")
         try:
-            packed, epoch = zlib.decompress(base64.b85decode(state["seen"])), int(state["epoch"])
-            if len(packed) != -(-len(self.row_ids) // 8):
+            wanted, epoch = -(-len(self.row_ids) // 8), int(state["epoch"])
+            packed = zlib.decompressobj().decompress(base64.b85decode(state["seen"]), wanted + 1)
+            if len(packed) != wanted:
                 raise ValueError(f"it has {8 * len(packed)} rows, not {len(self.row_ids)}")
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise BadValue(f"the state is damaged ({error}): restart the epoch") from error

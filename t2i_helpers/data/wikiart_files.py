@@ -115,8 +115,8 @@ def _list(source) -> list[str]:
 
 
 @contextlib.contextmanager
-def _open(path):
-    """(pyarrow's ParquetFile, bytes, {"rows": read so far} for messages); BadData if it cannot be read."""
+def open_parquet(path: str):
+    """Yield (pyarrow's ParquetFile, bytes, {"rows": read so far} for messages); BadData if it cannot be read."""
     remote, progress = "://" in path, {}
     failures = Exception if remote else (OSError, pa.ArrowException)             # each file system raises its own types
     try:
@@ -131,7 +131,7 @@ def _open(path):
 
 def _batches(file, *columns):
     """Yield (number of its first row, batch) of the file's labels and `columns`."""
-    with _open(file.path) as (parquet, _, progress):
+    with open_parquet(file.path) as (parquet, _, progress):
         progress["rows"] = 0
         columns = [*columns, "style", *(["genre"] if file.genre_names else [])]
         for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
@@ -140,31 +140,47 @@ def _batches(file, *columns):
 
 
 def _describe(path, first_row) -> ArtFile:
-    with _open(path) as (parquet, size, _):
+    with open_parquet(path) as (parquet, size, _):
         metadata, columns = parquet.metadata, {column.path: column.physical_type for column in parquet.schema}
+        features = read_features(parquet)
     if "image.bytes" not in columns or not columns.get("style", "").startswith("INT"):
         raise BadData(f"{path} has no column 'image' with a field 'bytes', or no integer column 'style': name files "
                       "like huggan/wikiart's")
-    try:
-        features = json.loads(metadata.metadata[b"huggingface"])["info"]["features"]
-        genres = features.get("genre", {}).get("names", ()) if "genre" in columns else ()
-        names, genres = (tuple(name.replace("_", " ") for name in known)
-                         for known in (features["style"]["names"], genres))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library") from error
+    names, genres = (tuple(name.replace("_", " ") for name in features.get(column, {}).get("names", ()))
+                     for column in ("style", "genre" if "genre" in columns else None))
+    if not names:
+        raise BadData(f"{path} does not say what its style labels mean: write it with the datasets library")
     footer = hashlib.blake2b(f"{size} {names} {genres} {metadata.to_dict()}".encode(), digest_size=8).hexdigest()
     return ArtFile(path, first_row, metadata.num_rows, size, footer, names, genres)
 
 
+def read_features(parquet) -> dict[str, dict]:
+    """What the datasets library stores of each column, such as {"style": {"_type": "ClassLabel", "names": [..]}};
+    nothing of columns or a file that it did not write."""
+    try:
+        features = json.loads(parquet.metadata.metadata[b"huggingface"])["info"]["features"].items()
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return {}
+    return {column: feature for column, feature in features if isinstance(feature, dict)
+            and isinstance(names := feature.get("names", []), list) and all(isinstance(name, str) for name in names)}
+
+
+def known_labels(path, first: int, column, names, known, kind: str) -> np.ndarray:
+    """The labels of `column`, which begins at row `first` and indexes the file's `names`, as indices into `known`,
+    int64 [n]. BadData, naming the row and the `kind` of label, for one that is missing or not known."""
+    labels = _translate(column, names, known)
+    if (labels < 0).any():
+        place = int((labels < 0).argmax())
+        label = column[place].as_py()
+        name = repr(names[label]) if label in range(len(names)) else f"label {label}"
+        raise BadData(f"{path}, row {first + place}: {kind} {name} is not one of the {len(known)} known; correct or "
+                      "drop the row")
+    return labels
+
+
 def _labels(file, first, batch) -> np.ndarray:
     """Styles and genres, int64 [2, n], of a batch that begins at row `first`; only a genre may be unknown."""
-    styles = _translate(batch.column("style"), file.style_names, STYLES)
-    if (styles < 0).any():
-        place = int((styles < 0).argmax())
-        label = batch.column("style")[place].as_py()
-        name = repr(file.style_names[label]) if label in range(len(file.style_names)) else f"label {label}"
-        raise BadData(f"{file.path}, row {first + place}: style {name} is not one of WikiArt's 27; correct or drop the "
-                      "row")
+    styles = known_labels(file.path, first, batch.column("style"), file.style_names, STYLES, "style")
     genres = (_translate(batch.column("genre"), file.genre_names, [*GENRES]) if file.genre_names
               else np.full_like(styles, UNKNOWN_GENRE))
     return np.stack([styles, genres])

@@ -3,7 +3,6 @@
 ``python scripts/train_classifier.py DATASET`` trains one, into ``checkpoints/classifier-DATASET``.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import nn
 from ..data import from_uint8
 from ..errors import BadCheckpoint, UnknownName
 from ..models.weights import load_state
-from ..paths import CHECKPOINTS
+from ..paths import CHECKPOINTS, read_json
 from ..provenance import file_hash
 
 
@@ -95,7 +94,7 @@ def classifier_metadata(dataset: str) -> dict:
     """The sidecar of the shipped classifier: its training, its test accuracy, the test images' saturation."""
     path = classifier_folder(dataset) / "provenance.json"
     try:
-        return json.loads(path.read_text())
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise BadCheckpoint(f"{path} cannot be read ({error}): restore it, or {_how_to_train(dataset)}") from error
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from .. import hub, presets
 from ..data import from_uint8, load_images
-from ..errors import BadValue, SourceUnavailable, one_line
-from ..paths import DATA, mirror, save_tensors
+from ..errors import BadValue, SourceUnavailable
+from ..paths import DATA, mirror, save_cache
 from ..provenance import best_device, code_hash, content_hash
 from ..randomness import generator
 from .classifiers import classifier_hash, load_classifier, predict
@@ -60,9 +60,9 @@ class FeatureFile:
         return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.metadata)
 
     def save(self, path) -> None:
-        """Write the features as float16; all or nothing."""
+        """Write the features as float16, all or nothing; only a warning if they cannot be written."""
         labels = {} if self.labels is None else {"labels": self.labels.to(torch.uint8)}
-        save_tensors(path, {"features": self.features.half()} | labels, self.metadata)
+        save_cache(path, {"features": self.features.half()} | labels, self.metadata)
 
 
 def cached_features(name: str, weights: str, dataset, network, width: int) -> FeatureFile:
@@ -75,8 +75,9 @@ def cached_features(name: str, weights: str, dataset, network, width: int) -> Fe
     with contextlib.suppress(BadValue):
         return FeatureFile.load(path, width)
     metadata = {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint, "weights_sha256_16": weights}
-    FeatureFile(network(dataset.images), dataset.labels, metadata).save(path)
-    return FeatureFile.load(path, width)
+    made = FeatureFile(network(dataset.images).half().float(), dataset.labels, metadata)
+    made.save(path)
+    return made
 
 
 def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> FeatureFile:
@@ -109,13 +110,9 @@ def weights_hash(network: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextlib.contextmanager
 def _or_unavailable(network: str, judge: str, file: str):
-    try:
-        yield
-    except Exception as error:      # the hub raises a dozen unrelated types when it cannot be reached
-        raise SourceUnavailable(f"cannot load {network} ({one_line(error)}): connect to the network, set T2I_MIRROR to "
-                                f"a folder with {file}, or leave out --also {judge}") from error
+    return hub.or_unavailable(f"load {network}", f"connect to the network, set T2I_MIRROR to a folder with {file}, or "
+                                                 f"leave out --also {judge}")
 
 
 def load_inception(weights: Path | None = None, device="cpu"):
@@ -153,16 +150,13 @@ def load_untrained_head(device="cpu"):
     uint8 [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers are unrelated to
     CIFAR-10. Raises SourceUnavailable where the ImageNet weights are neither in the mirror nor on the hub.
     """
-    from huggingface_hub import hf_hub_download
     from torchvision.models import ResNet18_Weights, resnet18
     from torchvision.transforms.functional import normalize
 
     network, usual = resnet18(), ResNet18_Weights.IMAGENET1K_V1.transforms()
     with _or_unavailable(IMAGENET, "imagenet", "its model.safetensors"):
         folder = mirror("models", IMAGENET)
-        if not folder:
-            hub.fail_fast_offline()
-        path = folder / "model.safetensors" if folder else hf_hub_download(IMAGENET, "model.safetensors")
+        path = (folder or hub.snapshot(IMAGENET, allow_patterns="model.safetensors")) / "model.safetensors"
         network.load_state_dict(load_file(path))
     network.fc = torch.nn.Linear(512, 10)
     with torch.no_grad():
@@ -181,10 +175,12 @@ def load_clip_score(device="cpu"):
 
     with _or_unavailable("CLIP", "clip", "its model.safetensors"):
         where = encoder_location("clip")
-        if where == ENCODERS["clip"][0]:
-            hub.fail_fast_offline()
-        model, loading = CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True)
-        processor = CLIPProcessor.from_pretrained(where)
+
+        def read():
+            return (*CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True),
+                    CLIPProcessor.from_pretrained(where))
+
+        model, loading, processor = hub.download(read) if where == ENCODERS["clip"][0] else read()
         if missing := loading["missing_keys"]:                      # transformers initialises them at random
             raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
         if len(processor.tokenizer) != model.config.text_config.vocab_size:

@@ -5,7 +5,7 @@ an interrupted call resumes. The folder's name has a hash of the metadata: anoth
 number of steps, seed or version of the drawing code makes another store.
 """
 
-import json
+import contextlib
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from ..data import captions, every_caption, to_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue
-from ..paths import DATA, save_tensors
+from ..paths import DATA, cache_folder, read_json, save_tensors
 from ..presets import preset_hash
 from ..provenance import code_record, content_hash, write_json
 
@@ -38,9 +38,15 @@ class SampleStore:
     def metadata(self) -> dict:
         """The content of samples.json; BadValue where it cannot be read."""
         try:
-            return json.loads((self.folder / "samples.json").read_text())
+            return read_json(self.folder / "samples.json")
         except (OSError, ValueError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
+
+    def is_complete(self) -> bool:
+        """Whether all images are there."""
+        with contextlib.suppress(BadValue):
+            return bool(self.load())
+        return False
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
         """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
@@ -95,9 +101,11 @@ def draw_samples(
     labels = torch.arange(n) % len(texts) if asked is None else asked
     name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
+    if not store.is_complete():
+        store = SampleStore(cache_folder(store.folder))
+        write_json(store.folder / "samples.json", metadata)
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     missing = [first for first, path in paths.items() if not path.exists()]
-    write_json(store.folder / "samples.json", metadata)
     for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         seeds = range(first, min(first + PART, n))
         part = labels[first:seeds.stop]

@@ -21,7 +21,7 @@ from torchvision.utils import make_grid
 from ..data.wordings import NUMBERS
 from ..errors import BadData, SourceUnavailable, T2IError, UnknownName
 from ..models import WEIGHTS, load_pipeline
-from ..paths import atomic_write, study_dir, write_text
+from ..paths import atomic_write, read_json, study_dir, write_text
 from ..presets import DATASETS
 from ..provenance import code_record, file_hash, write_json
 from ..training.ablation import AVERAGES, train_missing, training_dir
@@ -161,7 +161,7 @@ def read_experiment(name: str, size: str = "demo") -> dict:
     """The stored result of an experiment with the current networks and settings, else {}; BadData if it is damaged."""
     path = study_dir(size) / f"{name}.json"
     with _naming(path, "delete it to measure it"):
-        stored = json.loads(path.read_bytes()) if path.exists() else {}
+        stored = read_json(path) if path.exists() else {}
         return stored if stored and stored["made_with"] == dependency_hashes(name, size) else {}
 
 

@@ -3,7 +3,6 @@
 ``python scripts/train_image_text.py`` trains it, into ``checkpoints/image-text``.
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from torchvision.transforms.functional import center_crop
 from transformers import BertModel, RegNetConfig, RegNetModel, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
 from ..errors import BadCheckpoint, BadValue, one_line
-from ..paths import CHECKPOINTS, save_tensors
+from ..paths import CHECKPOINTS, read_json, save_tensors
 from ..provenance import write_json
 from .text import check_prompts, load_text_encoder
 from .weights import load_state
@@ -115,7 +114,7 @@ def pad_to_rgb32(images: torch.Tensor) -> torch.Tensor:
 def load_image_text(device="cpu") -> ImageText:
     """The shipped model, frozen; its accuracies are in the evaluation.json beside it. BadCheckpoint if damaged."""
     try:
-        model = ImageText(json.loads((FOLDER / "config.json").read_text()))
+        model = ImageText(read_json(FOLDER / "config.json"))
         weights = load_state(FOLDER / WEIGHTS_FILE)
         if wrong := weights.keys() ^ model.trained_state().keys():
             raise ValueError(f"{len(wrong)} weights do not fit, such as {min(wrong)}")

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from huggingface_hub import snapshot_download
 from tqdm.auto import tqdm
 
 from .. import hub
 from ..data import from_uint8
 from ..data.cache import cached
-from ..errors import BadCheckpoint, BadValue, SourceUnavailable, one_line
+from ..errors import BadCheckpoint, BadValue, one_line
 from ..paths import CHECKPOINTS, mirror
 from ..provenance import best_device, computes_bf16
 from .weights import load_state
@@ -71,12 +70,9 @@ def load_autoencoder(name: str = "own") -> Autoencoder:
 def _taesd_folder() -> Path:
     if folder := mirror("models", TAESD):
         return folder
-    try:
-        hub.fail_fast_offline()
-        return Path(snapshot_download(TAESD, allow_patterns=["config.json", WEIGHTS_FILE]))
-    except Exception as error:        # the hub raises a dozen unrelated types when it cannot be reached
-        raise SourceUnavailable(f"cannot load {TAESD} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
-                                f"folder that holds models/{TAESD}, or use the autoencoder that ships (own)") from error
+    with hub.or_unavailable(f"load {TAESD}", f"connect to the hub, set T2I_MIRROR to a folder that holds models/{TAESD}"
+                                             ", or use the autoencoder that ships (own)"):
+        return hub.snapshot(TAESD, allow_patterns=["config.json", WEIGHTS_FILE])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A trained model as a diffusers pipeline: a folder of safetensors and JSON that turns captions into images."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.schedulers import parse
 from ..errors import BadCheckpoint, BadValue, T2IError, one_line
-from ..paths import CHECKPOINTS, WEIGHTS, checkpoint_dir
+from ..paths import CHECKPOINTS, INSTALLED, WEIGHTS, checkpoint_dir, read_json
 from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, check_prompts, load_text_encoder
@@ -22,6 +23,12 @@ from .weights import load_state
 # what two networks must have in common for one to guide the other
 GUIDED_ALIKE = ("dataset", "resolution", "autoencoder", "pixel_range", "text_encoder", "max_length", "prediction",
                 "beta_schedule", "beta_start", "beta_end", "train_timesteps")
+OTHER_WEIGHTS = {                        # files that are there in place of WEIGHTS
+    "*.bin*": "pickled weights (.bin), which may run any code when they are read: save them as safetensors",
+    "*.index.json": "weights in several files (shards): load its unet with diffusers and save it again with "
+                    "max_shard_size='100GB'",
+    "*.*.safetensors": f"the weights of a variant such as fp16 alone: rename their file to {WEIGHTS.name}",
+}
 
 
 class CaptionPipeline(DiffusionPipeline):
@@ -99,6 +106,9 @@ class CaptionPipeline(DiffusionPipeline):
         COMPILE_FROM images are drawn.
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
+        check_prompts(prompts)
+        if isinstance(seeds, int):
+            raise BadValue(f"seeds = {seeds}: give a list with one seed for each prompt")
         preset, n = self.preset, len(prompts)
         seeds = [preset.seed + i for i in range(n)] if seeds is None else list(seeds)
         steps = preset.sample_steps if steps is None else steps
@@ -165,23 +175,45 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     """A shipped checkpoint by dataset name and `variant`, or any checkpoint folder (then `variant` is not used).
 
     Weights are float32 in memory whatever the file holds. `device` defaults to a GPU where there is one.
-    Raises BadCheckpoint for a folder that is missing, incomplete or cut short.
+    Raises BadCheckpoint for a folder that is missing, incomplete, cut short or of another kind, BadValue for a device
+    that is not here.
     """
     logging.disable_progress_bar()
     folder = Path(name)
     if name in presets.DATASETS and not (folder / "model_index.json").is_file():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
-    if not (folder / "model_index.json").is_file():
-        raise BadCheckpoint(f"no checkpoint in {folder}: train one with t2i train, or name a folder that holds a "
-                            "model_index.json")
+    if reason := _why_not_ours(folder):
+        raise BadCheckpoint(reason)
     try:
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
         unet.load_state_dict(load_state(folder / WEIGHTS))
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, T2IError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, T2IError) as error:
         raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train or restore it again") from error
     pipeline.unet.eval()
     pipeline.folder, pipeline.weights_sha256_16 = folder, weights
-    return pipeline.to(device or best_device())
+    try:
+        return pipeline.to(device or best_device())
+    except (RuntimeError, AssertionError) as error:
+        raise BadValue(f"device {device!r} cannot be used ({one_line(error, 80)}): this machine has {best_device()!r}"
+                       ) from error
+
+
+def _why_not_ours(folder) -> str | None:
+    """What is wrong with `folder` if its files' names and its class say it."""
+    if folder.is_file():
+        return (f"{folder} is no folder: name one that t2i train wrote; pickled files (.pt, .bin, .ckpt) may run any "
+                "code when they are read, and are never opened")
+    if not (folder / "model_index.json").is_file():
+        where = f"copy the repository's checkpoints to {CHECKPOINTS}, " if INSTALLED else ""
+        return (f"no checkpoint in {folder}: {where}train one with t2i train, or name a folder that holds a "
+                "model_index.json")
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if (kind := read_json(folder / "model_index.json").get("_class_name")) != CaptionPipeline.__name__:
+            return f"{folder} is a {kind}, which has no captions of ours: name a folder that t2i train wrote"
+    for pattern, reason in OTHER_WEIGHTS.items():
+        if not (folder / WEIGHTS).is_file() and any((folder / "unet").glob(pattern)):
+            return f"{folder} has {reason}"
+    return None

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psutil
 import torch
-from huggingface_hub import snapshot_download, try_to_load_from_cache
+from huggingface_hub import try_to_load_from_cache
 
 from .. import hub, presets
 from ..data.images import HUB, OFFLINE
-from ..errors import SourceUnavailable, one_line
+from ..errors import SourceUnavailable
 from ..paths import CHECKPOINTS, mirror
 from ..provenance import best_device, device_name, git_state, versions
 from .latents import TAESD
@@ -58,12 +58,9 @@ def mirror_to(folder) -> list[Path]:
     wanted += [("model", repository) for repository, _ in ENCODERS.values() if repository] + [("model", TAESD)]
     copies = []
     for kind, name in wanted:
-        try:
-            copies.append(Path(snapshot_download(name, repo_type=kind, local_dir=Path(folder) / f"{kind}s" / name,
-                                                 ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"])))
-        except Exception as error:    # the library raises many unrelated types: no network, no room, too many requests
-            raise SourceUnavailable(f"cannot copy {name} to {folder} ({one_line(error)}): run the same command again "
-                                    "to continue") from error
+        with hub.or_unavailable(f"copy {name} to {folder}", "run the same command again to continue"):
+            copies.append(hub.snapshot(name, kind, local_dir=Path(folder) / f"{kind}s" / name,
+                                       ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
     return copies
 
 
@@ -80,6 +77,6 @@ def _encoder_source(name, online) -> str | None:
         return "packaged"
     if encoder_location(name) != repository:
         return "mirror"
-    if try_to_load_from_cache(repository, "model.safetensors"):
+    if try_to_load_from_cache(repository, "model.safetensors", revision=hub.REVISIONS.get(repository)):
         return "cache"
     return "hub" if online else None

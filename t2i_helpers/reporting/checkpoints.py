@@ -1,12 +1,10 @@
 """The trained models that figures and tables of a size show, and what was measured of each, stored beside it."""
 
-import json
-
 from ..evaluation import evaluate, recognition
 from ..evaluation.classifiers import classifier_hash
 from ..evaluation.paintings import composition
 from ..models import load_pipeline
-from ..paths import checkpoint_dir
+from ..paths import checkpoint_dir, read_json
 from ..presets import VARIANTS, get
 from ..provenance import note_use, record, write_json
 from ..training import train
@@ -61,7 +59,7 @@ def _load_or_measure(pipe, name, measure, scales=(), hashes_in=lambda stored: st
     """A stored measurement if the hashes in it are those of the weights and the classifier, else a new one."""
     file = pipe.folder / name
     try:
-        stored = json.loads(file.read_text())
+        stored = read_json(file)
         hashes = hashes_in(stored)
         fits = hashes["weights_sha256_16"] == pipe.weights_sha256_16
         fits &= tuple(row["w"] for row in stored.get("rows", ())) == scales

@@ -4,6 +4,7 @@ import functools
 import io
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from IPython.display import Image as Picture
@@ -111,7 +112,7 @@ def committed(name: str):
     """The figure NAME in `figures/`, to be displayed where its data is not available; its note is printed."""
     sidecar = read_sidecar(figures_dir("demo") / f"{name}.json")
     print(f"drawn earlier: {sidecar['note']}")
-    path = figures_dir("demo") / sidecar["file"]
+    path = figures_dir("demo") / Path(sidecar["file"]).name
     return Picture(filename=str(path)) if path.suffix == ".png" else Markdown(f"[{path.name}](../figures/{path.name})")
 
 

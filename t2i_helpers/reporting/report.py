@@ -180,10 +180,10 @@ def build_pdf(root: Path) -> list[str]:
     work, main = root / "build" / "report", root / "report" / "main.pdf"
     command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error",
                f"-outdir={work}", "main.tex"]
-    run = subprocess.run(command, cwd=root / "report", capture_output=True, text=True, errors="replace",
+    run = subprocess.run(command, cwd=root / "report", capture_output=True, encoding="utf-8", errors="replace",
                          env=os.environ | {"max_print_line": "10000"})
     log = work / "main.log"
-    text = log.read_text(errors="replace") if log.is_file() else run.stdout + run.stderr
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else run.stdout + run.stderr
     if run.returncode:
         error = re.search(r"^(?:! |\S+:\d+: )(?!.*==> Fatal).*", text, re.M)
         line = error[0] if error else (run.stderr or run.stdout).strip().splitlines()[-1]

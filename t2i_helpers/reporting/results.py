@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from .. import presets
 from ..errors import BadData, one_line
-from ..paths import ROOT, WEIGHTS, checkpoint_dir, study_dir
+from ..paths import ROOT, WEIGHTS, checkpoint_dir, read_json, study_dir
 from ..provenance import count_parameters
 from .derived import all_derived, summary
 from .result import Result, Results, slug
@@ -73,7 +73,7 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
 def _read(file: Path, remedy: str):
     try:
         if file.suffix == ".json":
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(file)
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         return summary(rows) if file.name == "metrics.jsonl" else rows
     except (OSError, ValueError, LookupError, TypeError) as error:

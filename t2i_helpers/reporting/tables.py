@@ -1,14 +1,12 @@
 """The tables of the report, of evaluations, configurations and machines; none of their numbers is typed."""
 
-import json
-
 import torch
 
 from ..data import CLASS_NAMES
 from ..models import build_unet
 from ..models.sources import describe_machine
 from ..models.text import ENCODER_LABELS
-from ..paths import CHECKPOINTS, RUNS, WEIGHTS, checkpoint_dir
+from ..paths import CHECKPOINTS, RUNS, WEIGHTS, checkpoint_dir, read_json
 from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, PRINTED_SETUP, TRAINING_IMAGES, VARIANTS, get
 from ..provenance import count_parameters, note_use
 from ..training import Run, describe_checkpoint
@@ -122,7 +120,7 @@ def setup_table(size: str = "demo"):
     files = {name: sorted(root.glob(f"*/{name}.json")) for name in (kind, "evaluation")}
     for file in sum(files.values(), []):
         note_use("file", file)
-    trained, evaluated = ([json.loads(file.read_text()) for file in each] for each in files.values())
+    trained, evaluated = ([read_json(file) for file in each] for each in files.values())
     here = describe_machine()
     encoders = sorted({record["text_encoder"] for record in trained if "text_encoder" in record})
     rows = {

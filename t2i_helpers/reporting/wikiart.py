@@ -1,7 +1,6 @@
 """Section 3.4 of the thesis: the paintings, how they are loaded (Figure 12, Table 3), and images of the models."""
 
 import contextlib
-import json
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from ..errors import BadData, SourceUnavailable
 from ..evaluation.bench import BATCH, file_by_file
 from ..evaluation.paintings import nearest_paintings
 from ..models import load_autoencoder
-from ..paths import TABLES
+from ..paths import TABLES, read_json
 from ..presets import PRINTED_LOADING
 from ..randomness import generator
 from . import pictures
@@ -198,7 +197,7 @@ def stored_loader_table():
     """Table 3 from the last `t2i bench loader`; BadData where there was none."""
     file = TABLES / f"{LOADING}.json"
     try:
-        return loader_table(json.loads(file.read_text())["bench"])
+        return loader_table(read_json(file)["bench"])
     except (OSError, ValueError, KeyError) as error:
         raise BadData(f"{file} holds no measurement ({error}): run t2i bench loader") from error
 

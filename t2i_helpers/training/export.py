@@ -1,6 +1,5 @@
 """Export a run as a small checkpoint: ``python -m t2i_helpers.training.export RUN OUT``."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from .. import presets
 from ..errors import T2IError
 from ..models import WEIGHTS, load_pipeline
 from ..models.weights import save_compact
-from ..paths import write_text
+from ..paths import read_json, write_text
 from ..provenance import file_hash, preset_record, write_json
 from .run import Run
 
@@ -19,11 +18,10 @@ def export_checkpoint(run_folder, out) -> Path:
     run, out = Run(run_folder), Path(out)
     rows, record = run.metrics(), run.config()
     pipeline = load_pipeline(run.folder, device="cpu")
-    pipeline.save_pretrained(out)
+    Run(out).save_pipeline(pipeline)
     save_compact(pipeline.unet, out / WEIGHTS)
     for file in (out / "model_index.json", out / "unet" / "config.json"):       # drop the run's local path
-        config = json.loads(file.read_text(encoding="utf-8"))
-        write_json(file, {key: value for key, value in config.items() if key != "_name_or_path"})
+        write_json(file, {key: value for key, value in read_json(file).items() if key != "_name_or_path"})
     preset = presets.from_dict(record["preset"])
     record |= preset_record(preset)                              # an older run lacks the newer fields of presets
     write_json(out / run.config_file.name, record)

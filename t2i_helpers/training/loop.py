@@ -20,6 +20,7 @@ from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
+from ..models.text import revision_record
 from ..models.unet import compile_unet
 from ..paths import atomic_write
 from ..provenance import computes_bf16, preset_record, record
@@ -117,6 +118,7 @@ class _Trainer:
         self.description = record(device, **preset_record(preset), seed=preset.seed, loader=loader,
                                   data_source=images.source, data_fingerprint=images.fingerprint,
                                   training_images=len(images), text_encoder=preset.text_encoder,
+                                  **revision_record(preset.text_encoder),
                                   processes=processes, latents=self.latents,
                                   precision="bf16" if self.bf16 else "float32")
         self.step, self.seconds = 0, 0.0

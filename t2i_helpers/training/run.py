@@ -3,7 +3,6 @@ far, so that the folder is itself a checkpoint."""
 
 import dataclasses
 import json
-import tempfile
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import BadCheckpoint, OutputError, one_line
 from ..models import WEIGHTS, CaptionPipeline
-from ..paths import atomic_write, save_tensors, write_text
+from ..paths import append_text, atomic_write, read_json, save_tensors, scratch_folder, write_text
 from ..presets import Preset
 from ..provenance import file_hash, write_json
 
@@ -54,7 +53,7 @@ class Run:
     def config(self) -> dict:
         """The record that the run was started with, and its parts; BadCheckpoint if it cannot be read."""
         try:
-            config = json.loads(self.config_file.read_text(encoding="utf-8"))
+            config = read_json(self.config_file)
             if not isinstance(config, dict):
                 raise ValueError("it holds no JSON object")
         except (OSError, ValueError) as error:
@@ -78,8 +77,7 @@ class Run:
 
     def log(self, rows: list[dict]) -> None:
         """Append `rows` to the metrics."""
-        with self.metrics_file.open("a", encoding="utf-8", newline="\n") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        append_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def save_state(self, trainer) -> None:
         """Write everything that the next step of `trainer`, of loop.py, depends on as one safetensors file. Random
@@ -122,9 +120,9 @@ class Run:
     def save_pipeline(self, pipeline: CaptionPipeline, subfolder: str = "") -> None:
         """Make this folder, or its `subfolder` with copies of config and metrics, a checkpoint of `pipeline`."""
         target = self.folder / subfolder
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=self.folder) as fresh:
+        with scratch_folder(target / "pipeline") as fresh:
             pipeline.save_pretrained(fresh)
-            for file in sorted(Path(fresh).rglob("*.*")):
+            for file in sorted(fresh.rglob("*.*")):
                 with atomic_write(target / file.relative_to(fresh)) as temporary:
                     file.replace(temporary)
         if subfolder:

@@ -24,7 +24,8 @@ PART = 250                      # images a file
 # The modules whose code decides a number. Results and caches carry a hash of it, `provenance.code_record`.
 DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.latents", "models.text", "randomness")
 MEASURING = ("evaluation.metrics", "evaluation.features")
-JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings"}
+JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings",
+          "own": "evaluation.paintings"}
 NETWORKS = {"classifier": "evaluation.classifiers", "efficientnet": "models.efficientnet",
             "inception": "evaluation.features"}
 

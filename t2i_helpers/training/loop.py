@@ -59,7 +59,7 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
     # accelerate fixes one precision per process, but a notebook trains both variants: train_step calls autocast
     trainer = _Trainer(preset, Run(out), loader, Accelerator(mixed_precision="no"), averages or {})
-    steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
+    steps_to_do = min(trainer.last_step, max_steps or preset.max_steps or trainer.last_step)
     if trainer.step < steps_to_do:
         with _stop_requested() as stop:
             trainer.fit(steps_to_do, stop, state_every, sample_every)
@@ -85,7 +85,7 @@ class _Trainer:
         self.steps_per_epoch = -(-len(images) // preset.batch_size)
         self.last_step = self.steps_per_epoch * preset.epochs
         self.latents = images.space and images.space.metadata()
-        self.classes = images.classes if preset.dataset == "wikiart" else None
+        self.classes = images.classes if preset.dataset in ("wikiart", "own") else None
         self.table = caption_table(preset.text_encoder, every_caption(preset), preset.max_length).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from(preset.seed, "weights"))

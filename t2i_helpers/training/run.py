@@ -153,6 +153,8 @@ def _identity(record) -> dict:
     may_change = ["scheduler", "timestep_spacing", "sample_steps", "guidance_scales", "max_steps", "checkpoint_epochs"]
     if preset["learning_rate_decay"] == "none":
         may_change.append("epochs")
+    if preset["dataset"] == "own":
+        may_change.append("data_source")              # the images may be moved; the fingerprint is of their pixels
     return {name: value for name, value in preset.items() if name not in may_change} | {
         "loader": record.get("loader", "store"),
         **{name: record[name] for name in ("data_fingerprint",) if name in record}}

@@ -38,7 +38,7 @@ def doctor(json: bool = False) -> None:
 def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", out: Path | None = None,
           max_steps: int | None = None, loader: str = "store", source: str | None = None, encoder: str | None = None,
           seed: int | None = None, data: Path | None = None, caption: str | None = None,
-          resolution: int | None = None) -> None:
+          resolution: int | None = None, accumulate: int = 1, on_nan: str = "stop") -> None:
     """Train a model. The same command again resumes; Ctrl-C leaves a usable checkpoint.
 
     Args:
@@ -54,6 +54,8 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
         data: own images: a folder with one sub-folder a class, or a CSV or Parquet file with columns image and caption.
         caption: own images: the caption of a class, {} for the folder's name ["A photo of a {}"].
         resolution: own images: pixels a side, a multiple of 8 [32; full 64].
+        accumulate: parts of a batch that are computed in turn, for GPUs with little memory.
+        on_nan: what to do where the loss is NaN: stop, or skip the step (slower).
     """
     own, name = dataset == "own", f"{dataset}-{variant}-{size}"
     if own != (data is not None) or not own and (caption or resolution) or own and source:
@@ -68,7 +70,8 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
     preset = dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
     from .training import train as run_training
 
-    run = run_training(preset, out or RUNS / name, loader=loader, max_steps=max_steps)
+    run = run_training(preset, out or RUNS / name, loader=loader, max_steps=max_steps, accumulate=accumulate,
+                       on_nan=on_nan)
     print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
 
 
@@ -321,3 +324,7 @@ def _lines(content, indent=""):
         else:
             shown = ", ".join(value) if isinstance(value, list) else value
             yield f"{indent}{name}: {'not found' if shown in ('', None) else shown}"
+
+
+if __name__ == "__main__":              # accelerate launch -m t2i_helpers.cli train ...
+    main()

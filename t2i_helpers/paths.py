@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -90,18 +91,41 @@ def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) ->
     try:
         with atomic_write(path) as temporary:
             save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+            _sort_metadata(temporary)
     except SafetensorError as error:                           # such as a full disk
         raise OutputError(f"cannot write {path}: {one_line(error)}; choose another output path") from error
 
 
+def _sort_metadata(path) -> None:
+    """Sort a safetensors file's metadata, whose order is random, so that the same content gives the same bytes."""
+    with open(path, "rb+") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+        content = json.loads(header)
+        content["__metadata__"] = dict(sorted(content.get("__metadata__", {}).items()))
+        text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+        if content["__metadata__"]:
+            file.seek(8)
+            file.write(text.ljust(len(header)))
+
+
 @contextlib.contextmanager
-def directory_lock(folder):
-    """Let only one process at a time create `folder`; the others wait. OutputError if its parent cannot be written."""
+def directory_lock(folder, wait: bool = True):
+    """Let only one process at a time write `folder`. The others wait, or without `wait` raise OutputError with that
+    process's id. A killed process leaves no lock. OutputError if the folder's parent cannot be written."""
     folder = Path(folder).resolve()
+    file = folder.with_name(f".{folder.name}.lock")
     with contextlib.ExitStack() as stack:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(filelock.FileLock(folder.with_name(f".{folder.name}.lock")))
+            stack.enter_context(filelock.FileLock(file, blocking=wait))
+            with contextlib.suppress(OSError):              # Windows: locked against ourselves
+                file.write_text(str(os.getpid()))
+        except filelock.Timeout as error:
+            with contextlib.suppress(OSError):
+                raise OutputError(f"{folder} is in use by process {file.read_text()}: wait until it ends, or choose "
+                                  "another output path") from error
+            raise OutputError(f"{folder} is in use by another process: wait until it ends, or choose another output "
+                              "path") from error
         except OSError as error:
             raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
         yield

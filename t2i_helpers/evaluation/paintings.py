@@ -125,8 +125,8 @@ class RealImages:
         return torch.randperm(len(self.test.labels), generator=generator("asked"))[:n]
 
     def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, Estimate]:
-        """The accuracy of the style probe; of paintings also its top-3 accuracy, and that of the genre probe where prompts
-        name genres. Features [n, 1280], styles and genres int64 [n]."""
+        """The accuracy of the style probe; of paintings also its top-3 accuracy, and the genre probe's for prompts with
+        genres. Features [n, 1280], styles and genres int64 [n]."""
         if self.style is None:
             return {}
         logits = self.style(features)

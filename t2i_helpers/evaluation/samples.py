@@ -5,6 +5,7 @@ an interrupted call resumes. The folder's name has a hash of the metadata: anoth
 number of steps, seed or version of the drawing code makes another store.
 """
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from tqdm.auto import tqdm
 
 from ..data import captions, every_caption, to_uint8
 from ..diffusion import make_scheduler
-from ..errors import BadValue
-from ..paths import DATA, save_tensors
+from ..errors import BadValue, OutputError
+from ..paths import DATA, directory_lock, save_tensors
 from ..presets import preset_hash
 from ..provenance import code_record, content_hash, write_json
 
@@ -96,9 +97,10 @@ def draw_samples(
     name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
-    missing = [first for first, path in paths.items() if not path.exists()]
+    missing = sum(not path.exists() for path in paths.values())
     write_json(store.folder / "samples.json", metadata)
-    for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
+    for first in tqdm(missing_parts(paths), total=missing, disable=not missing, unit=f"×{min(n, PART)} images",
+                      desc=f"w = {w:g}"):
         seeds = range(first, min(first + PART, n))
         part = labels[first:seeds.stop]
         drawn = pipe([texts[label] for label in part], seeds=seeds, steps=metadata["steps"],
@@ -109,3 +111,18 @@ def draw_samples(
         save_tensors(paths[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
                      {"forward_passes": str(drawn.forward_passes)})
     return store
+
+
+def missing_parts(paths: dict):
+    """Yield the keys of `paths` whose file is missing, each while this process alone may write it.
+
+    So any number of processes share the work: each takes a part that no other is drawing, and at the end waits for what
+    the others draw.
+    """
+    for wait in (False, True):
+        for key, path in paths.items():
+            with contextlib.suppress(OutputError) if not wait else contextlib.nullcontext():
+                if not path.exists():
+                    with directory_lock(path, wait):
+                        if not path.exists():
+                            yield key

@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ..errors import BadCheckpoint, OutputError, one_line
 from ..models import WEIGHTS, CaptionPipeline
-from ..paths import atomic_write, save_tensors, write_text
+from ..models.weights import read_hashed, save_hashed
+from ..paths import atomic_write, directory_lock, write_text
 from ..presets import Preset
 from ..provenance import file_hash, write_json
 
@@ -39,6 +40,10 @@ class Run:
             if (old := earlier.get(name)) != new:
                 raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r}, not {new!r}: choose another --out")
         return self.state_file.exists()
+
+    def lock(self):
+        """A context in which no other process trains in this folder; OutputError, with its id, while one does."""
+        return directory_lock(self.folder, wait=False)
 
     def start_segment(self, record: dict, step: int) -> None:
         """Write config.json: the `record` of the run's start and, under "parts", code and device of each segment; drop
@@ -92,16 +97,21 @@ class Run:
         metadata = {"step": str(trainer.step), "seconds": str(trainer.seconds)}
         if trainer.images.stream is not None:
             metadata["stream"] = json.dumps(trainer.images.stream.state_dict())
-        save_tensors(self.state_file, tensors, metadata)
+        save_hashed(self.state_file, tensors, metadata)
+
+    def saved_step(self) -> int:
+        """The step that the state was saved after."""
+        with safe_open(self.state_file, "pt") as file:
+            return int(file.metadata()["step"])
 
     def load_state(self, trainer) -> None:
         """Restore the state of `save_state`; BadCheckpoint if it is damaged."""
         try:
-            with safe_open(self.state_file, "pt") as file:
-                metadata, state = file.metadata(), {}
-                for name in file.keys():
-                    group, _, rest = name.partition(".")
-                    state.setdefault(group, {})[rest] = file.get_tensor(name)
+            tensors, metadata = read_hashed(self.state_file)
+            state = {"optimizer": {}}                                       # empty before the first step
+            for name, value in tensors.items():
+                group, _, rest = name.partition(".")
+                state.setdefault(group, {})[rest] = value
             trainer.step, trainer.seconds = int(metadata["step"]), float(metadata["seconds"])
             trainer.bare_unet.load_state_dict(state["unet"])
             slots = {}
@@ -115,7 +125,7 @@ class Run:
                     parameter.copy_(state[average][str(index)])
             if trainer.images.stream is not None:
                 trainer.images.stream.load_state_dict(json.loads(metadata["stream"]))
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (BadCheckpoint, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): delete {self.folder} and train "
                                 "again, or choose another --out") from error
 
@@ -124,6 +134,7 @@ class Run:
         target = self.folder / subfolder
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=self.folder) as fresh:
             pipeline.save_pretrained(fresh)
+            save_hashed(Path(fresh) / WEIGHTS, read_hashed(Path(fresh) / WEIGHTS)[0])
             for file in sorted(Path(fresh).rglob("*.*")):
                 with atomic_write(target / file.relative_to(fresh)) as temporary:
                     file.replace(temporary)

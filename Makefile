@@ -1,12 +1,13 @@
 # Two commands do everything (make install does the first step of both):
 #   make report    install, execute the notebooks, which draw all figures and tables, write and typeset the report
 #   make test      install, unit tests, then the notebooks again at smoke size
+# make soak         kill commands at random moments, and compare what they leave after a restart: docs/soak.md (minutes)
 # make test-full    a tiny stand-in for the full size, from training to the report (six minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install report test test-full figures clean
+.PHONY: install report test test-full soak figures clean
 
 install: .venv/installed
 
@@ -19,6 +20,9 @@ test: .venv/installed
 
 test-full: .venv/installed
 	T2I_TEST_FULL=1 $(BIN)/pytest tests/test_full.py
+
+soak: .venv/installed
+	$(BIN)/python tests/soak.py
 
 figures: .venv/installed
 	$(BIN)/t2i figures

@@ -118,17 +118,18 @@ def directory_lock(folder, wait: bool = True):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(filelock.FileLock(file, blocking=wait))
-            with contextlib.suppress(OSError):              # Windows: locked against ourselves
-                file.write_text(str(os.getpid()))
+            file.write_text(str(os.getpid()))
         except filelock.Timeout as error:
-            with contextlib.suppress(OSError):
-                raise OutputError(f"{folder} is in use by process {file.read_text()}: wait until it ends, or choose "
-                                  "another output path") from error
-            raise OutputError(f"{folder} is in use by another process: wait until it ends, or choose another output "
+            process = file.read_text() if file.exists() else "that has just ended"
+            raise OutputError(f"{folder} is in use by process {process}: wait until it ends, or choose another output "
                               "path") from error
         except OSError as error:
             raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                file.unlink()                       # while it is held: processes that wait for it notice
 
 
 def check_writable(path) -> None:

@@ -20,16 +20,14 @@ from .decoding import Undecodable, decode
 from .images import LabelledImages, without_genres
 
 IMAGE_COLUMNS, CAPTION_COLUMNS = ("image", "file_name"), ("caption", "text")
-TEST_EVERY = 5                      # images, of those in order of class and pixels, are held out
-MOST_CAPTIONS = 10_000              # distinct ones; the table of their embeddings has 120 KB each
+TEST_EVERY = 5                      # in order of class and pixels, every fifth image is held out
+MOST_CAPTIONS = 10_000              # distinct ones; the embeddings of each take 120 KB
 
 
 class Item(NamedTuple):
-    """One image of the user's."""
-
     name: str                       # for messages
-    text: str                       # its class or caption
-    image: Path | bytes
+    text: str                       # the class or the caption
+    image: Path | bytes | None
 
 
 def own_preset(data, size: str = "demo", caption: str | None = None, resolution: int | None = None) -> presets.Preset:
@@ -43,39 +41,33 @@ def own_preset(data, size: str = "demo", caption: str | None = None, resolution:
     preset, path = presets.get("own", size=size), Path(data).resolve()
     resolution = preset.resolution if resolution is None else resolution
     if resolution < 16 or resolution % 8:
-        raise BadValue(f"resolution = {resolution}: the images are squares; choose a multiple of 8 from 16 on")
+        raise BadValue(f"resolution = {resolution}: images become squares; choose a multiple of 8 from 16 on")
     caption = caption or (preset.caption if path.is_dir() else "{}")
     if not re.fullmatch(r"[^{}]*\{\}[^{}]*", caption):
         raise BadValue(f"caption {caption!r}: give a text with one {{}}, such as {preset.caption!r}")
     names = sorted({item.text for item in find_items(path)})
     if len(names) > MOST_CAPTIONS:
         raise BadData(f"{path} holds {len(names):,} different captions, and {MOST_CAPTIONS:,} fit into memory: give "
-                      "fewer images, or a class each in place of a sentence")
+                      "fewer images, or the class of each as its caption")
     return dataclasses.replace(preset, data_source=str(path), class_names=tuple(names), caption=caption,
                                resolution=resolution)
 
 
 def find_items(path: Path) -> list[Item]:
     """The images of `path` with their classes or captions; BadData, naming what is wrong, for other content."""
-    if path.is_dir():
-        return _of_folders(path)
-    if path.suffix.lower() not in (".csv", ".parquet"):
+    if path.suffix.lower() in (".csv", ".parquet"):
+        return _of_table(path)
+    if not path.is_dir():
         raise BadData(f"{path} is neither a folder nor a .csv or .parquet file: name a folder with one sub-folder of "
                       "images a class, or a file with columns image and caption")
-    return _of_table(path)
-
-
-def _of_folders(path):
-    folders = [folder for folder in _visible(path) if folder.is_dir()]
+    folders = {folder: [file for file in _visible(folder) if file.is_file()]
+               for folder in _visible(path) if folder.is_dir()}
     if not folders:
         raise BadData(f"{path} has no sub-folders: put the images of each class into one that is named like the class")
-    items = []
-    for folder in folders:
-        files = [file for file in _visible(folder) if file.is_file()]
-        if not files:
-            raise BadData(f"{folder} holds no images: fill it or remove it; each sub-folder is a class")
-        items += [Item(f"{folder.name}/{file.name}", folder.name.replace("_", " "), file) for file in files]
-    return items
+    if empty := [folder for folder, files in folders.items() if not files]:
+        raise BadData(f"{empty[0]} holds no images: fill it or remove it; each sub-folder is a class")
+    return [Item(f"{folder.name}/{file.name}", folder.name.replace("_", " "), file)
+            for folder, files in folders.items() for file in files]
 
 
 def _visible(folder):
@@ -83,13 +75,10 @@ def _visible(folder):
 
 
 def _of_table(path):
+    as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys((*IMAGE_COLUMNS, *CAPTION_COLUMNS), pa.string()))
     try:
-        if path.suffix.lower() == ".csv":
-            as_text = dict.fromkeys((*IMAGE_COLUMNS, *CAPTION_COLUMNS), pa.string())
-            table = pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-                                    convert_options=pa.csv.ConvertOptions(column_types=as_text))
-        else:
-            table = pa.parquet.read_table(path)
+        table = (pa.parquet.read_table(path) if path.suffix.lower() == ".parquet" else pa.csv.read_csv(
+            path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=as_text))
     except (OSError, pa.ArrowException) as error:
         raise BadData(f"{path} cannot be read ({one_line(error)}): write it again") from error
     columns = [next((name for name in names if name in table.column_names), None)
@@ -99,12 +88,11 @@ def _of_table(path):
                       "and caption")
     items = []
     for row, (image, text) in enumerate(zip(*(table[column].to_pylist() for column in columns))):
-        if not isinstance(text, str) or not text.strip():
-            raise BadData(f"{path}, row {row}: the caption is {text!r}; write a text or drop the row")
         if isinstance(image, dict):                                    # as the datasets library stores it
             image = image.get("bytes") or image.get("path")
-        if not isinstance(image, str | bytes | None):
-            raise BadData(f"{path}, row {row}: the image is {image!r}; give a path or the bytes of a file")
+        if not isinstance(image, str | bytes | None) or not isinstance(text, str) or not text.strip():
+            raise BadData(f"{path}, row {row}: the image is a {type(image).__name__} and the caption {text!r}; give a "
+                          "path or the bytes of a file, and a text")
         items.append(Item(f"row {row}", text.strip(), path.parent / image if isinstance(image, str) else image))
     return items
 
@@ -131,30 +119,28 @@ def load_own(preset, split: str) -> LabelledImages:
 
 
 def _identity(item):
-    """Changes when the image or its class does."""
     if isinstance(item.image, Path):
         stat = item.image.stat() if item.image.exists() else None
         return [item.name, item.text, stat and [stat.st_size, stat.st_mtime_ns]]
-    return [item.text, item.image and hashlib.blake2b(item.image, digest_size=16).hexdigest()]
+    return [item.text, hashlib.blake2b(item.image or b"", digest_size=16).hexdigest()]
 
 
 def _decode_all(path, items, names, size):
     """The images by label, then by a hash of their pixels: an order that does not depend on names of files."""
-    found, unreadable = {}, {}
+    found, unreadable = {}, []
     for item in items:
         try:
             pixels = decode(item.image.read_bytes() if isinstance(item.image, Path) else item.image, size)
         except (Undecodable, OSError) as error:
-            unreadable[item.name] = getattr(error, "strerror", None) or str(error)
+            unreadable.append(f"{item.name} ({getattr(error, 'strerror', None) or error})")
         else:
             digest = hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).digest()
             found[names.index(item.text), digest] = pixels
     if unreadable:
-        named = [f"{name} ({reason})" for name, reason in unreadable.items()]
-        print(f"{len(named)} of {len(items)} images in {path} cannot be read and were left out: "
-              f"{', '.join(named[:5])}{', ...' * (len(named) > 5)}", file=sys.stderr)
+        print(f"{len(unreadable)} of {len(items)} images in {path} cannot be read and were left out: "
+              f"{', '.join(unreadable[:5])}{', ...' * (len(unreadable) > 5)}", file=sys.stderr)
     if repeated := len(items) - len(unreadable) - len(found):
         print(f"{repeated} of {len(items)} images in {path} repeat another one and were left out", file=sys.stderr)
     order = sorted(found)
-    images = torch.stack([found[key] for key in order]) if found else torch.zeros(0, 3, size, size, dtype=torch.uint8)
-    return {"images": images, "labels": torch.tensor([label for label, _ in order], dtype=torch.int64)}
+    return {"images": torch.stack([torch.zeros(3, size, size, dtype=torch.uint8), *map(found.get, order)])[1:],
+            "labels": torch.tensor([label for label, _ in order], dtype=torch.int64)}

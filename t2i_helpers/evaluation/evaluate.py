@@ -201,7 +201,8 @@ def _distances(name, reference: FeatureFile, others: FeatureFile):
               "Frechet distance is mostly bias; read it beside real against real only")
 
     def diversity(features, labels):
-        return {} if reference.labels is None else {"diversity": metrics.diversity(features, labels)}
+        repeated = reference.labels is not None and len(reference.labels.unique()) < samples
+        return {"diversity": metrics.diversity(features, labels)} if repeated else {}
 
     floor = metrics.compare(others.features, real) | diversity(real, reference.labels)
     return metadata, lambda features, labels: {

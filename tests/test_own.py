@@ -12,7 +12,6 @@ from PIL import Image
 from support import refuses
 from torchvision.io import write_png
 
-from t2i_helpers import presets
 from t2i_helpers.cli import main
 from t2i_helpers.data import captions, load_images, own_preset
 from t2i_helpers.data.synthetic import draw_shapes
@@ -123,7 +122,7 @@ def test_captions_that_hardly_repeat_have_distances_and_no_accuracy(folder, tmp_
     trained = train(own_preset(folder / "each.csv", "smoke", resolution=16), tmp_path / "run", max_steps=1)
     pipe = load_pipeline(trained.folder)
     assert len(pipe.captions) == 96 and len(captions(pipe.preset)) == 120
-    monkeypatch.setattr(metrics, "DISTANCES", {"kernel": metrics.kernel_distance})                   # the others are slow
+    monkeypatch.setattr(metrics, "DISTANCES", {"kernel": metrics.kernel_distance})      # the others are slow
     (row,) = evaluate(pipe, [1.0], None, steps=1)["rows"]
     assert "accuracy" not in row and row["efficientnet"]["kernel"]["real"]
 
@@ -170,21 +169,3 @@ def test_other_settings_are_refused(settings, words, folder):
 def test_a_caption_that_the_encoder_would_cut_is_refused(folder, tmp_path):
     with refuses(PromptTooLong, "77 fit"):
         train(own_preset(folder, "smoke", caption="{}" + " and another star" * 40), tmp_path / "run")
-
-
-@pytest.mark.parametrize("arguments, words", [
-    (["train", "own"], "--data"), (["train", "mnist", "--data", "x"], "own"),
-    (["train", "mnist", "--caption", "{}"], "--caption"), (["train", "own", "--data", "x", "--variant", "thesis"],
-                                                             "improved"),
-    (["sample", "--prompt", "x", "--out", "a.png"], "--checkpoint"), (["evaluate"], "--checkpoint"),
-])
-def test_options_that_do_not_fit_are_refused(arguments, words, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    assert words in (message := capsys.readouterr().err) and message.count("\n") == 1
-
-
-def test_every_size_has_a_preset_that_counts_steps(folder):
-    for size in presets.SIZES:
-        preset = own_preset(folder, size)
-        assert preset.max_steps == presets.OWN_STEPS[size] and presets.from_dict(presets.to_dict(preset)) == preset

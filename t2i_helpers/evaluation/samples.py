@@ -120,9 +120,7 @@ def missing_parts(paths: dict):
     the others draw.
     """
     for wait in (False, True):
-        for key, path in paths.items():
-            with contextlib.suppress(OutputError) if not wait else contextlib.nullcontext():
+        for key, path in [(key, path) for key, path in paths.items() if not path.exists()]:
+            with contextlib.suppress(*(() if wait else (OutputError,))), directory_lock(path, wait):
                 if not path.exists():
-                    with directory_lock(path, wait):
-                        if not path.exists():
-                            yield key
+                    yield key

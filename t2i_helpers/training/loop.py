@@ -19,7 +19,7 @@ from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue, Diverged, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
-from ..paths import atomic_write
+from ..paths import atomic_write, directory_lock
 from ..provenance import computes_bf16, preset_record, record
 from ..randomness import generator, seed_from
 from .loaders import LOADERS, LOG_EVERY, check_loader
@@ -69,7 +69,7 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
     accelerator, run = Accelerator(mixed_precision="no"), Run(out)
     check_loader(loader, preset, accelerator.num_processes)
     run.open(preset_record(preset) | {"loader": loader})            # refuse another preset before reading data
-    with run.lock() if accelerator.is_main_process else contextlib.nullcontext():
+    with directory_lock(out, wait=False) if accelerator.is_main_process else contextlib.nullcontext():
         trainer = _Trainer(preset, run, loader, accelerator, averages or {}, accumulate, on_nan)
         steps_to_do = min(trainer.last_step, max_steps or preset.max_steps or trainer.last_step)
         if trainer.step < steps_to_do:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from ..errors import BadCheckpoint, OutputError, one_line
 from ..models import WEIGHTS, CaptionPipeline
 from ..models.weights import read_hashed, save_hashed
-from ..paths import atomic_write, directory_lock, write_text
+from ..paths import atomic_write, write_text
 from ..presets import Preset
 from ..provenance import file_hash, write_json
 
@@ -40,10 +40,6 @@ class Run:
             if (old := earlier.get(name)) != new:
                 raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r}, not {new!r}: choose another --out")
         return self.state_file.exists()
-
-    def lock(self):
-        """A context in which no other process trains in this folder; OutputError, with its id, while one does."""
-        return directory_lock(self.folder, wait=False)
 
     def start_segment(self, record: dict, step: int) -> None:
         """Write config.json: the `record` of the run's start and, under "parts", code and device of each segment; drop

@@ -227,6 +227,13 @@ def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
     assert_same(train(PRESETS[variant], tmp_path / "run", max_steps=STEPS), straight(variant))
 
 
+def test_a_run_killed_while_it_writes_its_last_checkpoint_writes_it_again(straight, tmp_path):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Run, "save_pipeline", lambda *_: (_ for _ in ()).throw(Killed))
+        train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS)
+    assert_same(train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS), straight("improved"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_ctrl_c_leaves_a_checkpoint_that_draws_and_resumes(number, straight, tmp_path):
     handlers = [*map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))]

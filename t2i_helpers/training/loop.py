@@ -152,8 +152,8 @@ class _Trainer:
         bar.close()
         if main:
             self.log(rows, bar, check_weights=True)
-            self.run.save_state(self)
             self.save_pipelines()
+            self.run.save_state(self)               # last: a run that is killed before goes on from an earlier one
         self.accelerator.wait_for_everyone()
 
     def should_stop(self, stop) -> bool:

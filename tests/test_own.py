@@ -21,7 +21,7 @@ from t2i_helpers.models import load_pipeline
 from t2i_helpers.training import Run, train
 
 NAMES = ("red_star", "green_star", "blue_star")
-PER_CLASS = 40
+PER_CLASS = 34
 
 
 def write_folder(folder, n=PER_CLASS, size=24):
@@ -61,14 +61,20 @@ def run(folder, tmp_path_factory):
     return Run(out)
 
 
+@pytest.fixture
+def quick_distance(monkeypatch):
+    """The kernel distance alone: 22 Frechet distances of 1,280 features take a minute."""
+    monkeypatch.setattr(metrics, "DISTANCES", {"kernel": metrics.kernel_distance})
+
+
 def test_folders_are_classes_and_every_fifth_image_is_held_out(folder):
     preset = own_preset(folder, "smoke", caption="A {}!", resolution=16)
     train, test = load_images(preset, "train"), load_images(preset, "test")
     assert captions(preset) == ["A blue star!", "A green star!", "A red star!"] == train.captions
-    assert train.images.shape == (96, 3, 16, 16) and test.images.shape == (24, 3, 16, 16)
-    assert test.labels.bincount().tolist() == [8, 8, 8]
+    assert train.images.shape == (82, 3, 16, 16) and test.images.shape == (20, 3, 16, 16)
+    assert test.labels.bincount().tolist() == [6, 7, 7]
     both = torch.cat([train.images, test.images]).flatten(1)
-    assert len(both.unique(dim=0)) == 120, "an image is in both parts"
+    assert len(both.unique(dim=0)) == 102, "an image is in both parts"
     red = train.images[train.labels == 2].float().mean((0, 2, 3))
     assert red.argmax() == 0, "a class has the images of another"
 
@@ -103,26 +109,25 @@ def test_names_of_files_and_places_do_not_matter_and_other_images_do(run, folder
         main(["evaluate", "--checkpoint", str(run.folder), "--data", str(moved)])
 
 
-def test_a_model_of_own_images_draws_and_is_judged_beside_held_out_images(run, folder, tmp_path, capsys):
+def test_a_model_of_own_images_draws_and_is_judged_beside_held_out_images(run, folder, quick_distance, tmp_path):
     main(["sample", "--checkpoint", str(run.folder), "--prompt", "A red star!", "--out", str(tmp_path / "a.png")])
     assert Image.open(tmp_path / "a.png").size[0] == 128 and load_pipeline(run.folder).captions[2] == "A red star!"
     main(["evaluate", "--checkpoint", str(run.folder), "--data", str(folder), "--w", "2", "--json",
           str(tmp_path / "a.json")])
     written = json.loads((tmp_path / "a.json").read_text())
     (row,) = written["rows"]
-    assert row["n"] == 24 and row["accuracy"]["real"]["value"] > 0.9 > row["accuracy"]["value"]
-    assert row["efficientnet"]["frechet"]["value"] > 3 * row["efficientnet"]["frechet"]["real"]["value"] > 0
-    assert "style_top3" not in row and sum(each["n"] for each in row["per_class"]) == 24
-    assert "accuracy" in capsys.readouterr().out
+    assert row["n"] == 20 and row["accuracy"]["real"]["value"] > 0.9 > row["accuracy"]["value"]
+    assert row["efficientnet"]["kernel"]["value"] > 10 * abs(row["efficientnet"]["kernel"]["real"]["value"])
+    assert "style_top3" not in row and sum(each["n"] for each in row["per_class"]) == 20
 
 
-def test_captions_that_hardly_repeat_have_distances_and_no_accuracy(folder, tmp_path, monkeypatch):
+
+def test_captions_that_hardly_repeat_have_distances_and_no_accuracy(folder, quick_distance, tmp_path):
     lines = [f"{file},star {number}" for number, file in enumerate(folder.glob("*/*.png"))]
     (folder / "each.csv").write_text("\n".join(["image,caption", *lines]))
     trained = train(own_preset(folder / "each.csv", "smoke", resolution=16), tmp_path / "run", max_steps=1)
     pipe = load_pipeline(trained.folder)
-    assert len(pipe.captions) == 96 and len(captions(pipe.preset)) == 120
-    monkeypatch.setattr(metrics, "DISTANCES", {"kernel": metrics.kernel_distance})      # the others are slow
+    assert len(pipe.captions) == 82 and len(captions(pipe.preset)) == 102
     (row,) = evaluate(pipe, [1.0], None, steps=1)["rows"]
     assert "accuracy" not in row and row["efficientnet"]["kernel"]["real"]
 

@@ -224,7 +224,8 @@ def test_a_pipeline_without_a_folder_is_refused(pipe):
 @pytest.mark.parametrize("killed", [False, True])
 def test_processes_share_the_parts_and_take_over_those_of_a_killed_one(killed, tmp_path):
     paths = {first: tmp_path / f"part-{first}" for first in (0, 1)}
-    code = ("import sys, time, pathlib; from t2i_helpers.paths import directory_lock\npart = pathlib.Path(sys.argv[1])\n"
+    code = ("import sys, time, pathlib; from t2i_helpers.paths import directory_lock\n"
+            "part = pathlib.Path(sys.argv[1])\n"
             "with directory_lock(part): print('mine', flush=True); time.sleep(1 + 60 * int(sys.argv[2])); part.touch()")
     with subprocess.Popen([sys.executable, "-c", code, paths[0], str(int(killed))], stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"mine\n"

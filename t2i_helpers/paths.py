@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 from pathlib import Path
 
@@ -91,21 +90,8 @@ def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) ->
     try:
         with atomic_write(path) as temporary:
             save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-            _sort_metadata(temporary)
     except SafetensorError as error:                           # such as a full disk
         raise OutputError(f"cannot write {path}: {one_line(error)}; choose another output path") from error
-
-
-def _sort_metadata(path) -> None:
-    """Sort a safetensors file's metadata, whose order is random, so that the same content gives the same bytes."""
-    with open(path, "rb+") as file:
-        header = file.read(int.from_bytes(file.read(8), "little"))
-        content = json.loads(header)
-        content["__metadata__"] = dict(sorted(content.get("__metadata__", {}).items()))
-        text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-        if content["__metadata__"]:
-            file.seek(8)
-            file.write(text.ljust(len(header)))
 
 
 @contextlib.contextmanager

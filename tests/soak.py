@@ -4,7 +4,6 @@
 writes docs/soak.md; test_soak.py is its quick part.
 """
 
-import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -87,26 +86,8 @@ def prepare(name: str, home: Path) -> Path:
     return home
 
 
-def kill_and_restart(name: str, home: Path, seconds: float, kills: int, rng) -> int:
-    """Kill a command at random moments of its `seconds`, at most `kills` times, until it has ended; returns the number
-    of kills."""
-    killed = 0
-    while killed < kills:
-        process = start(name, home)
-        process.join(rng.uniform(0, 1.1 * seconds))
-        if process.exitcode is not None:
-            break
-        process.kill()
-        process.join()
-        killed += 1
-    finish(name, home)                          # which leaves a command that has ended as it is
-    return killed
-
-
 def contents(home: Path) -> dict:
     """A hash of every file in `home` without what may differ: seconds, and the parts of a run that was resumed."""
-    from safetensors import safe_open
-
     from t2i_helpers.models.weights import read_hashed
 
     hashes = {}
@@ -122,9 +103,8 @@ def contents(home: Path) -> dict:
             config.pop("parts", None)
             content = json.dumps(config).replace(str(home), "").encode()
         elif path.name == "state.safetensors":
-            tensors, _ = read_hashed(path)
-            with safe_open(path, "pt") as file:
-                content = f"{file.metadata()['blake2b']} {file.metadata()['step']} {len(tensors)}".encode()
+            _, metadata = read_hashed(path)
+            content = f"{metadata['blake2b']} {metadata['step']}".encode()
         hashes[name] = hashlib.sha256(content.replace(str(home).encode(), b"")).hexdigest()
     return hashes
 
@@ -134,21 +114,27 @@ def soak(name: str, folder: Path, kills: int, seed: int = 0) -> dict:
     warm_up = CONTEXT.Process(target=bool)          # imports the libraries
     warm_up.start()
     warm_up.join()
-    rng, row = random.Random(f"{name} {seed}"), {"kills": 0, "runs": 0}
     sources = prepare(name, folder / "sources")
-    undisturbed = shutil.copytree(sources, folder / "undisturbed", symlinks=True)
-    began = time.monotonic()
+    undisturbed, began = shutil.copytree(sources, folder / "undisturbed", symlinks=True), time.monotonic()
     finish(name, undisturbed)
-    row["seconds"], expected = time.monotonic() - began, contents(undisturbed)
-    while row["kills"] < kills:
+    seconds, expected, rng = time.monotonic() - began, contents(undisturbed), random.Random(f"{name} {seed}")
+    killed, runs, different = 0, 0, []
+    while killed < kills:
         home = shutil.copytree(sources, folder / "killed", symlinks=True)
-        row["kills"] += kill_and_restart(name, home, row["seconds"], kills - row["kills"], rng)
-        row["runs"] += 1
-        found = contents(home)
-        row["different"] = row.get("different", []) + [
-            file for file in sorted(expected.keys() | found.keys()) if expected.get(file) != found.get(file)]
+        while killed < kills:
+            process = start(name, home)
+            process.join(rng.uniform(0, 1.1 * seconds))
+            if process.exitcode is not None:
+                assert process.exitcode == 0, log(home, process.pid).read_text()
+                break
+            process.kill()
+            process.join()
+            killed += 1
+        finish(name, home)                          # which leaves a command that has ended as it is
+        found, runs = contents(home), runs + 1
+        different += [file for file in sorted(expected.keys() | found.keys()) if expected.get(file) != found.get(file)]
         shutil.rmtree(home)
-    return row | {"files": len(expected)}
+    return {"seconds": seconds, "kills": killed, "runs": runs, "files": len(expected), "different": different}
 
 
 def main(kills: int = 20, seed: int = 0) -> int:
@@ -178,6 +164,5 @@ Seed {seed}, on a CPU.
 
 if __name__ == "__main__":
     os.environ |= {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    with contextlib.suppress(KeyError):
-        del os.environ["T2I_MIRROR"]
+    os.environ.pop("T2I_MIRROR", None)
     sys.exit(main(*map(int, sys.argv[1:])) > 0)

@@ -121,7 +121,6 @@ def test_a_model_of_own_images_draws_and_is_judged_beside_held_out_images(run, f
     assert "style_top3" not in row and sum(each["n"] for each in row["per_class"]) == 20
 
 
-
 def test_captions_that_hardly_repeat_have_distances_and_no_accuracy(folder, quick_distance, tmp_path):
     lines = [f"{file},star {number}" for number, file in enumerate(folder.glob("*/*.png"))]
     (folder / "each.csv").write_text("\n".join(["image,caption", *lines]))

@@ -6,10 +6,10 @@ import pytest
 import soak
 
 
-@pytest.mark.parametrize("name, kills", [("train", 1), ("data build-wikiart", 2), ("report", 2)])
-def test_a_killed_command_leaves_what_an_undisturbed_one_does_after_it_was_started_again(name, kills, tmp_path):
-    row = soak.soak(name, tmp_path, kills)
-    assert row["kills"] == kills and row["files"] >= 3 and row["different"] == []
+@pytest.mark.parametrize("name", ["train", "data build-wikiart", "report"])
+def test_a_killed_command_leaves_what_an_undisturbed_one_does_after_it_was_started_again(name, tmp_path):
+    row = soak.soak(name, tmp_path, kills=1)
+    assert row["kills"] == 1 and row["files"] >= 3 and row["different"] == []
 
 
 def test_a_second_training_in_a_folder_is_refused_until_the_first_has_ended_or_was_killed(tmp_path):

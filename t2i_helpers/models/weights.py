@@ -27,8 +27,9 @@ def save_compact(module: torch.nn.Module, path) -> None:
 
 
 def save_hashed(path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write `tensors` and `metadata` as a safetensors file with a hash of the tensors, which `read_hashed` checks."""
-    save_tensors(path, tensors, (metadata or {}) | {"format": "pt", "blake2b": _tensors_hash(tensors)})
+    """Write `tensors` and `metadata` as a safetensors file with a hash of the tensors, which `read_hashed` checks.
+    Without `metadata` the same tensors give the same bytes."""
+    save_tensors(path, tensors, (metadata or {}) | {"blake2b": _tensors_hash(tensors)})
 
 
 def read_hashed(path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -38,7 +38,8 @@ class Run:
         earlier = _identity(self.config())
         for name, new in _identity(record).items():
             if (old := earlier.get(name)) != new:
-                raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r}, not {new!r}: choose another --out")
+                raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r:.99}, not {new!r:.99}: "
+                                    "choose another --out")
         return self.state_file.exists()
 
     def start_segment(self, record: dict, step: int) -> None:

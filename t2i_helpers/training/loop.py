@@ -20,7 +20,7 @@ from ..diffusion import make_scheduler
 from ..errors import BadValue, Diverged, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
 from ..paths import atomic_write, directory_lock
-from ..provenance import computes_bf16, preset_record, record
+from ..provenance import best_device, computes_bf16, preset_record, record
 from ..randomness import generator, seed_from
 from .loaders import LOADERS, LOG_EVERY, check_loader
 from .run import Run
@@ -66,7 +66,7 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
     if on_nan not in ("stop", "skip"):
         raise UnknownName("action on NaN", on_nan, ("stop", "skip"))
     # accelerate fixes one precision per process, but a notebook trains both variants: train_step calls autocast
-    accelerator, run = Accelerator(mixed_precision="no"), Run(out)
+    accelerator, run = Accelerator(mixed_precision="no", cpu=best_device() == "cpu"), Run(out)
     check_loader(loader, preset, accelerator.num_processes)
     run.open(preset_record(preset) | {"loader": loader})            # refuse another preset before reading data
     with directory_lock(out, wait=False) if accelerator.is_main_process else contextlib.nullcontext():

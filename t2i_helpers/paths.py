@@ -104,9 +104,12 @@ def directory_lock(folder, wait: bool = True):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(filelock.FileLock(file, blocking=wait))
-            file.write_text(str(os.getpid()))
+            with contextlib.suppress(PermissionError):      # Windows: nobody can write or read a locked file
+                file.write_text(str(os.getpid()))
         except filelock.Timeout as error:
-            process = file.read_text() if file.exists() else "that has just ended"
+            process = "unknown"
+            with contextlib.suppress(OSError):
+                process = file.read_text()
             raise OutputError(f"{folder} is in use by process {process}: wait until it ends, or choose another output "
                               "path") from error
         except OSError as error:

@@ -1,6 +1,7 @@
 # Two commands do everything (make install does the first step of both):
 #   make report    install, execute the notebooks, which draw all figures and tables, write and typeset the report
 #   make test      install, unit tests, then the notebooks again at smoke size
+# make soak         kill commands at random moments, and compare what they leave after a restart: docs/soak.md (minutes)
 # make test-full    a tiny stand-in for the full size, from training to the report (six minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -8,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install report test test-full figures clean
+.PHONY: install report test test-full soak figures clean
 
 install: $(STAMP)
 
@@ -21,6 +22,9 @@ test: $(STAMP)
 
 test-full: $(STAMP)
 	T2I_TEST_FULL=1 $(BIN)/pytest tests/test_full.py
+
+soak: $(STAMP)
+	$(BIN)/python tests/soak.py
 
 figures: $(STAMP)
 	$(BIN)/t2i figures

@@ -17,6 +17,7 @@ from .paths import RUNS, atomic_write, check_writable, checkpoint_dir, repositor
 from .provenance import best_device, record, write_json
 
 Argument = Annotated[str, tyro.conf.Positional]
+OptionalArgument = Annotated[str | None, tyro.conf.Positional]
 Scheduler = Annotated[str | None, tyro.conf.arg(help="ddpm, ddim, dpm++, unipc, heun, lms or euler, and its settings, "
                                                      'such as "ddim eta=0.5" or "dpm++ spacing=trailing".')]
 Guider = Annotated[str, tyro.conf.arg(help='the guidance rule and its parameters, such as "apg", "interval '
@@ -37,36 +38,52 @@ def doctor(json: bool = False) -> None:
 
 def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", out: Path | None = None,
           max_steps: int | None = None, loader: str = "store", source: str | None = None, encoder: str | None = None,
-          seed: int | None = None) -> None:
+          seed: int | None = None, data: Path | None = None, caption: str | None = None,
+          resolution: int | None = None, accumulate: int = 1, on_nan: str = "stop") -> None:
     """Train a model. The same command again resumes; Ctrl-C leaves a usable checkpoint.
 
     Args:
-        dataset: mnist, cifar10 or wikiart.
+        dataset: mnist, cifar10 or wikiart; or own, for the images of --data.
         variant: thesis or improved.
         size: full, demo or smoke.
-        out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE].
+        out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE, of own images own-DATA-SIZE].
         max_steps: total number of steps after which training stops.
         loader: store, decoded images in memory; or stream, WikiArt's files in bounded memory (wikiart thesis).
         source: hub, embedded (mnist) or procedural (cifar10, wikiart) [the size's data source].
         encoder: clip, minilm, bert or a local folder [the size's text encoder].
         seed: of weights, order and noise [422, the thesis's].
+        data: own images: a folder with one sub-folder a class, or a CSV or Parquet file with columns image and caption.
+        caption: own images: the caption of a class, {} for the folder's name ["A photo of a {}"].
+        resolution: own images: pixels a side, a multiple of 8 [32; full 64].
+        accumulate: parts of a batch that are computed in turn, for GPUs with little memory.
+        on_nan: what to do where the loss is NaN: stop, or skip the step (slower).
     """
+    own, name = dataset == "own", f"{dataset}-{variant}-{size}"
+    if own != (data is not None) or not own and (caption or resolution) or own and source:
+        raise BadValue("own images are trained with t2i train own --data PATH; --caption and --resolution are for them "
+                       "alone, and --source for the other datasets")
+    preset = presets.get(dataset, variant, size)
+    if own:
+        from .data import own_preset
+
+        preset, name = own_preset(data, size, caption, resolution), f"own-{data.resolve().stem}-{size}"
     changes = {"data_source": source, "text_encoder": encoder, "seed": seed}
-    preset = dataclasses.replace(presets.get(dataset, variant, size),
-                                 **{name: value for name, value in changes.items() if value is not None})
+    preset = dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
     from .training import train as run_training
 
-    run = run_training(preset, out or RUNS / f"{dataset}-{variant}-{size}", loader=loader, max_steps=max_steps)
+    run = run_training(preset, out or RUNS / name, loader=loader, max_steps=max_steps, accumulate=accumulate,
+                       on_nan=on_nan)
     print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
 
 
-def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None = None, checkpoint: Path | None = None,
-           w: tuple[float, ...] = (2.0,), guider: Guider = "cfg", negative: str | None = None, steps: int | None = None,
-           scheduler: Scheduler = None, seed: int | None = None, bf16: bool = False) -> None:
+def sample(dataset: OptionalArgument = None, /, prompt: tuple[str, ...] = (), out: Path | None = None,
+           checkpoint: Path | None = None, w: tuple[float, ...] = (2.0,), guider: Guider = "cfg",
+           negative: str | None = None, steps: int | None = None, scheduler: Scheduler = None,
+           seed: int | None = None, bf16: bool = False) -> None:
     """Draw a grid of prompts (rows) and guidance scales (columns); the images of a row start from the same noise.
 
     Args:
-        dataset: mnist, cifar10 or wikiart.
+        dataset: mnist, cifar10 or wikiart [that of --checkpoint].
         prompt: one or more texts, such as "A handwritten digit 5".
         out: the PNG to write.
         checkpoint: a checkpoint folder [the shipped `improved` one].
@@ -110,20 +127,21 @@ def sample(dataset: Argument, /, prompt: tuple[str, ...] = (), out: Path | None 
             print(f"note: {'; '.join(notes)}", file=sys.stderr)
 
 
-def evaluate(dataset: Argument, /, checkpoint: Path | None = None, w: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0),
-             samples: int = 200, steps: int | None = None, scheduler: Scheduler = None, guider: Guider = "cfg",
-             also: tuple[str, ...] = (), inception_weights: Path | None = None, reference: Path | None = None,
-             size: str = "demo", stale: bool = False, json: Path | None = None) -> None:
+def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None,
+             w: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0), samples: int | None = None, steps: int | None = None,
+             scheduler: Scheduler = None, guider: Guider = "cfg", also: tuple[str, ...] = (),
+             inception_weights: Path | None = None, reference: Path | None = None, size: str = "demo",
+             stale: bool = False, json: Path | None = None, data: Path | None = None) -> None:
     """Measure quality and prompt adherence at each guidance scale, beside the same number of real images.
 
     The images are cached under data/samples: the same command again draws nothing, and an interrupted one resumes.
     `t2i evaluate study` measures the missing results of the guidance study.
 
     Args:
-        dataset: mnist, cifar10 or wikiart; or study, whose only options are --size and --stale.
+        dataset: mnist, cifar10 or wikiart [that of --checkpoint]; or study, whose only options are --size and --stale.
         checkpoint: a checkpoint folder [the `improved` one of --size].
         w: guidance scales.
-        samples: images a scale.
+        samples: images a scale [200, of own images at most as many as are held out].
         steps: sampling steps, 1 to 1000.
         also: further judges: efficientnet (ImageNet features from a package; paintings always have it), and those
             whose weights must be fetched, inception (FID), imagenet (the thesis's ResNet-18) and clip.
@@ -132,6 +150,7 @@ def evaluate(dataset: Argument, /, checkpoint: Path | None = None, w: tuple[floa
         size: demo, for the checkpoints that ship, or full, for your own runs.
         stale: measure results of the study again that other code made; takes hours.
         json: also write the table to this file.
+        data: own images, if they were moved since the training.
     """
     arguments = locals()
     if dataset == "study":
@@ -143,8 +162,12 @@ def evaluate(dataset: Argument, /, checkpoint: Path | None = None, w: tuple[floa
         return run_study(size=size, stale=stale)
     if stale:
         raise BadValue("--stale is for t2i evaluate study: leave it out")
-    presets.get(dataset, size=size)
-    pipe = _pipeline(dataset, checkpoint or checkpoint_dir(dataset, "improved", size))
+    if dataset is not None:
+        presets.get(dataset, size=size)
+        checkpoint = checkpoint or checkpoint_dir(dataset, "improved", size)
+    pipe = _pipeline(dataset, checkpoint)
+    if data is not None:
+        pipe.preset = dataclasses.replace(pipe.preset, data_source=str(data.resolve()))
     if json is not None:
         check_writable(json)
     from .evaluation import evaluate as run_evaluation
@@ -306,11 +329,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _pipeline(dataset, checkpoint):
     """The pipeline of `checkpoint`; BadCheckpoint if it was trained on another dataset."""
-    presets.get(dataset)
+    if dataset is not None:
+        presets.get(dataset)
+    elif checkpoint is None:
+        raise BadValue("name a dataset (mnist, cifar10 or wikiart) or a --checkpoint")
     from .models import load_pipeline
 
     pipe = load_pipeline(str(checkpoint or dataset))
-    if pipe.preset.dataset != dataset:
+    if dataset is not None and pipe.preset.dataset != dataset:
         raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not on {dataset}: give another "
                             f"--checkpoint, or {pipe.preset.dataset} as the dataset")
     return pipe
@@ -336,3 +362,7 @@ def _lines(content, indent=""):
         else:
             shown = ", ".join(value) if isinstance(value, list) else value
             yield f"{indent}{name}: {'not found' if shown in ('', None) else shown}"
+
+
+if __name__ == "__main__":              # accelerate launch -m t2i_helpers.cli train ...
+    main()

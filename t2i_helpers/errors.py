@@ -44,6 +44,10 @@ class BadCheckpoint(T2IError):
     """A checkpoint folder is missing, incomplete, or of another model."""
 
 
+class Diverged(T2IError):
+    """A training whose loss or weights became NaN or infinite."""
+
+
 class BadReport(T2IError):
     """The report's text, its results and LaTeX do not fit together."""
 

@@ -184,16 +184,30 @@ def _warn_of_cache(folder, reason):
 
 
 @contextlib.contextmanager
-def directory_lock(folder):
-    """Let only one process at a time create `folder`; the others wait. OutputError if its parent cannot be written."""
+def directory_lock(folder, wait: bool = True):
+    """Let only one process at a time write `folder`. The others wait, or without `wait` raise OutputError with that
+    process's id. A killed process leaves no lock. OutputError if the folder's parent cannot be written."""
     folder = Path(folder).resolve()
+    file = folder.with_name(f".{folder.name}.lock")
     with contextlib.ExitStack() as stack:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(filelock.FileLock(folder.with_name(f".{folder.name}.lock")))
+            stack.enter_context(filelock.FileLock(file, blocking=wait))
+            with contextlib.suppress(PermissionError):      # Windows: nobody can write or read a locked file
+                file.write_text(str(os.getpid()))
+        except filelock.Timeout as error:
+            process = "unknown"
+            with contextlib.suppress(OSError):
+                process = file.read_text()
+            raise OutputError(f"{folder} is in use by process {process}: wait until it ends, or choose another output "
+                              "path") from error
         except OSError as error:
             raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                file.unlink()                       # while it is held: processes that wait for it notice
 
 
 def check_writable(path) -> None:

@@ -20,11 +20,12 @@ class Preset:
     variant: str
     size: str
     # images
-    data_source: str                     # "hub" (a mirror is read first), "embedded" or "procedural"
+    data_source: str                     # "hub" (a mirror is read first), "embedded", "procedural"; own data's path
     resolution: int                      # pixels a side
     channels: int
     pixel_range: tuple[float, float]     # of the U-Net's images; files and figures are always uint8 or [0, 1]
     caption: str                         # "{}" becomes the class name
+    class_names: tuple[str, ...] | None = None     # of own data; the other datasets' are in data.captions
     horizontal_flips: bool = False       # each training image is mirrored with probability 1/2
     autoencoder: str | None = None       # "own", "taesd" or a folder: the U-Net works on its latents
     # text
@@ -92,6 +93,12 @@ THESIS = {
         beta_schedule="linear", batch_size=16, learning_rate=1e-5, epochs=100, checkpoint_epochs=10,
         caption_dropout=0.1, guidance_scales=(0, 2, 5, 10)),
 }
+OWN = dict(                              # your own images: see data/own.py
+    resolution=64, channels=3, pixel_range=(-1.0, 1.0), caption="A photo of a {}", max_length=77,
+    block_channels=(128, 256, 256, 512), down_blocks=(DOWN, CROSS, CROSS, DOWN), attention_head_dim=8,
+    beta_schedule="squaredcos_cap_v2", batch_size=128, learning_rate=1e-4, epochs=1_000_000,
+    checkpoint_epochs=1_000_000, caption_dropout=0.1, guidance_scales=(0, 2, 5))
+OWN_STEPS = {"full": 50_000, "demo": 1_000, "smoke": 4}          # whatever the number of images
 VARIANTS = {
     "thesis": dict(prediction="epsilon", ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
                    timestep_spacing="leading"),
@@ -108,6 +115,7 @@ IMPROVED = {                             # further changes of `improved` for one
                     block_channels=(192, 384, 512), down_blocks=(DOWN, CROSS, CROSS), attention_head_dim=8,
                     beta_schedule="squaredcos_cap_v2", batch_size=128, learning_rate=3e-4,
                     learning_rate_decay="cosine", scheduler="dpm++"),
+    "own": {},
 }
 
 SIZES = {
@@ -124,9 +132,13 @@ SMALL = {                                # changes of `demo` and `smoke` for one
     "wikiart": dict(resolution=64, block_channels=(32, 64, 96, 128), down_blocks=(DOWN, DOWN, DOWN, CROSS),
                     layers_per_block=1, cross_attention_dim=128, attention_head_dim=8, batch_size=32,
                     learning_rate=5e-4, epochs=60, sample_steps=20),
+    # CIFAR-10's network; small batches, since one to ten minutes on a CPU are few images
+    "own": dict(resolution=32, block_channels=(32, 64, 128, 128), down_blocks=(DOWN, DOWN, CROSS, DOWN),
+                layers_per_block=1, cross_attention_dim=128, batch_size=16, learning_rate=5e-4, ema_decay=0.995,
+                warmup_steps=50, sample_steps=20),
 }
 SMALL_IMPROVED = {                       # and of their `improved` alone
-    "mnist": {}, "cifar10": {},
+    "mnist": {}, "cifar10": {}, "own": {},
     "wikiart": dict(resolution=128, block_channels=(96, 128, 128), down_blocks=(DOWN, CROSS, CROSS),
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
@@ -168,13 +180,17 @@ NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt"}         
 
 
 def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
-    """The preset of `dataset` ("mnist", "cifar10", "wikiart") as `variant` at `size`; UnknownName otherwise."""
-    for kind, name, known in (("dataset", dataset, THESIS), ("variant", variant, VARIANTS), ("size", size, SIZES)):
+    """The preset of `dataset` ("mnist", "cifar10", "wikiart") as `variant` at `size`; UnknownName otherwise. That of
+    "own" images lacks the images and their classes, which `data.own_preset` adds."""
+    settings, variants = THESIS | {"own": OWN}, ("improved",) if dataset == "own" else VARIANTS
+    for kind, name, known in (("dataset", dataset, settings), ("variant", variant, variants), ("size", size, SIZES)):
         if name not in known:
             raise UnknownName(kind, name, known)
     improved, small = variant == "improved", size != "full"
-    fields = COMMON | THESIS[dataset] | VARIANTS[variant] | (IMPROVED[dataset] if improved else {})
+    fields = COMMON | settings[dataset] | VARIANTS[variant] | (IMPROVED[dataset] if improved else {})
     fields |= (SMALL[dataset] if small else {}) | (SMALL_IMPROVED[dataset] if improved and small else {}) | SIZES[size]
+    if dataset == "own":
+        fields["max_steps"] = OWN_STEPS[size]
     offline = "embedded" if dataset == "mnist" else "procedural"
     source = "hub" if size == "full" or size == "demo" and dataset != "mnist" else offline
     return Preset(dataset=dataset, variant=variant, size=size, data_source=source, **fields)

@@ -181,13 +181,15 @@ def _dictionaries(content):
 
 
 def _is_current(part) -> bool:
-    """Whether the preset is today's, apart from the choices of a user of `t2i train`: source, encoder and seed."""
+    """Whether the preset is today's, apart from the choices of a user of `t2i train`: images, encoder and seed."""
     try:
         preset = presets.from_dict(part["preset"])
     except TypeError:                                          # a field that no longer exists
         return False
-    chosen = dict(data_source=preset.data_source, text_encoder=preset.text_encoder, seed=preset.seed)
-    today = dataclasses.replace(presets.get(preset.dataset, preset.variant, preset.size), **chosen)
+    chosen = ["data_source", "text_encoder", "seed"]
+    chosen += ["class_names", "caption", "resolution", "max_steps"] if preset.dataset == "own" else []
+    today = dataclasses.replace(presets.get(preset.dataset, preset.variant, preset.size),
+                                **{name: getattr(preset, name) for name in chosen})
     return preset_hash(today) == part["preset_hash"]
 
 

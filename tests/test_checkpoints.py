@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from support import refuses, tiny_preset
 from torch.testing import assert_close
 
-from t2i_helpers import provenance
+from t2i_helpers import presets, provenance
 from t2i_helpers.data import captions, to_unit
 from t2i_helpers.diffusion import LossGuidance, classifier_loss, make_guider, make_scheduler, sample
 from t2i_helpers.errors import BadCheckpoint, BadValue, PromptTooLong, UnknownName
@@ -250,7 +250,15 @@ def another_pipeline(folder):
     diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(folder)
 
 
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
 DAMAGES = {
+    "a bit of the weights is flipped": lambda folder: flip_a_bit(folder / WEIGHTS),
+    "a preset of a newer version": lambda folder: change_index(folder, presets.to_dict(PRESET) | {"depth": 3}),
     "a weight is missing": lambda folder: change_weights(folder, lambda tensors: tensors.pop("conv_in.weight")),
     "a weight has another shape": lambda folder: change_weights(
         folder, lambda tensors: tensors.update({"conv_in.weight": torch.zeros(3)})),

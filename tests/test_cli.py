@@ -88,6 +88,10 @@ def test_evaluate_again_draws_nothing(capsys, checkpoint, monkeypatch):
 MISTAKES = {
     "unknown dataset": (("train", "mnits"), ("mnits", "mnist")),
     "paintings of neither hub nor mirror": (("train", "wikiart"), ("huggan/wikiart", "--source procedural")),
+    "own images of no folder": (("train", "own"), ("own", "--data PATH")),
+    "a folder for another dataset": (("train", "mnist", "--data", "x"), ("own", "--data PATH")),
+    "a template for another dataset": (("train", "mnist", "--caption", "a {}"), ("own", "--caption")),
+    "own images of the thesis": (("train", "own", "--data", "x", "--variant", "thesis"), ("thesis", "improved")),
     "unknown source": (("train", "mnist", "--source", "disk"), ("disk", "embedded")),
     "unknown encoder": (("train", "mnist", "--encoder", "elmo"), ("elmo", "minilm")),
     "no training steps": (("train", "mnist", "--max-steps", "0"), ("max_steps",)),

@@ -22,7 +22,7 @@ from t2i_helpers.data import (
 from t2i_helpers.errors import BadValue, SourceUnavailable
 from t2i_helpers.evaluation import evaluate
 from t2i_helpers.evaluation.paintings import (
-    RealPaintings,
+    RealImages,
     composition,
     image_features,
     nearest_paintings,
@@ -35,7 +35,7 @@ SHAPES = presets.get("wikiart", "improved", "smoke")
 
 @pytest.fixture(scope="module")
 def real():
-    return RealPaintings.load("procedural")
+    return RealImages.load("procedural")
 
 
 def blobs(n=300, d=6, classes=4):

@@ -1,6 +1,8 @@
 """Generated images are drawn once, kept whole or not at all, and never taken for those of something else."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -227,3 +229,20 @@ def test_images_in_bfloat16_have_a_store_of_their_own(tmp_path, monkeypatch):
     half = draw_samples(pipe, 2.0, 4)
     assert half.folder != full.folder and half.metadata()["precision"] == "torch.bfloat16"
     assert "precision" not in full.metadata()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_processes_share_the_parts_and_take_over_those_of_a_killed_one(killed, tmp_path):
+    paths = {first: tmp_path / f"part-{first}" for first in (0, 1)}
+    code = ("import sys, time, pathlib; from t2i_helpers.paths import directory_lock\n"
+            "part = pathlib.Path(sys.argv[1])\n"
+            "with directory_lock(part): print('mine', flush=True); time.sleep(1 + 60 * int(sys.argv[2])); part.touch()")
+    with subprocess.Popen([sys.executable, "-c", code, paths[0], str(int(killed))], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"mine\n"
+        drawn = []
+        for part in samples.missing_parts(paths):
+            drawn.append(part)
+            paths[part].touch()
+            if killed:
+                other.kill()
+    assert drawn == [1, 0][:1 + killed] and sorted(tmp_path.iterdir()) == [*paths.values()]

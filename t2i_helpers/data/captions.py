@@ -30,9 +30,14 @@ HELD_OUT_PAIRS = (
 )
 
 
+def class_names(preset) -> tuple[str, ...]:
+    """The classes of the preset's dataset, in label order."""
+    return preset.class_names or CLASS_NAMES[preset.dataset]
+
+
 def captions(preset) -> list[str]:
     """The caption of every class, in label order: ``["A handwritten digit 0", ...]``."""
-    return [preset.caption.format(name) for name in CLASS_NAMES[preset.dataset]]
+    return [preset.caption.format(name) for name in class_names(preset)]
 
 
 def every_caption(preset) -> list[str]:
@@ -49,12 +54,12 @@ def genre_caption(preset, genre: int, label: int) -> str:
 
 def caption_rows(preset, labels: torch.Tensor, genres: torch.Tensor) -> torch.Tensor:
     """The rows of `every_caption`, int64 [n], for `labels` and `genres` [n]; captions of UNKNOWN_GENRE name none."""
-    return labels + len(CLASS_NAMES[preset.dataset]) * (genres + 1)
+    return labels + len(class_names(preset)) * (genres + 1)
 
 
 def of_caption_rows(preset, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(labels, genres), int64 [n] each, of rows of `every_caption`: the inverse of `caption_rows`."""
-    classes = len(CLASS_NAMES[preset.dataset])
+    classes = len(class_names(preset))
     return rows % classes, rows // classes - 1
 
 

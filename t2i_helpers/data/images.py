@@ -57,20 +57,25 @@ class LabelledImages:
 def load_images(preset, split: str = "train") -> LabelledImages:
     """The `split` ("train" or "test") of ``preset.dataset`` from ``preset.data_source``.
 
-    WikiArt has one split on the hub: every 20th painting is "test" and never in "train". If the preset names genres,
-    "train" also leaves out the pairs of HELD_OUT_PAIRS; all paintings of these pairs are the split "unseen pairs".
+    WikiArt has one split on the hub: every 20th painting is "test" and never in "train"; so is every 5th of own images.
+    If the preset names genres, "train" also leaves out the pairs of HELD_OUT_PAIRS; all paintings of these pairs are
+    the split "unseen pairs".
     Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached.
     """
     known = SPLITS if preset.dataset == "wikiart" else SPLITS[:2]
     if split not in known:
         raise UnknownName("split", split, known)
-    _check_source(preset)
-    dataset = (_load_wikiart if preset.dataset == "wikiart" else _load_small)(preset, split)
+    if preset.dataset == "own":
+        from .own import load_own as load
+    else:
+        _check_source(preset)
+        load = _load_wikiart if preset.dataset == "wikiart" else _load_small
+    dataset = load(preset, split)
     images, labels, source = dataset.images, dataset.labels, dataset.source
     if not len(dataset):
         raise BadValue(f"{source} holds no images of the split {split!r}: name another source")
     shape = (preset.channels, preset.resolution, preset.resolution)
-    if images.shape[1:] != shape or int(labels.max()) >= len(CLASS_NAMES[preset.dataset]):
+    if images.shape[1:] != shape or int(labels.max()) >= len(captions(preset)):
         raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
                        f"not {preset.dataset}'s {shape}: name another source")
     print(f"data: {preset.dataset} {split}, {len(dataset):,} images, {source}")
@@ -110,7 +115,11 @@ def _load_small(preset, split):
         read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
     code = code_hash("data.images", "data.labelled_files", "data.decoding", "data.synthetic")
     tensors = cached(f"{dataset}-{kind}-{split}", [identity, code], lambda: dict(zip(("images", "labels"), read())))
-    images, labels = tensors["images"], tensors["labels"]
+    return without_genres(preset, tensors["images"], tensors["labels"], source)
+
+
+def without_genres(preset, images: torch.Tensor, labels: torch.Tensor, source: str) -> LabelledImages:
+    """uint8 `images` [n, c, h, w] and `labels` int64 [n] with the preset's captions."""
     digest = hashlib.blake2b(images.numpy().data, digest_size=8)
     digest.update(labels.numpy().data)
     return LabelledImages(images, labels, captions(preset), source, digest.hexdigest(),

@@ -7,9 +7,9 @@ import functools
 
 import torch
 
-from ..data import CLASS_NAMES, captions, load_images, of_caption_rows
+from ..data import captions, class_names, load_images, of_caption_rows
 from ..diffusion import make_scheduler
-from ..errors import BadValue, SourceUnavailable, UnknownName
+from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
 from ..provenance import code_record, record
 from ..randomness import generator
 from ..training import describe_checkpoint
@@ -18,14 +18,15 @@ from . import metrics
 from .classifiers import classifier_hash, classifier_metadata, load_classifier, predict
 from .features import FeatureFile, in_batches, real_features
 from .metrics import Estimate, beside, proportion, saturation
-from .paintings import RealPaintings, efficientnet_features, image_features
+from .paintings import RealImages, efficientnet_features, image_features
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
 ALSO = ("efficientnet", "inception", "imagenet", "clip")
+SAMPLES = 200
 
 
 def evaluate(
-    pipe, scales, samples: int, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg",
+    pipe, scales, samples: int | None, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg",
     prompts: list[str] | None = None, also: tuple[str, ...] = (), inception_weights=None, reference=None,
 ) -> dict:
     """Measure `samples` images at each guidance scale; the images are cached, so a second call draws nothing.
@@ -38,33 +39,38 @@ def evaluate(
     it compares sets; the saturation is that of all of them. Without the real test images there are no distances, and
     only the saturation has "real".
 
-    The shipped classifier judges digits and photographs. EfficientNet-Lite0 judges paintings ("efficientnet"): probes
-    on its features give style and genre, and distances are from held-out paintings, whose captions are the prompts;
-    "real" are held-out paintings, compared with training paintings. `also` adds judges: "efficientnet" for the other
+    The shipped classifier judges digits and photographs. EfficientNet-Lite0 judges paintings and own images
+    ("efficientnet"): probes on its features give style and genre, or the class, and distances are from held-out images,
+    whose captions are the prompts; "real" are held-out images, compared with training images. `samples` are by default
+    SAMPLES, of own images at most as many as are held out. `also` adds judges: "efficientnet" for the other
     datasets, and those whose weights must be fetched, "inception" (FID and its kin, against `reference`, a file of real
     features, or the dataset's test set), "imagenet" (the thesis's ResNet-18 with its untrained ten-way head), "clip"
     (CLIP score). Raises BadValue, UnknownName or SourceUnavailable before the first image is drawn.
     """
     if not len(scales):
         raise BadValue("no guidance scale: give at least one number")
+    dataset, real = pipe.preset.dataset, None
+    if samples is None:
+        samples = min(SAMPLES, len(load_images(pipe.preset, "test"))) if dataset == "own" else SAMPLES
     if samples < 2:
         raise BadValue(f"samples = {samples}: draw at least 2 images")
-    dataset = pipe.preset.dataset
     for name in also:
         if name not in ALSO:
             raise UnknownName("judge", name, ALSO)
-        if dataset == "wikiart" and name in ("efficientnet", "imagenet"):
-            raise BadValue(f"--also {name} has no meaning for paintings: EfficientNet judges them already, and the "
-                           "thesis's ResNet-18 has ten answers for 27 styles; leave it out")
+        if dataset in ("wikiart", "own") and name in ("efficientnet", "imagenet"):
+            raise BadValue(f"--also {name} has no meaning for paintings and own images: EfficientNet judges them "
+                           "already, and the thesis's ResNet-18 has ten answers; leave it out")
     if "inception" not in also and (reference is not None or inception_weights is not None):
         raise BadValue("a reference or Inception's weights are given and not used: ask for --also inception with them")
     make_scheduler(pipe.preset, scheduler)
     for w in scales:
         pipe.make_guider(guider, w)
-    paintings = RealPaintings.load(pipe.preset.data_source) if dataset == "wikiart" else None
-    asked = paintings and paintings.asked(pipe.preset, samples)
-    judges = [_painting_judge(pipe.preset, paintings, samples) if paintings
-              else classifier_judge(dataset, samples, pipe.device)]
+    if dataset == "wikiart":
+        real = RealImages.load(pipe.preset.data_source)
+    elif dataset == "own":
+        real = _own_images(pipe)
+    asked = real and real.asked(pipe.preset, samples)
+    judges = [_probe_judge(pipe.preset, real, samples) if real else classifier_judge(dataset, samples, pipe.device)]
     if also:
         judges += _further_judges(pipe, samples, also, inception_weights, reference)
     rows = []
@@ -115,21 +121,30 @@ def classifier_judge(dataset: str, samples: int, device):
     return metadata, judge
 
 
-def _painting_judge(preset, paintings, samples):
-    """Probes that predict style and genre, and distances between the same features."""
-    asked = paintings.choose(samples)
-    reference = paintings.test.rows(asked)
-    others = torch.randperm(len(paintings.train), generator=generator("real"))[:samples]
-    metadata, distances = _distances("efficientnet", reference, paintings.train.rows(others))
-    real = (paintings.answers(reference.features, reference.labels, paintings.test_genres[asked])
-            | {"saturation": paintings.saturation})
+def _own_images(pipe):
+    """The training and held-out images of own data; BadData unless they are those that `pipe` was trained on."""
+    images, source = load_images(pipe.preset, "train"), pipe.preset.data_source
+    if images.fingerprint != describe_checkpoint(pipe.folder)["data_fingerprint"]:
+        raise BadData(f"{source} holds other images than at the training of {pipe.folder}, which may have seen those "
+                      "that are held out now: restore them, or train again with another --out")
+    return RealImages.of(images, load_images(pipe.preset, "test"))
+
+
+def _probe_judge(preset, real_images, samples):
+    """Probes that predict style and genre, or the class, and distances between the same features."""
+    asked = real_images.choose(samples)
+    reference = real_images.test.rows(asked)
+    others = torch.randperm(len(real_images.train), generator=generator("real"))[:samples]
+    metadata, distances = _distances("efficientnet", reference, real_images.train.rows(others))
+    real = (real_images.answers(reference.features, reference.labels, real_images.test_genres[asked])
+            | {"saturation": real_images.saturation})
 
     def judge(images, labels):
         features, (styles, genres) = image_features(images), of_caption_rows(preset, labels)
-        values = paintings.answers(features, styles, genres) | {"saturation": saturation(images)}
-        predicted = paintings.style(features).argmax(1)
-        return {**beside(values, real), **_by_class(predicted, styles, len(CLASS_NAMES["wikiart"])),
-                **distances(features, styles)}
+        values = real_images.answers(features, styles, genres) | {"saturation": saturation(images)}
+        by_class = {} if real_images.style is None else _by_class(
+            real_images.style(features).argmax(1), styles, len(class_names(preset)))
+        return {**beside(values, real), **by_class, **distances(features, styles)}
 
     return metadata, judge
 
@@ -187,7 +202,8 @@ def _distances(name, reference: FeatureFile, others: FeatureFile):
               "Frechet distance is mostly bias; read it beside real against real only")
 
     def diversity(features, labels):
-        return {} if reference.labels is None else {"diversity": metrics.diversity(features, labels)}
+        repeated = reference.labels is not None and len(reference.labels.unique()) < samples
+        return {"diversity": metrics.diversity(features, labels)} if repeated else {}
 
     floor = metrics.compare(others.features, real) | diversity(real, reference.labels)
     return metadata, lambda features, labels: {

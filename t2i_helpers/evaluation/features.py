@@ -61,7 +61,7 @@ class FeatureFile:
 
     def save(self, path) -> None:
         """Write the features as float16, all or nothing; only a warning if they cannot be written."""
-        labels = {} if self.labels is None else {"labels": self.labels.to(torch.uint8)}
+        labels = {} if self.labels is None else {"labels": self.labels.to(torch.int32)}
         save_cache(path, {"features": self.features.half()} | labels, self.metadata)
 
 

@@ -1,7 +1,7 @@
-"""Judges of paintings: ImageNet features that no training of ours uses, and linear probes on them.
+"""Judges of paintings and of own images: ImageNet features that no training of ours uses, and linear probes on them.
 
-A probe is a linear classifier of EfficientNet-Lite0's features, trained on real training paintings. It predicts style
-or genre; its accuracy on real held-out paintings is the baseline.
+A probe is a linear classifier of EfficientNet-Lite0's features, trained on real training images. It predicts style
+or genre, or the class of own images; its accuracy on real held-out images is the baseline.
 """
 
 import dataclasses
@@ -75,33 +75,38 @@ def efficientnet_features(dataset) -> FeatureFile:
 
 
 @dataclass(frozen=True)
-class RealPaintings:
-    """Features of real paintings, and the probes trained on those of at most PROBED training paintings."""
+class RealImages:
+    """Features of real paintings or own images, and the probes trained on those of at most PROBED training images."""
 
-    test: FeatureFile               # of held-out paintings, with styles
+    test: FeatureFile               # of held-out images, with styles or classes
     test_genres: torch.Tensor       # int64 [n]
     train: FeatureFile
-    style: Probe
-    genre: Probe
-    saturation: Estimate            # of the held-out paintings
+    style: Probe | None             # of styles or classes; None for captions that hardly repeat
+    genre: Probe | None             # None for images without genres
+    saturation: Estimate            # of the held-out images
     source: str
 
     @classmethod
     @functools.lru_cache(maxsize=2)
-    def load(cls, data_source: str) -> "RealPaintings":
+    def load(cls, data_source: str) -> "RealImages":
         """Of `improved`'s training and test paintings from `data_source`, at 128x128 for a model of any resolution;
         SourceUnavailable where there are no paintings."""
         preset = dataclasses.replace(presets.get("wikiart", "improved", "demo"), data_source=data_source)
-        images, test = load_images(preset, "train"), load_images(preset, "test")
+        return cls.of(load_images(preset, "train"), load_images(preset, "test"))
+
+    @classmethod
+    def of(cls, images, test) -> "RealImages":
+        """Of the training `images` and the held-out `test` images."""
         if len(images) > PROBED:
             chosen = torch.randperm(len(images), generator=generator("probed"))[:PROBED]
             images = dataclasses.replace(
                 images, images=images.images[chosen], labels=images.labels[chosen], genres=images.genres[chosen],
                 fingerprint=f"{images.fingerprint}-{PROBED}")
-        train = efficientnet_features(images)
+        train, classes = efficientnet_features(images), len(images.captions)
         return cls(efficientnet_features(test), test.genres, train,
-                   train_probe(train.features, images.labels, len(CLASS_NAMES["wikiart"])),
-                   train_probe(train.features, images.genres, len(GENRES)), saturation(test.images), test.source)
+                   train_probe(train.features, images.labels, classes) if len(images) >= 2 * classes else None,
+                   train_probe(train.features, images.genres, len(GENRES)) if (images.genres >= 0).any() else None,
+                   saturation(test.images), test.source)
 
     def asked(self, preset, n: int) -> torch.Tensor:
         """Rows of `every_caption`, int64 [n]: the captions of n held-out paintings, so that styles are as frequent as
@@ -113,18 +118,22 @@ class RealPaintings:
         return caption_rows(preset, self.test.labels[chosen], genres)
 
     def choose(self, n: int) -> torch.Tensor:
-        """The `n` held-out paintings, int64 [n], that give the prompts and the reference; BadValue for too many."""
+        """The `n` held-out images, int64 [n], that give the prompts and the reference; BadValue for too many."""
         if n > len(self.test.labels):
-            raise BadValue(f"samples = {n}: there are {len(self.test.labels)} held-out paintings to compare with; draw "
-                           "at most as many")
+            raise BadValue(f"samples = {n}: there are {len(self.test.labels)} held-out images to compare with; draw at "
+                           "most as many")
         return torch.randperm(len(self.test.labels), generator=generator("asked"))[:n]
 
     def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, Estimate]:
-        """The accuracy of the style probe, its top-3 accuracy, and the genre probe's where the prompts name genres;
-        features [n, 1280], styles and genres int64 [n]."""
-        ranked = self.style(features).topk(TOP, dim=1).indices
-        answers = {"accuracy": proportion(ranked[:, 0] == styles),
-                   "style_top3": proportion((ranked == styles[:, None]).any(1))}
+        """The accuracy of the style probe; of paintings also its top-3 accuracy, and the genre probe's for prompts with
+        genres. Features [n, 1280], styles and genres int64 [n]."""
+        if self.style is None:
+            return {}
+        logits = self.style(features)
+        answers = {"accuracy": proportion(logits.argmax(1) == styles)}
+        if self.genre is None:
+            return answers
+        answers["style_top3"] = proportion((logits.topk(TOP, dim=1).indices == styles[:, None]).any(1))
         if (named := genres >= 0).any():
             answers["genre_accuracy"] = proportion(self.genre(features[named]).argmax(1) == genres[named])
         return answers
@@ -138,7 +147,7 @@ def composition(pipe, w: float, images_a_pair: int) -> dict:
     A seen pair joins the style with its most frequent genre.
     """
     preset, genres, styles = pipe.preset, list(GENRES), CLASS_NAMES["wikiart"]
-    real, train = RealPaintings.load(preset.data_source), load_images(preset, "train")
+    real, train = RealImages.load(preset.data_source), load_images(preset, "train")
 
     def answers(features, genres, styles):
         right_genre, right_style = real.genre(features).argmax(1) == genres, real.style(features).argmax(1) == styles

@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from ..data import captions, every_caption, to_uint8
 from ..diffusion import make_scheduler
-from ..errors import BadValue
-from ..paths import DATA, cache_folder, read_json, save_tensors
+from ..errors import BadValue, OutputError
+from ..paths import DATA, cache_folder, directory_lock, read_json, save_tensors
 from ..presets import preset_hash
 from ..provenance import code_record, content_hash, write_json
 
@@ -24,7 +24,8 @@ PART = 250                      # images a file
 # The modules whose code decides a number. Results and caches carry a hash of it, `provenance.code_record`.
 DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.latents", "models.text", "randomness")
 MEASURING = ("evaluation.metrics", "evaluation.features")
-JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings"}
+JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings",
+          "own": "evaluation.paintings"}
 NETWORKS = {"classifier": "evaluation.classifiers", "efficientnet": "models.efficientnet",
             "inception": "evaluation.features"}
 
@@ -105,8 +106,9 @@ def draw_samples(
         store = SampleStore(cache_folder(store.folder))
         write_json(store.folder / "samples.json", metadata)
     paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
-    missing = [first for first, path in paths.items() if not path.exists()]
-    for first in tqdm(missing, disable=not missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
+    missing = sum(not path.exists() for path in paths.values())
+    for first in tqdm(missing_parts(paths), total=missing, disable=not missing, unit=f"×{min(n, PART)} images",
+                      desc=f"w = {w:g}"):
         seeds = range(first, min(first + PART, n))
         part = labels[first:seeds.stop]
         drawn = pipe([texts[label] for label in part], seeds=seeds, steps=metadata["steps"],
@@ -117,3 +119,16 @@ def draw_samples(
         save_tensors(paths[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
                      {"forward_passes": str(drawn.forward_passes)})
     return store
+
+
+def missing_parts(paths: dict):
+    """Yield the keys of `paths` whose file is missing, each while this process alone may write it.
+
+    So any number of processes share the work: each takes a part that no other is drawing, and at the end waits for what
+    the others draw.
+    """
+    for wait in (False, True):
+        for key, path in [(key, path) for key, path in paths.items() if not path.exists()]:
+            with contextlib.suppress(*(() if wait else (OutputError,))), directory_lock(path, wait):
+                if not path.exists():
+                    yield key

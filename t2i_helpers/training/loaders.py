@@ -13,6 +13,8 @@ from ..errors import BadData, BadValue, UnknownName
 from ..models import latents_of
 from ..randomness import epoch_order
 
+LOG_EVERY = 10                      # steps after which losses are copied from the device, and seen to be finite
+
 
 class ResidentImages:
     """The training images on the device: uint8 [n, c, h, w], or their latents float16 [n, 2, 4, h, w] in `space`, the
@@ -33,11 +35,14 @@ class ResidentImages:
 
     def batch(self, step: int):
         """(images [n, ...], labels int64 [n], genres int64 [n]) of step `step`, by the shuffle of its epoch."""
+        chosen = self.rows(step).to(self.labels.device)
+        return self.images[chosen], self.labels[chosen], self.genres[chosen]
+
+    def rows(self, step: int) -> torch.Tensor:
+        """The images of step `step`, int64 [n]: their places among the training images."""
         size = self.preset.batch_size
         epoch, place = divmod(step, -(-len(self) // size))
-        order = epoch_order(len(self), self.preset.seed, epoch)
-        chosen = order[place * size:(place + 1) * size].to(self.labels.device)
-        return self.images[chosen], self.labels[chosen], self.genres[chosen]
+        return epoch_order(len(self), self.preset.seed, epoch)[place * size:(place + 1) * size]
 
 
 class StreamedImages:
@@ -58,6 +63,7 @@ class StreamedImages:
         self.genres, self.classes, self.rows = torch.from_numpy(genres), np.unique(styles[kept]).tolist(), kept.sum()
         self.source = painting_source_label(preset, paintings.source, len(styles), styles)
         self.fingerprint = f"{self.stream.state_dict()['files']}-train-{len(self)}"
+        self.recent = {}
         self.batches = self.endless_batches(preset.batch_size, np.flatnonzero(~kept))
         print(f"data: wikiart train, {len(self):,} images as a stream, {self.source}")
 
@@ -68,7 +74,12 @@ class StreamedImages:
         """(images uint8 [n, 3, h, w], labels int64 [n], genres int64 [n]): the next ones, independent of `step`."""
         images, labels, row_ids = next(self.batches)
         self.stream.mark_seen(row_ids)
+        self.recent[step % LOG_EVERY] = row_ids
         return images.to(self.device), labels.to(self.device), self.genres[row_ids].to(self.device)
+
+    def rows(self, step: int) -> torch.Tensor:
+        """The images of one of the last LOG_EVERY steps, int64 [n]: their rows in WikiArt."""
+        return self.recent[step % LOG_EVERY]
 
     def endless_batches(self, size, left_out):
         """Batches of (image, style, row id) from the rest of the stream's epoch, then one epoch after the other,
@@ -103,5 +114,7 @@ def check_loader(loader: str, preset, processes: int) -> None:
 
 
 def _ignore_ctrl_c(worker):
-    """Ctrl-C reaches every process of a terminal, but only the training process decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C reaches every process of a terminal, and SLURM's warning every one of a job, but only the training process
+    decides when to stop."""
+    for name in {"SIGINT", "SIGUSR1"} & {*dir(signal)}:                    # Windows lacks the second
+        signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -18,14 +18,14 @@ from tqdm.auto import tqdm
 
 from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
-from ..errors import BadValue, UnknownName
+from ..errors import BadValue, Diverged, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
 from ..models.text import revision_record
 from ..models.unet import compile_unet
-from ..paths import atomic_write
-from ..provenance import computes_bf16, preset_record, record
+from ..paths import atomic_write, directory_lock
+from ..provenance import best_device, computes_bf16, preset_record, record
 from ..randomness import generator, seed_from
-from .loaders import LOADERS, check_loader
+from .loaders import LOADERS, LOG_EVERY, check_loader
 from .run import Run
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4          # mallopt's options
@@ -50,42 +50,51 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
-          sample_every: int = 500, averages: dict[str, dict] | None = None,
-          gradient_checkpointing: bool = False) -> Run:
+          sample_every: int = 500, averages: dict[str, dict] | None = None, accumulate: int = 1,
+          gradient_checkpointing: bool = False, on_nan: str = "stop") -> Run:
     """Train `preset` in the run folder `out` for ``preset.epochs`` epochs, or `max_steps` steps in total; the same call
     again resumes.
 
     `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory. `averages` are
     further moving averages of the weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the
-    subfolder of its name. `gradient_checkpointing` computes activations again in the backward pass, which takes a third
-    more time and a fraction of the memory. Ctrl-C (or SIGTERM) stops after the current step, saves a checkpoint and
-    raises KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset, loader, data or seed,
-    OutputError if it holds something else, BadValue if the stream cannot be used for `preset`.
+    subfolder of its name. `accumulate` parts of a batch are computed in turn, in less memory; `gradient_checkpointing`
+    also needs less, but computes activations again in the backward pass, which takes a third more time. Ctrl-C (or
+    SIGTERM, or SIGUSR1) stops after the current step, saves a checkpoint and raises KeyboardInterrupt. Raises
+    BadCheckpoint if `out` holds a run of another preset, loader, data or seed, OutputError if it holds something else
+    or another process trains in it, BadValue if the stream cannot be used for `preset` or a batch does not fit into the
+    GPU's memory, and Diverged if the loss or the weights become NaN or infinite; the last good state is kept. With
+    `on_nan` "skip", a step with such a loss or gradient changes no weight; that waits for the GPU at every step.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
+    if not 1 <= accumulate <= preset.batch_size:
+        raise BadValue(f"accumulate = {accumulate}: cut a batch into 1 to {preset.batch_size} parts")
+    if on_nan not in ("stop", "skip"):
+        raise UnknownName("action on NaN", on_nan, ("stop", "skip"))
     # accelerate fixes one precision per process, but a notebook trains both variants: train_step calls autocast
-    trainer = _Trainer(preset, Run(out), loader, Accelerator(mixed_precision="no"), averages or {},
-                       gradient_checkpointing)
-    steps_to_do = min(n for n in (trainer.last_step, preset.max_steps, max_steps) if n is not None)
-    if trainer.step < steps_to_do:
-        with _stop_requested() as stop:
-            trainer.fit(steps_to_do, stop, state_every, sample_every)
+    accelerator, run = Accelerator(mixed_precision="no", cpu=best_device() == "cpu"), Run(out)
+    check_loader(loader, preset, accelerator.num_processes)
+    run.open(preset_record(preset) | {"loader": loader})            # refuse another preset before reading data
+    with directory_lock(out, wait=False) if accelerator.is_main_process else contextlib.nullcontext():
+        trainer = _Trainer(preset, run, loader, accelerator, averages or {}, accumulate, gradient_checkpointing, on_nan)
+        steps_to_do = min(trainer.last_step, max_steps or preset.max_steps or trainer.last_step)
         if trainer.step < steps_to_do:
-            raise KeyboardInterrupt(f"stopped after {trainer.step} steps; the same command resumes {out}")
-    return trainer.run
+            with _stop_requested() as stop:
+                trainer.fit(steps_to_do, stop, state_every, sample_every)
+            if trainer.step < steps_to_do:
+                raise KeyboardInterrupt(f"stopped after {trainer.step} steps; the same command resumes {out}")
+    return run
 
 
 class _Trainer:
     """The state of one training: images or their stream, captions, network, optimizer, averages."""
 
-    def __init__(self, preset, run, loader, accelerator, averages, gradient_checkpointing=False):
+    def __init__(self, preset, run, loader, accelerator, averages, accumulate, gradient_checkpointing, on_nan):
+        self.accumulate, self.on_nan = accumulate, on_nan
         if preset.learning_rate_decay not in ("none", "cosine"):
             raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
         self.preset, self.run, self.accelerator = preset, run, accelerator
         device, processes = accelerator.device, accelerator.num_processes
-        check_loader(loader, preset, processes)
-        run.open(preset_record(preset) | {"loader": loader})        # refuse another preset before reading data
         images = self.images = LOADERS[loader](preset, device)
         if preset.batch_size % processes or len(images) % preset.batch_size % processes:
             raise BadValue(f"batches of {preset.batch_size} of {len(images)} images do not split over {processes} "
@@ -93,7 +102,7 @@ class _Trainer:
         self.steps_per_epoch = -(-len(images) // preset.batch_size)
         self.last_step = self.steps_per_epoch * preset.epochs
         self.latents = images.space and images.space.metadata()
-        self.classes = images.classes if preset.dataset == "wikiart" else None
+        self.classes = images.classes if preset.dataset in ("wikiart", "own") else None
         self.table = caption_table(preset.text_encoder, every_caption(preset), preset.max_length).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from(preset.seed, "weights"))
@@ -133,10 +142,12 @@ class _Trainer:
             self.run.start_segment(self.description, self.step)
             if self.step:
                 print(f"resuming after step {self.step}")
+            else:
+                self.run.save_state(self)           # a killed run can be told from a checkpoint without its state
         bar = tqdm(total=steps_to_do, initial=self.step, unit="step", disable=not main)
         while self.step < steps_to_do and not self.should_stop(stop):
             epoch = self.step // self.steps_per_epoch + 1
-            loss = self.train_step()
+            loss = self.train_step_in_memory()
             self.step += 1
             self.seconds = time.monotonic() - began
             if not main:
@@ -145,8 +156,8 @@ class _Trainer:
             bar.update()
             keep = self.step % (self.steps_per_epoch * self.preset.checkpoint_epochs) == 0
             save = self.step % state_every == 0 and self.step < steps_to_do
-            if self.step % 10 == 0 or keep or save:
-                self.log(rows, bar)
+            if self.step % LOG_EVERY == 0 or keep or save:
+                self.log(rows, bar, check_weights=keep or save)
             if keep:
                 self.save_pipelines(f"epoch-{epoch:03d}")
             if self.step % sample_every == 0:
@@ -155,9 +166,9 @@ class _Trainer:
                 self.run.save_state(self)
         bar.close()
         if main:
-            self.log(rows, bar)
-            self.run.save_state(self)
+            self.log(rows, bar, check_weights=True)
             self.save_pipelines()
+            self.run.save_state(self)               # last: a run that is killed before goes on from an earlier one
         self.accelerator.wait_for_everyone()
 
     def should_stop(self, stop) -> bool:
@@ -165,7 +176,7 @@ class _Trainer:
         only every 10 steps: it waits for the GPU."""
         if self.accelerator.num_processes == 1:
             return stop.is_set()
-        if self.step % 10:
+        if self.step % LOG_EVERY:
             return False
         if stop.is_set():
             self.accelerator.set_trigger()
@@ -176,17 +187,53 @@ class _Trainer:
         preset, device = self.preset, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = preset.learning_rate * self.learning_rate_factor()
-        batch = self.batch(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            loss = training_loss(self.network, self.noise_scheduler, *batch, preset.min_snr_gamma)
-        self.accelerator.backward(loss)
+        loss = self.accelerator.reduce(self.backward(self.batch(device), self.accumulate), "mean")
         if preset.gradient_clip:
             self.accelerator.clip_grad_norm_(self.unet.parameters(), preset.gradient_clip)
-        self.optimizer.step()
+        if self.on_nan == "skip" and not self.is_finite(loss):
+            loss = loss * math.nan
+        else:
+            self.optimizer.step()
         self.optimizer.zero_grad()
         for average in self.averages.values():
             average.step(self.bare_unet.parameters())
-        return self.accelerator.reduce(loss.detach(), "mean")
+        return loss
+
+    def backward(self, batch, accumulate: int, share_gradients=True) -> torch.Tensor:
+        """The mean loss of this process's `batch` and its gradients, from `accumulate` parts in turn."""
+        total = 0.0
+        parts = [*zip(*(values.chunk(accumulate) for values in batch))]
+        for number, part in enumerate(parts, 1):
+            last = share_gradients and number == len(parts)         # when processes add up their gradients
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.unet):
+                with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bf16):
+                    loss = training_loss(self.network, self.noise_scheduler, *part, self.preset.min_snr_gamma)
+                loss = loss * (len(part[0]) / len(batch[0]))
+                self.accelerator.backward(loss)
+            total = total + loss.detach()
+        return total
+
+    def is_finite(self, loss) -> bool:
+        """Whether the loss and all gradients are finite; waits for the device."""
+        gradients = [p.grad for p in self.bare_unet.parameters() if p.grad is not None]
+        return bool((loss + torch.nn.utils.get_total_norm(gradients)).isfinite())
+
+    def train_step_in_memory(self) -> torch.Tensor:
+        """`train_step`; BadValue that says what fits where the GPU's memory does not suffice."""
+        with contextlib.suppress(torch.OutOfMemoryError):           # whose traceback would keep the memory
+            return self.train_step()
+        size, accumulate = self.preset.batch_size, self.accumulate
+        batch = self.batch(self.accelerator.device)
+        while accumulate < len(batch[0]):
+            accumulate = min(2 * accumulate, len(batch[0]))
+            self.optimizer.zero_grad()
+            torch.cuda.empty_cache()
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self.backward(batch, accumulate, share_gradients=False)
+                raise BadValue(f"a batch of {size} does not fit into the memory of {self.accelerator.device}, but one "
+                               f"of {-(-size // accumulate)} does: add --accumulate {accumulate}, which trains on the "
+                               "same batches part by part")
+        raise BadValue(f"not one image fits into the memory of {self.accelerator.device}: choose a smaller --size")
 
     def learning_rate_factor(self) -> float:
         """The step's share of the preset's learning rate: linear warm-up, then constant or falling as a cosine."""
@@ -221,13 +268,25 @@ class _Trainer:
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
 
-    def log(self, rows, bar):
-        """Move finished `rows` to the metrics. Losses are copied from the device here."""
+    def log(self, rows, bar, check_weights=False):
+        """Move finished `rows` to the metrics, without those of skipped steps. Losses are copied from the device here;
+        Diverged if one is not finite, or with `check_weights` a weight, which rounding errors of the loss may hide."""
         for row in rows:
             row |= {"loss": round(float(row["loss"]), 6), "seconds": round(row["seconds"], 2)}
-        if rows:
-            bar.set_postfix(loss=f"{rows[-1]['loss']:.4f}")
-        self.run.log(rows)
+        finite = [row for row in rows if math.isfinite(row["loss"])]
+        if finite:
+            bar.set_postfix(loss=f"{finite[-1]['loss']:.4f}")
+        self.run.log(finite)
+        bad = [f"the loss is {row['loss']} at step {row['step']}, of the images "
+               f"{self.images.rows(row['step'] - 1).tolist()}" for row in rows if row not in finite]
+        if check_weights and not all(p.isfinite().all() for p in self.bare_unet.parameters()):
+            bad.append(f"weights are NaN or infinite after step {self.step}")
+        elif bad and self.on_nan == "skip":
+            print("\n".join(f"skipped: {reason}" for reason in bad))
+            bad = []
+        if bad:
+            raise Diverged(f"{bad[0]}: {self.run.folder} keeps the state of step {self.run.saved_step()}; look at the "
+                           "images, or leave out such steps with --on-nan skip")
         rows.clear()
 
     @contextlib.contextmanager
@@ -271,7 +330,8 @@ def _keep_freed_memory():
 
 @contextlib.contextmanager
 def _stop_requested():
-    """An event that Ctrl-C and SIGTERM set, so that a run stops between steps; a second signal interrupts at once."""
+    """An event that Ctrl-C, SIGTERM and SIGUSR1 (SLURM's warning) set, so that a run stops between steps; a second
+    one interrupts at once."""
     stop = threading.Event()
 
     def request(number, frame):
@@ -281,6 +341,7 @@ def _stop_requested():
 
     with contextlib.ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for name in {"SIGINT", "SIGTERM", "SIGUSR1"} & {*dir(signal)}:         # Windows lacks the last
+                number = getattr(signal, name)
                 stack.callback(signal.signal, number, signal.signal(number, request))
         yield stop

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ..errors import BadCheckpoint, OutputError, one_line
 from ..models import WEIGHTS, CaptionPipeline
-from ..paths import append_text, atomic_write, read_json, save_tensors, scratch_folder, write_text
+from ..models.weights import read_hashed, save_hashed
+from ..paths import append_text, atomic_write, read_json, scratch_folder, write_text
 from ..presets import Preset
 from ..provenance import file_hash, write_json
 
@@ -36,7 +37,8 @@ class Run:
         earlier = _identity(self.config())
         for name, new in _identity(record).items():
             if (old := earlier.get(name)) != new:
-                raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r}, not {new!r}: choose another --out")
+                raise BadCheckpoint(f"{self.folder} holds a run with {name} {old!r:.99}, not {new!r:.99}: "
+                                    "choose another --out")
         return self.state_file.exists()
 
     def start_segment(self, record: dict, step: int) -> None:
@@ -90,16 +92,21 @@ class Run:
         metadata = {"step": str(trainer.step), "seconds": str(trainer.seconds)}
         if trainer.images.stream is not None:
             metadata["stream"] = json.dumps(trainer.images.stream.state_dict())
-        save_tensors(self.state_file, tensors, metadata)
+        save_hashed(self.state_file, tensors, metadata)
+
+    def saved_step(self) -> int:
+        """The step that the state was saved after."""
+        with safe_open(self.state_file, "pt") as file:
+            return int(file.metadata()["step"])
 
     def load_state(self, trainer) -> None:
         """Restore the state of `save_state`; BadCheckpoint if it is damaged."""
         try:
-            with safe_open(self.state_file, "pt") as file:
-                metadata, state = file.metadata(), {}
-                for name in file.keys():
-                    group, _, rest = name.partition(".")
-                    state.setdefault(group, {})[rest] = file.get_tensor(name)
+            tensors, metadata = read_hashed(self.state_file)
+            state = {"optimizer": {}}                                       # empty before the first step
+            for name, value in tensors.items():
+                group, _, rest = name.partition(".")
+                state.setdefault(group, {})[rest] = value
             trainer.step, trainer.seconds = int(metadata["step"]), float(metadata["seconds"])
             trainer.bare_unet.load_state_dict(state["unet"])
             slots = {}
@@ -113,7 +120,7 @@ class Run:
                     parameter.copy_(state[average][str(index)])
             if trainer.images.stream is not None:
                 trainer.images.stream.load_state_dict(json.loads(metadata["stream"]))
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (BadCheckpoint, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): delete {self.folder} and train "
                                 "again, or choose another --out") from error
 
@@ -122,6 +129,7 @@ class Run:
         target = self.folder / subfolder
         with scratch_folder(target / "pipeline") as fresh:
             pipeline.save_pretrained(fresh)
+            save_hashed(fresh / WEIGHTS, read_hashed(fresh / WEIGHTS)[0])
             for file in sorted(fresh.rglob("*.*")):
                 with atomic_write(target / file.relative_to(fresh)) as temporary:
                     file.replace(temporary)
@@ -151,6 +159,8 @@ def _identity(record) -> dict:
     may_change = ["scheduler", "timestep_spacing", "sample_steps", "guidance_scales", "max_steps", "checkpoint_epochs"]
     if preset["learning_rate_decay"] == "none":
         may_change.append("epochs")
+    if preset["dataset"] == "own":
+        may_change.append("data_source")              # the images may be moved; the fingerprint is of their pixels
     return {name: value for name, value in preset.items() if name not in may_change} | {
         "loader": record.get("loader", "store"),
         **{name: record[name] for name in ("data_fingerprint",) if name in record}}

@@ -18,24 +18,21 @@
 # like "A painting in the style of Ukiyo e". The thesis describes a loader and a network, but reports no result. Its
 # abstract says that the model "operates in latent space", but its networks see pixels.
 #
-# **You need** notebook 1, and notebook 2 for the metrics. **You will learn** why random access reads every file many
-# times, how to shuffle images well in bounded memory, how truncation to eight tokens makes 27 captions equal, which
-# details an autoencoder keeps, why diffusion on its latents is much cheaper, and how to measure whether a model composes
-# or memorises.
+# **Goals.** After this notebook you can
 #
-# **Time:** 60 minutes to read, 5 minutes to run at `demo` on two cores.
+# 1. shuffle a data set that does not fit into memory, and measure how well it is shuffled;
+# 2. explain what an autoencoder keeps and loses, and why diffusion on its latents is much cheaper;
+# 3. test whether a model composes what it has learnt, or has memorised it.
+#
+# **You need** notebook 1, and notebook 2 for the metrics. No GPU. The paintings come from the hub or from the folder in
+# `T2I_MIRROR`. Without either, the models still draw, and cells that need real paintings show the committed figures.
+#
+# **Time:** 75 minutes to read and try; 3 minutes to run on two CPU cores, once the paintings are decoded. On an A100: not
+# measured.
 #
 # In the report: [the chapter on the paintings](../report/main.pdf#nameddest=sec:wikiart), and
-# [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced).
-#
-# | size | for | what it runs |
-# |---|---|---|
-# | `demo` (default) | a laptop | the checkpoints of this repository: `thesis` on pixels of 64×64, `improved` on latents of 128×128 |
-# | `full` | a big GPU, with the Hugging Face hub | trains the thesis's 348-million-parameter network, and a latent one |
-# | `smoke` | CI | the same cells in seconds, on drawn shapes, without training |
-#
-# The paintings come from the hub or from the folder in `T2I_MIRROR`. Without either, the models still draw, and cells that
-# need real paintings show the committed figures.
+# [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced). A
+# [glossary](README.md#symbols) lists the symbols; sizes are at the end (3.12).
 
 # %%
 import dataclasses
@@ -44,10 +41,12 @@ import os
 import torch
 
 from t2i_helpers import presets
-from t2i_helpers.reporting import wikiart
-from t2i_helpers.reporting.exhibits import committed, export
+from t2i_helpers.reporting import explorers, wikiart
+from t2i_helpers.reporting.exercises import check
+from t2i_helpers.reporting.exhibits import committed, shower
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
+show = shower(SIZE)                             # displays a figure and writes its file
 thesis, improved = (presets.get("wikiart", variant, SIZE) for variant in ("thesis", "improved"))
 
 # %% [markdown]
@@ -66,34 +65,29 @@ except SourceUnavailable as error:
     print(error)
     dataset = held_out = None
 
-export(wikiart.dataset_samples(dataset, improved), SIZE) if dataset else committed("wikiart_dataset")
+show(wikiart.dataset_samples(dataset, improved)) if dataset else committed("wikiart_dataset")
 
 # %% [markdown]
 # These five styles are in the public domain. The classes of WikiArt are very unbalanced:
 
 # %%
-export(wikiart.imbalance(), SIZE)
+show(wikiart.imbalance())
 
 # %% [markdown]
 # > **Question:** a model that has seen 13,060 Impressionist paintings and 98 Action paintings receives the empty caption.
 # > What will it draw? And what does guidance towards "Action painting" push away from?
 #
-# **Exercise 1.** A batch contains 16 random paintings. What is the probability that it contains no Action painting, and
-# how many batches of an epoch contain one?
+# For ∅ it draws what is common, so mostly landscapes and portraits of the nineteenth century. Guidance towards "Action
+# painting" pushes away from these, not from other modern styles.
 #
-# <details><summary>Solution</summary>
-#
-# ```python
-# from t2i_helpers.data.wikiart_files import PAINTINGS
-#
-# share = PAINTINGS[1] / sum(PAINTINGS)
-# print(f"none: {(1 - share) ** 16:.1%} of the batches; at most {PAINTINGS[1]} of {sum(PAINTINGS) // 16:,} contain one")
-# ```
-#
-# 98 % of the batches contain none, so the network sees such a style once in about fifty steps. To sample rare styles more
-# often would help them, but it would also change the unconditional distribution.
-# </details>
-#
+# **Exercise 3.1.** A batch contains 16 random paintings, of which 98 of 81,444 are Action paintings. What is the probability
+# that it contains none?
+
+# %%
+share = None
+check("3.1", share)
+
+# %% [markdown]
 # ## 3.2 The loading problem
 #
 # Parquet files are designed to read columns of numbers from start to end. Let us look into one:
@@ -129,44 +123,80 @@ from t2i_helpers.data import painting_store
 
 store = painting_store(files_of)                                                    # explained below
 shown = wikiart.loading(wikiart.read_traces(source, store), dataset or load_images(files_of), files_of)
-export(shown, SIZE) if dataset else shown
+show(shown) if dataset else shown
 
 # %% [markdown]
 # With one file at a time, each batch comes from one file. If the files are sorted by style or by artist, the network
 # forgets in the next hundred steps what it learnt in the last.
 #
-# **Our stream** reads the files in the same order, once. It decodes each picture immediately to the 128×128 pixels that
-# training needs, 49 KB instead of 400 KB, and keeps 20,480 of these decoded images, a quarter of all, in a scratch file.
-# Batches are random samples from it. **Our store** decodes everything once into one file of 4 GB. Then every order costs
-# the same, so it shuffles perfectly.
-#
-# `t2i bench loader` measures the cost on files as large as WikiArt's. The table includes the numbers of the thesis's Table
-# 3. *Style entropy* measures how evenly a batch of 16 covers the styles: 0 bits is a single style, and a perfect shuffle
-# gives 3.10 bits with WikiArt's imbalance:
+# **A reservoir** mixes what arrives in a bad order. It holds back some images; each new image takes a random place in it,
+# and the one that was there leaves. While it fills, it lets every fourth image go, so that training can begin early:
 
-# %%
-export(wikiart.stored_loader_table(), SIZE)
+# %% tags=["teaching-reservoir"]
+def shuffled(items, capacity, rng, first=1024, fill=4):
+    """`items` through a reservoir of `capacity`; rng is NumPy's."""
+    held = []
+    for i, item in enumerate(items):
+        if len(held) < capacity and (i % fill or i < first):
+            held.append(item)
+        else:
+            place = int(rng.integers(len(held)))
+            yield held[place]
+            held[place] = item
+    for place in rng.permutation(len(held)):                            # the end of the epoch
+        yield held[place]
+
 
 # %% [markdown]
+# > **Question:** the numbers 0 to 9,999 arrive in order. How far from its place is a number, on average, behind a reservoir
+# > of 100, and of 5,000?
+
+# %%
+import numpy as np
+
+for capacity in (100, 5_000):
+    order = np.array(list(shuffled(range(10_000), capacity, np.random.default_rng(0), first=capacity)))
+    print(f"reservoir of {capacity:5,}: moved by {np.abs(order - np.arange(10_000)).mean():5,.0f} places on average")
+
+# %% [markdown]
+# By about the size of the reservoir, as long as this is much smaller than the data; a perfect shuffle moves a number by a
+# third of their count. So a reservoir must be large, and thousands of JPEGs of 400 KB do not fit into memory.
+#
+# **Our stream** (`WikiArtStream`) reads the files in the same order as the thesis, once. It decodes each picture
+# immediately to the 128×128 pixels that training needs, 49 KB instead of 400 KB, and keeps 20,480 of these decoded images,
+# a quarter of all, in a scratch file. This is its reservoir; a test holds it equal to the cell above. **Our store** decodes
+# everything once into one file of 4 GB. Then every order costs the same, so it shuffles perfectly.
+#
+# > **Try:** how small can the reservoir be before batches lose a tenth of their variety?
+
+# %%
+explorers.reservoir_explorer()
+
+# %% [markdown]
+# *Style entropy* measures how evenly a batch of 16 covers the styles: 0 bits is a single style, and a perfect shuffle gives
+# 3.10 bits with WikiArt's imbalance. About 10,000 images, an eighth of the data, are still within a tenth of it; 1,000 are
+# not.
+#
+# `t2i bench loader` measures the cost on files as large as WikiArt's. The table includes the numbers of the thesis's Table 3.
+#
 # > **Compare:** how much time does the thesis's loader save over random access, and how much worse does it shuffle?
 # > Its memory is printed as "~400 MB". How much does it use here?
+
+# %%
+show(wikiart.stored_loader_table())
+
+# %% [markdown]
+# Reading file by file saves nearly all of the time, and loses nearly all of the mixing. Here it uses several times the
+# memory that is printed.
 #
-# **Exercise 2.** Halve the stream's reservoir. How much worse does it shuffle, and how much scratch space does it save?
-# (You can compute the order without reading a picture.)
-#
-# <details><summary>Solution</summary>
-#
-# ```python
-# from t2i_helpers.evaluation.bench import mixing, our_stream_order
-#
-# for reservoir in (20_480, 10_240, 5_120):
-#     order = mixing(our_stream_order(reservoir))
-#     print(f"{reservoir:6,}: {order['style_entropy_bits']:.2f} bits, {reservoir * 128 * 128 * 3 / 1e6:.0f} MB")
-# ```
-#
-# The entropy falls slowly at first. It depends on how many of the 72 files the reservoir covers.
-# </details>
-#
+# **Exercise 3.2.** Halve the stream's reservoir to 10,240. How many bits of style entropy do its batches have? (`mixing` and
+# `our_stream_order` of `t2i_helpers.evaluation.bench` compute it without reading a picture.)
+
+# %%
+bits = None
+check("3.2", bits)
+
+# %% [markdown]
 # ## 3.3 The stream and the store
 #
 # The stream is an `IterableDataset`. A `DataLoader` distributes its rows among the workers, and each row comes exactly
@@ -204,23 +234,14 @@ batches = [from_uint8(images, (-1, 1)) for images, styles, row_ids in store.batc
 print(f"{len(batches)} batches, {1000 * (time.perf_counter() - began) / len(batches):.2f} ms each")
 
 # %% [markdown]
-# **Exercise 3.** Two GPUs train together. Give each its share of an epoch with `rank` and `world_size`, and check that
-# the shares are disjoint and of equal size. With how many GPUs does an epoch leave out rows?
-#
-# <details><summary>Solution</summary>
-#
-# ```python
-# for world_size in (2, 5, 7):
-#     shares = [[row for *_, rows in store.batches(16, rank=rank, world_size=world_size) for row in rows.tolist()]
-#               for rank in range(world_size)]
-#     print(world_size, [len(share) for share in shares], "left out:", len(store) - len(set(sum(shares, []))))
-# ```
-#
-# Processes that train together wait for each other at every step, so they need the same number of rows. If the number of
-# rows is not divisible by the number of processes, as with 7, an epoch leaves out the remainder. Other epochs leave out
-# other rows.
-# </details>
-#
+# **Exercise 3.3.** Seven GPUs train together. Give each its share of an epoch of the store with `rank` and `world_size`, and
+# check that the shares are disjoint and of equal size. Does the epoch leave out rows?
+
+# %%
+shares = None                                           # a list of row ids for each rank
+check("3.3", shares)
+
+# %% [markdown]
 # ## 3.4 Eight tokens
 #
 # The text of the thesis pads captions to 77 tokens; its code truncates them to **eight**. Count the tokens of "a painting
@@ -241,24 +262,17 @@ except PromptTooLong as refusal:
     print("our encoder:", refusal)
 
 # %% [markdown]
-# (CLIP's tokenizer also gives one sequence for all 27.) A network trained in this way receives the same condition for every
+# All 27 captions become one. (CLIP's tokenizer also gives one sequence for all 27.) A network trained in this way receives the same condition for every
 # painting. It learns to draw *a* painting, and guidance has nothing to amplify. Nothing crashes, the loss falls, and the
 # pictures look like art, so the fault is hard to notice.
 #
-# **Exercise 4.** How many tokens do the 27 captions need? What is the shortest caption that still distinguishes the styles
-# within eight tokens?
-#
-# <details><summary>Solution</summary>
-#
-# ```python
-# print(max(len(encoder.tokenizer(caption).input_ids) for caption in captions(improved)))
-# names = [caption.removeprefix("A painting in the style of ") for caption in captions(improved)]
-# print(max(len(encoder.tokenizer(name).input_ids) for name in names))
-# ```
-#
-# The name of the style alone fits. The words before it are the same in all captions and carry no information.
-# </details>
-#
+# **Exercise 3.4.** Find a caption that distinguishes all styles within eight tokens, with `{}` in place of the style.
+
+# %%
+caption = None                                          # such as "A painting in the style of {}", which does not fit
+check("3.4", caption)
+
+# %% [markdown]
 # ## 3.5 The U-Net, counted
 #
 # > **Before you run the cell:** the thesis says "~150 million" parameters, with (128, 256, 512, 512, 1024) channels and
@@ -276,7 +290,7 @@ for name, preset in configured.items():
     print(f"{name:15} {sum(p.numel() for p in unet.parameters()):>12,} parameters, sees {channels}×{height}×{width}")
 
 # %% [markdown]
-# A forward pass of the thesis's network costs 514 GFLOP per image, and a training step three times as much. The 100 epochs
+# Not 150 but 348 million. A forward pass of the thesis's network costs 514 GFLOP per image, and a training step three times as much. The 100 epochs
 # take days on an A100 and would take years on a laptop. At `demo` size, `thesis` is therefore a small network for 64×64
 # pixels.
 #
@@ -323,17 +337,20 @@ from t2i_helpers.reporting.checkpoints import load_or_evaluate, pipelines
 
 pipes = pipelines("wikiart", SIZE)
 latent, steps = pipes["improved"], improved.sample_steps
-export(wikiart.latent_space(held_out, latent), SIZE) if dataset else committed("latent_space")
+show(wikiart.latent_space(held_out, latent)) if dataset else committed("latent_space")
 
 # %% [markdown]
-# > **Look closely:** which details are missing? Faces and fine lines suffer most: one latent pixel describes 8×8 pixels
-# > with four numbers.
+# > **Look closely:** which details are missing?
+#
+# Faces and fine lines suffer most: one latent pixel describes 8×8 pixels with four numbers.
 #
 # A diffusion model adds noise to latents that have mean 0 and variance 1 in each channel:
-# $z = (\mathrm{encode}(x) - \mu)/s$, with $\mu$ and $s$ of the training set. How does this noise look in pixels?
+# $z = (\mathrm{encode}(x) - \mu)/s$, with $\mu$ and $s$ of the training set.
+#
+# > **Question:** how does this noise look in pixels?
 
 # %%
-export(wikiart.noisy_latents(held_out, latent), SIZE) if dataset else committed("latent_noise")
+show(wikiart.noisy_latents(held_out, latent)) if dataset else committed("latent_noise")
 
 # %% [markdown]
 # Noise in latents does not look like grain. It causes blotches and wrong colours, and at $\sigma = 1$ the composition is
@@ -358,41 +375,43 @@ with torch.no_grad():
 print(f"loss {(predicted - v).square().mean():.3f}; guessing 0 would give {v.square().mean():.3f}")
 
 # %% [markdown]
-# **Exercise 5.** Repeat the last lines of the cell for t = 100, 500 and 900. Where is the loss smallest, and why is it not
-# small near $t = 0$?
-#
-# <details><summary>Solution</summary>
-#
-# ```python
-# for t in (100, 500, 900):
-#     z_t = abar[t].sqrt() * z_0 + (1 - abar[t]).sqrt() * eps
-#     v = abar[t].sqrt() * eps - (1 - abar[t]).sqrt() * z_0
-#     with torch.no_grad():
-#         print(t, (latent.unet(z_t, t, c).sample - v).square().mean().item())
-# ```
-#
-# Near $t = 0$, $v$ is the noise, which is hardly visible in $z_t$. Near $t = 1000$ it is the negative image, which is
-# invisible in $z_t$. In between, $z_t$ contains both.
-# </details>
-#
+# **Exercise 3.5.** Repeat the last lines of the cell for t = 100, 500 and 900. At which of them is the loss smallest, and
+# why is it not small near $t = 0$?
+
+# %%
+t_smallest = None
+check("3.5", t_smallest)
+
+# %% [markdown]
 # ## 3.7 Pixels against latents
 #
 # At `demo` size both networks trained for the same processor time on the same paintings: `thesis` at 64×64 pixels,
-# `improved` on latents of 128×128. This is one image of each style that they were trained on:
+# `improved` on latents of 128×128.
+#
+# > **Question:** a pixel model decides every pixel, a latent model only content and layout. Which of the two shows more
+# > after the same time?
+#
+# This is one image of each style that they were trained on:
 
 # %%
-export(wikiart.style_grid(pipes, steps), SIZE)
+show(wikiart.style_grid(pipes, steps))
 
 # %% [markdown]
-# Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. A course report, which this
-# project also follows, shows scales of 1 to 20 for Stable Diffusion. These are the same scales for our model:
+# The latent model: its pictures have a layout and tell some styles apart, at four times as many pixels. The pixel model draws
+# colours and blotches.
+#
+# Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. A course report (González Muela &
+# Koutsoftas, *Text-to-Image Generation using CLIP and Diffusion Models*, SSY340), which this project also follows, shows
+# scales of 1 to 20 for Stable Diffusion. These are the same scales for our model:
 
 # %%
-export(wikiart.guidance_sweep({"improved": latent}, steps), SIZE)
+show(wikiart.guidance_sweep({"improved": latent}, steps))
 
 # %% [markdown]
-# > **Where does it break?** Up to about $w=4$ the pictures gain contrast and clarity. Beyond that, dark pictures turn black
-# > and bright ones white, because the latents leave the range in which the decoder was trained.
+# > **Where does it break?**
+#
+# Up to about $w=4$ the pictures gain contrast and clarity. Beyond that, dark pictures turn black and bright ones white,
+# because the latents leave the range in which the decoder was trained.
 #
 # ### An independent judge
 #
@@ -405,9 +424,9 @@ export(wikiart.guidance_sweep({"improved": latent}, steps), SIZE)
 from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
 evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
-tables = [export(metrics_table(f"wikiart_{variant}_metrics", variant, evaluation), SIZE)
+tables = [show(metrics_table(f"wikiart_{variant}_metrics", variant, evaluation))
           for variant, evaluation in evaluations.items()]
-export(guidance_table("wikiart_guidance", evaluations), SIZE)
+show(guidance_table("wikiart_guidance", evaluations))
 tables[1]
 
 # %% [markdown]
@@ -415,53 +434,54 @@ tables[1]
 # these are singular, and two sets of *real* paintings already have a large distance (last column). The kernel distance is
 # unbiased: between two sets of real paintings it is zero on average for every $n$.
 #
-# **Exercise 6.** The accuracy at $w = 4$ may exceed that of real paintings. Does this mean that the model paints better
-# Baroque than Baroque painters did?
-#
-# <details><summary>Solution</summary>
-#
-# No. Guidance moves samples towards the features that distinguish a style, so they are *more typical* than real paintings
-# and less varied: compare the recall.
-# </details>
-#
+# **Exercise 3.6.** The accuracy at $w = 4$ may exceed that of real paintings. Does this mean that the model paints better
+# Baroque than Baroque painters did? Name the metric in the table that speaks against it.
+
+# %%
+metric = None
+check("3.6", metric)
+
+# %% [markdown]
 # ## 3.8 Does it compose?
 #
 # Most captions in training name a genre: "A landscape in the style of Impressionism". Ten pairs, such as a landscape in
-# the style of Baroque, were left out of training. A model that only memorised captions could not draw them. Each column
-# below starts from one noise image; frames mark the pairs that were left out:
+# the style of Baroque, were left out of training. A model that only memorised captions could not draw them.
+#
+# > **Predict:** can you tell the framed pictures, the pairs that were left out, from the others? Will linear probes for genre
+# > and style?
+#
+# Each column starts from one noise image:
 
 # %%
-export(wikiart.composition_grid(latent, steps), SIZE)
+show(wikiart.composition_grid(latent, steps))
 
 # %%
-export(wikiart.composition_table(latent), SIZE)
+show(wikiart.composition_table(latent))
 
 # %% [markdown]
-# **Exercise 7.** Use a caption with an unknown subject: "A portrait of a cat in the style of Cubism". What does the model
-# draw, and why?
+# By eye the framed pictures do not stand out. In the table, the model draws the style of unseen pairs about as often as that
+# of seen pairs, and the genre less often; but the probes also find the genre of *real* paintings of these pairs less often.
+# In absolute numbers this small model hits genre and style together in few of its pictures.
 #
-# <details><summary>Solution</summary>
-#
-# ```python
-# from t2i_helpers.reporting.drawing import image_grid, new_figure
-#
-# prompts = ["A portrait of a cat in the style of Cubism"] * 6
-# figure, axes = new_figure(1, 1, 1.4)
-# image_grid(axes[0, 0], latent(prompts, w=4.0, steps=steps).images[None])
-# display(figure)
-# ```
-#
-# At best, a Cubist portrait. No caption of the training set contains "cat", so the network has not learnt to use this part
-# of the embedding. Stable Diffusion was trained on millions of different captions.
-# </details>
-#
+# **Exercise 3.7.** Compose your own pictures: a genre in a style, without guidance and with it. Which genres can you tell
+# apart at $w=1$, and at which $w$ does a style break? Then draw "A portrait of a cat in the style of Cubism" with
+# `latent([...])`. What does the model draw, and why?
+
+# %%
+explorers.painting_explorer(latent, steps)
+
+# %% [markdown]
 # ## 3.9 Did it memorise?
 #
-# A model that copies its training set would get good scores above. The figure shows some samples with the training
+# A model that copies its training set would get good scores above.
+#
+# > **Question:** how would you find a copy among tens of thousands of paintings?
+#
+# The figure shows some samples with the training
 # paintings nearest to them (the hundred nearest as 16×16 thumbnails, ranked by the features of the judge):
 
 # %%
-export(wikiart.neighbours(latent, dataset, steps), SIZE) if dataset else committed("wikiart_neighbours")
+show(wikiart.neighbours(latent, dataset, steps)) if dataset else committed("wikiart_neighbours")
 
 # %% [markdown]
 # The neighbours share colours with the samples, but none is the same picture. (Five samples cannot rule out rare copies.)
@@ -474,19 +494,17 @@ export(wikiart.neighbours(latent, dataset, steps), SIZE) if dataset else committ
 # %%
 from t2i_helpers.reporting.tables import configuration_table
 
-export(configuration_table("table04_comparison"), SIZE)
+show(configuration_table("table04_comparison"))
 
 # %% [markdown]
-# **Exercise 8.** The MNIST column disagrees in three rows. Which of the thesis's numbers would you believe, the table's
-# or the text's, and how could you find out without asking its author?
-#
-# <details><summary>Solution</summary>
-#
-# The text's number of parameters: the network that the text describes has exactly this number, which cannot be chance.
-# (This does not settle the batch size and the learning rate.) A table that is typed by hand has no such check. For this
-# reason the tables and numbers of our report are generated from results.
-# </details>
-#
+# **Exercise 3.8.** The MNIST column disagrees in three rows. Which of the thesis's numbers of parameters would you believe,
+# that of its "table" or that of its "text", and how can you find out without asking its author?
+
+# %%
+believed = None
+check("3.8", believed)
+
+# %% [markdown]
 # ## 3.11 Training and machines
 #
 # The next table describes how the checkpoints of all three experiments were trained:
@@ -494,10 +512,26 @@ export(configuration_table("table04_comparison"), SIZE)
 # %%
 from t2i_helpers.reporting.tables import setup_table, trained_table
 
-export(trained_table(SIZE), SIZE)
+show(trained_table(SIZE))
 
 # %% [markdown]
 # The last table compares this machine with that of the thesis:
 
 # %%
-export(setup_table(SIZE), SIZE)
+show(setup_table(SIZE))
+
+# %% [markdown]
+# ## 3.12 Sizes and solutions
+#
+# Set the environment variable `T2I_SIZE` before you start Jupyter to choose a size.
+#
+# | size | for | what it runs |
+# |---|---|---|
+# | `demo` (default) | a laptop | the checkpoints of this repository: `thesis` on pixels of 64×64, `improved` on latents of 128×128 |
+# | `full` | a big GPU, with the Hugging Face hub | trains the thesis's 348-million-parameter network, and a latent one |
+# | `smoke` | CI | the same cells in seconds, on drawn shapes, without training |
+#
+# Solutions of the exercises are in [solutions/03_wikiart_cfg.py](solutions/03_wikiart_cfg.py).
+#
+# **References.** Domnenco (2026), the thesis · Rombach et al. (2022), arXiv:2112.10752 · Salimans & Ho (2022),
+# arXiv:2202.00512 · the data: [huggan/wikiart](https://huggingface.co/datasets/huggan/wikiart).

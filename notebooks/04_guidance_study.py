@@ -18,19 +18,25 @@
 # others, and studies further choices that affect an image: the solver, the averaging of weights, and the text encoder.
 # Each section answers one question and can be read alone.
 #
-# **You need** notebook 1, and notebook 2 for the metrics. **You will learn** to interpret the guidance scale of any paper,
-# to choose a rule for a purpose, and to judge a Fréchet distance.
+# **Goals.** After this notebook you can
 #
-# **Time:** 90 minutes to read, 4 minutes to run at `demo` on two cores.
+# 1. interpret the guidance scale of any paper, and write a guidance rule in a few lines;
+# 2. choose a rule, a solver and an average of the weights for a purpose, and say what each costs;
+# 3. judge whether a comparison of rules is significant.
+#
+# **You need** notebook 1, and notebook 2 for the metrics. No GPU.
+#
+# **Time:** three lessons of 40 minutes to read and try; 3 minutes to run on two CPU cores. On an A100: not measured.
+#
+# | lesson | sections | question |
+# |---|---|---|
+# | A, rules of guidance | 4.1 to 4.4 | what does $w$ do, and which rule helps when? |
+# | B, other guides, solvers, averages | 4.5 to 4.7 | what else makes an image better, and how many images does it take to know? |
+# | C, captions and content | 4.8 and 4.9 | what does the caption add, and when is the image decided? |
 #
 # In the report: [the chapter on the study](../report/main.pdf#nameddest=sec:study), and
-# [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced).
-#
-# | size | for | what it runs |
-# |---|---|---|
-# | `demo` (default) | a laptop | pictures drawn live by the small checkpoints of this repository; the stored study |
-# | `full` | a big GPU | trains the networks that are missing, and measures the study with them |
-# | `smoke` | CI | the same cells with fewer steps; the pictures have no meaning |
+# [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced). A
+# [glossary](README.md#symbols) lists the symbols; sizes are at the end (4.11).
 #
 # The stored study uses **small networks** on two CPU cores. Our own classifiers judge the images, with features that stand
 # in for Inception's, and a packaged text encoder stands in for CLIP. The ranking of rules may differ for much larger
@@ -43,17 +49,21 @@ import torch
 
 from t2i_helpers.data import captions
 from t2i_helpers.evaluation.study import run_study
-from t2i_helpers.reporting import guidance, study
+from t2i_helpers.reporting import explorers, guidance, study
 from t2i_helpers.reporting.checkpoints import pipeline
-from t2i_helpers.reporting.exhibits import export, export_or_committed
+from t2i_helpers.reporting.exercises import check
+from t2i_helpers.reporting.exhibits import shower
 
 SIZE = os.environ.get("T2I_SIZE", "demo")
+show = shower(SIZE)                             # displays a figure and writes its file
 steps = {"smoke": 2, "demo": 10, "full": 50}[SIZE]
 digits, objects = pipeline("mnist", "improved", SIZE), pipeline("cifar10", "improved", SIZE)
 if SIZE == "full":
     run_study(size="full")                                          # measures only the missing cells
 
 # %% [markdown]
+# # Lesson A: rules of guidance
+#
 # ## 4.1 What does $w$ mean?
 #
 # Guidance moves along the line from the prediction without the caption to the prediction with it, and beyond:
@@ -68,14 +78,14 @@ if SIZE == "full":
 # > columns must look like which column on the left?
 
 # %%
-export(guidance.conventions(digits, steps), SIZE)
+show(guidance.conventions(digits, steps))
 
 # %% [markdown]
 # The same *number* gives different images. With $w = 1 + w'$ the images are identical, and a test verifies this. Read the
 # formula of a paper before you copy its scale:
 
 # %%
-export(guidance.convention_table(), SIZE)
+show(guidance.convention_table())
 
 # %% [markdown]
 # ## 4.2 Away from what?
@@ -86,7 +96,7 @@ export(guidance.convention_table(), SIZE)
 # > **Think first:** at $w=1$ a negative prompt has no effect. Why?
 
 # %%
-export(guidance.negative_prompts(digits, steps), SIZE)
+show(guidance.negative_prompts(digits, steps))
 
 # %% [markdown]
 # Away from a 9, some of the 4s have an open top (and some break). Away from a 1, they become thicker and wider. This needs
@@ -96,8 +106,47 @@ export(guidance.negative_prompts(digits, steps), SIZE)
 # ## 4.3 One interface, many rules
 #
 # A large $w$ saturates colours, reduces variety, and overshoots in early steps. Since 2022 many papers have proposed rules
-# that reduce these effects. Each rule is a function of one step that combines the network's predictions `step.cond` and
-# `step.null` into one. All of them are in `t2i_helpers/diffusion/rules.py`, each with its formula.
+# that reduce these effects. With $c$ and $n$ for the predictions with the caption and with ∅, four of them are:
+#
+# * **interval** (Kynkäänniemi et al. 2024): guide only where the noise level $\sigma=\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}$ is
+#   in the middle. At high noise guidance makes all images alike, at low noise it does nothing good;
+# * **rescale** (Lin et al. 2024): a large $w$ makes predictions too large, so scale them back to the standard deviation of
+#   $c$, or a share of the way;
+# * **CFG-Zero\*** (Fan et al. 2025): extrapolate from $s\,n$, the multiple of $n$ that is nearest to $c$;
+# * **APG** (Sadat et al. 2024): split $c-n$ into a part along $c$, which mostly adds contrast, and the rest, which adds
+#   what the caption says. Keep the rest. (In terms of $\hat x_0$; its momentum is left out here.)
+
+# %% tags=["teaching-rules"]
+def cfg(c, n, w):
+    return n + w * (c - n)
+
+
+def interval(c, n, w, sigma, low, high):
+    return cfg(c, n, w) if low < sigma <= high else c
+
+
+def rescale(c, n, w, share):
+    guided = cfg(c, n, w)
+    factor = c.std((1, 2, 3), keepdim=True) / guided.std((1, 2, 3), keepdim=True)
+    return (share * factor + 1 - share) * guided
+
+
+def cfg_zero(c, n, w):
+    s = (c * n).sum((1, 2, 3), keepdim=True) / n.square().sum((1, 2, 3), keepdim=True)
+    return cfg(c, s * n, w)
+
+
+def apg(c, n, w):                                                   # c and n as estimates of the clean image
+    d = c - n
+    along = (c * d).sum((1, 2, 3), keepdim=True) / c.square().sum((1, 2, 3), keepdim=True) * c
+    return c + (w - 1) * (d - along)
+
+
+# %% [markdown]
+# In the package a rule is a function of one step, which computes the predictions `step.cond` and `step.null` when they are
+# first asked for. All fifteen are in `t2i_helpers/diffusion/rules.py`, and a test holds the five above equal to it.
+#
+# > **Question:** which of the five needs fewer than two passes of the network in some steps?
 
 # %%
 import inspect
@@ -108,6 +157,29 @@ for name, rule in GUIDERS.items():
     print(f"{name:13}", " ".join(inspect.getdoc(rule).split("\n\n")[0].split()))
 
 # %% [markdown]
+# The interval: outside of it, $c$ is enough.
+#
+# ### In the plane
+#
+# Here we know the score exactly, so no network can be blamed. Six Gaussians in the plane belong to three classes, two each;
+# the explorer draws from one class. Left are the paths of some points, right the ends of all, over the density
+# $p(x)\,p(c\mid x)^w$ from which guidance is derived (notebook 1, 1.6).
+#
+# > **Predict:** with an exact score, do the samples at $w=2$ follow the blue density? What changes at $w=5$, with an
+# > interval, with only 5 steps?
+
+# %%
+explorers.plane_explorer(digits.preset)
+
+# %% [markdown]
+# At $w=1$ they do. At $w>1$ they go *beyond* the blue density, away from the other classes: the guided score at noise level
+# $t$ is that of $p_t(x)\,p_t(c\mid x)^w$, and this is not what $p(x)\,p(c\mid x)^w$ becomes when noise is added. Early steps,
+# where classes overlap, push hardest. With an interval the early push is gone, and the samples stay nearer to their class. So
+# less variety and overshoot are properties of guidance itself, not faults of a network. (Rescaling and APG measure lengths
+# over a whole image. A point has only two numbers, so do not judge them here.)
+#
+# ### On images
+#
 # The figure shows six objects by fourteen rules. Each column starts from one noise image, and the top rows show plain
 # guidance at $w$ = 1, 2 and 5. $w$ is 5 where a rule accepts any number, and lower where the rule has its own scale. The
 # last three rules add to plain guidance at $w=2$.
@@ -116,9 +188,12 @@ for name, rule in GUIDERS.items():
 # > Which rule would you choose by eye?
 
 # %%
-export(guidance.rule_strips(objects, steps), SIZE)
+show(guidance.rule_strips(objects, steps))
 
 # %% [markdown]
+# At $w=5$ plain guidance saturates colours; rescaling and thresholding look calmer at the same $w$. The rows with perturbed
+# attention hardly differ from plain guidance at $w=2$. Beyond that, opinions differ, so let us measure (4.4).
+#
 # Some rules in `diffusers` 0.42 differ from their papers: its smoothed-energy guidance never blurs, its magnitude-aware
 # guidance crashes on images, its perturbed attention uses the wrong prediction as $\epsilon_\varnothing$ at $w=1$, and its
 # frequency-decoupled guidance returns 32 pixels for 28. Our versions fix these faults, and tests show each of them in the
@@ -132,16 +207,16 @@ export(guidance.rule_strips(objects, steps), SIZE)
 # other point beats the labelled ones in both metrics (but note the error bars).
 
 # %%
-export(study.pareto(SIZE), SIZE)
+show(study.pareto(SIZE))
 
 # %%
-export(study.when_table(SIZE), SIZE)
+show(study.when_table(SIZE))
 
 # %%
-export(study.rules_table("rules-mnist", SIZE), SIZE)
+show(study.rules_table("rules-mnist", SIZE))
 
 # %%
-export(study.rules_table("rules-cifar10", SIZE), SIZE)
+show(study.rules_table("rules-cifar10", SIZE))
 
 # %% [markdown]
 # These conclusions are for the stored study:
@@ -166,6 +241,8 @@ export(study.rules_table("rules-cifar10", SIZE), SIZE)
 #   $w=2$, for half as many passes again.
 # - **Fréchet distances cannot rank rules at this $n$.** Their intervals overlap nearly everywhere. Accuracy, diversity and
 #   saturation need a few hundred images to separate rules; a Fréchet distance needs thousands (4.7).
+#
+# # Lesson B: other guides, solvers, averages
 #
 # ## 4.5 Anything with a gradient can guide
 #
@@ -192,14 +269,16 @@ for dataset, accuracies in evaluation["zero_shot"].items():
             print(f"{dataset:8} {kind:8} {wording:34} {accuracy['value']:.1%}")
 
 # %%
-export(guidance.loss_strips(objects, 2 * steps), SIZE)
+show(guidance.loss_strips(objects, 2 * steps))
 
 # %% [markdown]
 # Every loss changes the image in its direction, but not always in the way that you intend. The next figure measures this
-# at the strengths of a report that recommends 0.8 for CLIP:
+# at the strengths of a course report that recommends 0.8 for CLIP (González Muela & Koutsoftas).
+#
+# > **Question:** which loss do you expect to raise the accuracy of a classifier that had no part in it?
 
 # %%
-export(study.loss_curves(SIZE), SIZE)
+show(study.loss_curves(SIZE))
 
 # %% [markdown]
 # The left panel shows the optimised losses: two fall immediately, the colour loss slowly. The right panel shows the
@@ -212,7 +291,7 @@ export(study.loss_curves(SIZE), SIZE)
 # score for "blurry", or the three nearest to their caption. The classifier, another network, judges the selection.
 
 # %%
-export(study.best_of_table(SIZE), SIZE)
+show(study.best_of_table(SIZE))
 
 # %% [markdown]
 # Selection improves only the selected criterion. The three least blurry images are not more often right; the three nearest
@@ -227,17 +306,17 @@ export(study.best_of_table(SIZE), SIZE)
 # three samplers start from the same noise image. The rows show $x_t$ above the estimate $\hat x_0$.
 
 # %%
-export(guidance.denoising_strip({"improved": digits}, 2 * steps), SIZE)
+show(guidance.denoising_strip({"improved": digits}, 2 * steps))
 
 # %% [markdown]
 # DDIM and DPM-Solver++ follow the same path from the same noise, so they end in the same 4. DDPM adds noise, which leads to
 # another 4. The next figure shows quality against cost for the small network of section 4.7 at $w=2$:
 #
-# > **Before you look:** a report found that DDPM needs about 1,000 steps to match DDIM with 40. Which difference do you
-# > expect at 20?
+# > **Before you look:** the course report found that DDPM needs about 1,000 steps to match DDIM with 40. Which difference
+# > do you expect at 20?
 
 # %%
-export(study.quality_against_passes(SIZE), SIZE)
+show(study.quality_against_passes(SIZE))
 
 # %% [markdown]
 # On digits, all samplers that start at pure noise are good within ten evaluations, stochastic or not, and the remaining
@@ -249,23 +328,23 @@ export(study.quality_against_passes(SIZE), SIZE)
 # of magnitude between the first two trailing steps. This is too far for a straight line, so they use leading timesteps.
 
 # %%
-export(guidance.sigma_schedules(digits.preset, steps), SIZE)
+show(guidance.sigma_schedules(digits.preset, steps))
 
 # %%
-export(study.spacing_table(SIZE), SIZE)
+show(study.spacing_table(SIZE))
 
 # %% [markdown]
 # ## 4.7 Averaged weights, and the number of images
 #
 # The weights of a network fluctuate until the end of training. Their moving average,
-# $\bar\theta \leftarrow \beta\,\bar\theta + (1-\beta)\,\theta$, is smoother and only costs memory. A paper reports that guidance
-# and averaging together reduce FID from 1,332 to 1,089, with six generated images, without the value of $\beta$ and without
+# $\bar\theta \leftarrow \beta\,\bar\theta + (1-\beta)\,\theta$, is smoother and only costs memory. A paper (Sahu 2025) reports that
+# guidance and averaging together reduce FID from 1,332 to 1,089, with six generated images, without the value of $\beta$ and without
 # an ablation. This is an ablation: one training, with its last weights and four averages.
 #
 # > **Before you look:** the training had 1,000 steps. Which weights dominate an average with $\beta = 0.9999$?
 
 # %%
-export(study.averages_figure(SIZE), SIZE)
+show(study.averages_figure(SIZE))
 
 # %% [markdown]
 # Averaging helps: without guidance the images of averaged weights are clearly closer to real digits than those of the last
@@ -279,13 +358,15 @@ export(study.averages_figure(SIZE), SIZE)
 # images:
 
 # %%
-export_or_committed("study_frechet_n", lambda: study.frechet_against_n(size=SIZE), SIZE)
+show(lambda: study.frechet_against_n(size=SIZE), otherwise="study_frechet_n")
 
 # %% [markdown]
 # Six *real* photographs have a large distance, although it should be 0. With fewer images than features, the distance
 # mostly depends on $n$, and different draws of six images give different values. It still falls at a thousand images. Six
 # images cannot show whether 1,089 is better than 1,332. (The study compares $n$ generated with $n$ real images, so the bias
 # of both adds up.)
+#
+# # Lesson C: captions and content
 #
 # ## 4.8 What does a language model add?
 #
@@ -296,7 +377,7 @@ export_or_committed("study_frechet_n", lambda: study.frechet_against_n(size=SIZE
 # > **Before you look:** for which of these prompts can random word vectors work?
 
 # %%
-export(study.encoders_figure(SIZE), SIZE)
+show(study.encoders_figure(SIZE))
 
 # %% [markdown]
 # All three encoders work for the ten captions. New words around a known 7 also work: "7" is enough for random vectors. But
@@ -308,11 +389,11 @@ export(study.encoders_figure(SIZE), SIZE)
 # ## 4.9 When is the content decided?
 #
 # At every step the network estimates the final image, $\hat x_0$. When does the classifier recognise the digit or object of
-# the caption, in the estimate and in the noisy image? A student's report says that a picture is recognisable at 50 to 70 %
-# of the steps (the grey band).
+# the caption, in the estimate and in the noisy image? A student's report (course ITAI 2376) says that a picture is
+# recognisable at 50 to 70 % of the steps (the grey band).
 
 # %%
-export(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE)
+show(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}))
 
 # %% [markdown]
 # On digits no curve rises inside the grey band. The estimate $\hat x_0$ is recognised long before it, with guidance mostly
@@ -324,7 +405,7 @@ export(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}), SIZE
 # image:
 
 # %%
-export(guidance.attention_over_steps(digits, 2 * steps), SIZE)
+show(guidance.attention_over_steps(digits, 2 * steps))
 
 # %% [markdown]
 # The relevant word, "5", has high attention along the strokes, above all in early steps. This suggests that early steps
@@ -335,7 +416,7 @@ export(guidance.attention_over_steps(digits, 2 * steps), SIZE)
 # > **Predict:** at which $\tau$ does the 3 stay a 3?
 
 # %%
-export(guidance.prompt_swap(digits, 2 * steps), SIZE)
+show(guidance.prompt_swap(digits, 2 * steps))
 
 # %% [markdown]
 # With a change at 0.4, a 3 still becomes an 8; from 0.6 on it stays a 3. So the digit can be recognisable, as in the figure
@@ -347,69 +428,68 @@ export(guidance.prompt_swap(digits, 2 * steps), SIZE)
 # drawing as the last share $s$ of the steps removes, and then runs these steps.
 
 # %%
-export(guidance.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps), SIZE)
+show(guidance.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps))
 
 # %% [markdown]
-# With little noise the drawing hardly changes; with much noise nothing of it remains. Useful strengths lie in between.
+# With little noise the drawing hardly changes; with much noise nothing of it remains. Useful strengths lie in between:
+#
+# > **Try:** at which strength does the drawn seven become another digit of your choice, in the place of the drawing?
+
+# %%
+explorers.sdedit_explorer(digits, 2 * steps)
+
+# %% [markdown]
+# At 20 steps a 2 appears at 0.6 to 0.7, a 9 at 0.7, and a 3 at 0.8: the more a digit has in common with the drawing, the less
+# noise it needs. It still uses the strokes of the seven.
+#
 #
 # ## 4.10 Exercises
 #
-# **1. A rule of your own.** Guidance need not be constant. Write a guider whose scale falls linearly from $w$ to 1 over
-# the steps, and compare it with plain guidance at $w=5$ on the ten objects. (A guider is a function of a `step`, which
-# has an `index` from 0 and a number of `steps`.)
+# Replace `None` (or the `...` of a function) with your answer and run the cell. Solutions are in
+# [solutions/04_guidance_study.py](solutions/04_guidance_study.py).
 #
-# <details><summary>Solution</summary>
-#
-# ```python
-# from t2i_helpers.reporting.drawing import image_grid, new_figure
-#
-# def falling(step):
-#     w = 1 + 4 * (1 - step.index / step.steps)
-#     return step.null + w * (step.cond - step.null)
-#
-# figure, axes = new_figure(2, 1, 1.8)
-# for axis, (label, guider) in zip(axes[:, 0], {"w = 5": objects.make_guider("cfg", 5), "falling": falling}.items()):
-#     drawn = objects(captions(objects.preset), guider=guider, steps=steps, scheduler="dpm++")
-#     image_grid(axis, drawn.images[None], [label])
-# display(figure)
-# ```
-#
-# If the image is decided early, late steps need little guidance, and colours saturate less.
-# </details>
-#
-# **2. Interval by hand.** Which steps need guidance? Draw the ten digits at $w=5$ with guidance only where $\sigma > 5$,
+# **4.1 A rule of your own.** Guidance need not be constant. Write a guider whose scale falls linearly over the steps, from 5
+# at the first towards 1 at the end, and compare it with plain guidance at $w=5$ on the ten objects. (A guider is a function
+# of a `step`, which has an `index` from 0 and a number of `steps`.)
+
+# %%
+def falling(step):
+    ...
+
+
+check("4.1", falling)
+
+# %% [markdown]
+# **4.2 Interval by hand.** Which steps need guidance? Draw the ten digits at $w=5$ with guidance only where $\sigma > 5$,
 # only where $0.5 < \sigma \le 5$, and only below. Which of the three can you leave out, and how many passes does it save?
+# Give the guider of the middle interval.
+
+# %%
+middle = None                                           # such as digits.make_guider("interval sigma_min=5", 5.0)
+check("4.2", middle)
+
+# %% [markdown]
+# **4.3 Is it significant?** Take the two most accurate rules on CIFAR-10 from the stored study. Do their intervals overlap?
+# From which multiple of 100 images on would they not?
+
+# %%
+rows = study.rows_of("rules-cifar10")                   # each has row["accuracy"]["value"] and ["interval"]
+n = None
+check("4.3", n)
+
+# %% [markdown]
+# ## 4.11 Sizes
 #
-# <details><summary>Solution</summary>
+# Set the environment variable `T2I_SIZE` before you start Jupyter to choose a size.
 #
-# ```python
-# figure, axes = new_figure(3, 1, 2.6)
-# for axis, levels in zip(axes[:, 0], ("sigma_min=5", "sigma_min=0.5 sigma_max=5", "sigma_max=0.5")):
-#     guider = digits.make_guider(f"interval {levels}", 5.0)
-#     drawn = digits(captions(digits.preset), guider=guider, steps=steps, scheduler="dpm++")
-#     image_grid(axis, drawn.images[None], [f"{levels}, {drawn.forward_passes} passes"])
-# display(figure)
-# ```
+# | size | for | what it runs |
+# |---|---|---|
+# | `demo` (default) | a laptop | pictures drawn live by the small checkpoints of this repository; the stored study |
+# | `full` | a big GPU | trains the networks that are missing, and measures the study with them |
+# | `smoke` | CI | the same cells with fewer steps; the pictures have no meaning |
 #
-# With few steps nearly all of them lie in the middle, where the shape is decided; below $\sigma=0.5$ guidance mostly
-# thickens the strokes.
-# </details>
-#
-# **3. Is it significant?** Take the two most accurate rules on CIFAR-10 from the table. Do their intervals overlap? How
-# many images would separate them?
-#
-# <details><summary>Solution</summary>
-#
-# ```python
-# from t2i_helpers.evaluation import wilson_interval
-#
-# rows = sorted(study.rows_of("rules-cifar10"), key=lambda row: -row["accuracy"]["value"])
-# first, second = rows[0]["accuracy"]["value"], next(
-#     row["accuracy"]["value"] for row in rows if row["accuracy"]["value"] < rows[0]["accuracy"]["value"])
-# n = next((n for n in range(100, 10**6, 100)
-#           if wilson_interval(first * n, n)[0] > wilson_interval(second * n, n)[1]), None)
-# print(f"{first:.1%} and {second:.1%}: separate from n = {n:,} on")
-# ```
-#
-# A ranking depends on $n$. The intervals of most neighbours in the table overlap.
-# </details>
+# **References.** Domnenco (2026), the thesis · Fan et al. (2025), arXiv:2503.18886 · González Muela & Koutsoftas, *Text-to-Image
+# Generation using CLIP and Diffusion Models*, project report, course SSY340 · Hertz et al. (2022), arXiv:2208.01626 · Ho &
+# Salimans (2022), arXiv:2207.12598 · Kynkäänniemi et al. (2024), arXiv:2404.07724 · Lin et al. (2024), arXiv:2305.08891 · Meng
+# et al. (2021), arXiv:2108.01073 · Sadat et al. (2024), arXiv:2410.02416 · Sahu (2025), arXiv:2503.05149. The docstring of each
+# rule names its paper.

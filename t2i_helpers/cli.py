@@ -78,7 +78,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
 def sample(dataset: OptionalArgument = None, /, prompt: tuple[str, ...] = (), out: Path | None = None,
            checkpoint: Path | None = None, w: tuple[float, ...] = (2.0,), guider: Guider = "cfg",
            negative: str | None = None, steps: int | None = None, scheduler: Scheduler = None,
-           seed: int | None = None) -> None:
+           seed: int | None = None, bf16: bool = False) -> None:
     """Draw a grid of prompts (rows) and guidance scales (columns); the images of a row start from the same noise.
 
     Args:
@@ -90,6 +90,7 @@ def sample(dataset: OptionalArgument = None, /, prompt: tuple[str, ...] = (), ou
         negative: a text to guide away from, instead of the empty caption.
         steps: sampling steps, 1 to 1000.
         seed: of the first prompt's noise; each further prompt adds one [the preset's].
+        bf16: let the network compute in bfloat16; faster on GPUs and on processors with AMX or AVX512-BF16.
     """
     if out is None or out.suffix.lower() != ".png":
         raise OutputError(f"--out {out or 'is missing'}: name a file that ends in .png")
@@ -103,6 +104,8 @@ def sample(dataset: OptionalArgument = None, /, prompt: tuple[str, ...] = (), ou
 
     from .data import image_source_label
 
+    if bf16:
+        pipe.unet.bfloat16()
     first = pipe.preset.seed if seed is None else seed
     settings = dict(negative=negative, steps=steps, scheduler=scheduler, seeds=range(first, first + len(prompt)))
     columns = [pipe(list(prompt), guider=rule, **settings).images
@@ -168,24 +171,40 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
         write_json(json, evaluation)
 
 
-def bench(what: Argument = "sample", /, files: int = 4, rows: int = 1100, seconds: float = 60.0,
+def _short(value) -> str:
+    """A metric as "0.98 [0.96, 0.99]", or a pair of numbers."""
+    if isinstance(value, dict):
+        return f"{value['value']:.4g} {_short(value['interval'])}"
+    return f"[{', '.join(f'{number:.4g}' for number in value)}]"
+
+
+def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int = 3, images: int = 64,
+          steps: int | None = None, size: str = "demo", files: int = 4, rows: int = 1100, seconds: float = 60.0,
           json: Path | None = None) -> None:
-    """Measure the speed of this machine.
+    """Measure the speed of this machine, this package's beside that of the loops that people write.
 
     Args:
-        what: sample, the U-Net's forward pass at several batch sizes; or loader, ways to read WikiArt's files.
+        what: sample or train; or loader, ways to read WikiArt's files.
+        dataset: mnist or cifar10.
+        rounds: how often each way to sample or train is timed.
+        images: to sample in a round.
+        steps: of training in a round [12], or of the slow ways to sample [50].
+        size: of the training's preset: demo, or full on a GPU.
         files: Parquet files that loader writes under data/ and reads, 450 MB each at 1,100 rows.
         rows: paintings a file; from 1,000 on, the result becomes the report's Table 3.
         seconds: the longest that loader measures one way.
         json: also write the rows to this file.
     """
-    if what not in ("sample", "loader"):
-        raise UnknownName("benchmark", what, ("sample", "loader"))
+    if what not in ("sample", "train", "loader"):
+        raise UnknownName("benchmark", what, ("sample", "train", "loader"))
+    if dataset not in ("mnist", "cifar10"):
+        raise UnknownName("dataset", dataset, ("mnist", "cifar10"))
     if json is not None:
         check_writable(json)
-    from .evaluation.bench import bench_loader, bench_sample
+    from .evaluation.bench import bench_loader, bench_speed
 
-    measured = {"rows": bench_sample()} if what == "sample" else bench_loader(files, rows, seconds)
+    measured = (bench_loader(files, rows, seconds) if what == "loader" else
+                bench_speed(what, dataset, rounds, images, steps or (50 if what == "sample" else 12), size))
     result = record(best_device(), **measured)
     failed = result.get("failed")
     if what == "loader" and rows >= 1000 and not failed:       # files as large as WikiArt's: fit for the report
@@ -194,8 +213,8 @@ def bench(what: Argument = "sample", /, files: int = 4, rows: int = 1100, second
 
         print(f"written: {export(loader_table(result), 'demo').name}.tex and .json in report/generated")
     for row in result["rows"]:
-        print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value
-                        for name, value in row.items()))
+        print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value if name == "way" else
+                        f"{name} {_short(value)}" for name, value in row.items() if value is not None))
     if json is not None:
         write_json(json, result)
     if failed:

@@ -4,25 +4,59 @@ import itertools
 import json
 import subprocess
 import sys
+import tarfile
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file
 from support import jpeg, refuses
 
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
-from t2i_helpers.errors import BadValue
+from t2i_helpers.errors import BadData, BadValue
 from t2i_helpers.evaluation import bench
-from t2i_helpers.paths import TABLES
+from t2i_helpers.models import load_pipeline
+from t2i_helpers.paths import ROOT, TABLES
 
 
-def test_bench_reports_ratios_to_batch_one():
-    rows = bench.bench_sample(batch_sizes=(1, 2), seconds=0.0)
-    assert [row["batch_size"] for row in rows] == [1, 2]
-    assert rows[0]["ratio_to_batch_1"] == 1.0
-    assert rows[1]["ratio_to_batch_1"] == pytest.approx(
-        rows[1]["images_per_second"] / rows[0]["images_per_second"], rel=0.1)       # both are rounded
+def test_ways_to_sample_are_timed_in_turn_and_equal_settings_give_equal_images():
+    ways = ("thesis", "ours-equal", "ours")                             # each takes ten seconds
+    thesis, equal, ours = bench.bench_speed("sample", rounds=1, images=20, steps=5, ways=ways)["rows"]
+    assert thesis["ratio"] == 1 and equal["largest_difference"] <= 1 / 255
+    assert [row["forward_passes"] for row in (thesis, equal, ours)] == [10, 10, 2]
+    for row in (thesis, equal, ours):
+        low, high = row["spread"]
+        assert 0 < low <= row["images_per_second"] <= high and 0 < row["share_of_peak"] < 1
+        assert row["peak_memory_mb"] > 100 and row["accuracy"]["interval"][0] <= row["accuracy"]["value"]
+
+
+def test_the_gpu_run_rehearsed_on_a_cpu(tmp_path):
+    """All stages at smoke size: every one has a result, trainings resume bit for bit, and files come back."""
+    command = [sys.executable, "benchmarks/gpu.py", tmp_path, "--size", "smoke", "--seconds", "2000"]
+    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    stages = json.loads((tmp_path / "results.json").read_text())["stages"]
+    assert {name: stage.get("error") for name, stage in stages.items()} == dict.fromkeys(stages) and len(stages) == 7
+    assert stages["machine"]["resume_is_identical"] and stages["machine"]["difference_to_cpu"] < 1e-3
+    assert stages["machine"]["difference_in_bf16"] < 0.05
+    assert stages["bench"]["train"]["rows"][1]["images_per_second"] > 0
+    with tarfile.open(tmp_path / "mnist-thesis.tar") as tar:
+        tar.extractall(tmp_path, filter="data")
+    assert load_pipeline(tmp_path / "mnist-thesis").preset.variant == "thesis"
+    assert len(list(tmp_path.glob("*.*"))) <= 8 and len(load_file(tmp_path / "samples.safetensors")) == 4
+
+
+def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):
+    monkeypatch.setattr(bench.os, "getloadavg", lambda: (1000.0, 0, 0))
+    with refuses(BadData, "measure.py", "sample thesis"):
+        bench.bench_speed("sample", "wikiart")
+    assert "busy" in capsys.readouterr().err
+    with refuses(BadValue, "0 rounds"):
+        bench.bench_speed("sample", rounds=0)
+    monkeypatch.setattr(bench, "ROOT", bench.DATA)
+    with refuses(BadData, "measure.py", "clone"):
+        bench.bench_speed("sample")
 
 
 @pytest.fixture(scope="module")

@@ -114,15 +114,6 @@ def test_a_committed_picture_is_shown_with_its_note(folder, capsys):
     assert exhibits.committed("curve").data == "[curve.pdf](../figures/curve.pdf)"
 
 
-def test_explorer_redraws_when_a_slider_moves(pipes, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(mnist, "display", drawn.append)
-    sliders = mnist.guidance_explorer(pipes["improved"], steps=1).children[0].children
-    before = len(drawn)
-    sliders[1].value = 5.0
-    assert len(drawn) == before + 1 and drawn[-1].size == (168, 168)
-
-
 # sizes
 
 def test_smoke_never_touches_the_reports_figures_and_tables():
@@ -166,12 +157,12 @@ def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monke
 
 def test_a_figure_without_its_data_is_the_committed_one(monkeypatch, capsys):
     monkeypatch.setattr(exhibits, "export", lambda shown, size: (shown, size))
-    assert exhibits.export_or_committed("cifar10_floor", lambda: "figure", "smoke") == ("figure", "smoke")
+    assert exhibits.shower("smoke")(lambda: "figure", "cifar10_floor") == ("figure", "smoke")
 
     def unavailable():
         raise SourceUnavailable("no photographs here")
 
-    shown = exhibits.export_or_committed("cifar10_floor", unavailable, "smoke")
+    shown = exhibits.shower("smoke")(unavailable, "cifar10_floor")
     assert "cifar10_floor.pdf" in shown.data and "no photographs here" in capsys.readouterr().out
 
 

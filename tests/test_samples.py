@@ -27,7 +27,7 @@ class FakePipe:
         self.scheduler = make_scheduler(self.preset)
         (folder / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
         (folder / WEIGHTS).write_bytes(weights)
-        self.weights_sha256_16, self.device = file_hash(folder / WEIGHTS), "cpu"
+        self.weights_sha256_16, self.device, self.dtype = file_hash(folder / WEIGHTS), "cpu", torch.float32
 
     def __call__(self, prompts, *, seeds, **options):
         self.asked.append(dict(prompts=prompts, seeds=list(seeds), **options))
@@ -236,3 +236,13 @@ def test_processes_share_the_parts_and_take_over_those_of_a_killed_one(killed, t
             if killed:
                 other.kill()
     assert drawn == [1, 0][:1 + killed] and sorted(tmp_path.iterdir()) == [*paths.values()]
+
+
+def test_images_in_bfloat16_have_a_store_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "DATA", tmp_path)
+    pipe = FakePipe(tmp_path / "checkpoint")
+    full = draw_samples(pipe, 2.0, 4)
+    pipe.dtype = torch.bfloat16
+    half = draw_samples(pipe, 2.0, 4)
+    assert half.folder != full.folder and half.metadata()["precision"] == "torch.bfloat16"
+    assert "precision" not in full.metadata()

@@ -495,3 +495,12 @@ def test_a_damaged_config_is_refused(text, tmp_path):
     with refuses(BadCheckpoint, str(tmp_path), "choose another --out"):
         train(PRESETS["thesis"], tmp_path, max_steps=1)
     assert (tmp_path / "config.json").read_text() == text
+
+
+def test_gradient_checkpointing_trains_the_same_network(straight, tmp_path):
+    run = train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS, gradient_checkpointing=True)
+    expected = straight("improved")
+    for name, value in weights(run).items():
+        torch.testing.assert_close(value, weights(expected)[name], atol=1e-5, rtol=1e-4)
+    losses = [[row["loss"] for row in of.metrics()] for of in (run, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -7,6 +7,7 @@ w = 1 conditional. Ho & Salimans (2022, arXiv:2207.12598) write (1 + w') eps_con
 import contextlib
 import functools
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -33,10 +34,16 @@ class Step:
     sigmas: list[float]             # noise levels of all steps, also of those before `first`
     state: dict                     # empty when a sampling starts: what a rule keeps for the next step
     hooks: list = field(default_factory=list)       # functions that hook into a U-Net for passes with the captions
+    compiled: Callable | None = None                # the U-Net compiled, for passes without hooks
     noise_from: torch.Tensor | None = None          # the prediction whose noise stays in the image, for CFG++
     passes: int = 0                                 # evaluations of a U-Net so far
 
     steps = property(lambda self: len(self.sigmas))
+
+    @functools.cached_property
+    def x_t(self) -> torch.Tensor:
+        """The noisy images in the type that the U-Net computes in, that of the captions."""
+        return self.noisy.x_t.to(self.captions.dtype)
 
     @functools.cached_property
     def cond(self) -> torch.Tensor:
@@ -50,11 +57,13 @@ class Step:
 
     def predict(self, unet, captions, hooks=()) -> torch.Tensor:
         """Another prediction, one pass a call; each of the `hooks` is a function of `unet` that returns handles."""
+        self.passes += 1
+        if self.compiled and unet is self.unet and not hooks:
+            return self.compiled(self.x_t, self.t, captions).sample.to(self.noisy.x_t.dtype, copy=True)
         with contextlib.ExitStack() as handles:                     # removes the hooks, also after an error
             for handle in (handle for hook in hooks for handle in hook(unet)):
                 handles.enter_context(handle)
-            self.passes += 1
-            return unet(self.noisy.x_t, self.t, captions).sample
+            return unet(self.x_t, self.t, captions).sample.to(self.noisy.x_t.dtype)
 
 
 @dataclass(frozen=True)

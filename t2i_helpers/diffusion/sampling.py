@@ -1,5 +1,6 @@
 """The one sampler: any U-Net, any diffusers scheduler, any guider, and a seed for each image."""
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -15,6 +16,7 @@ from .editing import SDEditInit
 from .guidance import Step
 from .losses import LossGuidance
 from .noise import NoisyBatch, alpha_bar, sigma
+from .reuse import reuse
 from .schedulers import BEGIN_ANYWHERE, ddim_step
 
 
@@ -29,11 +31,12 @@ class Samples:
 @torch.no_grad()
 def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.Tensor, null: torch.Tensor, *,
            seeds: Sequence[int], steps: int = 50, clip: float | None = 1.0, loss: LossGuidance | None = None,
-           start: SDEditInit | None = None,
+           start: SDEditInit | None = None, compiled: Callable | None = None,
            callback: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None) -> Samples:
     """Draw one image for each row of `cond`.
 
-    cond      [n, length, dim], the captions' embeddings; null [1, length, dim], the empty caption's.
+    cond      [n, length, dim], the captions' embeddings; null [1, length, dim], the empty caption's. The U-Net computes
+              in their type, such as bfloat16; all other arithmetic is in float32, or float64 if they are.
     seeds     n integers. Image i depends on seeds[i] alone, whatever the batch: its x_T and all noise that the
               scheduler adds come from a generator of its own.
     steps     1 to the scheduler's number of training timesteps.
@@ -41,6 +44,7 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
               large w drives pixel-space models out of the range they were trained on.
     loss      moves x_t down its gradient before each step, whatever the guider (`losses.LossGuidance`).
     start     images to begin from in place of pure noise, some way into the steps (`editing.SDEditInit`).
+    compiled  `unet` compiled, which is called in its place wherever nothing is hooked into it.
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
               sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
 
@@ -56,34 +60,36 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
     generators = [generator("sample", int(seed)) for seed in seeds]
     noise = {"generator": generators} if "generator" in inspect.signature(take_step).parameters else {}
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-    x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(cond)                     # [n, c, h, w]
+    x = torch.stack([torch.randn(shape, generator=g) for g in generators])                              # [n, c, h, w]
+    x = x.to(cond.device, torch.promote_types(cond.dtype, torch.float32))
     first, x = start.begin(scheduler, x, clip) if start else (0, x * scheduler.init_noise_sigma)
 
     predicts_v = scheduler.config.prediction_type == "v_prediction"
     abars = [alpha_bar(scheduler, t) for t in scheduler.timesteps]
     sigmas = [float(sigma(abar)) for abar in abars]
-    state, passes = {}, 0
-    for index, t in list(enumerate(scheduler.timesteps))[first:]:
-        x_t = scheduler.scale_model_input(x, t)
-        noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), abars[index], predicts_v)
-        step = Step(unet, noisy, t, cond, null.expand_as(cond), index, first, sigmas, state)
-        with torch.set_grad_enabled(loss is not None):
-            prediction = guider(step)
-        passes += step.passes
-        if loss is not None:
-            update = loss.guidance_update(noisy, prediction)
-            noisy, prediction = NoisyBatch((x_t + update).detach(), noisy.abar, predicts_v), prediction.detach()
-            x = x + (update if x_t is x else update / noisy.signal)     # some schedulers keep x_t / sqrt(abar)
-        x_0, prediction = noisy.clipped(prediction, clip)
-        if step.noise_from is not None:                                 # x^_0 under the noise of another prediction
-            if not isinstance(scheduler, BEGIN_ANYWHERE):
-                raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
-            _, noise_from = step.noisy.clipped(step.noise_from, clip)
-            x = noisy.signal * x_0 + noisy.noise * step.noisy.eps(noise_from)
-            prediction = NoisyBatch(x, noisy.abar, predicts_v).prediction(x_0)
-        x = take_step(prediction, t, x, **noise).prev_sample
-        if callback is not None:
-            callback(index, noisy.x_t, x_0)
+    null, state, passes = null.expand_as(cond), {}, 0
+    with contextlib.nullcontext() if compiled else reuse(unet):
+        for index, t in list(enumerate(scheduler.timesteps))[first:]:
+            x_t = scheduler.scale_model_input(x, t)
+            noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), abars[index], predicts_v)
+            step = Step(unet, noisy, t, cond, null, index, first, sigmas, state, compiled=compiled)
+            with torch.set_grad_enabled(loss is not None):
+                prediction = guider(step)
+            passes += step.passes
+            if loss is not None:
+                update = loss.guidance_update(noisy, prediction)
+                noisy, prediction = NoisyBatch((x_t + update).detach(), noisy.abar, predicts_v), prediction.detach()
+                x = x + (update if x_t is x else update / noisy.signal)     # some schedulers keep x_t / sqrt(abar)
+            x_0, prediction = noisy.clipped(prediction, clip)
+            if step.noise_from is not None:                                 # x^_0 under the noise of another prediction
+                if not isinstance(scheduler, BEGIN_ANYWHERE):
+                    raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
+                _, noise_from = step.noisy.clipped(step.noise_from, clip)
+                x = noisy.signal * x_0 + noisy.noise * step.noisy.eps(noise_from)
+                prediction = NoisyBatch(x, noisy.abar, predicts_v).prediction(x_0)
+            x = take_step(prediction, t, x, **noise).prev_sample
+            if callback is not None:
+                callback(index, noisy.x_t, x_0)
     return Samples(x.float(), passes)
 
 

@@ -83,10 +83,11 @@ def evaluate(
             row |= judge(images, labels)
         rows.append(row)
     drawn = store.metadata()
-    settings = ("guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed")
+    settings = ("guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed", "precision")
     return record(
         pipe.device, checkpoint=describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16},
-        **{name: drawn[name] for name in settings}, **code_record(*DRAWING, *MEASURING, JUDGES[dataset]),
+        **{name: drawn[name] for name in settings if name in drawn},
+        **code_record(*DRAWING, *MEASURING, JUDGES[dataset]),
         judges={name: value for metadata, _ in judges for name, value in metadata.items()}, rows=rows)
 
 

@@ -92,7 +92,8 @@ def draw_samples(
         "timestep_spacing": make_scheduler(pipe.preset, scheduler).config.timestep_spacing,
         "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
         **rule.metadata, **code_record(*DRAWING),
-    } | ({} if asked is None else {"asked": content_hash(asked.tolist())})
+    } | ({} if asked is None else {"asked": content_hash(asked.tolist())}) | (
+        {} if pipe.dtype == torch.float32 else {"precision": str(pipe.dtype)})
     labels = torch.arange(n) % len(texts) if asked is None else asked
     name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)

@@ -1,9 +1,16 @@
 """The noise predictor: a diffusers U-Net whose cross-attention reads the caption's tokens."""
 
+import functools
+import os
+import sys
+
 import diffusers
 import torch
 
+from ..errors import one_line
 from .text import encoder_dim
+
+COMPILE_FROM = 500          # images: compiling takes about a minute
 
 
 def build_unet(preset, text_dim: int | None = None) -> diffusers.UNet2DConditionModel:
@@ -25,6 +32,32 @@ def build_unet(preset, text_dim: int | None = None) -> diffusers.UNet2DCondition
         encoder_hid_dim=text_dim if projected else None,
         encoder_hid_dim_type="text_proj" if projected else None,
     )
+
+
+@functools.cache
+def compile_unet(unet, **options):
+    """`unet` as a compiled function (x_t, t, c), with CUDA graphs: its output is overwritten by the next call. `unet`
+    itself with T2I_COMPILE=0 and, after one line on stderr, where it cannot be compiled. `options`: torch.compile's."""
+    if os.environ.get("T2I_COMPILE") == "0":
+        return unet
+    network = torch.compile(unet, dynamic=False, **options or {"mode": "reduce-overhead"})
+
+    def run(x_t, t, c):
+        nonlocal network
+        try:
+            torch.compiler.cudagraph_mark_step_begin()
+            return network(x_t, t, c)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:              # of any part of the compiler
+            if network is unet:
+                raise
+            reason = one_line(getattr(error, "inner_exception", error))
+            print(f"the U-Net is not compiled ({reason}): it runs as it is", file=sys.stderr)
+            network = unet
+            return unet(x_t, t, c)
+
+    return run
 
 
 def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]]:

@@ -32,12 +32,7 @@ class Exhibit:
 
     def _ipython_display_(self):
         """PNG with a palette, or JPEG where photographs have more colours than that."""
-        picture, file = _raster(self.figure, dpi=INLINE_DPI), io.BytesIO()
-        if picture.mode == "RGB" and self.format == "png":
-            picture.save(file, "JPEG", quality=80, optimize=True)
-        else:
-            (picture if picture.mode == "L" else picture.quantize(128)).save(file, "PNG", optimize=True)
-        display(Picture(data=file.getvalue()), Markdown(f"*{self.note}*"))
+        display(Picture(data=inline_image(self.figure, photographs=self.format == "png")), Markdown(f"*{self.note}*"))
 
     def save(self, path):
         if self.format == "pdf":
@@ -120,13 +115,27 @@ def committed(name: str):
     return Picture(filename=str(path)) if path.suffix == ".png" else Markdown(f"[{path.name}](../figures/{path.name})")
 
 
-def export_or_committed(name: str, draw, size: str):
-    """`export` of what `draw()` returns, or, where its data is not available, the reason and `committed(name)`."""
-    try:
-        return export(draw(), size)
-    except SourceUnavailable as error:
-        print(error)
-        return committed(name)
+def shower(size: str):
+    """`show` of a notebook: `show(figure)` is `export` at `size`. `show(draw, otherwise=NAME)` exports what `draw()`
+    returns, or, where its data is not available, prints the reason and returns `committed(NAME)`."""
+    def show(shown, otherwise: str | None = None):
+        try:
+            return export(shown() if otherwise else shown, size)
+        except SourceUnavailable as error:
+            print(error)
+            return committed(otherwise)
+
+    return show
+
+
+def inline_image(figure, photographs: bool = False) -> bytes:
+    """A small file for a notebook: PNG with a palette, or JPEG for `photographs` in colour."""
+    picture, file = _raster(figure, dpi=INLINE_DPI), io.BytesIO()
+    if picture.mode == "RGB" and photographs:
+        picture.save(file, "JPEG", quality=80, optimize=True)
+    else:
+        (picture if picture.mode == "L" else picture.quantize(128)).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _raster(figure, **options) -> Image.Image:

@@ -1,11 +1,8 @@
 """Figures 1-7 of the thesis (section 3.2), drawn from checkpoints of both variants with the same seeds."""
 
-import ipywidgets as widgets
 import torch
-from IPython.display import display
-from torchvision.transforms.functional import to_pil_image
 
-from ..data import captions, from_uint8, to_unit
+from ..data import from_uint8, to_unit
 from ..diffusion import make_scheduler
 from ..provenance import note_use
 from ..training import Run
@@ -84,19 +81,3 @@ def noise_table(size: str = "demo"):
             "counts the edges of strokes; background: the median standard deviation of windows of 3×3 pixels; "
             f"differences: of pairs from one seed; real images: {result['real']['data_source']}; intervals 95 %")
     return ["digits", "estimate", "background"], cells, {"note": note, "experiment": result}
-
-
-def guidance_explorer(pipe, steps: int):
-    """Digit, guidance scale and noise by slider; a change draws the image anew. Returns the widget, to be displayed."""
-    prompts = captions(pipe.preset)
-    sliders = {"digit": widgets.IntSlider(value=5, max=len(prompts) - 1),
-               "w": widgets.FloatSlider(value=2.0, min=-1, max=20, step=0.5),
-               "seed": widgets.IntSlider(value=pipe.preset.seed, max=999)}
-    for name, slider in sliders.items():
-        slider.description, slider.continuous_update = name, False
-
-    def draw(digit, w, seed):
-        image = pipe([prompts[digit]], w=w, steps=steps, seeds=[seed]).images[0].cpu()
-        display(to_pil_image(image).resize((168, 168), resample=0))
-
-    return widgets.HBox([widgets.VBox([*sliders.values()]), widgets.interactive_output(draw, sliders)])

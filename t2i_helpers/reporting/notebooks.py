@@ -20,7 +20,7 @@ def execute_notebooks(size: str, folder: Path = ROOT / "notebooks"):
     for path in sorted(folder.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
-                                resources={"metadata": {"path": str(folder)}})
+                                store_widget_state=False, resources={"metadata": {"path": str(folder)}})
         try:
             client.execute(env=os.environ | {"T2I_SIZE": size})
         except (CellExecutionError, DeadKernelError) as error:

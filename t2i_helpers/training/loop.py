@@ -3,6 +3,7 @@ uninterrupted one does, on any number of processes; only a resumed stream yields
 """
 
 import contextlib
+import ctypes
 import math
 import signal
 import threading
@@ -19,11 +20,14 @@ from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..errors import BadValue, Diverged, UnknownName
 from ..models import CaptionPipeline, build_unet, caption_table
+from ..models.unet import compile_unet
 from ..paths import atomic_write, directory_lock
 from ..provenance import best_device, computes_bf16, preset_record, record
 from ..randomness import generator, seed_from
 from .loaders import LOADERS, LOG_EVERY, check_loader
 from .run import Run
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4          # mallopt's options
 
 
 def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma=None) -> torch.Tensor:
@@ -46,18 +50,20 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
           sample_every: int = 500, averages: dict[str, dict] | None = None, accumulate: int = 1,
-          on_nan: str = "stop") -> Run:
+          on_nan: str = "stop", gradient_checkpointing: bool = False) -> Run:
     """Train `preset` in the run folder `out` for ``preset.epochs`` epochs, or `max_steps` steps in total; the same call
     again resumes.
 
     `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory. `averages` are
     further moving averages of the weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the
-    subfolder of its name. `accumulate` parts of a batch are computed in turn, in less memory. Ctrl-C (or SIGTERM, or
-    SIGUSR1) stops after the current step, saves a checkpoint and raises KeyboardInterrupt. Raises BadCheckpoint if
-    `out` holds a run of another preset, loader, data or seed, OutputError if it holds something else or another process
-    trains in it, BadValue if the stream cannot be used for `preset` or a batch does not fit into the GPU's memory, and
-    Diverged if the loss or the weights become NaN or infinite; the last good state is kept. With `on_nan` "skip", a
-    step with such a loss or gradient changes no weight; that waits for the GPU at every step.
+    subfolder of its name. `accumulate` parts of a batch are computed in turn, in less memory;
+    `gradient_checkpointing` computes activations again in the backward pass, which takes a third more time and a
+    fraction of the memory. Ctrl-C (or SIGTERM, or SIGUSR1) stops after the current step, saves a checkpoint and raises
+    KeyboardInterrupt. Raises BadCheckpoint if `out` holds a run of another preset, loader, data or seed, OutputError if
+    it holds something else or another process trains in it, BadValue if the stream cannot be used for `preset` or a
+    batch does not fit into the GPU's memory, and Diverged if the loss or the weights become NaN or infinite; the last
+    good state is kept. With `on_nan` "skip", a step with such a loss or gradient changes no weight; that waits for the
+    GPU at every step.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
@@ -70,7 +76,8 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
     check_loader(loader, preset, accelerator.num_processes)
     run.open(preset_record(preset) | {"loader": loader})            # refuse another preset before reading data
     with directory_lock(out, wait=False) if accelerator.is_main_process else contextlib.nullcontext():
-        trainer = _Trainer(preset, run, loader, accelerator, averages or {}, accumulate, on_nan)
+        trainer = _Trainer(preset, run, loader, accelerator, averages or {}, accumulate, on_nan,
+                           gradient_checkpointing)
         steps_to_do = min(trainer.last_step, max_steps or preset.max_steps or trainer.last_step)
         if trainer.step < steps_to_do:
             with _stop_requested() as stop:
@@ -83,7 +90,8 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
 class _Trainer:
     """The state of one training: images or their stream, captions, network, optimizer, averages."""
 
-    def __init__(self, preset, run, loader, accelerator, averages, accumulate, on_nan):
+    def __init__(self, preset, run, loader, accelerator, averages, accumulate=1, on_nan="stop",
+                 gradient_checkpointing=False):
         self.accumulate, self.on_nan = accumulate, on_nan
         if preset.learning_rate_decay not in ("none", "cosine"):
             raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
@@ -102,12 +110,20 @@ class _Trainer:
             torch.manual_seed(seed_from(preset.seed, "weights"))
             unet = build_unet(preset)
         optimizer = torch.optim.AdamW(unet.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay,
-                                      fused=device.type == "cuda" and preset.bf16)
+                                      fused=device.type == "cuda")
+        if device.type == "cuda":
+            unet.to(memory_format=torch.channels_last)
+        else:
+            _keep_freed_memory()
+        if gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
         self.bare_unet = accelerator.unwrap_model(self.unet)
+        self.network = compile_unet(self.unet) if device.type == "cuda" else self.unet
         if preset.ema_decay:
             averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" becomes the run's checkpoint
-        self.averages = {name: EMAModel(self.bare_unet.parameters(), **settings) for name, settings in averages.items()}
+        self.averages = {name: EMAModel(self.bare_unet.parameters(), foreach=True, **settings)
+                         for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
         self.description = record(device, **preset_record(preset), seed=preset.seed, loader=loader,
@@ -192,7 +208,7 @@ class _Trainer:
             last = share_gradients and number == len(parts)         # when processes add up their gradients
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.unet):
                 with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bf16):
-                    loss = training_loss(self.unet, self.noise_scheduler, *part, self.preset.min_snr_gamma)
+                    loss = training_loss(self.network, self.noise_scheduler, *part, self.preset.min_snr_gamma)
                 loss = loss * (len(part[0]) / len(batch[0]))
                 self.accelerator.backward(loss)
             total = total + loss.detach()
@@ -303,6 +319,14 @@ class _Trainer:
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
         with atomic_write(self.run.folder / "samples" / f"step-{self.step:06d}.png") as temporary:
             save_image(images.cpu(), temporary, nrow=8, padding=1)
+
+
+def _keep_freed_memory():
+    """Let glibc's malloc keep freed memory: at batch 512, page faults take a CPU half of each step."""
+    with contextlib.suppress(OSError, AttributeError):                          # another C library
+        libc = ctypes.CDLL("libc.so.6")
+        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 10**9)):
+            libc.mallopt(option, value)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,54 @@
+"""What the passes of one sampling have in common, computed once."""
+
+import contextlib
+
+from diffusers import UNet2DConditionModel
+
+CAPTION_TENSORS = 4         # kept a layer: the captions, the empty one, and those of an edit
+
+
+@contextlib.contextmanager
+def reuse(unet):
+    """Within the block, `unet` does not compute again what follows from a tensor that it has just seen: from x_t, the
+    layers before the first cross-attention, which all branches of a step share; from the captions, their projection and
+    the keys and values of cross-attention, which all steps share. The predictions are the same. Tensors are compared by
+    identity. Networks that are no UNet2DConditionModel stay as they are."""
+    with contextlib.ExitStack() as restore:
+        if isinstance(unet, UNet2DConditionModel):
+            for module in _before_text(unet):
+                restore.callback(_remember(module, 1))
+            for name, module in unet.named_modules():
+                if name == "encoder_hid_proj" or name.endswith(("attn2.to_k", "attn2.to_v")):
+                    restore.callback(_remember(module, CAPTION_TENSORS))
+        yield
+
+
+def _before_text(unet):
+    """The modules that see x_t and t alone."""
+    yield unet.conv_in
+    for block in unet.down_blocks:
+        if getattr(block, "has_cross_attention", False):
+            yield block.resnets[0]
+            return
+        yield block
+
+
+def _remember(module, size):
+    """Let `module` return the stored output for one of its last `size` first arguments; returns what undoes that."""
+    forward, before, seen = module.forward, vars(module).copy(), []
+
+    def remembered(*args, **kwargs):
+        first = args[0] if args else kwargs["hidden_states"]
+        for given, output in seen:
+            if given is first:
+                return output
+        seen.append((first, forward(*args, **kwargs)))
+        del seen[:-size]
+        return seen[-1][1]
+
+    def undo():
+        del module.forward
+        vars(module).update({name: value for name, value in before.items() if name == "forward"})
+
+    module.forward = remembered
+    return undo

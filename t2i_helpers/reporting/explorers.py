@@ -1,0 +1,253 @@
+"""Pictures with controls: a control that moves draws the picture again, or takes it from a cache.
+
+The first picture is an ordinary output of its cell, so that views without a kernel show it too.
+"""
+
+import dataclasses
+import functools
+from types import SimpleNamespace
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from IPython.display import Image as Picture
+from IPython.display import display
+
+from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, from_uint8, genre_caption, stroke_drawing, to_uint8, to_unit
+from ..data.wikiart import RESERVOIR
+from ..diffusion import SDEditInit, make_guider, make_scheduler, sample
+from ..evaluation import frechet_distance, load_classifier, predict
+from ..randomness import generator
+from .drawing import GREY, image_grid, image_grids, line, new_figure
+from .exhibits import inline_image
+
+
+class Explorer:
+    """A function that draws a figure, and a control for each of its arguments: a list of choices, or the lowest,
+    highest and default value of a number, which has decimals if one of these has."""
+
+    def __init__(self, draw, **controls):
+        self.draw = functools.lru_cache(maxsize=256)(lambda *values: inline_image(draw(*values)))
+        self.controls = {name: _control(name, *each) for name, each in controls.items()}
+        for control in self.controls.values():
+            control.observe(self.redraw, "value")
+        self.shown = None
+        self.redraw()
+
+    def redraw(self, change=None):
+        self.picture = self.draw(*(control.value for control in self.controls.values()))      # bytes of a PNG file
+        if self.shown:
+            self.shown.update(Picture(data=self.picture))
+
+    def _ipython_display_(self):
+        self.shown = display(Picture(data=self.picture), display_id=True)
+        rows = widgets.Box([*self.controls.values()], layout={"flex_flow": "row wrap"})
+        display(rows._repr_mimebundle_() | {"text/plain": "(a live notebook has controls here)"}, raw=True)
+
+
+def _control(name, first, *others):
+    style = {"description": name, "style": {"description_width": "initial"}}
+    if isinstance(first, list):
+        return widgets.Dropdown(options=first, value=others[0] if others else first[0], **style)
+    highest, value = others
+    if isinstance(first + highest + value, int):
+        return widgets.IntSlider(value, first, highest, continuous_update=False, **style)
+    step = 0.5 if highest - first > 5 else 0.1
+    return widgets.FloatSlider(value, min=first, max=highest, step=step, continuous_update=False, **style)
+
+
+def schedule_explorer(dataset, preset):
+    """How fast a schedule destroys an image: x_t, the weights of image and noise, and their ratio."""
+    def draw(schedule, t, pixels):
+        pixel_range = (-1.0, 1.0) if pixels == "[−1, 1]" else (0.0, 1.0)
+        scheduler = make_scheduler(dataclasses.replace(preset, beta_schedule=schedule), "ddpm")
+        x_0 = from_uint8(dataset.images[:1], pixel_range)
+        noise = torch.randn(x_0.shape, generator=generator("schedule explorer"))
+        x_t = to_unit(scheduler.add_noise(x_0, noise, torch.tensor([t])), pixel_range)
+        figure, ((picture, weights, ratio),) = new_figure(1, 3, 2.0)
+        image_grid(picture, x_t[None], title=f"$x_t$ at t = {t}")
+        abar = scheduler.alphas_cumprod
+        weights.plot(torch.stack([abar.sqrt(), (1 - abar).sqrt()], 1), label=["image", "noise"])
+        weights.set(title="weights", xlabel="t")
+        weights.legend()
+        ratio.plot((abar / (1 - abar)).log10(), **line(2, marker=""))
+        ratio.set(title=r"$\log_{10}\;\bar\alpha_t/(1-\bar\alpha_t)$", xlabel="t")
+        for axis in (weights, ratio):
+            axis.axvline(t, color=GREY)
+        return figure
+
+    return Explorer(draw, schedule=[["squaredcos_cap_v2", "linear", "scaled_linear"]], t=(0, 999, 300),
+                    pixels=[["[−1, 1]", "[0, 1]"]])
+
+
+def guidance_explorer(pipe, steps: int = 10):
+    """A caption from one noise image: without caption, without guidance, and at any w."""
+    return Explorer(lambda prompt, w, seed: _at_scales(pipe, steps, prompt, seed, (0.0, 1.0, w)),
+                    prompt=[captions(pipe.preset), captions(pipe.preset)[5]], w=(-2.0, 20.0, 3.0), seed=(0, 99, 1))
+
+
+def _at_scales(pipe, steps, prompt, seed, scales):
+    images = torch.stack([_image(pipe, steps, prompt, seed, w) for w in scales])
+    return image_grids({prompt: (images[None], (), [f"w = {w:g}" for w in scales])}, height=2.4, width=4)
+
+
+@functools.lru_cache(maxsize=512)
+def _image(pipe, steps, prompt, seed, w):
+    return pipe([prompt], w=w, steps=steps, seeds=[seed], scheduler="dpm++").images[0].cpu()
+
+
+def denoising_explorer(pipe, steps: int):
+    """Every step of one sampling: x_t, x^_0, |eps_c - eps_null|, and the class that a classifier sees in x^_0."""
+    names, classifier = CLASS_NAMES[pipe.preset.dataset], load_classifier(pipe.preset.dataset)
+
+    @functools.lru_cache
+    def record(label, w):
+        gaps, trace = [], []
+
+        def guider(step):
+            gaps.append((step.noisy.eps(step.cond) - step.noisy.eps(step.null))[0].abs().cpu())
+            return make_guider("cfg", w)(step)
+
+        pipe([captions(pipe.preset)[label]], guider=guider, steps=steps,
+             callback=lambda index, x_t, x_0: trace.append((x_t[0].cpu(), x_0[0].cpu())))
+        noisy, clean = (to_unit(torch.stack(each), pipe.preset.pixel_range) for each in zip(*trace))
+        return noisy, clean, torch.stack(gaps), predict(classifier, to_uint8(clean)).probabilities
+
+    def draw(step, label, w):
+        noisy, clean, gaps, probabilities = record(names.index(label), w)
+        i = min(step, len(clean)) - 1
+        figure, ((pictures, bars, curve),) = new_figure(1, 3, 1.9, width_ratios=(2.2, 1, 1))
+        image_grid(pictures, torch.stack([noisy[i], clean[i], gaps[i] / gaps[i].max().clamp(min=1e-9)])[None],
+                   column_labels=["$x_t$", r"$\hat x_0$", r"$|\epsilon_c-\epsilon_\varnothing|$"],
+                   title=f"after step {i + 1} of {len(clean)}")
+        bars.bar(range(len(names)), probabilities[i], color=line(1)["color"])
+        bars.set(title=r"class of $\hat x_0$", ylim=(0, 1), xticks=range(len(names)))
+        curve.plot(range(1, len(gaps) + 1), gaps.flatten(1).mean(1), **line(0, marker=""))
+        curve.axvline(i + 1, color=GREY)
+        curve.set(title=r"mean $|\epsilon_c-\epsilon_\varnothing|$", xlabel="step")
+        return figure
+
+    return Explorer(draw, step=(1, steps, max(1, steps // 3)), label=[list(names), names[4]], w=(1.0, 11.0, 2.0))
+
+
+def frechet_explorer(draws: int = 3):
+    """The Frechet distance of n to n samples of two Gaussians whose means differ by a known amount."""
+    sizes = [10, 20, 50, 100, 200, 500, 1000, 2000]
+
+    def draw(features, difference):
+        def sample_of(n, i, side):
+            shift = side * difference * torch.eye(features)[0]
+            return torch.randn(n, features, generator=generator(n, i, side)) + shift
+
+        means = [sum(frechet_distance(sample_of(n, i, 0), sample_of(n, i, 1)) for i in range(draws)) / draws
+                 for n in sizes]
+        figure, ((axis,),) = new_figure(1, 1, 2.6, width=5)
+        axis.plot(sizes, means, **line(1, label=f"mean of {draws} draws"))
+        axis.axhline(difference**2, color=GREY, linestyle="--", label=f"true distance {difference**2:.2f}")
+        axis.set(xscale="log", xlabel="images n in each set", ylabel="Fréchet distance", ylim=(0, None),
+                 title=f"{features} features: {means[3]:.2f} at n = {sizes[3]}")
+        axis.legend()
+        return figure
+
+    return Explorer(draw, features=[[4, 16, 64], 16], difference=(0.0, 4.0, 0.0))
+
+
+def reservoir_explorer():
+    """From which of WikiArt's 72 files the images of 40 batches come, and how many styles they have."""
+    from ..evaluation.bench import BATCH, FILE_OF, mixing, our_stream_order
+
+    def draw(reservoir):
+        rows = our_stream_order(reservoir)
+        files, bits = FILE_OF[rows[len(rows) // 2:][:40 * BATCH]], mixing(rows)["style_entropy_bits"]
+        figure, ((axis,),) = new_figure(1, 1, 2.4)
+        axis.plot(np.arange(len(files)) // BATCH, files, ".", markersize=2, color=line(1)["color"])
+        axis.set(xlabel="batch", ylabel="file", ylim=(-1, FILE_OF.max() + 1),
+                 title=f"{reservoir:,} images held back: {bits:.2f} bits of style in a batch")
+        return figure
+
+    return Explorer(draw, reservoir=[[1, 1_000, 5_120, 10_240, RESERVOIR, 40_960], RESERVOIR])
+
+
+def painting_explorer(pipe, steps: int):
+    """A genre in a style, without guidance and with it."""
+    genres, styles = list(GENRES), [CLASS_NAMES["wikiart"][label] for label in pipe.classes]
+
+    def draw(genre, style, w, seed):
+        prompt = genre_caption(pipe.preset, genres.index(genre), CLASS_NAMES["wikiart"].index(style))
+        return _at_scales(pipe, steps, prompt, seed, (1.0, w))
+
+    return Explorer(draw, genre=[genres, "landscape"], style=[styles, "Impressionism"], w=(1.0, 9.0, 4.0),
+                    seed=(0, 99, 0))
+
+
+class Mixture:
+    """Six Gaussians in the plane, two for each of three classes, in the place of a U-Net: their exact eps."""
+
+    config = SimpleNamespace(in_channels=2, sample_size=1)
+    width = 0.28
+    angles = torch.tensor([60.0, 105, 180, 225, 300, 345]).deg2rad()
+    means = 1.5 * torch.stack([angles.cos(), angles.sin()], 1)                                              # [6, 2]
+
+    def __init__(self, alphas_cumprod):
+        self.alphas_cumprod = alphas_cumprod
+
+    def components(self, x, abar, label):
+        """(x - mean [n, k, 2], their log densities [n, k], variance) at x [n, 2] for a class, or for all at -1."""
+        means = self.means if label < 0 else self.means[2 * label:2 * label + 2]
+        variance = abar * self.width**2 + 1 - abar
+        away = x[:, None] - abar**0.5 * means
+        return away, -away.square().sum(-1) / (2 * variance) - (2 * torch.pi * variance * len(means)).log(), variance
+
+    def log_density(self, x, label):
+        """log p(x | label), or log p(x) at -1, of points [n, 2] without noise."""
+        return self.components(x, torch.tensor(1.0), label)[1].logsumexp(1)
+
+    def __call__(self, x_t, t, c):
+        """eps = -sqrt(1 - abar) grad log p_t(x_t | c) of x_t [n, 2, 1, 1]; c [n, 1, 1] holds the class."""
+        abar = self.alphas_cumprod[int(t)]
+        away, logs, variance = self.components(x_t.flatten(1), abar, int(c[0]))
+        towards = (logs.softmax(1)[..., None] * away).sum(1) / variance                                     # [n, 2]
+        return SimpleNamespace(sample=((1 - abar).sqrt() * towards).view_as(x_t))
+
+
+def plane_explorer(preset, points: int = 300):
+    """Guided sampling in the plane with an exact score: paths, and where they end beside p(x) p(c|x)^w."""
+    preset = dataclasses.replace(preset, prediction="epsilon")
+    mixture = Mixture(make_scheduler(preset, "ddim").alphas_cumprod)
+    ticks = torch.linspace(-3, 3, 61)
+    plane = torch.cartesian_prod(ticks, ticks)                                                              # [61², 2]
+    everywhere, of_class = (mixture.log_density(plane, label) for label in (-1, 0))
+
+    def draw(rule, w, steps, sampler):
+        trace = []
+        end = sample(mixture, make_scheduler(preset, sampler), make_guider(rule, w), torch.zeros(points, 1, 1),
+                     -torch.ones(1, 1, 1), seeds=range(points), steps=steps, clip=None,
+                     callback=lambda i, x_t, x_0: trace.append(x_t)).images.flatten(1)
+        paths = torch.stack([*(x.flatten(1) for x in trace), end])                                  # [steps + 1, n, 2]
+        figure, ((left, right),) = new_figure(1, 2, 3.0)
+        left.plot(*paths[:, :40].unbind(-1), color=line(1)["color"], linewidth=0.5, alpha=0.7)
+        right.plot(*end.T, ".", color=line(0)["color"], markersize=2)
+        for axis, log, title in ((left, of_class, "paths, and $p(x|c)$"),
+                                 (right, torch.lerp(everywhere, of_class, w), "ends, and $p(x)\\,p(c|x)^w$")):
+            axis.contour(ticks, ticks, everywhere.exp().view(61, 61).T, 4, colors=GREY, linewidths=0.5)
+            axis.contourf(ticks, ticks, (log - log.max()).exp().view(61, 61).T, 6, cmap="Blues", alpha=0.6, zorder=0)
+            axis.set(title=title, xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
+        return figure
+
+    return Explorer(draw, rule=[["cfg", "interval sigma_min=0.3 sigma_max=3", "rescale", "apg", "cfg-zero", "tcfg"]],
+                    w=(0.0, 10.0, 2.0), steps=(2, 50, 20), sampler=[["ddim", "ddpm", "dpm++"]])
+
+
+def sdedit_explorer(pipe, steps: int, w: float = 2.0):
+    """A drawing of a few strokes, noised and denoised with a caption (SDEdit, Meng et al. 2021)."""
+    drawings = {name: stroke_drawing(strokes, pipe.preset.resolution) for name, strokes in DRAWINGS.items()
+                if len(strokes[0].colour) == pipe.preset.channels}
+
+    def draw(drawing, prompt, strength):
+        start = drawings[drawing][None]
+        image = pipe([prompt], w=w, steps=steps, scheduler="ddim", start=SDEditInit(start, strength)).images.cpu()
+        return image_grids({prompt: (torch.cat([start, image])[None], (), ["drawing", f"strength {strength:g}"])},
+                           height=2, width=3)
+
+    return Explorer(draw, drawing=[[*drawings]], prompt=[captions(pipe.preset), captions(pipe.preset)[9]],
+                    strength=(0.1, 0.9, 0.7))

@@ -13,7 +13,7 @@ import tyro
 
 from . import presets
 from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName, one_line
-from .paths import RUNS, atomic_write, check_writable, checkpoint_dir, repository
+from .paths import ROOT, RUNS, atomic_write, check_repository, check_writable, checkpoint_dir
 from .provenance import best_device, record, write_json
 
 Argument = Annotated[str, tyro.conf.Positional]
@@ -270,7 +270,7 @@ def figures(size: str | None = None) -> None:
     """
     size = size or os.environ.get("T2I_SIZE", "demo")
     presets.get("mnist", size=size)
-    repository()
+    check_repository()
     from .reporting.notebooks import execute_notebooks
 
     for path in execute_notebooks(size):
@@ -286,22 +286,22 @@ def report(pdf: bool = False, check: bool = False) -> None:
         pdf: also typeset report/main.pdf, if LaTeX is installed.
         check: write nothing; list what does not hold or is stale, and exit 1 if there is any.
     """
-    root = repository()
+    check_repository()
     from .reporting.report import INSTALL, build_pdf, find_changed, has_latex, read_report, write_report
 
     try:
-        content = read_report(root)
+        content = read_report(ROOT)
     except T2IError as error:
         if not check:
             raise
         sys.exit(f"t2i: {error}")                # exit status 1
-    problems = content.problems + (find_changed(root, content) if check else [])
+    problems = content.problems + (find_changed(ROOT, content) if check else [])
     print("\n".join(problems) or "all findings hold, and all figures, tables and results are fresh")
     if check:
         sys.exit(1 if problems else 0)
-    write_report(root, content)
+    write_report(ROOT, content)
     if pdf:
-        print("\n".join([*build_pdf(root), "written: report/main.pdf"]) if has_latex() else INSTALL)
+        print("\n".join([*build_pdf(ROOT), "written: report/main.pdf"]) if has_latex() else INSTALL)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -59,12 +59,11 @@ def mirror(kind: str, name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def repository() -> Path:
-    """The repository's folder; SourceUnavailable if the package is installed without it."""
+def check_repository() -> None:
+    """Raise SourceUnavailable if the package is installed without the repository around it."""
     if INSTALLED:
         raise SourceUnavailable("the notebooks, figures and report are not part of the installed package: clone the "
                                 "repository and run make install there")
-    return ROOT
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -150,6 +151,13 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_a_living_one_s_is
     assert left.exists()
     paths.write_text(tmp_path / "a.json", "whole")
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", "b.json", living.name}
+
+
+def test_a_run_folder_with_no_more_than_a_killed_process_left_is_empty(tmp_path):
+    left = tmp_path / "run" / f".config.json.{platform.node()}-{2**22 + 1}"                      # beyond any process
+    left.mkdir(parents=True)
+    folder = train(PRESET, tmp_path / "run", max_steps=1).folder
+    assert not left.exists() and not list(folder.rglob(".*"))
 
 
 def test_a_run_s_files_have_the_permissions_of_the_umask(tmp_path):

@@ -29,7 +29,7 @@ class Run:
         """Check that a training with `record` may use this folder; True if there is a state to resume from. Raises
         BadCheckpoint if it belongs to another preset or other data, OutputError if it holds something else."""
         if not self.config_file.exists():
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.glob("[!.]*"))):
                 raise OutputError(f"{self.folder} is not a run directory: choose another --out")
             return False
         if not self.state_file.exists() and (self.folder / "model_index.json").exists():

@@ -193,11 +193,11 @@ def directory_lock(folder, wait: bool = True):
             folder.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(filelock.FileLock(file, blocking=wait))
             with contextlib.suppress(PermissionError):      # Windows: nobody can write or read a locked file
-                file.write_text(str(os.getpid()))
+                file.write_text(str(os.getpid()), encoding="utf-8")
         except filelock.Timeout as error:
             process = "unknown"
             with contextlib.suppress(OSError):
-                process = file.read_text()
+                process = file.read_text(encoding="utf-8")
             raise OutputError(f"{folder} is in use by process {process}: wait until it ends, or choose another output "
                               "path") from error
         except OSError as error:

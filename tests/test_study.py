@@ -285,7 +285,7 @@ def test_wordings_are_unseen_one_a_digit_and_short_enough():
 
 # what is stored
 
-@pytest.mark.parametrize("part", set(PARTS) - set(study.OPTIONAL))
+@pytest.mark.parametrize("part", sorted(set(PARTS) - set(study.OPTIONAL)))
 def test_the_stored_study_is_whole_and_of_the_weights_that_ship(part):
     for row in stored.rows_of(part):
         assert row["git_dirty"] is False and row["drawn_with"]

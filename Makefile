@@ -17,7 +17,7 @@ report: figures
 	$(BIN)/t2i report --pdf
 
 test: $(STAMP)
-	$(BIN)/pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests
 	T2I_SIZE=smoke $(BIN)/pytest --nbval-lax notebooks
 
 test-full: $(STAMP)

@@ -91,7 +91,7 @@ def bench_speed(task: str, dataset: str = "mnist", rounds: int = 3, images: int 
             "peak_memory_mb": max(row["peak_memory_bytes"] for row in results) / 1e6,
         })
     for row, (way, pixels) in zip(rows, drawn.items()):
-        row |= _quality(dataset, pixels.float() / 255)
+        row |= _quality(dataset, pixels)
         if way.startswith("ours-equal"):
             row["largest_difference"] = int((pixels.int() - drawn["thesis"].int()).abs().max()) / 255
     return {"task": task, "dataset": dataset, "size": size, "rounds": rounds, "images": images, "steps": steps,
@@ -108,7 +108,7 @@ def _run(command) -> dict:
 
 
 def _quality(dataset, images) -> dict:
-    """The classifier's accuracy, and the Frechet distance to real test images where they can be had."""
+    """The classifier's accuracy on uint8 images, and the Frechet distance to real test images, if they can be had."""
     labels = torch.arange(len(images)) % len(CLASS_NAMES[dataset])
     row = classifier_judge(dataset, len(images), "cpu")[1](images, labels)
     return {"accuracy": row["accuracy"], "frechet": row.get("classifier", {}).get("frechet")}

@@ -18,7 +18,7 @@ report: figures
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests
-	T2I_SIZE=smoke $(BIN)/pytest --nbval-lax notebooks
+	OMP_NUM_THREADS=1 T2I_SIZE=smoke $(BIN)/pytest -n 2 --dist loadfile --nbval-lax notebooks
 
 test-full: $(STAMP)
 	T2I_TEST_FULL=1 $(BIN)/pytest tests/test_full.py

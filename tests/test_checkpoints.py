@@ -30,11 +30,6 @@ def run(few_digits, tmp_path_factory):
     return train(PRESET, tmp_path_factory.mktemp("run"), max_steps=6)
 
 
-@pytest.fixture(scope="module")
-def pipe(run):
-    return load_pipeline(run.folder, device="cpu")
-
-
 # drawing
 
 def test_a_pipeline_is_the_sampler_over_its_captions(pipe):

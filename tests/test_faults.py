@@ -50,11 +50,6 @@ def run(few_digits, tmp_path_factory):
     return train(PRESET, tmp_path_factory.mktemp("run"), max_steps=2)
 
 
-@pytest.fixture(scope="module")
-def pipe(run):
-    return load_pipeline(run.folder, device="cpu")
-
-
 # the writer
 
 @pytest.fixture

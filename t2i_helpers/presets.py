@@ -33,6 +33,7 @@ class Preset:
     max_length: int                      # tokens, padding included
     genre_dropout: float | None = None   # share of captions without the painting's genre; None: no caption has one
     # U-Net
+    network: str = "unet"                # its kind, one of models.unet.NETWORKS
     block_channels: tuple[int, ...]
     down_blocks: tuple[str, ...]         # the up path is its mirror
     layers_per_block: int

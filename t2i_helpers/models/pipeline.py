@@ -17,7 +17,7 @@ from ..paths import CHECKPOINTS, INSTALLED, WEIGHTS, checkpoint_dir, read_json
 from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, check_prompts, load_text_encoder
-from .unet import COMPILE_FROM, compile_unet
+from .unet import COMPILE_FROM, NETWORKS, compile_unet
 from .weights import load_state
 
 # what two networks must have in common for one to guide the other
@@ -186,7 +186,8 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
         raise BadCheckpoint(reason)
     try:
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
+        kind, _ = NETWORKS[presets.from_dict(read_json(folder / "model_index.json")["preset"]).network]
+        unet = kind.from_config(kind.load_config(folder / "unet"))
         unet.load_state_dict(load_state(folder / WEIGHTS))
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)

@@ -7,19 +7,27 @@ import sys
 import diffusers
 import torch
 
-from ..errors import one_line
+from ..errors import UnknownName, one_line
 from .text import encoder_dim
 
 COMPILE_FROM = 500          # images: compiling takes about a minute
 
 
-def build_unet(preset, text_dim: int | None = None) -> diffusers.UNet2DConditionModel:
-    """A fresh U-Net: (x_t [n, channels, resolution, resolution], t [n], c [n, length, text_dim]) to the prediction, of
-    x_t's shape. `text_dim` is by default the width of ``preset.text_encoder``; if it differs from the
-    cross-attention's, one trained linear layer (diffusers' ``text_proj``) projects the embeddings."""
-    text_dim = text_dim or encoder_dim(preset.text_encoder)
+def build_unet(preset, text_dim: int | None = None) -> torch.nn.Module:
+    """A fresh network of the kind ``preset.network``: (x_t [n, channels, resolution, resolution], t [n],
+    c [n, length, text_dim]) to an object whose ``.sample`` is the prediction, of x_t's shape. `text_dim` is by default
+    the width of ``preset.text_encoder``."""
+    if preset.network not in NETWORKS:
+        raise UnknownName("network", preset.network, NETWORKS)
+    kind, settings = NETWORKS[preset.network]
+    return kind(**settings(preset, text_dim or encoder_dim(preset.text_encoder)))
+
+
+def _unet_settings(preset, text_dim) -> dict:
+    """If `text_dim` differs from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``)
+    projects the embeddings."""
     projected = text_dim != preset.cross_attention_dim
-    return diffusers.UNet2DConditionModel(
+    return dict(
         sample_size=preset.unet_shape[-1],
         in_channels=preset.unet_shape[0],
         out_channels=preset.unet_shape[0],
@@ -32,6 +40,10 @@ def build_unet(preset, text_dim: int | None = None) -> diffusers.UNet2DCondition
         encoder_hid_dim=text_dim if projected else None,
         encoder_hid_dim_type="text_proj" if projected else None,
     )
+
+
+# name: (class, a function of a preset and the text's width that gives the class's settings)
+NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings)}
 
 
 @functools.cache

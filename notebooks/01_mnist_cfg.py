@@ -43,7 +43,7 @@ import os
 import torch
 
 from t2i_helpers import presets
-from t2i_helpers.reporting import explorers, mnist
+from t2i_helpers.reporting import animations, explorers, mnist
 from t2i_helpers.reporting.exercises import check
 from t2i_helpers.reporting.exhibits import shower
 
@@ -309,6 +309,19 @@ def average_step(averaged, unet, n, decay):
 # ignores the caption, $w=1$ follows it, and $w>1$ extrapolates. (Papers often write
 # $(1+w')\,\epsilon_c-w'\,\epsilon_\varnothing$; then $w=1+w'$.)
 #
+# The animation shows the rule without a network: points in a plane that belong to three classes of two spots each, with
+# the exact scores. The caption is the class at the top.
+#
+# > **Predict:** where do the points end at $w=3$: in the middle of the two spots, or away from the other classes?
+
+# %%
+show(animations.points_in_a_plane(improved))
+
+# %% [markdown]
+# Away from the other classes: guidance draws the points to where the class is *certain*, at the outer edge of its spots,
+# and they lie closer together than the class's own points at $w=1$. Both effects come back in the pictures: bolder
+# strokes, and less variety.
+#
 # > **Question:** how often does the next cell call the network for one step? And how often would it have to for $w=1$?
 
 # %% tags=["teaching-sampling"]
@@ -455,6 +468,13 @@ show(mnist.loss_curves(pipes))
 show(mnist.hero({"improved": pipes["improved"]}, steps))
 
 # %% [markdown]
+# And this is how one of each is drawn at $w=2$. Above is the image, which starts as noise; below is the network's estimate
+# of the finished digit.
+
+# %%
+show(animations.denoising(pipes["improved"], steps))
+
+# %% [markdown]
 # The next figure shows $x_t$ above $\hat x_0$ for both networks. The pixels of `thesis` are in [0, 1], so half of its noise
 # is darker than black and invisible.
 #
@@ -536,6 +556,12 @@ show(mnist.empty_prompts(pipes, steps))
 
 # %%
 show(mnist.guidance_sweep(pipes, steps))
+
+# %% [markdown]
+# The same as an animation, one image a digit (DPM-Solver++, 10 steps):
+
+# %%
+show(animations.sweep(pipes, min(steps, 10)))
 
 # %% [markdown]
 # Strokes become thick and saturated, and some digits lose their shape. The sampler clips every $\hat x_0$ to [−1, 1], so

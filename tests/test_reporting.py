@@ -16,7 +16,7 @@ from t2i_helpers import paths, presets
 from t2i_helpers.errors import BadData, SourceUnavailable
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.provenance import file_hash, read_sidecar
-from t2i_helpers.reporting import checkpoints, exhibits, guidance, mnist, study
+from t2i_helpers.reporting import animations, checkpoints, exhibits, guidance, mnist, study
 from t2i_helpers.reporting.drawing import TEXT_WIDTH, image_grid, new_figure
 from t2i_helpers.reporting.exhibits import Exhibit, Table, export
 from t2i_helpers.reporting.notebooks import execute_notebooks
@@ -105,6 +105,20 @@ def test_a_notebook_shows_a_small_picture_and_its_note(monkeypatch, channels, ki
     image = Image.open(io.BytesIO(displayed[0].data))
     assert image.format == kind and image.width == pytest.approx(TEXT_WIDTH * 72, abs=1)
     assert displayed[1].data == f"*{NOTE}*"
+
+
+def test_an_animation_keeps_its_frames_and_ends_with_what_is_drawn(pipes, folder):
+    pipe = pipes["improved"]
+    shown = export(animations.denoising(pipe, steps=3), "smoke")
+    with Image.open(folder / "denoising_animation.gif") as file:
+        assert file.n_frames >= 4 and file.info["loop"] == 0
+        file.seek(file.n_frames - 1)
+        last = file.convert("L")
+    images = pipe(pipe.captions, w=2.0, steps=3).images.expand(2, -1, -1, -1, -1)
+    figure = shown.figure[-1]
+    image_grid(figure.axes[0], images, ["$x_t$", r"$\hat x_0$"], title="3 of 3 steps")
+    wanted = Image.open(io.BytesIO(exhibits.inline_image(figure))).convert("L")
+    assert np.abs(np.asarray(last, float) - np.asarray(wanted, float)).mean() < 4
 
 
 def test_a_committed_picture_is_shown_with_its_note(folder, capsys):

@@ -19,24 +19,33 @@ from . import drawing, latex
 from .recorded import describe, note_argument
 
 INLINE_DPI = 72
+FRAME_MS = 200                  # milliseconds
 
 
 @dataclass(frozen=True)
 class Exhibit:
     """A drawn figure, the name and format of its file, and the note and metadata of what it was drawn from."""
 
-    figure: Figure
+    figure: Figure | list[Figure]            # a list: the frames of an animation
     name: str                # such as fig02_digits_w5
-    format: str              # "png" for pictures, "pdf" for curves
+    format: str              # "png" for pictures, "pdf" for curves, "gif" for animations
     note: str                # printed under it in a notebook, and in the caption of the report
     metadata: dict           # JSON
 
     def _ipython_display_(self):
-        """PNG with a palette, or JPEG where photographs have more colours than that."""
-        display(Picture(data=inline_image(self.figure, photographs=self.format == "png")), Markdown(f"*{self.note}*"))
+        """GIF; PNG with a palette, or JPEG where photographs have more colours than that."""
+        if self.format == "gif":
+            self.save(file := io.BytesIO())
+            picture = Picture(data=file.getvalue(), format="gif")
+        else:
+            picture = Picture(data=inline_image(self.figure, photographs=self.format == "png"))
+        display(picture, Markdown(f"*{self.note}*"))
 
     def save(self, path):
-        if self.format == "pdf":
+        if self.format == "gif":
+            first, *others = (_raster(frame, dpi=INLINE_DPI).quantize(32) for frame in self.figure)
+            first.save(path, "GIF", save_all=True, append_images=others, duration=FRAME_MS, loop=0)
+        elif self.format == "pdf":
             self.figure.savefig(path, metadata={"CreationDate": None})      # the same figure gives the same bytes
         else:
             picture = _raster(self.figure)

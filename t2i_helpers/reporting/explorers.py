@@ -210,13 +210,17 @@ class Mixture:
         return SimpleNamespace(sample=((1 - abar).sqrt() * towards).view_as(x_t))
 
 
+def plane(mixture, label: int = -1):
+    """(ticks of both axes, log p(x | label) [ticks, ticks] for contours of matplotlib), by default of all classes."""
+    ticks = torch.linspace(-3, 3, 61)
+    return ticks, mixture.log_density(torch.cartesian_prod(ticks, ticks), label).view(len(ticks), -1).T
+
+
 def plane_explorer(preset, points: int = 300):
     """Guided sampling in the plane with an exact score: paths, and where they end beside p(x) p(c|x)^w."""
     preset = dataclasses.replace(preset, prediction="epsilon")
     mixture = Mixture(make_scheduler(preset, "ddim").alphas_cumprod)
-    ticks = torch.linspace(-3, 3, 61)
-    plane = torch.cartesian_prod(ticks, ticks)                                                              # [61², 2]
-    everywhere, of_class = (mixture.log_density(plane, label) for label in (-1, 0))
+    (ticks, everywhere), (_, of_class) = plane(mixture), plane(mixture, 0)
 
     def draw(rule, w, steps, sampler):
         trace = []
@@ -229,8 +233,8 @@ def plane_explorer(preset, points: int = 300):
         right.plot(*end.T, ".", color=line(0)["color"], markersize=2)
         for axis, log, title in ((left, of_class, "paths, and $p(x|c)$"),
                                  (right, torch.lerp(everywhere, of_class, w), "ends, and $p(x)\\,p(c|x)^w$")):
-            axis.contour(ticks, ticks, everywhere.exp().view(61, 61).T, 4, colors=GREY, linewidths=0.5)
-            axis.contourf(ticks, ticks, (log - log.max()).exp().view(61, 61).T, 6, cmap="Blues", alpha=0.6, zorder=0)
+            axis.contour(ticks, ticks, everywhere.exp(), 4, colors=GREY, linewidths=0.5)
+            axis.contourf(ticks, ticks, (log - log.max()).exp(), 6, cmap="Blues", alpha=0.6, zorder=0)
             axis.set(title=title, xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
         return figure
 

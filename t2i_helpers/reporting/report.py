@@ -111,7 +111,7 @@ def write_report(root: Path, report: Report) -> None:
 
 def read_exhibits(root: Path) -> dict[str, Exported]:
     """Every exported figure and table, by name."""
-    files = [file for folder, suffixes in (("figures", (".png", ".pdf")), (GENERATED, (".tex",)))
+    files = [file for folder, suffixes in (("figures", (".png", ".pdf", ".gif")), (GENERATED, (".tex",)))
              for file in (root / folder).glob("*") if file.suffix in suffixes and file.name not in WRITTEN_HERE]
     exhibits, hashes = {}, {}
     for file in sorted(files, key=lambda file: file.name):

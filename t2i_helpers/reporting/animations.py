@@ -1,0 +1,59 @@
+"""Animations: denoising step by step, the sweep in w, and guided sampling in a plane. Each frame is a figure."""
+
+import dataclasses
+
+import torch
+
+from ..data import to_unit
+from ..diffusion import make_guider, make_scheduler, sample
+from .drawing import GREY, image_grids, line, new_figure
+from .exhibits import exhibit
+from .explorers import Mixture, plane
+
+HELD = 8                        # the last frame is shown this many times
+
+
+@exhibit("denoising_animation", "gif")
+def denoising(pipe, steps: int, w: float = 2.0):
+    """One image a class, as noise x_t and as the estimate x^_0, at every step."""
+    trace = []
+    end = pipe(pipe.captions, w=w, steps=steps, callback=lambda i, x_t, x_0: trace.append((x_t, x_0))).images
+    pairs = [to_unit(torch.stack(pair), pipe.preset.pixel_range) for pair in trace] + [end.expand(2, *end.shape)]
+    frames = [image_grids({f"{step} of {steps} steps": (pair, ["$x_t$", r"$\hat x_0$"])}, height=1.4, width=5)
+              for step, pair in enumerate(pairs)]
+    return frames + HELD * frames[-1:]
+
+
+@exhibit("sweep_animation", "gif")
+def sweep(pipes, steps: int, scales=(0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)):
+    """The same noise under each guidance scale, one image a class, for each of `pipes`, {variant: pipeline}."""
+    def rows(pipe, w):
+        return pipe(pipe.captions, w=w, steps=steps, scheduler="dpm++").images[None]
+
+    frames = [image_grids({f"{variant}, w = {w:g}": (rows(pipe, w),) for variant, pipe in pipes.items()}, height=1.9,
+                          width=5) for w in scales]
+    return frames + HELD * frames[-1:], {"w": list(scales)}
+
+
+@exhibit("plane_animation", "gif")
+def points_in_a_plane(preset, scales=(0.0, 1.0, 3.0), points: int = 200, steps: int = 20):
+    """Points that DDIM moves from noise to one of three classes with the exact score, without and with guidance."""
+    preset = dataclasses.replace(preset, prediction="epsilon")
+    mixture, traces = Mixture(make_scheduler(preset, "ddim").alphas_cumprod), []
+    ticks, everywhere = plane(mixture)
+    for w in scales:
+        trace = []
+        end = sample(mixture, make_scheduler(preset, "ddim"), make_guider("cfg", w), torch.zeros(points, 1, 1),
+                     -torch.ones(1, 1, 1), seeds=range(points), steps=steps, clip=None,
+                     callback=lambda i, x_t, x_0, trace=trace: trace.append(x_t)).images
+        traces.append([*trace, end])
+    frames = []
+    for step in range(steps + 1):
+        figure, (axes,) = new_figure(1, len(scales), 2.0, width=5)
+        for axis, w, trace in zip(axes, scales, traces):
+            axis.contour(ticks, ticks, everywhere.exp(), 4, colors=GREY, linewidths=0.5)
+            axis.plot(*trace[step].flatten(1).T, ".", color=line(0)["color"], markersize=2)
+            axis.set(title=f"w = {w:g}", xlim=(-3, 3), ylim=(-3, 3), xticks=(), yticks=(), aspect="equal")
+        figure.suptitle(f"{step} of {steps} steps")
+        frames.append(figure)
+    return frames + HELD * frames[-1:], {"w": list(scales), "note": f"{points} points, an exact score, DDIM"}

@@ -39,7 +39,8 @@ def doctor(json: bool = False) -> None:
 def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", out: Path | None = None,
           max_steps: int | None = None, loader: str = "store", source: str | None = None, encoder: str | None = None,
           seed: int | None = None, data: Path | None = None, caption: str | None = None,
-          resolution: int | None = None, accumulate: int = 1, on_nan: str = "stop") -> None:
+          resolution: int | None = None, accumulate: int = 1, on_nan: str = "stop", track: str | None = None,
+          slurm: str | None = None) -> None:
     """Train a model. The same command again resumes; Ctrl-C leaves a usable checkpoint.
 
     Args:
@@ -57,6 +58,8 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
         resolution: own images: pixels a side, a multiple of 8 [32; full 64].
         accumulate: parts of a batch that are computed in turn, for GPUs with little memory.
         on_nan: what to do where the loss is NaN: stop, or skip the step (slower).
+        track: also log to tensorboard, trackio, mlflow or another of accelerate's trackers, if it is installed.
+        slurm: submit this command to a SLURM cluster, such as "partition=gpu,gpus=4,time=600" (minutes).
     """
     own, name = dataset == "own", f"{dataset}-{variant}-{size}"
     if own != (data is not None) or not own and (caption or resolution) or own and source:
@@ -69,10 +72,19 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
         preset, name = own_preset(data, size, caption, resolution), f"own-{data.resolve().stem}-{size}"
     changes = {"data_source": source, "text_encoder": encoder, "seed": seed}
     preset = dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
+    out = out or RUNS / name
+    if slurm is not None:
+        from .training.slurm import submit
+
+        arguments = sys.argv[1:]
+        place = next(place for place, word in enumerate(arguments) if word.startswith("--slurm"))
+        del arguments[place:place + (1 if "=" in arguments[place] else 2)]
+        job = submit(arguments, slurm, out.with_name(f"{out.name}-jobs"))
+        return print(f"job {job.job_id}, its script and logs are in {job.paths.folder}")
     from .training import train as run_training
 
-    run = run_training(preset, out or RUNS / name, loader=loader, max_steps=max_steps, accumulate=accumulate,
-                       on_nan=on_nan)
+    run = run_training(preset, out, loader=loader, max_steps=max_steps, accumulate=accumulate, on_nan=on_nan,
+                       track=track)
     print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
 
 

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
-from ..errors import BadValue, Diverged, UnknownName
+from ..errors import BadValue, Diverged, UnknownName, one_line
 from ..models import CaptionPipeline, build_unet, caption_table
 from ..models.text import revision_record
 from ..models.unet import compile_unet
@@ -51,7 +51,7 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
           sample_every: int = 500, averages: dict[str, dict] | None = None, accumulate: int = 1,
-          gradient_checkpointing: bool = False, on_nan: str = "stop") -> Run:
+          gradient_checkpointing: bool = False, on_nan: str = "stop", track: str | None = None) -> Run:
     """Train `preset` in the run folder `out` for ``preset.epochs`` epochs, or `max_steps` steps in total; the same call
     again resumes.
 
@@ -64,6 +64,7 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
     or another process trains in it, BadValue if the stream cannot be used for `preset` or a batch does not fit into the
     GPU's memory, and Diverged if the loss or the weights become NaN or infinite; the last good state is kept. With
     `on_nan` "skip", a step with such a loss or gradient changes no weight; that waits for the GPU at every step.
+    `track` names one of accelerate's trackers, such as "tensorboard", that also gets the losses, into `out`.
     """
     if max_steps is not None and max_steps < 1:
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
@@ -72,7 +73,13 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
     if on_nan not in ("stop", "skip"):
         raise UnknownName("action on NaN", on_nan, ("stop", "skip"))
     # accelerate fixes one precision per process, but a notebook trains both variants: train_step calls autocast
-    accelerator, run = Accelerator(mixed_precision="no", cpu=best_device() == "cpu"), Run(out)
+    try:
+        accelerator = Accelerator(mixed_precision="no", cpu=best_device() == "cpu", log_with=track, project_dir=out)
+    except ValueError as error:
+        raise BadValue(f"track = {track!r}: {one_line(error)}") from error
+    if track and not accelerator.log_with:
+        raise BadValue(f"track = {track!r}: it is not installed: pip install {track}")
+    run = Run(out)
     check_loader(loader, preset, accelerator.num_processes)
     run.open(preset_record(preset) | {"loader": loader})            # refuse another preset before reading data
     with directory_lock(out, wait=False) if accelerator.is_main_process else contextlib.nullcontext():
@@ -140,6 +147,7 @@ class _Trainer:
         main, rows, began = self.accelerator.is_main_process, [], time.monotonic() - self.seconds
         if main:
             self.run.start_segment(self.description, self.step)
+            self.accelerator.init_trackers("t2i", {"preset": self.description["preset_hash"]})
             if self.step:
                 print(f"resuming after step {self.step}")
             else:
@@ -277,6 +285,8 @@ class _Trainer:
         if finite:
             bar.set_postfix(loss=f"{finite[-1]['loss']:.4f}")
         self.run.log(finite)
+        for row in finite:
+            self.accelerator.log({"loss": row["loss"]}, step=row["step"])
         bad = [f"the loss is {row['loss']} at step {row['step']}, of the images "
                f"{self.images.rows(row['step'] - 1).tolist()}" for row in rows if row not in finite]
         if check_weights and not all(p.isfinite().all() for p in self.bare_unet.parameters()):

@@ -25,9 +25,9 @@ from .tables import with_interval
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
 RULE_PARTS = {"rules-mnist": NAMES["mnist"], "rules-cifar10": NAMES["cifar10"]}
-COLUMNS = [("accuracy", ACCURACY, True), ("Fréchet", FRECHET, False),
+COLUMNS = [("accuracy (%)", ACCURACY, True), ("Fréchet", FRECHET, False),
            ("KID", lambda row: row["classifier"]["kernel"], False), ("diversity", DIVERSITY, False),
-           ("saturation", SATURATION, True)]
+           ("saturation (%)", SATURATION, True)]
 WHEN = [                                # an aim, the metric for it, and the distance of a metric from the aim
     ("match the caption", ACCURACY, lambda metric: -metric["value"]),
     ("look like real images", FRECHET, lambda metric: metric["value"]),
@@ -231,7 +231,7 @@ def best_of_table(size: str = "demo"):
             for row in result["rows"]]
     note = (f"the best {BEST} of {CANDIDATES} of each class; {result['scheduler'].upper()}, {result['steps']} steps; "
             f"good, clear, blurry: the critic's probability of each word among the three; {JUDGES}")
-    return ["", "chosen by", "n", *WORDS, "accuracy"], rows, {"note": note, "experiment": result}
+    return ["", "chosen by", "n", *WORDS, "accuracy (%)"], rows, {"note": note, "experiment": result}
 
 
 @exhibit("quality_against_passes", "pdf")
@@ -260,7 +260,7 @@ def spacing_table(size: str = "demo"):
              with_interval(ACCURACY(row), True),
              "–" if row["classifier"]["fewer_samples_than_features"] else with_interval(FRECHET(row))]
             for row in rows_of("samplers", size, _is_spaced)]
-    return ["scheduler and spacing", "steps", "n", "accuracy", "Fréchet"], rows, {}
+    return ["scheduler and spacing", "steps", "n", "accuracy (%)", "Fréchet"], rows, {}
 
 
 def _is_spaced(row) -> bool:

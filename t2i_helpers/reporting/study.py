@@ -12,7 +12,7 @@ from ..evaluation.experiments import BEST, CANDIDATES, networks
 from ..evaluation.features import real_features
 from ..evaluation.image_text import WORDS
 from ..evaluation.metrics import frechet_distance
-from ..evaluation.study import PARTS, WORDINGS, read_experiment, read_part, run_study
+from ..evaluation.study import OPTIONAL, PARTS, WORDINGS, read_experiment, read_part, run_study
 from ..intervals import overlap
 from ..paths import WEIGHTS, checkpoint_dir, study_dir
 from ..presets import DATASETS, NAMES
@@ -25,9 +25,8 @@ from .tables import with_interval
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
 RULE_PARTS = {"rules-mnist": NAMES["mnist"], "rules-cifar10": NAMES["cifar10"]}
-COLUMNS = [("accuracy (%)", ACCURACY, True), ("Fréchet", FRECHET, False),
-           ("KID", lambda row: row["classifier"]["kernel"], False), ("diversity", DIVERSITY, False),
-           ("saturation (%)", SATURATION, True)]
+COLUMNS = {"accuracy (%)": ACCURACY, "Fréchet": FRECHET, "KID": lambda row: row["classifier"]["kernel"],
+           "diversity": DIVERSITY, "saturation (%)": SATURATION}
 WHEN = [                                # an aim, the metric for it, and the distance of a metric from the aim
     ("match the caption", ACCURACY, lambda metric: -metric["value"]),
     ("look like real images", FRECHET, lambda metric: metric["value"]),
@@ -42,15 +41,15 @@ DECAYS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "
 def rows_of(part: str, size: str = "demo", keep=lambda row: True) -> list[dict]:
     """The stored rows of a part of the study that `keep` keeps, in order; at `full`, missing ones are measured first.
 
-    BadData where any is missing.
+    BadData where any is missing, except of an optional part.
     """
-    if size == "full":
+    if size == "full" and part not in OPTIONAL:
         run_study([part], size)
     rows = read_part(part, size)
-    if missing := sum(cell not in rows for cell in PARTS[part]):
+    if (missing := len(PARTS[part]) - len(rows)) and part not in OPTIONAL:
         raise BadData(f"{missing} of {len(PARTS[part])} cells of {part} are not measured with the networks that are "
                       "here: run t2i evaluate study")
-    return noted([rows[cell] for cell in PARTS[part] if keep(rows[cell])], part, size)
+    return noted([rows[cell] for cell in PARTS[part] if cell in rows and keep(rows[cell])], part, size)
 
 
 def noted(rows: list[dict], part: str, size: str) -> list[dict]:
@@ -157,13 +156,13 @@ def rules_table(part: str, size: str = "demo"):
     best = [row for row in rules.pop("cfg") if row["w"] > 0]
     best += [min(rows, key=lambda row: FRECHET(row)["value"]) for rows in rules.values()]
     best.sort(key=lambda row: -ACCURACY(row)["value"])
-    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"]),
-              *(with_interval(metric(row), percent) for _, metric, percent in COLUMNS)] for row in best]
-    lines.append(["real images", "–", "–",
-                  *(with_interval(metric(best[0])["real"], percent) for _, metric, percent in COLUMNS)])
+    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"])] for row in best] + [["real images", "–", "–"]]
+    for title, metric in COLUMNS.items():
+        for cells, shown in zip(lines, [*map(metric, best), metric(best[0])["real"]]):
+            cells.append(with_interval(shown, "%" in title))
     note = ("plain guidance (cfg) at every w, each other rule at the w of its least Fréchet distance, a choice that is "
             "within the noise at this n; passes: evaluations of a U-Net an image")
-    return ["rule", "w", "passes", *(title for title, *_ in COLUMNS)], lines, {"note": note}
+    return ["rule", "w", "passes", *COLUMNS], lines, {"note": note}
 
 
 @exhibit("study_when", "tex")
@@ -319,8 +318,7 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
 @exhibit("study_encoders", "png")
 def encoders_figure(size: str = "demo"):
     """Accuracy by wording of the prompt for each text encoder, and images for the caption and for "seven"."""
-    hub = "encoders-of-the-hub"
-    rows = [*rows_of("encoders", size), *noted(list(read_part(hub, size).values()), hub, size)]
+    rows = rows_of("encoders", size) + rows_of("encoders-of-the-hub", size)
     by = {(row["cell"]["checkpoint"].removeprefix("ablation-"), row["cell"]["wording"]): row for row in rows}
     encoders = list(dict.fromkeys(encoder for encoder, _ in by))
     figure, top, bottom = _two_parts(4.9)

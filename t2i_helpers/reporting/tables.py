@@ -71,17 +71,17 @@ def metrics_table(name: str, variant: str, evaluation: dict):
 @exhibit("{}", "tex")
 def comparison_table(name: str, evaluations: dict):
     """Table 2: MNIST against CIFAR-10, `evaluations` {dataset: {variant: ..}}; configurations are `full`'s."""
-    presets, counted = _thesis_presets(evaluations)
-    rows = {"image size": [f"{preset.resolution}×{preset.resolution}" for preset in presets.values()],
-            "channels": [str(preset.channels) for preset in presets.values()],
-            "parameters, printed": [PRINTED[dataset]["parameters"] for dataset in presets],
-            "parameters, counted": [f"{counted[dataset]:,}" for dataset in presets],
-            "epochs": [str(preset.epochs) for preset in presets.values()],
-            "batch size": [str(preset.batch_size) for preset in presets.values()],
-            "best w, printed": [PRINTED[dataset]["best_w"] for dataset in presets]}
-    rows |= {f"{title}, {variant}": [f"w = {best_scales(each[variant], metric)}" for each in evaluations.values()]
-             for variant in VARIANTS for title, metric in (("least Fréchet", "frechet"), ("most accurate", "accuracy"))}
-    return ["", *map(NAMES.get, evaluations)], [[title, *cells] for title, cells in rows.items()], {
+    columns = []
+    for (dataset, text), each in zip(_thesis_texts(evaluations).items(), evaluations.values()):
+        columns.append({
+            "image size": text["resolution"], "channels": text["channels"],
+            "parameters, printed": PRINTED[dataset]["parameters"], "parameters, counted": text["parameters"],
+            "epochs": text["epochs"], "batch size": text["batch size"], "best w, printed": PRINTED[dataset]["best_w"]})
+        for variant in VARIANTS:
+            columns[-1][f"least Fréchet, {variant}"] = f"w = {best_scales(each[variant], 'frechet')}"
+            columns[-1][f"most accurate, {variant}"] = f"w = {best_scales(each[variant], 'accuracy')}"
+    rows = [[title, *(column[title] for column in columns)] for title in columns[0]]
+    return ["", *map(NAMES.get, evaluations)], rows, {
         "note": "sizes, epochs and parameters of the full thesis configuration; best w: every w whose interval "
                 "overlaps the best one's"}
 
@@ -89,27 +89,29 @@ def comparison_table(name: str, evaluations: dict):
 @exhibit("{}", "tex")
 def configuration_table(name: str):
     """Table 4: what the thesis prints of each experiment beside what its own text says; ≠ where they disagree."""
-    presets, counted = _thesis_presets(DATASETS)
-    columns = [from_text(preset, counted[dataset], len(CLASS_NAMES[dataset])) for dataset, preset in presets.items()]
-    rows = [[row] for row in columns[0]]
-    for printed, text in zip(PRINTED["table4"].values(), columns):
+    texts = _thesis_texts(DATASETS)
+    rows = [[row] for row in texts["mnist"]]
+    for dataset, text in texts.items():
         for row in rows:
-            ours = text[row[0]]
-            row += [printed[row[0]], ours if agrees(printed[row[0]], ours) else f"≠ {ours}"]
-    header = ["", *(f"{NAMES[dataset]}: {column}" for dataset in presets for column in ("printed", "its text"))]
+            printed, ours = PRINTED["table4"][dataset][row[0]], text[row[0]]
+            row += [printed, ours if agrees(printed, ours) else f"≠ {ours}"]
+    header = ["", *(f"{NAMES[dataset]}: {column}" for dataset in texts for column in ("printed", "its text"))]
     note = ("printed: Table 4 of the thesis; its text: sections 3.2 to 3.4 and the network that they describe, built "
             "and counted, images as the hub has them; ≠ marks what disagrees")
+    counted = {dataset: int(text["parameters"].replace(",", "")) for dataset, text in texts.items()}
     return header, rows, {"note": note, "parameters": counted}
 
 
-def _thesis_presets(datasets):
-    """The thesis's full presets by dataset, and the parameters of their U-Nets with CLIP's text width."""
-    presets = {dataset: get(dataset, "thesis", "full") for dataset in datasets}
-    for preset in presets.values():
+def _thesis_texts(datasets) -> dict:
+    """{dataset: what the thesis's text says}, with the parameters of its U-Net counted with CLIP's text width."""
+    texts = {}
+    for dataset in datasets:
+        preset = get(dataset, "thesis", "full")
         note_use("preset", preset)
-    with torch.device("meta"):                  # shapes without numbers
-        return presets, {dataset: sum(p.numel() for p in build_unet(preset, text_dim=512).parameters())
-                         for dataset, preset in presets.items()}
+        with torch.device("meta"):                  # shapes without numbers
+            unet = build_unet(preset, text_dim=512)
+        texts[dataset] = from_text(preset, sum(p.numel() for p in unet.parameters()), len(CLASS_NAMES[dataset]))
+    return texts
 
 
 @exhibit("setup", "tex")

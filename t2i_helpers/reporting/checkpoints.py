@@ -34,19 +34,19 @@ def pipelines(dataset: str, size: str) -> dict:
 def load_or_evaluate(pipe) -> dict:
     """The evaluation.json beside `pipe`'s weights, made now unless it fits weights and classifier."""
     scales, samples = (each[pipe.preset.dataset] for each in (SCALES, SAMPLES))
-    return _load_or_measure(pipe, "evaluation.json", lambda: evaluate(pipe, scales, samples), scales)
+    return load_or_measure(pipe, "evaluation.json", lambda: evaluate(pipe, scales, samples), scales)
 
 
 def load_or_measure_composition(pipe) -> dict:
     """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
-    return _load_or_measure(pipe, "composition.json", lambda: record(
+    return load_or_measure(pipe, "composition.json", lambda: record(
         pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
 
 
 def load_or_measure_recognition(pipe) -> list[dict]:
     """The rows of the recognition.json beside `pipe`'s weights, made now unless they fit weights and classifier."""
     scales = RECOGNITION_SCALES[pipe.preset.dataset]
-    return _load_or_measure(pipe, "recognition.json", lambda: {
+    return load_or_measure(pipe, "recognition.json", lambda: {
         "rows": [recognition(pipe, w, RECOGNITION_SAMPLES) for w in scales]}, scales)["rows"]
 
 
@@ -55,12 +55,12 @@ def by_w(evaluation: dict) -> dict[float, dict]:
     return {row["w"]: row for row in evaluation["rows"]}
 
 
-def _load_or_measure(pipe, name, measure, scales=()) -> dict:
+def load_or_measure(pipe, name, measure, scales=()) -> dict:
     """A stored measurement at `scales` if it holds the hashes of the weights and the classifier, else a new one."""
     file = pipe.folder / name
     try:
         stored = read_json(file)
-        fits = tuple(row["w"] for row in stored.get("rows", ())) == scales
+        fits = not scales or tuple(row["w"] for row in stored["rows"]) == scales
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         stored, fits = {}, False
     text = json.dumps(stored)

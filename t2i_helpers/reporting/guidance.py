@@ -8,15 +8,8 @@ import torch.nn.functional as F
 from matplotlib import colormaps
 
 from ..data import DRAWINGS, captions, stroke_drawing, to_unit
-from ..diffusion import (
-    AttentionMaps,
-    LossGuidance,
-    PromptSwitch,
-    PromptToPrompt,
-    SDEditInit,
-    make_guider,
-    make_scheduler,
-)
+from ..diffusion import LossGuidance, make_guider, make_scheduler
+from ..diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
 from ..diffusion.noise import alpha_bar, sigma
 from ..diffusion.schedulers import SPACINGS
 from ..evaluation.classifiers import weights_file

@@ -6,7 +6,7 @@ import textwrap
 import torch
 from torchvision.io import read_image
 
-from ..errors import BadData, one_line
+from ..errors import BadData
 from ..evaluation.classifiers import weights_file
 from ..evaluation.experiments import BEST, CANDIDATES, networks
 from ..evaluation.features import real_features
@@ -100,14 +100,10 @@ def grouped(rows, key) -> dict:
 
 
 def picture(row, size: str = "demo") -> torch.Tensor:
-    """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]; BadData where its file cannot be read."""
+    """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]."""
     path = study_dir(size) / "pictures" / row["picture"]
-    try:
-        strip = read_image(str(path))                                                  # [3, h, 10 w]
-    except RuntimeError as error:
-        raise BadData(f"{path} cannot be read ({one_line(error)}): restore it") from error
     note_use("file", path)
-    return torch.stack(strip.float().div(255).chunk(10, dim=2))
+    return torch.stack(read_image(str(path)).float().div(255).chunk(10, dim=2))        # of [3, h, 10 w]
 
 
 def front(rows) -> list[dict]:

@@ -15,9 +15,8 @@ from .derived import PRINTED, agrees, best_scales, from_text
 from .exhibits import exhibit
 from .latex import WithInterval
 
-# the distance that a dataset's guidance table shows: which features', which, and its title
-DISTANCE = {"mnist": ("classifier", "frechet", "Fréchet"), "cifar10": ("classifier", "frechet", "Fréchet"),
-            "wikiart": ("efficientnet", "kernel", "kernel distance")}
+# the distance that a guidance table shows, and its title, by the features that were compared
+DISTANCE = {"classifier": ("frechet", "Fréchet"), "efficientnet": ("kernel", "kernel distance")}
 PLAIN = {"accuracy": "accuracy (%)", "style_top3": "right style among three (%)",          # metrics of a row
          "genre_accuracy": "genre accuracy (%)", "target_probability": "mean target probability (%)",
          "untrained_head_accuracy": "accuracy by an untrained head (%)", "clip_score": "CLIP score"}
@@ -38,16 +37,15 @@ def guidance_table(name: str, evaluations: dict):
     `evaluations` is {variant: what `t2i evaluate` stored}.
     """
     first = next(iter(evaluations.values()))
-    dataset = first["checkpoint"]["preset"]["dataset"]
-    features, distance, title = DISTANCE[dataset]
+    features = next(name for name in DISTANCE if name in first["rows"][0])
+    distance, title = DISTANCE[features]
     header = ["w", *(f"{variant}: {metric}" for variant in evaluations for metric in (title, "accuracy (%)"))]
     rows = [[f"{w:g}"] for w in by_w(first)] + [["real images"]]
-    if "table1" in PRINTED[dataset]:
+    if printed := PRINTED.get(first["checkpoint"]["preset"]["dataset"], {}).get("table1"):
         header[1:1] = ["thesis prints: FID", "thesis prints: accuracy (%)"]
-        printed = {f"{row['w']}": [f"{row['fid']:.2f}", f"{100 * row['accuracy']:.1f}"]
-                   for row in PRINTED[dataset]["table1"]}
+        texts = {f"{row['w']}": [f"{row['fid']:.2f}", f"{100 * row['accuracy']:.1f}"] for row in printed}
         for row in rows:
-            row += printed.get(row[0], ["–", "–"])
+            row += texts.get(row[0], ["–", "–"])
     for evaluation in evaluations.values():
         pairs = [(row[features][distance], row["accuracy"]) for row in evaluation["rows"]]
         pairs.append(tuple(metric["real"] for metric in pairs[0]))

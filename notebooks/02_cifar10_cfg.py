@@ -167,11 +167,12 @@ def wilson(successes, n, z=1.96):
 
 # %%
 from t2i_helpers.evaluation import wilson_interval
+from t2i_helpers.reporting.derived import PRINTED
 
 print("ours", wilson(150, 1000), "the package's", wilson_interval(150, 1000))
-for w, accuracy in presets.PRINTED["cifar10"]["accuracy"].items():
-    low, high = wilson_interval(accuracy * 1000, 1000)
-    print(f"w = {w:2}   printed {accuracy:.1%}   95 % interval {low:.1%} to {high:.1%}")
+for row in PRINTED["cifar10"]["table1"]:
+    low, high = wilson_interval(row["accuracy"] * 1000, 1000)
+    print(f"w = {row['w']:2}   printed {row['accuracy']:.1%}   95 % interval {low:.1%} to {high:.1%}")
 
 # %% [markdown]
 # The intervals of $w=2$, 5 and 10 overlap widely, so chance may have put the highest value at $w=10$.

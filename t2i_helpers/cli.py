@@ -13,7 +13,7 @@ import tyro
 
 from . import presets
 from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName, one_line
-from .paths import ROOT, RUNS, atomic_write, check_repository, check_writable, checkpoint_dir
+from .paths import INSTALLED, ROOT, RUNS, atomic_write, check_repository, check_writable, checkpoint_dir
 from .provenance import best_device, record, write_json
 
 Argument = Annotated[str, tyro.conf.Positional]
@@ -228,7 +228,8 @@ def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int
                 bench_speed(what, dataset, rounds, images, steps or (50 if what == "sample" else 12), size))
     result = record(best_device(), **measured)
     failed = result.get("failed")
-    if what == "loader" and rows >= 1000 and not failed:       # files as large as WikiArt's: fit for the report
+    # files as large as WikiArt's: fit for the report
+    if what == "loader" and rows >= 1000 and not failed and not INSTALLED:
         from .reporting.exhibits import export
         from .reporting.wikiart import loader_table
 

@@ -144,35 +144,6 @@ SMALL_IMPROVED = {                       # and of their `improved` alone
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
 
-PRINTED = {                              # results in the thesis, for comparison
-    "mnist": dict(parameters="3,140,385 (Table 4: ~25M)", best_w="10 to 20"),
-    "cifar10": dict(parameters="~45M", best_w="2 (quality), 10 (adherence)",
-                    fid={0: 77.05, 2: 56.28, 5: 63.13, 10: 77.19},                            # Table 1
-                    accuracy={0: 0.0910, 2: 0.1540, 5: 0.1500, 10: 0.1650},
-                    samples=1000, features=2048),           # section 3.3.6: images a scale, Inception's dimensions
-    "wikiart": dict(parameters="~150M"),
-}
-PRINTED_LOADING = {                      # Table 3: batch time and memory at batch size 16
-    "random access": ("10–15 s", "variable"), "LRU of 5 files": ("3–5 s", "~2 GB"),
-    "file-sequential (thesis)": ("0.1–0.5 s", "~400 MB"),
-}
-PRINTED_SETTINGS = {                     # Table 2: MNIST and CIFAR-10
-    "resolution": ("28×28", "32×32"), "channels": ("1", "3"), "parameters": ("~3.1M", "~45M"), "epochs": ("20", "50"),
-}
-PRINTED_COMPARISON = {                   # Table 4
-    "training samples": ("60,000", "50,000", "~81,000"),
-    "U-Net blocks": ("4", "4", "5"), "parameters": ("~25M", "~45M", "~150M"), "batch size": ("256", "128", "16"),
-    "learning rate": ("1e-4", "1e-4", "1e-5"), "epochs": ("20", "50", "100"),
-    "resolution": ("28×28", "32×32", "128×128"), "channels": ("1", "3", "3"), "classes": ("10", "10", "27"),
-    "dataset size": ("~50 MB", "~170 MB", "~32 GB"),
-}
-PRINTED_SETUP = {                        # sections 3.1.1 and 3.1.2
-    "processor": "Intel Xeon Gold 6330", "cores": "4 of 56", "memory": "32 GB of 256 GB",
-    "accelerator": "1 of 8 NVIDIA A100 80GB PCIe", "operating system": "–", "Python": "3.10.19, in some 3.11",
-    "PyTorch": "2.7.1+cu118", "CUDA": "11.8", "text encoder": "CLIP ViT-B/32's text encoder",
-    "trained on": "1 NVIDIA A100 80GB PCIe",
-}
-
 TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 81_444}          # on the hub
 WIKIART_FILES = 72
 

@@ -19,6 +19,7 @@ from t2i_helpers.provenance import (
     write_sidecar,
 )
 from t2i_helpers.reporting import cifar10, guidance, mnist, recorded, study, tables, wikiart
+from t2i_helpers.reporting.derived import PRINTED
 from t2i_helpers.reporting.exhibits import exhibit
 
 RECORD = {"w": [1.0, 2.5], "note": "é ∞", "shares": {10: 0.1, 2: 0.3}, "file": "x.png"}
@@ -202,7 +203,7 @@ def test_the_setup_stands_beside_the_thesis_s(monkeypatch):
     assert table.name == "setup" and table.header == ["", "the thesis", "this machine"]
     assert rows["processor"] == ("Intel Xeon Gold 6330", "Abacus 7") and rows["memory"] == ("32 GB of 256 GB", "17 GB")
     assert rows["PyTorch"] == ("2.7.1+cu118", "9.2") and rows["accelerator"] == ("1 of 8 NVIDIA A100 80GB PCIe", "none")
-    assert set(presets.PRINTED_SETUP) <= set(rows) and "stand-in for CLIP" in rows["text encoder"][1]
+    assert set(PRINTED["setup"]) <= set(rows) and "stand-in for CLIP" in rows["text encoder"][1]
     assert "checkpoints/mnist-thesis/provenance.json" in table.metadata["input_hashes"]
 
 

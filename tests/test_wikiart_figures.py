@@ -95,4 +95,4 @@ def test_table_4_marks_what_the_thesis_s_text_contradicts():
         ("parameters", "MNIST: printed"): "≠ 3,140,385", ("parameters", "CIFAR-10: printed"): "≠ 87,983,363",
         ("parameters", "WikiArt: printed"): "≠ 347,990,531", ("batch size", "MNIST: printed"): "≠ 512",
         ("learning rate", "MNIST: printed"): "≠ 1e-3"}
-    assert r"≠~\num{3140385}" in table.latex()
+    assert "≠ 3,140,385" in table.latex()

@@ -8,11 +8,12 @@ import torch
 from ..evaluation.classifiers import weights_file
 from ..evaluation.features import real_features
 from ..evaluation.metrics import frechet_distance, frechet_infinity
-from ..presets import PRINTED, from_dict
+from ..presets import from_dict
 from ..provenance import note_use
 from ..randomness import generator
 from . import pictures
 from .checkpoints import by_w
+from .derived import PRINTED
 from .drawing import GREY, line, new_figure, plot_real, plot_with_ci, variant_line
 from .exhibits import exhibit
 from .study import ACCURACY, FRECHET, finish_tradeoff, points
@@ -35,8 +36,8 @@ def metrics_against_w(evaluations):
         axis.set(title=title, xlabel="guidance scale w")
     left.set(yscale="log", yticks=DISTANCES, yticklabels=DISTANCES)
     right.set_ylim(0, 1.05)
-    printed = PRINTED["cifar10"]["accuracy"]
-    right.plot(printed.keys(), printed.values(), "x", color=GREY, label="printed in the thesis")
+    right.plot(*zip(*((row["w"], row["accuracy"]) for row in PRINTED["cifar10"]["table1"])), "x", color=GREY,
+               label="printed in the thesis")
     left.legend(*right.get_legend_handles_labels(), loc="center", bbox_to_anchor=(0.5, 0.36), fontsize=7.5)
     return figure
 

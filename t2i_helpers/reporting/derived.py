@@ -2,11 +2,14 @@
 
 import re
 import statistics
+import tomllib
 
 from .. import presets
 from ..intervals import overlap, wilson_interval
+from ..paths import ROOT
 from .result import Result, slug
 
+PRINTED = tomllib.loads((ROOT / "report/thesis.toml").read_text(encoding="utf-8"))      # what the thesis prints
 AIRPLANE, BIRD, CAT, DOG = 0, 2, 3, 5                                   # classes of CIFAR-10
 VEHICLES, ANIMALS = (0, 1, 8, 9), (2, 3, 4, 5, 6, 7)
 
@@ -86,50 +89,50 @@ def floors(contents):
 
 def printed():
     """What the thesis prints; its accuracies with the interval of a share of its n."""
-    table = presets.PRINTED["cifar10"]
-    n = table["samples"]
-    for w, value in table["fid"].items():
-        yield f"printed.cifar10.w{w}.fid", Result(value, "Table 1 of the thesis", n=n)
-        hits = table["accuracy"][w] * n
-        yield f"printed.cifar10.w{w}.accuracy", Result(hits / n, "Table 1 of the thesis", wilson_interval(hits, n), n)
+    n = PRINTED["cifar10"]["samples"]
+    for row in PRINTED["cifar10"]["table1"]:
+        name, hits = f"printed.cifar10.w{row['w']}", row["accuracy"] * n
+        yield f"{name}.fid", Result(row["fid"], "Table 1 of the thesis", n=n)
+        yield f"{name}.accuracy", Result(hits / n, "Table 1 of the thesis", wilson_interval(hits, n), n)
     for field in ("samples", "features"):
-        yield f"printed.cifar10.{field}", Result(table[field], "section 3.3.6 of the thesis")
-    texts = {f"{dataset}.parameters": (values["parameters"].partition(" ")[0], "its sections")
-             for dataset, values in presets.PRINTED.items()}
-    for number, rows in ((2, presets.PRINTED_SETTINGS), (4, presets.PRINTED_COMPARISON)):
-        texts |= {f"table{number}.{dataset}.{slug(row)}": (text, f"Table {number}")
-                  for row, values in rows.items() for dataset, text in zip(presets.DATASETS, values)}
-    texts |= {f"table3.{slug(way)}.{column}": (text, "Table 3") for way, texts_of_way in presets.PRINTED_LOADING.items()
-              for column, text in zip(("batch", "memory"), texts_of_way)}
-    for name, (text, where) in texts.items():           # its first number, times a million where an M follows
-        number = re.search(r"(\d[\d,]*\.?\d*(?:e-?\d+)?)(M\b)?", text)
-        value = float(number[1].replace(",", "")) * (1e6 if number[2] else 1) if number else float("nan")
-        yield f"printed.{name}", Result(value, f"{where} of the thesis", text=text)
+        yield f"printed.cifar10.{field}", Result(PRINTED["cifar10"][field], "section 3.3.6 of the thesis")
+    for dataset in presets.DATASETS:
+        text = PRINTED[dataset]["parameters"].partition(" ")[0]
+        yield f"printed.{dataset}.parameters", Result(_number(text), "its sections of the thesis", text=text)
+    for number in (2, 3, 4):
+        for group, texts in PRINTED[f"table{number}"].items():
+            for row, text in texts.items():
+                yield f"printed.table{number}.{slug(group)}.{slug(row)}", Result(
+                    _number(text), f"Table {number} of the thesis", text=text)
+
+
+def _number(text: str) -> float:
+    """The first number of a text, times a million where an M follows; NaN where there is none."""
+    number = re.search(r"(\d[\d,]*\.?\d*(?:e-?\d+)?)(M\b)?", text)
+    return float(number[1].replace(",", "")) * (1e6 if number[2] else 1) if number else float("nan")
 
 
 def contradicted(counted, evaluations):
     """How many cells of the thesis's Table 4 contradict its text; its sizes of downloads cannot be compared."""
-    source, same = "presets.PRINTED_COMPARISON", {dataset: [] for dataset in presets.DATASETS}
-    for row in presets.PRINTED_COMPARISON.keys() - {"dataset size"}:
-        for dataset, text in zip(presets.DATASETS, presets.PRINTED_COMPARISON[row]):
-            classes = len(evaluations[f"{dataset}.thesis"]["rows"][0]["confusion"])
-            preset = presets.get(dataset, "thesis", "full")
-            same[dataset].append(agrees(text, from_text(row, preset, counted[dataset], classes)))
-    everywhere = sum(same.values(), [])
-    yield "table4.cells", Result(len(everywhere), source)
-    yield "table4.contradicted", Result(everywhere.count(False), source)
-    yield "table4.contradicted_mnist", Result(same["mnist"].count(False), source)
+    agree = {}
+    for dataset, texts in PRINTED["table4"].items():
+        classes = len(evaluations[f"{dataset}.thesis"]["rows"][0]["confusion"])
+        of_text = from_text(presets.get(dataset, "thesis", "full"), counted[dataset], classes)
+        agree[dataset] = [agrees(texts[row], text) for row, text in of_text.items()]
+    cells = sum(agree.values(), [])
+    for name, count in (("cells", len(cells)), ("contradicted", cells.count(False)),
+                        ("contradicted_mnist", agree["mnist"].count(False))):
+        yield f"table4.{name}", Result(count, "Table 4 of the thesis")
 
 
-def from_text(row: str, preset, parameters: int, classes: int) -> str:
-    """What the thesis's text says in a row of its tables, of a preset whose network has so many `parameters`."""
+def from_text(preset, parameters: int, classes: int) -> dict[str, str]:
+    """What the thesis's text says in the rows of its tables, of a preset whose network has so many `parameters`."""
     return {
         "resolution": f"{preset.resolution}×{preset.resolution}", "channels": str(preset.channels),
         "classes": str(classes), "training samples": f"{presets.TRAINING_IMAGES[preset.dataset]:,}",
         "U-Net blocks": str(len(preset.block_channels)), "parameters": f"{parameters:,}",
-        "batch size": str(preset.batch_size), "epochs": str(preset.epochs),
-        "learning rate": f"{preset.learning_rate:.0e}".replace("e-0", "e-"),
-    }[row]
+        "batch size": str(preset.batch_size), "learning rate": f"{preset.learning_rate:.0e}".replace("e-0", "e-"),
+        "epochs": str(preset.epochs)}
 
 
 def agrees(printed: str, text: str, within: float = 0.02) -> bool:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from IPython.display import Image as Picture
 from IPython.display import Markdown, display
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -18,8 +19,7 @@ from ..provenance import best_device, file_hash, read_sidecar, record, recording
 from . import drawing, latex
 from .recorded import describe, note_argument
 
-INLINE_DPI = 72
-FRAME_MS = 200                  # milliseconds
+FRAME_MS = 200                  # milliseconds of an animation's frame
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,12 @@ class Exhibit:
 
     def save(self, path):
         if self.format == "gif":
-            first, *others = (_raster(frame, dpi=INLINE_DPI).quantize(32) for frame in self.figure)
+            first, *others = (_raster(frame, dpi=72).quantize(32) for frame in self.figure)
             first.save(path, "GIF", save_all=True, append_images=others, duration=FRAME_MS, loop=0)
         elif self.format == "pdf":
             self.figure.savefig(path, metadata={"CreationDate": None})      # the same figure gives the same bytes
         else:
-            picture = _raster(self.figure)
-            picture.save(path, optimize=True, dpi=picture.info["dpi"])
+            _with_palette(_raster(self.figure)).save(path, optimize=True, dpi=2 * (rcParams["savefig.dpi"],))
 
 
 @dataclass(frozen=True)
@@ -140,18 +139,23 @@ def shower(size: str):
 
 def inline_image(figure, photographs: bool = False) -> bytes:
     """A small file for a notebook: PNG with a palette, or JPEG for `photographs` in colour."""
-    picture, file = _raster(figure, dpi=INLINE_DPI), io.BytesIO()
+    picture, file = _raster(figure, dpi=72), io.BytesIO()
     if picture.mode == "RGB" and photographs:
         picture.save(file, "JPEG", quality=80, optimize=True)
     else:
-        (picture if picture.mode == "L" else picture.quantize(128)).save(file, "PNG", optimize=True)
+        _with_palette(picture).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
 def _raster(figure, **options) -> Image.Image:
-    """The figure without transparency, and in grey if it has no colours: half as large."""
+    """The figure without transparency, and in grey if it has no colours."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", **options)
     picture = Image.open(drawn)
     red, green, blue, _ = picture.split()
     return picture.convert("L" if red.tobytes() == green.tobytes() == blue.tobytes() else "RGB")
+
+
+def _with_palette(picture):
+    """256 colours that fit the picture: a third as large, photographs too."""
+    return picture if picture.mode == "L" else picture.quantize(256, kmeans=1)

@@ -5,6 +5,7 @@ The first picture is an ordinary output of its cell, so that views without a ker
 
 import dataclasses
 import functools
+import inspect
 from types import SimpleNamespace
 
 import ipywidgets as widgets
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from IPython.display import Image as Picture
 from IPython.display import display
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, from_uint8, genre_caption, stroke_drawing, to_uint8, to_unit
 from ..data.wikiart import RESERVOIR
@@ -23,15 +25,17 @@ from .exhibits import inline_image
 
 
 class Explorer:
-    """A function that draws a figure, and a control for each of its arguments: a list of choices, or the lowest,
-    highest and default value of a number, which has decimals if one of these has."""
+    """A function that draws a figure, and a control for each of its arguments, as `ipywidgets.interact` makes them: a
+    list of choices, or the lowest and highest number and the step. The arguments' defaults are what is shown first."""
 
-    def __init__(self, draw, **controls):
+    def __init__(self, draw, **choices):
         self.draw = functools.lru_cache(maxsize=256)(lambda *values: inline_image(draw(*values)))
-        self.controls = {name: _control(name, *each) for name, each in controls.items()}
-        for control in self.controls.values():
+        self.controls, self.shown = {}, None
+        for name, argument in inspect.signature(draw).parameters.items():
+            control = widgets.interactive.widget_from_abbrev(choices[name], argument.default)
+            control.description, control.style.description_width, control.continuous_update = name, "initial", False
             control.observe(self.redraw, "value")
-        self.shown = None
+            self.controls[name] = control
         self.redraw()
 
     def redraw(self, change=None):
@@ -45,20 +49,9 @@ class Explorer:
         display(rows._repr_mimebundle_() | {"text/plain": "(a live notebook has controls here)"}, raw=True)
 
 
-def _control(name, first, *others):
-    style = {"description": name, "style": {"description_width": "initial"}}
-    if isinstance(first, list):
-        return widgets.Dropdown(options=first, value=others[0] if others else first[0], **style)
-    highest, value = others
-    if isinstance(first + highest + value, int):
-        return widgets.IntSlider(value, first, highest, continuous_update=False, **style)
-    step = 0.5 if highest - first > 5 else 0.1
-    return widgets.FloatSlider(value, min=first, max=highest, step=step, continuous_update=False, **style)
-
-
 def schedule_explorer(dataset, preset):
     """How fast a schedule destroys an image: x_t, the weights of image and noise, and their ratio."""
-    def draw(schedule, t, pixels):
+    def draw(schedule="squaredcos_cap_v2", t=300, pixels="[−1, 1]"):
         pixel_range = (-1.0, 1.0) if pixels == "[−1, 1]" else (0.0, 1.0)
         scheduler = make_scheduler(dataclasses.replace(preset, beta_schedule=schedule), "ddpm")
         x_0 = from_uint8(dataset.images[:1], pixel_range)
@@ -76,14 +69,18 @@ def schedule_explorer(dataset, preset):
             axis.axvline(t, color=GREY)
         return figure
 
-    return Explorer(draw, schedule=[["squaredcos_cap_v2", "linear", "scaled_linear"]], t=(0, 999, 300),
-                    pixels=[["[−1, 1]", "[0, 1]"]])
+    return Explorer(draw, schedule=["squaredcos_cap_v2", "linear", "scaled_linear"], t=(0, 999),
+                    pixels=["[−1, 1]", "[0, 1]"])
 
 
 def guidance_explorer(pipe, steps: int = 10):
     """A caption from one noise image: without caption, without guidance, and at any w."""
-    return Explorer(lambda prompt, w, seed: _at_scales(pipe, steps, prompt, seed, (0.0, 1.0, w)),
-                    prompt=[captions(pipe.preset), captions(pipe.preset)[5]], w=(-2.0, 20.0, 3.0), seed=(0, 99, 1))
+    prompts = captions(pipe.preset)
+
+    def draw(prompt=prompts[5], w=3.0, seed=1):
+        return _at_scales(pipe, steps, prompt, seed, (0.0, 1.0, w))
+
+    return Explorer(draw, prompt=prompts, w=(-2.0, 20.0, 0.5), seed=(0, 99))
 
 
 def _at_scales(pipe, steps, prompt, seed, scales):
@@ -98,7 +95,8 @@ def _image(pipe, steps, prompt, seed, w):
 
 def denoising_explorer(pipe, steps: int):
     """Every step of one sampling: x_t, x^_0, |eps_c - eps_null|, and the class that a classifier sees in x^_0."""
-    names, classifier = CLASS_NAMES[pipe.preset.dataset], load_classifier(pipe.preset.dataset)
+    names, classifier = list(CLASS_NAMES[pipe.preset.dataset]), load_classifier(pipe.preset.dataset)
+    first = max(1, steps // 3)
 
     @functools.lru_cache
     def record(label, w):
@@ -113,7 +111,7 @@ def denoising_explorer(pipe, steps: int):
         noisy, clean = (to_unit(torch.stack(each), pipe.preset.pixel_range) for each in zip(*trace))
         return noisy, clean, torch.stack(gaps), predict(classifier, to_uint8(clean)).probabilities
 
-    def draw(step, label, w):
+    def draw(step=first, label=names[4], w=2.0):
         noisy, clean, gaps, probabilities = record(names.index(label), w)
         i = min(step, len(clean)) - 1
         figure, ((pictures, bars, curve),) = new_figure(1, 3, 1.9, width_ratios=(2.2, 1, 1))
@@ -127,14 +125,14 @@ def denoising_explorer(pipe, steps: int):
         curve.set(title=r"mean $|\epsilon_c-\epsilon_\varnothing|$", xlabel="step")
         return figure
 
-    return Explorer(draw, step=(1, steps, max(1, steps // 3)), label=[list(names), names[4]], w=(1.0, 11.0, 2.0))
+    return Explorer(draw, step=(1, steps), label=names, w=(1.0, 11.0, 0.5))
 
 
 def frechet_explorer(draws: int = 3):
     """The Frechet distance of n to n samples of two Gaussians whose means differ by a known amount."""
     sizes = [10, 20, 50, 100, 200, 500, 1000, 2000]
 
-    def draw(features, difference):
+    def draw(features=16, difference=0.0):
         def sample_of(n, i, side):
             shift = side * difference * torch.eye(features)[0]
             return torch.randn(n, features, generator=generator(n, i, side)) + shift
@@ -149,14 +147,14 @@ def frechet_explorer(draws: int = 3):
         axis.legend()
         return figure
 
-    return Explorer(draw, features=[[4, 16, 64], 16], difference=(0.0, 4.0, 0.0))
+    return Explorer(draw, features=[4, 16, 64], difference=(0.0, 4.0, 0.1))
 
 
 def reservoir_explorer():
     """From which of WikiArt's 72 files the images of 40 batches come, and how many styles they have."""
     from ..evaluation.bench import BATCH, FILE_OF, mixing, our_stream_order
 
-    def draw(reservoir):
+    def draw(reservoir=RESERVOIR):
         rows = our_stream_order(reservoir)
         files, bits = FILE_OF[rows[len(rows) // 2:][:40 * BATCH]], mixing(rows)["style_entropy_bits"]
         figure, ((axis,),) = new_figure(1, 1, 2.4)
@@ -165,19 +163,18 @@ def reservoir_explorer():
                  title=f"{reservoir:,} images held back: {bits:.2f} bits of style in a batch")
         return figure
 
-    return Explorer(draw, reservoir=[[1, 1_000, 5_120, 10_240, RESERVOIR, 40_960], RESERVOIR])
+    return Explorer(draw, reservoir=[1, 1_000, 5_120, 10_240, RESERVOIR, 40_960])
 
 
 def painting_explorer(pipe, steps: int):
     """A genre in a style, without guidance and with it."""
     genres, styles = list(GENRES), [CLASS_NAMES["wikiart"][label] for label in pipe.classes]
 
-    def draw(genre, style, w, seed):
+    def draw(genre="landscape", style="Impressionism", w=4.0, seed=0):
         prompt = genre_caption(pipe.preset, genres.index(genre), CLASS_NAMES["wikiart"].index(style))
         return _at_scales(pipe, steps, prompt, seed, (1.0, w))
 
-    return Explorer(draw, genre=[genres, "landscape"], style=[styles, "Impressionism"], w=(1.0, 9.0, 4.0),
-                    seed=(0, 99, 0))
+    return Explorer(draw, genre=genres, style=styles, w=(1.0, 9.0, 0.5), seed=(0, 99))
 
 
 class Mixture:
@@ -191,29 +188,25 @@ class Mixture:
     def __init__(self, alphas_cumprod):
         self.alphas_cumprod = alphas_cumprod
 
-    def components(self, x, abar, label):
-        """(x - mean [n, k, 2], their log densities [n, k], variance) at x [n, 2] for a class, or for all at -1."""
-        means = self.means if label < 0 else self.means[2 * label:2 * label + 2]
-        variance = abar * self.width**2 + 1 - abar
-        away = x[:, None] - abar**0.5 * means
-        return away, -away.square().sum(-1) / (2 * variance) - (2 * torch.pi * variance * len(means)).log(), variance
-
-    def log_density(self, x, label):
-        """log p(x | label), or log p(x) at -1, of points [n, 2] without noise."""
-        return self.components(x, torch.tensor(1.0), label)[1].logsumexp(1)
+    def density(self, abar, label):
+        """The distribution of x_t in the plane for a class, or for all at -1."""
+        means = abar**0.5 * (self.means if label < 0 else self.means[2 * label:2 * label + 2])
+        parts = Independent(Normal(means, (abar * self.width**2 + 1 - abar)**0.5), 1)
+        return MixtureSameFamily(Categorical(torch.ones(len(means))), parts)
 
     def __call__(self, x_t, t, c):
         """eps = -sqrt(1 - abar) grad log p_t(x_t | c) of x_t [n, 2, 1, 1]; c [n, 1, 1] holds the class."""
-        abar = self.alphas_cumprod[int(t)]
-        away, logs, variance = self.components(x_t.flatten(1), abar, int(c[0]))
-        towards = (logs.softmax(1)[..., None] * away).sum(1) / variance                                     # [n, 2]
-        return SimpleNamespace(sample=((1 - abar).sqrt() * towards).view_as(x_t))
+        abar, x = self.alphas_cumprod[int(t)], x_t.flatten(1).detach().requires_grad_()
+        with torch.enable_grad():
+            log_density = self.density(abar, int(c[0])).log_prob(x).sum()
+        (score,) = torch.autograd.grad(log_density, x)
+        return SimpleNamespace(sample=(-(1 - abar).sqrt() * score).view_as(x_t))
 
 
 def plane(mixture, label: int = -1):
     """(ticks of both axes, log p(x | label) [ticks, ticks] for contours of matplotlib), by default of all classes."""
     ticks = torch.linspace(-3, 3, 61)
-    return ticks, mixture.log_density(torch.cartesian_prod(ticks, ticks), label).view(len(ticks), -1).T
+    return ticks, mixture.density(1.0, label).log_prob(torch.cartesian_prod(ticks, ticks)).view(len(ticks), -1).T
 
 
 def plane_explorer(preset, points: int = 300):
@@ -222,7 +215,7 @@ def plane_explorer(preset, points: int = 300):
     mixture = Mixture(make_scheduler(preset, "ddim").alphas_cumprod)
     (ticks, everywhere), (_, of_class) = plane(mixture), plane(mixture, 0)
 
-    def draw(rule, w, steps, sampler):
+    def draw(rule="cfg", w=2.0, steps=20, sampler="ddim"):
         trace = []
         end = sample(mixture, make_scheduler(preset, sampler), make_guider(rule, w), torch.zeros(points, 1, 1),
                      -torch.ones(1, 1, 1), seeds=range(points), steps=steps, clip=None,
@@ -238,20 +231,20 @@ def plane_explorer(preset, points: int = 300):
             axis.set(title=title, xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
         return figure
 
-    return Explorer(draw, rule=[["cfg", "interval sigma_min=0.3 sigma_max=3", "rescale", "apg", "cfg-zero", "tcfg"]],
-                    w=(0.0, 10.0, 2.0), steps=(2, 50, 20), sampler=[["ddim", "ddpm", "dpm++"]])
+    return Explorer(draw, rule=["cfg", "interval sigma_min=0.3 sigma_max=3", "rescale", "apg", "cfg-zero", "tcfg"],
+                    w=(0.0, 10.0, 0.5), steps=(2, 50), sampler=["ddim", "ddpm", "dpm++"])
 
 
 def sdedit_explorer(pipe, steps: int, w: float = 2.0):
     """A drawing of a few strokes, noised and denoised with a caption (SDEdit, Meng et al. 2021)."""
+    prompts = captions(pipe.preset)
     drawings = {name: stroke_drawing(strokes, pipe.preset.resolution) for name, strokes in DRAWINGS.items()
                 if len(strokes[0].colour) == pipe.preset.channels}
 
-    def draw(drawing, prompt, strength):
+    def draw(drawing=[*drawings][0], prompt=prompts[9], strength=0.7):
         start = drawings[drawing][None]
         image = pipe([prompt], w=w, steps=steps, scheduler="ddim", start=SDEditInit(start, strength)).images.cpu()
         return image_grids({prompt: (torch.cat([start, image])[None], (), ["drawing", f"strength {strength:g}"])},
                            height=2, width=3)
 
-    return Explorer(draw, drawing=[[*drawings]], prompt=[captions(pipe.preset), captions(pipe.preset)[9]],
-                    strength=(0.1, 0.9, 0.7))
+    return Explorer(draw, drawing=[*drawings], prompt=prompts, strength=(0.1, 0.9, 0.1))

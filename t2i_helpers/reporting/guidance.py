@@ -1,24 +1,15 @@
 """Pictures of guidance that notebook 04 draws live, by rules, losses and samplers, and the inside of a sampling."""
 
-import math
+import itertools
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from matplotlib import colormaps
 
 from ..data import DRAWINGS, captions, stroke_drawing, to_unit
-from ..diffusion import (
-    AttentionMaps,
-    LossGuidance,
-    PromptSwitch,
-    PromptToPrompt,
-    SDEditInit,
-    make_guider,
-    make_scheduler,
-)
+from ..diffusion import LossGuidance, make_guider, make_scheduler
+from ..diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
 from ..diffusion.noise import alpha_bar, sigma
 from ..diffusion.schedulers import SPACINGS
 from ..evaluation.classifiers import weights_file
@@ -27,7 +18,7 @@ from ..models import load_text_encoder
 from ..paths import WEIGHTS, checkpoint_dir
 from ..provenance import note_use
 from .checkpoints import load_or_measure_recognition
-from .drawing import COLOURS, image_grid, image_grids, line, new_figure, plot_with_ci
+from .drawing import COLOURS, PALETTE, image_grid, image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
 from .pictures import denoising, names, vary
 from .study import IMAGE_TEXT_NOTE
@@ -37,7 +28,7 @@ SHORT = {"airplane": "plane", "automobile": "car"}            # over a small pic
 SHOWN = [("cfg", 1), ("cfg", 2), ("cfg", 5), ("rescale", 5), ("interval sigma_min=0.2 sigma_max=5", 5),
          ("threshold", 5), ("apg", 5), ("cfg-zero", 5), ("tcfg", 5), ("mag", 5), ("fdg", 5), ("cfg++", 0.5),
          ("auto", 1.5), ("pag", 2), ("slg", 2), ("seg", 2)]
-SHADES = {1.0: "#009E73", 2.0: "#0072B2", 5.0: "#D55E00"}           # of w: Okabe & Ito
+SHADES = dict(zip((5.0, 2.0, 1.0), PALETTE))                        # of w
 SKETCHES = {                        # drawings, each with the number of the caption that replaces it
     "mnist": (("seven", 9), ("three", 8)),
     "cifar10": (("ship", 8), ("horse", 7)),
@@ -45,52 +36,31 @@ SKETCHES = {                        # drawings, each with the number of the capt
 denoising_strip = exhibit("denoising_strip", "png", w=2.0, schedulers=("ddpm", "ddim", "dpm++"))(denoising)
 
 
-@dataclass(frozen=True)
-class Convention:
-    """One way to write guidance at scale s; here it is w = max(s, least) + offset."""
-
-    where: str
-    written: str                                        # of the predictions c and n
-    formula: Callable                                   # (c, n, s) -> the guided prediction
-    offset: float = 0
-    least: float = -math.inf                            # the scale up to which guidance is off
-    null: str = "without the caption"                   # the meaning of n
-
-    def to_w(self, s: float) -> float:
-        """The w of n + w (c - n) for the same image."""
-        return max(s, self.least) + self.offset
-
-    def row(self) -> list[str]:
-        meanings = [{0: self.null, 1: "with the caption"}.get(w, f"guided, w = {w:g}") for w in map(self.to_w, (0, 1))]
-        scale = "s" if self.least == -math.inf else f"max(s, {self.least:g})"
-        return [self.where, self.written, *meanings, f"w = {scale}" + f" + {self.offset:g}" * bool(self.offset)]
-
-
-NULL = "n + s (c - n)", lambda c, n, s: n + s * (c - n)            # starts from the null prediction
-COND = "c + s (c - n)", lambda c, n, s: c + s * (c - n)            # starts from the conditional one
-
-CONVENTIONS = [
-    Convention("this package, the thesis", *NULL),
-    Convention("Ho & Salimans 2022 (arXiv:2207.12598)", "(1 + s) c - s n", lambda c, n, s: (1 + s) * c - s * n, 1),
-    Convention("reports that start from c", *COND, 1),
-    Convention("GLIDE (Nichol et al. 2021, arXiv:2112.10741)", *NULL),
-    Convention("Imagen (Saharia et al. 2022, arXiv:2205.11487)", "s c + (1 - s) n",
-               lambda c, n, s: s * c + (1 - s) * n),
-    Convention("diffusers, guidance_scale of Stable Diffusion", "n + s (c - n), c up to s = 1",
-               lambda c, n, s: n + s * (c - n) if s > 1 else c, least=1),
-    Convention("diffusers.guiders, ClassifierFreeGuidance", *NULL),
-    Convention("diffusers.guiders, use_original_formulation=True", *COND, 1),
-    Convention("limited interval (Kynkäänniemi et al. 2024, arXiv:2404.07724)", "n + s (c - n) inside, c outside",
-               NULL[1]),
-    Convention("autoguidance (Karras et al. 2024, arXiv:2406.02507)", "n + s (c - n), n a weaker network's", NULL[1],
-               null="with the caption, by the weaker"),
+NULL, COND = "n + s (c - n)", "c + s (c - n)"              # from the null prediction n, or the conditional one c
+CONVENTIONS = [         # where guidance is written, how, at scale s, and the w of n + w (c - n) for the same image
+    ("this package, the thesis", NULL, "s"),
+    ("Ho & Salimans 2022 (arXiv:2207.12598)", "(1 + s) c - s n", "s + 1"),
+    ("reports that start from c", COND, "s + 1"),
+    ("GLIDE (Nichol et al. 2021, arXiv:2112.10741)", NULL, "s"),
+    ("Imagen (Saharia et al. 2022, arXiv:2205.11487)", "s c + (1 - s) n", "s"),
+    ("diffusers, guidance_scale of Stable Diffusion", f"{NULL}, c up to s = 1", "max(s, 1)"),
+    ("diffusers.guiders, ClassifierFreeGuidance", NULL, "s"),
+    ("diffusers.guiders, use_original_formulation=True", COND, "s + 1"),
+    ("limited interval (Kynkäänniemi et al. 2024, arXiv:2404.07724)", f"{NULL} inside, c outside", "s"),
+    ("autoguidance (Karras et al. 2024, arXiv:2406.02507)", f"{NULL}, n a weaker network's", "s"),
 ]
+TO_W = {"s": lambda s: s, "s + 1": lambda s: s + 1, "max(s, 1)": lambda s: max(s, 1)}
 
 
 @exhibit("guidance_conventions", "tex")
 def convention_table():
     """What s = 0 and s = 1 mean in each of CONVENTIONS, and the w of this package that draws the same."""
-    rows = [each.row() for each in CONVENTIONS]
+    rows = []
+    for where, written, w in CONVENTIONS:
+        meanings = {0: "with the caption, by the weaker" if "weaker" in written else "without the caption",
+                    1: "with the caption"}
+        at_0_and_1 = (meanings.get(at, f"guided, w = {at}") for at in map(TO_W[w], (0, 1)))
+        rows.append([where, written, *at_0_and_1, f"w = {w}"])
     note = ("c and n: the predictions with the caption and with the empty one; w: of n + w (c - n). With "
             "autoguidance n is that of a weaker network with the caption. CFG++ (Chung et al. 2024, "
             "arXiv:2406.08070) has no row: its scale from 0 to 1 takes x_0 from n + s (c - n) but the noise of the "
@@ -106,17 +76,16 @@ def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
               ("cfg-original", 0, r"$(1 + w)\,\epsilon_c - w\,\epsilon_\varnothing$", "w"),
               ("cfg-original", -1, r"$(1 + w')\,\epsilon_c - w'\epsilon_\varnothing$, $w' = w - 1$", "w'"))
     prompts = [captions(pipe.preset)[digit] for digit in digits]
-    figure, axes = new_figure(2, len(panels), 3.5, height_ratios=(1.2, 2.4))
+    figure, _ = new_figure(1, 1, 3.5)
+    figure.clear()
+    axes = figure.subplot_mosaic([["line"] * 3, [0, 1, 2]], height_ratios=(1.2, 2.4))
+    _vectors(axes["line"], scales)
     drawn = []
-    for axis, (guider, shift, title, letter) in zip(axes[1], panels):
+    for place, (guider, shift, title, letter) in enumerate(panels):
         guiders = [make_guider(guider, w + shift) for w in scales]
         drawn.append(vary(pipe, prompts, "guider", guiders, steps=steps))         # [digits, scales, c, h, w]
         labels = [f"${letter}$={w + shift:g}" for w in scales]
-        image_grid(axis, drawn[-1], [names(pipe.preset)[digit] for digit in digits], labels, title)
-    place = axes[0, 0].get_gridspec()[0, :]
-    for axis in axes[0]:
-        axis.remove()
-    _vectors(figure.add_subplot(place), scales)
+        image_grid(axes[place], drawn[-1], [names(pipe.preset)[digit] for digit in digits], labels, title)
     apart = [float((images - drawn[0]).abs().max()) for images in drawn[1:]]
     note = (f"each row from one noise image; largest difference of a pixel to the left panel: {apart[0]:.2g} in the "
             f"middle, {apart[1]:.2g} on the right")
@@ -215,12 +184,11 @@ def recognition_curves(pipes):
     recognised = {name: load_or_measure_recognition(pipe) for name, pipe in pipes.items()}
     figure, axes = new_figure(2, len(recognised), 3.9, height_ratios=(3, 1), sharex=True, sharey="row")
     for (curves, ranges), (name, rows) in zip(axes.T, recognised.items()):
-        shown = [(row, kind, dashes, label) for row, lines in zip(rows, (("-", ":"), ("--", "-.")))
-                 for kind, dashes, label in zip(("x_0", "x_t"), lines, (r"$\hat{x}_0$", "$x_t$"))]
-        for place, (row, kind, dashes, label) in enumerate(shown):
-            style = {"color": SHADES[row["w"]], "linestyle": dashes}
-            plot_with_ci(curves, row["progress"], row["accuracy"][kind], 0.12,
-                         label=f"{label}, w = {row['w']:g}", **style)
+        for place, (row, kind) in enumerate(itertools.product(rows, ("x_0", "x_t"))):
+            style = {"color": SHADES[row["w"]], "linestyle": ("-", ":", "--", "-.")[place]}
+            label = {"x_0": r"$\hat{x}_0$", "x_t": "$x_t$"}[kind]
+            plot_with_ci(curves, row["progress"], row["accuracy"][kind], 0.12, label=f"{label}, w = {row['w']:g}",
+                         **style)
             if quartiles := row["recognised_for_good"][kind]["quartiles"]:
                 ranges.plot(quartiles[::2], [-place] * 2, linewidth=2, **style)
                 ranges.plot(quartiles[1], -place, marker="o", markersize=4, **style)

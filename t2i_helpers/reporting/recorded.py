@@ -54,13 +54,13 @@ def describe(uses: list, *modules: str) -> tuple[str, dict]:
         "presets": [preset_record(preset) for preset in of["preset"]],
         "study": rows and {name: sorted({row[name] for row in rows}) for name in OF_ROWS} | {
             "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1),
-            "measured_by": [{"code": code} for code in _distinct(row["code"] for row in rows if "code" in row)]},
+            "measured_by": [{"code": code} for code in {str(row["code"]): row["code"] for row in rows
+                                                         if "code" in row}.values()]},
     }
     used = {name.removeprefix("t2i_helpers.") for name in modules if name.startswith("t2i_helpers.")}
     used |= {"diffusion", "models"} if samplings else set()
     used |= {"evaluation.metrics"} if evaluations or rows or of["file"] else set()
-    notes = [*_checkpoint_notes(checkpoints, samplings.values()), *_evaluation_notes(evaluations), *_row_notes(rows),
-             *dict.fromkeys(each.source for each in of["images"])]
+    notes = [*_notes(checkpoints, samplings, evaluations, rows), *dict.fromkeys(each.source for each in of["images"])]
     return "; ".join(notes), {name: part for name, part in parts.items() if part} | input_hashes(
         *files) | code_record(*used)
 
@@ -94,36 +94,29 @@ def _reduced(checkpoints) -> list[str]:
     return sorted(source for source in sources if f"{TRAINING_IMAGES['wikiart']:,}" in source)
 
 
-def _checkpoint_notes(checkpoints, samplings) -> list[str]:
-    if not checkpoints:
-        return []
-    encoders = sorted({checkpoint["preset"]["text_encoder"] for checkpoint in checkpoints.values()})
-    drawn = sorted({f"{' and '.join(each['scheduler']).upper()}, {each['steps'][-1]} steps" for each in samplings})
-    return [", ".join(_training(*item) for item in checkpoints.items()), *_reduced(checkpoints.values()),
-            "text: " + ", ".join(ENCODER_LABELS.get(name, name) for name in encoders), *drawn]
-
-
-def _evaluation_notes(evaluations) -> list[str]:
-    if not evaluations:
-        return []
-    made = [f"{_training(label, each['checkpoint'])}, {each['scheduler'].upper()}, {each['steps']} steps, "
-            f"n = {each['rows'][0]['n']:,}" for label, each in evaluations.items()]
-    judge = OWN_FEATURES if any("classifier" in each["judges"] for each in evaluations.values()) else PAINTING_FEATURES
-    return [*made, *_reduced(each["checkpoint"] for each in evaluations.values()), f"judged by {judge}",
-            "intervals 95 %"]
-
-
-def _row_notes(rows) -> list[str]:
-    if not rows:
-        return []
-    counts, training = (" or ".join(f"{number:,}" for number in sorted({row[name] for row in rows}))
-                        for name in ("n", "training_steps"))
-    steps, schedulers = ({row["cell"][name] for row in rows} for name in ("steps", "scheduler"))
-    drawn = f"{schedulers.pop().upper()}, {steps.pop()} steps, " if len(schedulers) == len(steps) == 1 else ""
-    return [f"n = {counts} a point, {drawn}networks of {training} training steps", f"judged by {OWN_FEATURES}",
-            "text by the packaged MiniLM encoder where no other is named", "intervals 95 %"]
-
-
-def _distinct(values) -> list:
-    """Each of some dictionaries once, in order."""
-    return list({str(value): value for value in values}.values())
+def _notes(checkpoints, samplings, evaluations, rows):
+    """What a reader needs to know of each kind of input."""
+    if checkpoints:
+        yield ", ".join(_training(*item) for item in checkpoints.items())
+        yield from _reduced(checkpoints.values())
+        encoders = sorted({checkpoint["preset"]["text_encoder"] for checkpoint in checkpoints.values()})
+        yield "text: " + ", ".join(ENCODER_LABELS.get(name, name) for name in encoders)
+        yield from sorted({f"{' and '.join(each['scheduler']).upper()}, {each['steps'][-1]} steps"
+                           for each in samplings.values()})
+    if evaluations:
+        for label, each in evaluations.items():
+            yield (f"{_training(label, each['checkpoint'])}, {each['scheduler'].upper()}, {each['steps']} steps, "
+                   f"n = {each['rows'][0]['n']:,}")
+        yield from _reduced(each["checkpoint"] for each in evaluations.values())
+        own = any("classifier" in each["judges"] for each in evaluations.values())
+        yield f"judged by {OWN_FEATURES if own else PAINTING_FEATURES}"
+    if rows:
+        counts, training = (" or ".join(f"{number:,}" for number in sorted({row[name] for row in rows}))
+                            for name in ("n", "training_steps"))
+        steps, schedulers = ({row["cell"][name] for row in rows} for name in ("steps", "scheduler"))
+        drawn = f"{schedulers.pop().upper()}, {steps.pop()} steps, " if len(schedulers) == len(steps) == 1 else ""
+        yield f"n = {counts} a point, {drawn}networks of {training} training steps"
+        yield f"judged by {OWN_FEATURES}"
+        yield "text by the packaged MiniLM encoder where no other is named"
+    if evaluations or rows:
+        yield "intervals 95 %"

@@ -25,10 +25,10 @@ from .results import read_results
 GENERATED, WRITTEN_HERE = "report/generated", ("results.json", "numbers.tex", "exhibits.tex")
 USED = re.compile(r"\\(val|ci|claim|finding|exhibitfigure|exhibittable)\{([^{}#]*)\}")
 VERDICTS = ("reproduced", "corrected", "not testable here")
-NAMES = re.compile(r"CIFAR-10\b|ResNet-18|Inception-v3|ViT-B/32")
-ARGUMENTS = re.compile(
-    r"\\(?:cite\w*|[cC]?ref|label|begin|end|exhibit\w+|claim|val|ci|finding|url|input|[vh]space)(?:\[[^]]*\])?\{[^}]*\}")
 MATH = re.compile(r"(?<!\\)\$.*?(?<!\\)\$|\\\[.*?\\\]|\\begin\{(equation|align)\}.*?\\end\{\1\}", re.S)
+NO_RESULTS = re.compile(                # digits of formulas, arguments of commands, and names
+    MATH.pattern + r"|\\(?:cite\w*|[cC]?ref|label|begin|end|exhibit\w+|claim|val|ci|finding|url|input|[vh]space)"
+    r"(?:\[[^]]*\])?\{[^}]*\}|CIFAR-10\b|ResNet-18|Inception-v3|ViT-B/32", re.S)
 PACKAGES = ("latexmk texlive-latex-extra texlive-science lmodern (Debian), or texlive-core latexmk (conda, as "
             "environment.yml does)")
 INSTALL = f"no LaTeX here, so report/main.pdf is left as it was: install {PACKAGES}"
@@ -133,12 +133,10 @@ def _uses(root, file) -> list[tuple[str, str, str]]:
     def place(match):
         return f"{file.relative_to(root)}, line {text.count(chr(10), 0, match.start()) + 1}"
 
-    prosaic = text
     for formula in MATH.finditer(text):
         if r"\%" in formula[0] or re.fullmatch(r"\$[-+\d.,]+\$", formula[0]):
             raise BadReport(f"{place(formula)}: a number is typed in {formula[0]}: use \\val")
-    for pattern in (MATH, ARGUMENTS, NAMES):
-        prosaic = pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), prosaic)
+    prosaic = NO_RESULTS.sub(lambda match: " " * len(match[0]), text)
     if typed := re.search(r"\d[\d.,]*", prosaic):
         raise BadReport(f"{place(typed)}: the number {typed[0]!r} is typed: use \\val, or words for what is no result")
     return [(match[1], match[2], place(match)) for match in USED.finditer(text)]

@@ -34,32 +34,30 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
     """
     sizes = [sidecar.get("size") for name, sidecar in sidecars.items() if "generated" in name]
     size = statistics.mode(sizes or ["demo"])
-    evaluated = {f"{dataset}.{variant}": (dataset, variant) for dataset in presets.DATASETS
-                 for variant in presets.VARIANTS}
-    folders = {name: root / checkpoint_dir(*pair, size).relative_to(ROOT) for name, pair in evaluated.items()}
-    folders |= {folder.name: folder for folder in sorted((root / "checkpoints").glob("*"))
-                if folder.name.replace("-", ".", 1) not in (*evaluated, "runs", "study")}
-    files = {folder / file: (name + part, f"run t2i evaluate {name.partition('.')[0]}")
-             for name, folder in folders.items() for file, part in FILES.items()
+    pairs = [(dataset, variant) for dataset in presets.DATASETS for variant in presets.VARIANTS]
+    evaluated = {".".join(pair): root / checkpoint_dir(*pair, size).relative_to(ROOT) for pair in pairs}
+    folders = evaluated | {folder.name: folder for folder in sorted((root / "checkpoints").glob("*"))
+                           if folder.name.replace("-", ".", 1) not in (*evaluated, "runs", "study")}
+    files = {folder / file: name + part for name, folder in folders.items() for file, part in FILES.items()
              if (folder / file).exists() or (name in evaluated and not part)}
-    files |= {file: (f"study.{file.stem}", "run t2i evaluate study")
+    files |= {file: f"study.{file.stem}"
               for file in sorted((root / study_dir(size).relative_to(ROOT)).glob("*.json*"))}
     results, contents = Results(), dict(sidecars)
     try:
-        for file, (prefix, remedy) in files.items():
+        for file, prefix in files.items():
             source = file.relative_to(root).as_posix()
-            contents[source] = content = _read(file, remedy)
+            contents[source] = content = _read(file, f"run t2i evaluate {prefix.partition('.')[0]}")
             for name, result in flatten(content, prefix, source):
                 name = re.sub(r"(\w+)\.\w+\.real\b", r"\1.real", name) if prefix in evaluated else name
                 results.setdefault(name, result)
         for file, sidecar in sidecars.items():
             results.update(flatten(sidecar, Path(file).stem, file))
-        settings = {f"{dataset}.{variant}.{size}": presets.to_dict(presets.get(dataset, variant, size))
-                    for dataset, variant in evaluated.values() for size in presets.SIZES}
+        settings = {".".join([*pair, size]): presets.to_dict(presets.get(*pair, size)) for pair in pairs
+                    for size in presets.SIZES}
         results.update(flatten(settings, "preset", "presets.get"))
         results.update(flatten(presets.TRAINING_IMAGES, "training_images", "presets.TRAINING_IMAGES"))
-        evaluations = {name: contents[(folders[name] / "evaluation.json").relative_to(root).as_posix()]
-                       for name in evaluated}
+        evaluations = {name: contents[(folder / "evaluation.json").relative_to(root).as_posix()]
+                       for name, folder in evaluated.items()}
         parameters = {name: (count_parameters(file), file.relative_to(root).as_posix())
                       for name, folder in folders.items() for file in (folder / WEIGHTS, folder / WEIGHTS.name)
                       if file.is_file()}

@@ -6,13 +6,13 @@ import textwrap
 import torch
 from torchvision.io import read_image
 
-from ..errors import BadData, one_line
+from ..errors import BadData
 from ..evaluation.classifiers import weights_file
 from ..evaluation.experiments import BEST, CANDIDATES, networks
 from ..evaluation.features import real_features
 from ..evaluation.image_text import WORDS
 from ..evaluation.metrics import frechet_distance
-from ..evaluation.study import PARTS, WORDINGS, read_experiment, read_part, run_study
+from ..evaluation.study import OPTIONAL, PARTS, WORDINGS, read_experiment, read_part, run_study
 from ..intervals import overlap
 from ..paths import WEIGHTS, checkpoint_dir, study_dir
 from ..presets import DATASETS, NAMES
@@ -25,9 +25,8 @@ from .tables import with_interval
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
 RULE_PARTS = {"rules-mnist": NAMES["mnist"], "rules-cifar10": NAMES["cifar10"]}
-COLUMNS = [("accuracy", ACCURACY, True), ("Fréchet", FRECHET, False),
-           ("KID", lambda row: row["classifier"]["kernel"], False), ("diversity", DIVERSITY, False),
-           ("saturation", SATURATION, True)]
+COLUMNS = {"accuracy (%)": ACCURACY, "Fréchet": FRECHET, "KID": lambda row: row["classifier"]["kernel"],
+           "diversity": DIVERSITY, "saturation (%)": SATURATION}
 WHEN = [                                # an aim, the metric for it, and the distance of a metric from the aim
     ("match the caption", ACCURACY, lambda metric: -metric["value"]),
     ("look like real images", FRECHET, lambda metric: metric["value"]),
@@ -42,15 +41,15 @@ DECAYS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "
 def rows_of(part: str, size: str = "demo", keep=lambda row: True) -> list[dict]:
     """The stored rows of a part of the study that `keep` keeps, in order; at `full`, missing ones are measured first.
 
-    BadData where any is missing.
+    BadData where any is missing, except of an optional part.
     """
-    if size == "full":
+    if size == "full" and part not in OPTIONAL:
         run_study([part], size)
     rows = read_part(part, size)
-    if missing := sum(cell not in rows for cell in PARTS[part]):
+    if (missing := len(PARTS[part]) - len(rows)) and part not in OPTIONAL:
         raise BadData(f"{missing} of {len(PARTS[part])} cells of {part} are not measured with the networks that are "
                       "here: run t2i evaluate study")
-    return noted([rows[cell] for cell in PARTS[part] if keep(rows[cell])], part, size)
+    return noted([rows[cell] for cell in PARTS[part] if cell in rows and keep(rows[cell])], part, size)
 
 
 def noted(rows: list[dict], part: str, size: str) -> list[dict]:
@@ -101,14 +100,10 @@ def grouped(rows, key) -> dict:
 
 
 def picture(row, size: str = "demo") -> torch.Tensor:
-    """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]; BadData where its file cannot be read."""
+    """The ten images that a row keeps, float32 [10, 3, h, w] in [0, 1]."""
     path = study_dir(size) / "pictures" / row["picture"]
-    try:
-        strip = read_image(str(path))                                                  # [3, h, 10 w]
-    except RuntimeError as error:
-        raise BadData(f"{path} cannot be read ({one_line(error)}): restore it") from error
     note_use("file", path)
-    return torch.stack(strip.float().div(255).chunk(10, dim=2))
+    return torch.stack(read_image(str(path)).float().div(255).chunk(10, dim=2))        # of [3, h, 10 w]
 
 
 def front(rows) -> list[dict]:
@@ -157,13 +152,13 @@ def rules_table(part: str, size: str = "demo"):
     best = [row for row in rules.pop("cfg") if row["w"] > 0]
     best += [min(rows, key=lambda row: FRECHET(row)["value"]) for rows in rules.values()]
     best.sort(key=lambda row: -ACCURACY(row)["value"])
-    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"]),
-              *(with_interval(metric(row), percent) for _, metric, percent in COLUMNS)] for row in best]
-    lines.append(["real images", "–", "–",
-                  *(with_interval(metric(best[0])["real"], percent) for _, metric, percent in COLUMNS)])
+    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"])] for row in best] + [["real images", "–", "–"]]
+    for title, metric in COLUMNS.items():
+        for cells, shown in zip(lines, [*map(metric, best), metric(best[0])["real"]]):
+            cells.append(with_interval(shown, "%" in title))
     note = ("plain guidance (cfg) at every w, each other rule at the w of its least Fréchet distance, a choice that is "
             "within the noise at this n; passes: evaluations of a U-Net an image")
-    return ["rule", "w", "passes", *(title for title, *_ in COLUMNS)], lines, {"note": note}
+    return ["rule", "w", "passes", *COLUMNS], lines, {"note": note}
 
 
 @exhibit("study_when", "tex")
@@ -231,7 +226,7 @@ def best_of_table(size: str = "demo"):
             for row in result["rows"]]
     note = (f"the best {BEST} of {CANDIDATES} of each class; {result['scheduler'].upper()}, {result['steps']} steps; "
             f"good, clear, blurry: the critic's probability of each word among the three; {JUDGES}")
-    return ["", "chosen by", "n", *WORDS, "accuracy"], rows, {"note": note, "experiment": result}
+    return ["", "chosen by", "n", *WORDS, "accuracy (%)"], rows, {"note": note, "experiment": result}
 
 
 @exhibit("quality_against_passes", "pdf")
@@ -260,7 +255,7 @@ def spacing_table(size: str = "demo"):
              with_interval(ACCURACY(row), True),
              "–" if row["classifier"]["fewer_samples_than_features"] else with_interval(FRECHET(row))]
             for row in rows_of("samplers", size, _is_spaced)]
-    return ["scheduler and spacing", "steps", "n", "accuracy", "Fréchet"], rows, {}
+    return ["scheduler and spacing", "steps", "n", "accuracy (%)", "Fréchet"], rows, {}
 
 
 def _is_spaced(row) -> bool:
@@ -319,8 +314,7 @@ def frechet_against_n(counts=(6, 12, 25, 50, 100, 250, 500, 1000, 2500), draws: 
 @exhibit("study_encoders", "png")
 def encoders_figure(size: str = "demo"):
     """Accuracy by wording of the prompt for each text encoder, and images for the caption and for "seven"."""
-    hub = "encoders-of-the-hub"
-    rows = [*rows_of("encoders", size), *noted(list(read_part(hub, size).values()), hub, size)]
+    rows = rows_of("encoders", size) + rows_of("encoders-of-the-hub", size)
     by = {(row["cell"]["checkpoint"].removeprefix("ablation-"), row["cell"]["wording"]): row for row in rows}
     encoders = list(dict.fromkeys(encoder for encoder, _ in by))
     figure, top, bottom = _two_parts(4.9)

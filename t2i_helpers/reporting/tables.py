@@ -7,27 +7,26 @@ from ..models import build_unet
 from ..models.sources import describe_machine
 from ..models.text import ENCODER_LABELS
 from ..paths import CHECKPOINTS, RUNS, WEIGHTS, checkpoint_dir, read_json
-from ..presets import DATASETS, NAMES, PRINTED, PRINTED_COMPARISON, PRINTED_SETUP, TRAINING_IMAGES, VARIANTS, get
+from ..presets import DATASETS, NAMES, TRAINING_IMAGES, VARIANTS, get
 from ..provenance import count_parameters, note_use
 from ..training import Run, describe_checkpoint
 from .checkpoints import by_w
-from .derived import agrees, best_scales, from_text
+from .derived import PRINTED, agrees, best_scales, from_text
 from .exhibits import exhibit
 from .latex import WithInterval
 
-# the distance that a dataset's guidance table shows: which features', which, and its title
-DISTANCE = {"mnist": ("classifier", "frechet", "Fréchet"), "cifar10": ("classifier", "frechet", "Fréchet"),
-            "wikiart": ("efficientnet", "kernel", "kernel distance")}
-PLAIN = {"accuracy": "accuracy", "style_top3": "right style among three", "genre_accuracy": "genre accuracy",
-         "target_probability": "mean target probability", "untrained_head_accuracy": "accuracy by an untrained head",
-         "clip_score": "CLIP score"}                                # metrics of a row; all but the last are shares
-OF_FEATURES = {"frechet": "Fréchet distance", "frechet_infinity": "Fréchet, n → ∞", "kernel": "kernel distance",
-               "precision": "precision", "recall": "recall"}
+# the distance that a guidance table shows, and its title, by the features that were compared
+DISTANCE = {"classifier": ("frechet", "Fréchet"), "efficientnet": ("kernel", "kernel distance")}
+PLAIN = {"accuracy": "accuracy (%)", "style_top3": "right style among three (%)",          # metrics of a row
+         "genre_accuracy": "genre accuracy (%)", "target_probability": "mean target probability (%)",
+         "untrained_head_accuracy": "accuracy by an untrained head (%)", "clip_score": "CLIP score"}
+OF_FEATURES = {"frechet": "Fréchet distance ({})", "frechet_infinity": "Fréchet, n → ∞ ({})",
+               "kernel": "kernel distance ({})", "precision": "precision ({}, %)", "recall": "recall ({}, %)"}
 FEATURES = ("classifier", "efficientnet", "inception")
 
 
 def with_interval(metric, percent=False) -> WithInterval:
-    """A metric, {"value", "interval"}, as a table's cell."""
+    """A metric, {"value", "interval"}, as a table's cell; the title of its column or row has the sign %."""
     return WithInterval(metric["value"], *metric["interval"], percent)
 
 
@@ -38,15 +37,15 @@ def guidance_table(name: str, evaluations: dict):
     `evaluations` is {variant: what `t2i evaluate` stored}.
     """
     first = next(iter(evaluations.values()))
-    dataset = first["checkpoint"]["preset"]["dataset"]
-    features, distance, title = DISTANCE[dataset]
-    printed = {metric: (name, style, PRINTED[dataset][metric]) for metric, name, style in (
-        ("fid", "FID", ".2f"), ("accuracy", "accuracy", ".1%")) if metric in PRINTED[dataset]}
-    header = ["w", *(f"thesis prints: {name}" for name, *_ in printed.values())]
-    header += [f"{variant}: {metric}" for variant in evaluations for metric in (title, "accuracy")]
-    rows = [[f"{w:g}", *(format(values[w], style) if w in values else "–" for _, style, values in printed.values())]
-            for w in by_w(first)]
-    rows.append(["real images", *("–" for _ in printed)])
+    features = next(name for name in DISTANCE if name in first["rows"][0])
+    distance, title = DISTANCE[features]
+    header = ["w", *(f"{variant}: {metric}" for variant in evaluations for metric in (title, "accuracy (%)"))]
+    rows = [[f"{w:g}"] for w in by_w(first)] + [["real images"]]
+    if printed := PRINTED.get(first["checkpoint"]["preset"]["dataset"], {}).get("table1"):
+        header[1:1] = ["thesis prints: FID", "thesis prints: accuracy (%)"]
+        texts = {f"{row['w']}": [f"{row['fid']:.2f}", f"{100 * row['accuracy']:.1f}"] for row in printed}
+        for row in rows:
+            row += texts.get(row[0], ["–", "–"])
     for evaluation in evaluations.values():
         pairs = [(row[features][distance], row["accuracy"]) for row in evaluation["rows"]]
         pairs.append(tuple(metric["real"] for metric in pairs[0]))
@@ -59,28 +58,28 @@ def guidance_table(name: str, evaluations: dict):
 def metrics_table(name: str, variant: str, evaluation: dict):
     """Every metric of one variant (rows) at every guidance scale (columns), real images last."""
     rows = evaluation["rows"]
-    shown = [(title, [row[key] for row in rows], key != "clip_score") for key, title in PLAIN.items() if key in rows[0]]
-    shown += [(f"{title} ({features})", [row[features][key] for row in rows], key in ("precision", "recall"))
+    shown = [(title, [row[key] for row in rows]) for key, title in PLAIN.items() if key in rows[0]]
+    shown += [(title.format(features), [row[features][key] for row in rows])
               for features in FEATURES for key, title in OF_FEATURES.items() if key in rows[0].get(features, {})]
     return [variant, *(f"w = {row['w']:g}" for row in rows), "real images"], [
-        [title, *(with_interval(metric, percent) for metric in (*metrics, metrics[0]["real"]))]
-        for title, metrics, percent in shown], {}
+        [title, *(with_interval(metric, "%" in title) for metric in (*metrics, metrics[0]["real"]))]
+        for title, metrics in shown], {}
 
 
 @exhibit("{}", "tex")
 def comparison_table(name: str, evaluations: dict):
     """Table 2: MNIST against CIFAR-10, `evaluations` {dataset: {variant: ..}}; configurations are `full`'s."""
-    presets, counted = _thesis_presets(evaluations)
-    rows = {"image size": [f"{preset.resolution}×{preset.resolution}" for preset in presets.values()],
-            "channels": [str(preset.channels) for preset in presets.values()],
-            "parameters, printed": [PRINTED[dataset]["parameters"] for dataset in presets],
-            "parameters, counted": [f"{counted[dataset]:,}" for dataset in presets],
-            "epochs": [str(preset.epochs) for preset in presets.values()],
-            "batch size": [str(preset.batch_size) for preset in presets.values()],
-            "best w, printed": [PRINTED[dataset]["best_w"] for dataset in presets]}
-    rows |= {f"{title}, {variant}": [f"w = {best_scales(each[variant], metric)}" for each in evaluations.values()]
-             for variant in VARIANTS for title, metric in (("least Fréchet", "frechet"), ("most accurate", "accuracy"))}
-    return ["", *map(NAMES.get, evaluations)], [[title, *cells] for title, cells in rows.items()], {
+    columns = []
+    for (dataset, text), each in zip(_thesis_texts(evaluations).items(), evaluations.values()):
+        columns.append({
+            "image size": text["resolution"], "channels": text["channels"],
+            "parameters, printed": PRINTED[dataset]["parameters"], "parameters, counted": text["parameters"],
+            "epochs": text["epochs"], "batch size": text["batch size"], "best w, printed": PRINTED[dataset]["best_w"]})
+        for variant in VARIANTS:
+            columns[-1][f"least Fréchet, {variant}"] = f"w = {best_scales(each[variant], 'frechet')}"
+            columns[-1][f"most accurate, {variant}"] = f"w = {best_scales(each[variant], 'accuracy')}"
+    rows = [[title, *(column[title] for column in columns)] for title in columns[0]]
+    return ["", *map(NAMES.get, evaluations)], rows, {
         "note": "sizes, epochs and parameters of the full thesis configuration; best w: every w whose interval "
                 "overlaps the best one's"}
 
@@ -88,29 +87,29 @@ def comparison_table(name: str, evaluations: dict):
 @exhibit("{}", "tex")
 def configuration_table(name: str):
     """Table 4: what the thesis prints of each experiment beside what its own text says; ≠ where they disagree."""
-    presets, counted = _thesis_presets(DATASETS)
-    rows = []
-    for title in ("resolution", "channels", "classes", "training samples", "U-Net blocks", "parameters", "batch size",
-                  "learning rate", "epochs"):
-        row = [title]
-        for printed, (dataset, preset) in zip(PRINTED_COMPARISON[title], presets.items()):
-            text = from_text(title, preset, counted[dataset], len(CLASS_NAMES[dataset]))
-            row += [printed, text if agrees(printed, text) else f"≠ {text}"]
-        rows.append(row)
-    header = ["", *(f"{NAMES[dataset]}: {column}" for dataset in presets for column in ("printed", "its text"))]
+    texts = _thesis_texts(DATASETS)
+    rows = [[row] for row in texts["mnist"]]
+    for dataset, text in texts.items():
+        for row in rows:
+            printed, ours = PRINTED["table4"][dataset][row[0]], text[row[0]]
+            row += [printed, ours if agrees(printed, ours) else f"≠ {ours}"]
+    header = ["", *(f"{NAMES[dataset]}: {column}" for dataset in texts for column in ("printed", "its text"))]
     note = ("printed: Table 4 of the thesis; its text: sections 3.2 to 3.4 and the network that they describe, built "
             "and counted, images as the hub has them; ≠ marks what disagrees")
+    counted = {dataset: int(text["parameters"].replace(",", "")) for dataset, text in texts.items()}
     return header, rows, {"note": note, "parameters": counted}
 
 
-def _thesis_presets(datasets):
-    """The thesis's full presets by dataset, and the parameters of their U-Nets with CLIP's text width."""
-    presets = {dataset: get(dataset, "thesis", "full") for dataset in datasets}
-    for preset in presets.values():
+def _thesis_texts(datasets) -> dict:
+    """{dataset: what the thesis's text says}, with the parameters of its U-Net counted with CLIP's text width."""
+    texts = {}
+    for dataset in datasets:
+        preset = get(dataset, "thesis", "full")
         note_use("preset", preset)
-    with torch.device("meta"):                  # shapes without numbers
-        return presets, {dataset: sum(p.numel() for p in build_unet(preset, text_dim=512).parameters())
-                         for dataset, preset in presets.items()}
+        with torch.device("meta"):                  # shapes without numbers
+            unet = build_unet(preset, text_dim=512)
+        texts[dataset] = from_text(preset, sum(p.numel() for p in unet.parameters()), len(CLASS_NAMES[dataset]))
+    return texts
 
 
 @exhibit("setup", "tex")
@@ -136,7 +135,7 @@ def setup_table(size: str = "demo"):
             "and classifiers, which may name other machines; –: not given")
     kept = ("processor", "cores", "memory_gb", "accelerator", "operating_system", "cuda")
     return ["", "the thesis", "this machine"], [
-        [name, PRINTED_SETUP.get(name, "–"), mine] for name, mine in rows.items()], {
+        [name, PRINTED["setup"].get(name, "–"), mine] for name, mine in rows.items()], {
         "note": note, "setup": {name: here[name] for name in kept}}
 
 
@@ -159,8 +158,8 @@ def trained_table(size: str = "demo"):
         rows.append([f"{NAMES[dataset]}, {variant}", f"{count_parameters(folder / WEIGHTS):,}",
                      f"{preset['resolution']}×{preset['resolution']}", str(preset["batch_size"]),
                      f"{preset['learning_rate']:g}", f"{last['step']:,}",
-                     f"{last['step'] * preset['batch_size'] / in_thesis:.1%}", f"{last['seconds'] / 3600:.1f}"])
+                     f"{100 * last['step'] * preset['batch_size'] / in_thesis:.1f}", f"{last['seconds'] / 3600:.1f}"])
     note = ("effort: images that passed through the network, as a share of those of the thesis's epochs (for WikiArt "
             "of 81,444 paintings); the improved network for paintings sees latents; hours: wall-clock time")
-    return ["checkpoint", "parameters", "pixels", "batch size", "learning rate", "steps", "effort", "hours"], rows, {
-        "note": note}
+    header = ["checkpoint", "parameters", "pixels", "batch size", "learning rate", "steps", "effort (%)", "hours"]
+    return header, rows, {"note": note}

@@ -14,10 +14,10 @@ from ..evaluation.bench import BATCH, file_by_file
 from ..evaluation.paintings import nearest_paintings
 from ..models import load_autoencoder
 from ..paths import TABLES, read_json
-from ..presets import PRINTED_LOADING
 from ..randomness import generator
 from . import pictures
 from .checkpoints import load_or_measure_composition
+from .derived import PRINTED
 from .drawing import COLOURS, image_grids, new_figure
 from .exhibits import exhibit
 from .tables import with_interval
@@ -182,7 +182,7 @@ def composition_table(pipe):
     """`evaluation.composition` of `pipe`: accuracies on seen and unseen pairs, beside those of real paintings."""
     result = load_or_measure_composition(pipe)
     titles = {"genre_accuracy": "genre", "style_accuracy": "style", "both": "both"}
-    header = ["pairs", "n", *(f"{title}: {of}" for title in titles.values() for of in ("drawn", "real"))]
+    header = ["pairs", "n", *(f"{title}: {of}" for title in titles.values() for of in ("drawn (%)", "real (%)"))]
     rows = [[f"{name} in training", f"{result[name]['n']:,}",
              *(with_interval(each, percent=True) for key in titles
                for each in (result[name][key], result[name][key]["real"]))] for name in ("seen", "unseen")]
@@ -211,7 +211,7 @@ def loader_table(result: dict):
                "read an epoch (× the files)": ("times_the_files", _three),
                "style entropy (bits)": ("style_entropy_bits", "{:.2f}".format),
                "files a batch": ("files_per_batch", "{:.1f}".format)}
-    rows = [[row["way"], *PRINTED_LOADING.get(row["way"], ("–", "–")),
+    rows = [[row["way"], *PRINTED["table3"].get(row["way"], {"batch": "–", "memory": "–"}).values(),
              *(text(row[key]) for key, text in columns.values())] for row in result["rows"]]
     decoding = result["decoding"]
     note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {result['files']} synthetic files of "

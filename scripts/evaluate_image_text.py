@@ -3,9 +3,10 @@
 import sys
 
 import torch
+from train_image_text import HELD_OUT_PROMPTS, TRAIN_PROMPTS, degrade
 
 from t2i_helpers import presets
-from t2i_helpers.data import HELD_OUT_PROMPTS, QUALITY, TRAIN_PROMPTS, degrade, from_uint8, load_images, sentences
+from t2i_helpers.data import QUALITY, from_uint8, load_images, sentences
 from t2i_helpers.errors import T2IError
 from t2i_helpers.evaluation.metrics import proportion
 from t2i_helpers.models import load_image_text

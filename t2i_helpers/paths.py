@@ -164,6 +164,19 @@ def save_cache(path, tensors: dict, metadata: dict[str, str] | None = None) -> N
         _warn_of_cache(Path(path).parent, one_line(error.__cause__))
 
 
+def cached(name: str, make) -> dict:
+    """The tensors that `make()` returns by name, kept, if possible, as ``data/<name>.safetensors``; a damaged file is
+    replaced. `name` ends with a hash of everything that they depend on, the version of the code included."""
+    from safetensors.torch import load_file
+
+    path = DATA / f"{name}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError):
+        return load_file(path)
+    tensors = make()
+    save_cache(path, tensors)
+    return tensors
+
+
 @functools.cache
 def cache_folder(folder: Path) -> Path:
     """`folder`, or, with a warning, a temporary folder for this process if files cannot be written there."""

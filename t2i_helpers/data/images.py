@@ -14,8 +14,7 @@ import torch
 
 from .. import hub, paths
 from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
-from ..provenance import code_hash
-from .cache import cached
+from ..provenance import code_hash, content_hash
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
 from .labelled_files import read_labelled
 from .pixel_store import MappedImages, PixelStore
@@ -114,7 +113,8 @@ def _load_small(preset, split):
     else:
         read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
     code = code_hash("data.images", "data.labelled_files", "data.decoding", "data.synthetic")
-    tensors = cached(f"{dataset}-{kind}-{split}", [identity, code], lambda: dict(zip(("images", "labels"), read())))
+    key = content_hash([identity, code])
+    tensors = paths.cached(f"{dataset}-{kind}-{split}-{key}", lambda: dict(zip(("images", "labels"), read())))
     return without_genres(preset, tensors["images"], tensors["labels"], source)
 
 

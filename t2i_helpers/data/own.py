@@ -14,8 +14,8 @@ import torch
 
 from .. import presets
 from ..errors import BadData, BadValue, one_line
-from ..provenance import code_hash
-from .cache import cached
+from ..paths import cached
+from ..provenance import code_hash, content_hash
 from .decoding import Undecodable, decode
 from .images import LabelledImages, without_genres
 
@@ -109,7 +109,7 @@ def load_own(preset, split: str) -> LabelledImages:
         raise BadData(f"{path} holds {min(unknown)!r}, which the model was not trained on: remove it, or train again "
                       "with another --out")
     identity = [preset.resolution, names, *map(_identity, items), code_hash("data.own", "data.decoding")]
-    tensors = cached("own", identity, lambda: _decode_all(path, items, names, preset.resolution))
+    tensors = cached(f"own-{content_hash(identity)}", lambda: _decode_all(path, items, names, preset.resolution))
     images, labels = tensors["images"], tensors["labels"]
     if len(labels) < TEST_EVERY:
         raise BadData(f"{path} holds {len(labels)} image{'s' * (len(labels) != 1)} that can be read: give at least "

@@ -109,12 +109,7 @@ class PixelStore:
 
 
 class MappedImages:
-    """`rows` of a store's memory map as uint8 [n, 3, size, size]; only the rows that are indexed are read from disk.
-
-    Indexing and `split` give tensors; any other use as a tensor reads all images into memory.
-    """
-
-    dtype = torch.uint8
+    """`rows` of a store's memory map as uint8 [n, 3, size, size]; only the rows that are indexed are read from disk."""
 
     def __init__(self, images: np.ndarray, rows: torch.Tensor):
         self.images, self.rows = images, rows                            # [m, size, size, 3]; int64 [n]
@@ -124,9 +119,7 @@ class MappedImages:
         return len(self.rows)
 
     def __getitem__(self, index) -> torch.Tensor:
-        first, *rest = index if isinstance(index, tuple) else (index,)
-        pixels = torch.from_numpy(self.images[self.rows[first].numpy()]).movedim(-1, -3)   # -> [.., 3, size, size]
-        return pixels[(slice(None),) * (pixels.ndim - 3) + tuple(rest)]
+        return torch.from_numpy(self.images[self.rows[index].numpy()]).movedim(-1, -3)     # -> [.., 3, size, size]
 
     def split(self, size: int):
         """Yield tensors of `size` images each, the last of fewer."""
@@ -135,13 +128,6 @@ class MappedImages:
     def to(self, device) -> "MappedImages | torch.Tensor":
         """On a GPU a tensor of all images; on the CPU they stay on disk."""
         return self if torch.device(device).type == "cpu" else self[:].to(device)
-
-    def __getattr__(self, name):
-        return getattr(self[:], name)
-
-    @classmethod
-    def __torch_function__(cls, function, types, args=(), kwargs=None):
-        return function(*(value[:] if isinstance(value, cls) else value for value in args), **(kwargs or {}))
 
 
 def in_processes(function, items: list, workers: int):

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..data.wordings import QUALITY, sentences
+from ..data import QUALITY, sentences
 from ..errors import BadValue
 from ..models import ImageText
 

@@ -11,10 +11,9 @@ from tqdm.auto import tqdm
 
 from .. import hub
 from ..data import from_uint8
-from ..data.cache import cached
 from ..errors import BadCheckpoint, BadValue, one_line
-from ..paths import CHECKPOINTS, mirror
-from ..provenance import best_device, computes_bf16
+from ..paths import CHECKPOINTS, cached, mirror
+from ..provenance import best_device, computes_bf16, content_hash
 from .weights import load_state
 
 FOLDER = CHECKPOINTS / "autoencoder"
@@ -130,5 +129,5 @@ def latents_of(dataset, name: str) -> tuple[torch.Tensor, LatentSpace]:
         latents = torch.cat(pairs)                                                          # [n, 2, 4, h, w]
         return {"latents": latents.half(), "mean": latents.mean((0, 1, 3, 4)), "std": latents.std((0, 1, 3, 4))}
 
-    stored = cached(f"latents-{dataset.fingerprint}", [autoencoder.encoder_sha256_16], encode_all)
+    stored = cached(f"latents-{dataset.fingerprint}-{content_hash([autoencoder.encoder_sha256_16])}", encode_all)
     return stored["latents"], LatentSpace(autoencoder, stored["mean"], stored["std"])

@@ -14,9 +14,8 @@ from huggingface_hub import try_to_load_from_cache
 
 from .. import hub
 from ..data import CLASS_NAMES
-from ..data.cache import cached
 from ..errors import BadValue, PromptTooLong, UnknownName, UnknownWord
-from ..paths import mirror
+from ..paths import cached, mirror
 from ..presets import THESIS
 from ..provenance import code_hash, content_hash
 from ..randomness import generator
@@ -180,7 +179,8 @@ def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.T
     ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder."""
     if _identity(encoder) is None:
         load_text_encoder(encoder)                                              # downloads it
-    return cached("captions", [encoder, _identity(encoder), code_hash("models.text"), captions, max_length],
+    key = content_hash([encoder, _identity(encoder), code_hash("models.text"), captions, max_length])
+    return cached(f"captions-{key}",
                   lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
 

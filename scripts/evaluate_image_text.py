@@ -18,7 +18,7 @@ from t2i_helpers.randomness import generator
 @torch.inference_mode()
 def nearest(model, images, prompts) -> list[torch.Tensor]:
     """int64 [n] for each list in `prompts`: which of its texts is the nearest to each of `images` in [0, 1]."""
-    vectors = torch.cat([model.embed_images(part.to(model.dual.device)) for part in images.split(500)])
+    vectors = torch.cat([model.embed_images(part.to(model.device)) for part in images.split(500)])
     return [(vectors @ model.embed_texts(texts).T).argmax(1).cpu() for texts in prompts]
 
 

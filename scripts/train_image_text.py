@@ -91,22 +91,22 @@ def train_image_text(sets: dict, *, epochs: int = EPOCHS, seed: int = 0) -> Imag
     device = best_device()
     torch.manual_seed(seed_from(seed, "image-text"))
     model = ImageText(CONFIG).to(device)
-    model.dual.vision_model.to(memory_format=torch.channels_last)
+    model.vision_model.to(memory_format=torch.channels_last)
     table = SentenceTable(model)
 
     def loss_of_step(step):
         with torch.no_grad():
-            model.dual.logit_scale.clamp_(max=LARGEST_SCALE)
+            model.logit_scale.clamp_(max=LARGEST_SCALE)
         x, meanings, features = draw_batch(sets, table, generator(seed, "image-text", step))
         images = model.embed_images(x.to(device, memory_format=torch.channels_last))
         texts = model.project_sentences(features)
         with torch.autocast(device, enabled=False):
-            return contrastive_loss(images, texts, model.dual.logit_scale.exp(), meanings.to(device))
+            return contrastive_loss(images, texts, model.logit_scale.exp(), meanings.to(device))
 
     steps = epochs * (len(sets["cifar10"]) // SHARES["cifar10"])
     one_cycle([p for p in model.train().parameters() if p.requires_grad], steps, 4e-3, loss_of_step)
     with torch.no_grad():
-        model.dual.logit_scale.clamp_(max=LARGEST_SCALE)
+        model.logit_scale.clamp_(max=LARGEST_SCALE)
     return model.eval()
 
 

@@ -30,8 +30,8 @@ WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a check
 
 
 def checkpoint_dir(dataset: str, variant: str, size: str) -> Path:
-    """The checkpoint that figures, tables and the study of `size` use: at `full` the user's own run, existing or not;
-    otherwise the one that ships. `variant` is "thesis", "improved" or, for autoguidance, "weak"."""
+    """The checkpoint of figures, tables and the study of `size`: at `full` the user's own run, existing or not, else
+    the one that ships. `variant` is "thesis", "improved" or, for autoguidance, "weak"."""
     return RUNS / f"{dataset}-{variant}-full" if size == "full" else CHECKPOINTS / f"{dataset}-{variant}"
 
 
@@ -68,9 +68,8 @@ def check_repository() -> None:
 
 @contextlib.contextmanager
 def scratch_folder(path):
-    """Yield an empty folder beside `path` for what will be `path`. It is removed afterwards, and so are those that
-    killed processes left behind. Raises OutputError if nothing can be written there, whatever library writes; other
-    errors of the block, such as a missing input, pass through."""
+    """Yield an empty folder beside `path` for what will be `path`; it and what killed processes left are removed.
+    OutputError if it cannot be written; other errors of the block, such as a missing input, pass through."""
     path = Path(path)
     prefix = f".{path.name[:60]}.{platform.node()}-"
     folder = path.parent / f"{prefix}{os.getpid()}"
@@ -106,10 +105,8 @@ def _output_errors(path, folder):
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Yield a temporary file for `path`. If the block succeeds, sync it and rename it to `path`; else remove it.
-
-    The file gets the permissions of the umask. Raises OutputError and passes errors like `scratch_folder`.
-    """
+    """Yield a temporary file for `path`. If the block succeeds, sync it and rename it to `path`; else remove it. It
+    gets the permissions of the umask. Errors as in `scratch_folder`."""
     path = Path(path)
     with scratch_folder(path) as folder:
         if path.is_dir():
@@ -191,8 +188,7 @@ def cache_folder(folder: Path) -> Path:
 
 @functools.cache
 def _warn_of_cache(folder, reason):
-    print(f"warning: nothing is kept in {folder} ({reason}): set T2I_HOME to a folder that can be written",
-          file=sys.stderr)
+    print(f"warning: nothing is kept in {folder} ({reason}): set T2I_HOME to another folder", file=sys.stderr)
 
 
 @contextlib.contextmanager

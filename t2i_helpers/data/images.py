@@ -57,10 +57,8 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     """The `split` ("train" or "test") of ``preset.dataset`` from ``preset.data_source``.
 
     WikiArt has one split on the hub: every 20th painting is "test" and never in "train"; so is every 5th of own images.
-    If the preset names genres, "train" also leaves out the pairs of HELD_OUT_PAIRS; all paintings of these pairs are
-    the split "unseen pairs".
-    Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached.
-    """
+    If the preset names genres, "train" also leaves out HELD_OUT_PAIRS, whose paintings are the split "unseen pairs".
+    Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached."""
     known = SPLITS if preset.dataset == "wikiart" else SPLITS[:2]
     if split not in known:
         raise UnknownName("split", split, known)
@@ -212,10 +210,8 @@ def painting_source_label(preset, source: str, rows: int, styles) -> str:
 
 
 def split_of_rows(preset, split: str, row_ids, styles, genres):
-    """Whether each of WikiArt's rows belongs to `split`: bool [n] for numpy arrays [n]. See `load_images`.
-
-    Drawn shapes have a test split of their own, so all of their rows belong to both.
-    """
+    """Whether each of WikiArt's rows belongs to `split` of `load_images`: bool [n] for numpy arrays [n]. Drawn shapes
+    have a test split of their own, so all of their rows belong to both."""
     pairs = held_out(torch.from_numpy(styles), torch.from_numpy(genres)).numpy()
     if split == "unseen pairs":
         return pairs

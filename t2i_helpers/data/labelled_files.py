@@ -12,10 +12,8 @@ READ_AT_ONCE = 1024                      # rows
 
 def read_labelled(paths, names: tuple[str, ...], channels: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(uint8 [n, channels, side, side], int64 [n]) of the pictures in `paths` and their classes, indices into `names`.
-
     Columns are found by their type, labels translated by the names in the file, and other kinds of pictures converted.
-    Raises BadData, naming file and row, for labels of no class, pictures of another size, and damage.
-    """
+    Raises BadData, naming file and row, for labels of no class, pictures of another size, and damage."""
     images, labels = [], []
     for path in map(str, paths):
         with open_parquet(path) as (parquet, _, progress):

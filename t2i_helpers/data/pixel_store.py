@@ -22,17 +22,13 @@ from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
 from .wikiart_files import ArtFile, find_art_files, read_paintings
 
-MANIFEST = {"images": int, "fingerprint": str, "sources": list, "rejected": dict}
-
 
 class PixelStore:
-    """The readable paintings of a set of Parquet files, in `folder` as `build` left them.
+    """The readable paintings of a set of Parquet files, in `folder` as `build` left them; BadData if it is incomplete.
 
-    `images` is the memory map of ``images.npy``, uint8 [n, size, size, 3]; `labels` int64 [n], indices into the 27
-    styles; `genres` int64 [n], indices into GENRES or UNKNOWN_GENRE; `row_ids` int64 [n], the paintings' rows in the
-    source; `manifest` holds sources, decoder and the rejected rows with their reasons. Raises BadData if `folder`
-    holds no complete store.
-    """
+    `images` is a memory map, uint8 [n, size, size, 3]; `labels` int64 [n], indices into the 27 styles; `genres` int64
+    [n], indices into GENRES or UNKNOWN_GENRE; `row_ids` int64 [n], the paintings' rows in the source; `manifest` holds
+    sources, decoder and the rejected rows with their reasons."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -42,10 +38,9 @@ class PixelStore:
             self.images, self.labels, self.genres, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)
                 for name in ("images", "labels", "genres", "row_ids"))
-            shapes = {len(self.images), *(each.shape[0] for each in (self.labels, self.genres, self.row_ids))}
-            if len(shapes) > 1 or self.images.shape[1:] != (self.manifest["size"],) * 2 + (3,) or not all(
-                    isinstance(self.manifest[name], kind) for name, kind in MANIFEST.items()):
-                raise ValueError("its arrays and its manifest are not those of a store")
+            rows, size = len(self.labels), self.manifest["size"]
+            if self.images.shape != (rows, size, size, 3) or not rows == len(self.genres) == len(self.row_ids):
+                raise ValueError("its arrays differ in length")
         except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
             remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
             raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
@@ -73,12 +68,9 @@ class PixelStore:
 
     @classmethod
     def build(cls, files, out_dir, size: int = 128, workers: int = 2) -> "PixelStore":
-        """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again resumes.
-
-        A kill loses at most the files in progress. Each decoded file is a part in ``parts/``; joining them needs twice
-        their space for a moment. Raises OutputError if `out_dir` holds another store, if the disk is too small, or if a
-        process was killed.
-        """
+        """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again resumes. Each
+        decoded file is a part in ``parts/``; joining them needs twice their space for a moment. Raises OutputError if
+        `out_dir` holds another store, if the disk is too small, or if a process was killed."""
         if size < 1:
             raise BadValue(f"size {size}: paintings have at least 1 pixel a side")
         files, out = find_art_files(files), Path(out_dir)
@@ -93,7 +85,7 @@ class PixelStore:
             parts = [Part(file, size, out / "parts" / f"{i:05d}.safetensors") for i, file in enumerate(files)]
             missing = [part for part in parts if not part.is_done()]
             needed = 3 * size**2 * sum(part.file.rows for part in [*parts, *missing])
-            free = shutil.disk_usage(next(folder for folder in (out, *out.resolve().parents) if folder.exists())).free
+            free = shutil.disk_usage(out if out.exists() else out.resolve().parent).free      # which the lock has made
             if free < needed:
                 raise OutputError(f"{out} needs {needed / 1e9:.1f} GB while it is built and has {free / 1e9:.1f} GB: "
                                   "choose a folder with more room")
@@ -131,10 +123,8 @@ class MappedImages:
 
 
 def in_processes(function, items: list, workers: int):
-    """Yield ``function(item)`` of each item in order, from `workers` processes; with one worker, from this process.
-
-    Raises what `function` raises, and OutputError if a process was killed.
-    """
+    """Yield ``function(item)`` of each item in order, from `workers` processes, or this one; OutputError if one of them
+    was killed."""
     workers = min(workers, len(items))
     if workers < 2:
         yield from map(function, items)
@@ -143,9 +133,8 @@ def in_processes(function, items: list, workers: int):
         try:
             yield from pool.map(function, items)
         except BrokenProcessPool as error:
-            raise OutputError("a worker process died, perhaps because memory ran out: run the same command again to "
-                              "resume, with fewer workers (in a script, call this under if __name__ == '__main__')"
-                              ) from error
+            raise OutputError("a worker process died, perhaps because memory ran out: run the same command again, with "
+                              "fewer workers (in a script, under if __name__ == '__main__')") from error
 
 
 class Part:

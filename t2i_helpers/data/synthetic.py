@@ -19,10 +19,8 @@ ART_FILES, ART_SIDE = 18, 128
 
 
 def procedural_wikiart(folder: Path, split: str, paintings: int) -> Path:
-    """Parquet files like huggan/wikiart's in `folder`, with `paintings` drawn shapes for each of the 27 styles.
-
-    A file holds one or two styles, like most of the real ones; genres repeat in turn. Existing files are kept.
-    """
+    """Parquet files like huggan/wikiart's in `folder`, with `paintings` drawn shapes for each of the 27 styles, one or
+    two styles a file, and genres in turn. Existing files are kept."""
     names = [f"{split}-{number:05d}-of-{ART_FILES:05d}.parquet" for number in range(ART_FILES)]
     if all((folder / name).exists() for name in names):
         return folder

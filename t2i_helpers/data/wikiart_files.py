@@ -55,11 +55,8 @@ class Painting:
 
 
 def find_art_files(source) -> list[ArtFile]:
-    """The Parquet files of `source`, in order: a folder, one file, an fsspec URL of either, or a list of files.
-
-    Raises SourceUnavailable if there are none; BadData, naming the file, for one that is truncated, lacks a column or
-    does not name its styles.
-    """
+    """The Parquet files of `source`, in order: a folder, one file, an fsspec URL of either, or a list of files. Raises
+    SourceUnavailable if there are none; BadData for one that is truncated, lacks a column or does not name styles."""
     files, first_row = [], 0
     for path in map(str, source if isinstance(source, (list, tuple)) else _list(str(source))):
         files.append(_describe(path, first_row))
@@ -70,10 +67,8 @@ def find_art_files(source) -> list[ArtFile]:
 
 
 def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[Painting]:
-    """The rows of `file` in order, or only those for which the bools `wanted` [rows] are true.
-
-    Raises BadData, naming file and row, for damaged pages, a missing style or a style that is not one of the 27.
-    """
+    """The rows of `file` in order, or only those for which the bools `wanted` [rows] are true. Raises BadData, naming
+    file and row, for damaged pages, a missing style or a style that is not one of the 27."""
     for first, batch in _batches(file, "image.bytes"):
         encoded = batch.column("image").field("bytes")
         for place, (style, genre) in enumerate(_labels(file, first, batch).T.tolist()):
@@ -144,8 +139,7 @@ def _describe(path, first_row) -> ArtFile:
         metadata, columns = parquet.metadata, {column.path: column.physical_type for column in parquet.schema}
         features = read_features(parquet)
     if "image.bytes" not in columns or not columns.get("style", "").startswith("INT"):
-        raise BadData(f"{path} has no column 'image' with a field 'bytes', or no integer column 'style': name files "
-                      "like huggan/wikiart's")
+        raise BadData(f"{path} has no column 'image' with bytes, or no integer column 'style', as huggan/wikiart has")
     names, genres = (tuple(name.replace("_", " ") for name in features.get(column, {}).get("names", ()))
                      for column in ("style", "genre" if "genre" in columns else None))
     if not names:
@@ -173,8 +167,7 @@ def known_labels(path, first: int, column, names, known, kind: str) -> np.ndarra
         place = int((labels < 0).argmax())
         label = column[place].as_py()
         name = repr(names[label]) if label in range(len(names)) else f"label {label}"
-        raise BadData(f"{path}, row {first + place}: {kind} {name} is not one of the {len(known)} known; correct or "
-                      "drop the row")
+        raise BadData(f"{path}, row {first + place}: {kind} {name} is none of the {len(known)} known; drop the row")
     return labels
 
 

@@ -1,8 +1,7 @@
 """Guidance by the gradient of a loss: x_t <- x_t - s u P grad L(x^_0(x_t)) before every step, for what no caption says.
 
-P is the number of an image's values, for each of which a mean over the image has a gradient of 1 / P; u is a unit of
-the loss's own. Both make the strengths s comparable: 0.2 is barely seen, and 1 is too much, whatever the loss and the
-size of the images.
+P is the number of an image's values, since a mean has a gradient of 1 / P for each; u is a unit of the loss's own. Both
+make the strengths s comparable: 0.2 is barely seen and 1 too much, whatever the loss and the size of the images.
 """
 
 from collections.abc import Callable, Sequence

@@ -34,8 +34,7 @@ class Autoencoder:
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1], float [n, 3, h, w], to latents float32 [n, 4, h / 8, w / 8]; BadValue for other shapes."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
-            raise BadValue(f"images {tuple(images.shape)}: an autoencoder takes [n, 3, h, w] with h and w multiples of "
-                           "8, so resize or pad them")
+            raise BadValue(f"images {tuple(images.shape)}: resize them to [n, 3, h, w] with h and w multiples of 8")
         return self.network.to(images.device).encode(images * 2 - 1).latents.float().contiguous()
 
     @torch.no_grad()
@@ -57,8 +56,7 @@ def load_autoencoder(name: str = "own") -> Autoencoder:
         network = AutoencoderTiny.from_config(config)
         network.load_state_dict(load_state(folder / WEIGHTS_FILE))      # from_pretrained accepts missing weights
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, BadCheckpoint) as error:
-        raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it, or run "
-                            "python scripts/train_autoencoder.py") from error
+        raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it") from error
     digest = hashlib.sha256()
     for _, weights in sorted(network.encoder.state_dict().items()):
         digest.update(weights.half().numpy().tobytes())
@@ -67,11 +65,9 @@ def load_autoencoder(name: str = "own") -> Autoencoder:
 
 
 def _taesd_folder() -> Path:
-    if folder := mirror("models", TAESD):
-        return folder
     with hub.or_unavailable(f"load {TAESD}", f"connect to the hub, set T2I_MIRROR to a folder that holds models/{TAESD}"
                                              ", or use the autoencoder that ships (own)"):
-        return hub.snapshot(TAESD, allow_patterns=["config.json", WEIGHTS_FILE])
+        return mirror("models", TAESD) or hub.snapshot(TAESD, allow_patterns=["config.json", WEIGHTS_FILE])
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,11 @@ class LatentSpace:
     mean: torch.Tensor              # float32 [4]
     std: torch.Tensor               # float32 [4]
 
+    moments = property(lambda self: torch.stack([self.mean, self.std]).view(2, 4, 1, 1))
+
     def standardise(self, latents: torch.Tensor) -> torch.Tensor:
         """The autoencoder's latents [n, 4, h, w], of any float type, to float32 of mean 0 and variance 1."""
-        mean, std = self._moments(latents.device)
+        mean, std = self.moments.to(latents.device)
         return (latents.float() - mean) / std
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -93,11 +91,8 @@ class LatentSpace:
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents of mean 0 and variance 1 [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]."""
-        mean, std = self._moments(latents.device)
+        mean, std = self.moments.to(latents.device)
         return self.autoencoder.decode(latents * std + mean)
-
-    def _moments(self, device):
-        return (values.to(device).view(4, 1, 1) for values in (self.mean, self.std))
 
     def metadata(self) -> dict:
         """What a checkpoint stores of it, for `load_latent_space`."""
@@ -110,8 +105,7 @@ def load_latent_space(metadata: dict) -> LatentSpace:
     autoencoder = load_autoencoder(metadata["autoencoder"])
     if autoencoder.encoder_sha256_16 != metadata["encoder_sha256_16"]:
         raise BadCheckpoint(f"the U-Net was trained on latents of encoder {metadata['encoder_sha256_16']}, but "
-                            f"{metadata['autoencoder']!r} is now {autoencoder.encoder_sha256_16}: restore that one, or "
-                            "train again")
+                            f"{metadata['autoencoder']!r} is now {autoencoder.encoder_sha256_16}: restore that one")
     return LatentSpace(autoencoder, torch.tensor(metadata["mean"]), torch.tensor(metadata["std"]))
 
 

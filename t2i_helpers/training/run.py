@@ -59,8 +59,7 @@ class Run:
             if not isinstance(config, dict):
                 raise ValueError("it holds no JSON object")
         except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): restore it, or choose another --out"
-                                ) from error
+            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): choose another --out") from error
         return config
 
     def metrics(self) -> list[dict]:
@@ -71,10 +70,9 @@ class Run:
             for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
                 rows.append(json.loads(line))
         except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{self.metrics_file}, line {len(rows) + 1}: {error}; train again, or restore the file"
-                                ) from error
+            raise BadCheckpoint(f"{self.metrics_file}, line {len(rows) + 1}: {error}; train again") from error
         if not rows:
-            raise BadCheckpoint(f"{self.metrics_file} is empty; train again, or restore the file")
+            raise BadCheckpoint(f"{self.metrics_file} is empty; train again")
         return rows
 
     def log(self, rows: list[dict]) -> None:
@@ -82,8 +80,7 @@ class Run:
         append_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def save_state(self, trainer) -> None:
-        """Write everything that the next step of `trainer`, of loop.py, depends on as one safetensors file. Random
-        numbers need no state."""
+        """Write all that the next step of `trainer`, of loop.py, depends on; random numbers need no state."""
         tensors = {f"unet.{name}": value for name, value in trainer.bare_unet.state_dict().items()}
         for index, slots in trainer.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
@@ -121,8 +118,7 @@ class Run:
             if trainer.images.stream is not None:
                 trainer.images.stream.load_state_dict(json.loads(metadata["stream"]))
         except (BadCheckpoint, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): delete {self.folder} and train "
-                                "again, or choose another --out") from error
+            raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): choose another --out") from error
 
     def save_pipeline(self, pipeline: CaptionPipeline, subfolder: str = "") -> None:
         """Make this folder, or its `subfolder` with copies of config and metrics, a checkpoint of `pipeline`."""

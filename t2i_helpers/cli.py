@@ -30,10 +30,12 @@ def doctor(json: bool = False) -> None:
     Args:
         json: print JSON.
     """
+    import yaml
+
     from .models.sources import describe_machine
 
     machine = describe_machine()
-    print(json_module.dumps(machine, indent=2) if json else "\n".join(_lines(machine)))
+    print(json_module.dumps(machine, indent=2) if json else yaml.safe_dump(machine, sort_keys=False))
 
 
 def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", out: Path | None = None,
@@ -347,16 +349,6 @@ def _short(value) -> str:
     if isinstance(value, dict):
         return f"{value['value']:.4g} {_short(value['interval'])}"
     return f"{value:.4g}" if isinstance(value, int | float) else f"[{', '.join(map(_short, value))}]"
-
-
-def _lines(content, indent=""):
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield f"{indent}{name}:"
-            yield from _lines(value, indent + "  ")
-        else:
-            shown = ", ".join(value) if isinstance(value, list) else value
-            yield f"{indent}{name}: {'not found' if shown in ('', None) else shown}"
 
 
 if __name__ == "__main__":              # accelerate launch -m t2i_helpers.cli train ...

@@ -68,14 +68,12 @@ def load_images(preset, split: str = "train") -> LabelledImages:
         _check_source(preset)
         load = _load_wikiart if preset.dataset == "wikiart" else _load_small
     dataset = load(preset, split)
-    images, labels, source = dataset.images, dataset.labels, dataset.source
+    found, shape = tuple(dataset.images.shape[1:]), (preset.channels, preset.resolution, preset.resolution)
     if not len(dataset):
-        raise BadValue(f"{source} holds no images of the split {split!r}: name another source")
-    shape = (preset.channels, preset.resolution, preset.resolution)
-    if images.shape[1:] != shape or int(labels.max()) >= len(captions(preset)):
-        raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
-                       f"not {preset.dataset}'s {shape}: name another source")
-    print(f"data: {preset.dataset} {split}, {len(dataset):,} images, {source}")
+        raise BadValue(f"{dataset.source} holds no images of the split {split!r}: name another source")
+    if found != shape:
+        raise BadValue(f"{dataset.source} holds images {found}, not {shape}: name another source")
+    print(f"data: {preset.dataset} {split}, {len(dataset):,} images, {dataset.source}")
     return dataset
 
 

@@ -31,13 +31,10 @@ class Item(NamedTuple):
 
 
 def own_preset(data, size: str = "demo", caption: str | None = None, resolution: int | None = None) -> presets.Preset:
-    """The preset of a training on the images of `data`.
-
-    `data` is a folder with one sub-folder of images a class, whose name fills the "{}" of `caption` ("A photo of a
-    {}"); or a .csv or .parquet file with a column "image" (or "file_name"), a path from the file's folder or bytes, and
-    a column "caption" (or "text"). Images are squared to `resolution` pixels, a multiple of 8. Raises BadData for data
-    of another form, BadValue for other settings.
-    """
+    """The preset of a training on the images of `data`: a folder with one sub-folder of images a class, whose name fills
+    the "{}" of `caption` ("A photo of a {}"); or a .csv or .parquet file with a column "image" (or "file_name"), a path
+    from the file's folder or bytes, and a column "caption" (or "text"). Images are squared to `resolution` pixels, a
+    multiple of 8. Raises BadData for data of another form, BadValue for other settings."""
     preset, path = presets.get("own", size=size), Path(data).resolve()
     resolution = preset.resolution if resolution is None else resolution
     if resolution < 16 or resolution % 8:
@@ -95,11 +92,9 @@ def _of_table(path):
 
 
 def load_own(preset, split: str) -> LabelledImages:
-    """The "train" or "test" images of the folder or file ``preset.data_source``; see `load_images`.
-
-    Images that cannot be read are named and left out, repeated ones are kept once. Raises BadData for fewer than
-    TEST_EVERY images, or a class or caption that the preset does not have.
-    """
+    """The "train" or "test" images of the folder or file ``preset.data_source``; see `load_images`. Unreadable ones are
+    named and left out, repeated ones are kept once. Raises BadData for fewer than TEST_EVERY images, or a class or
+    caption that the preset does not have."""
     path, names = Path(preset.data_source), preset.class_names
     items = find_items(path)
     if unknown := {item.text for item in items} - set(names):

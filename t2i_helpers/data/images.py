@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from .. import hub, paths
 from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
 from ..provenance import code_hash, content_hash
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
-from .labelled_files import read_labelled
+from .decoding import Undecodable, decode_unresized
 from .pixel_store import MappedImages, PixelStore
 from .synthetic import draw_shapes, procedural_wikiart
-from .wikiart_files import PAINTINGS
+from .wikiart_files import PAINTINGS, known_labels, open_parquet, read_features
 
 HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart"}
 OFFLINE = {                              # sources without hub or mirror, and what they hold
@@ -29,6 +30,7 @@ OFFLINE = {                              # sources without hub or mirror, and wh
 }
 SPLITS = ("train", "test", "unseen pairs")
 TEST_EVERY = 20           # huggan/wikiart has one split: every 20th painting belongs to the test set
+READ_AT_ONCE = 1024       # rows of a Parquet file
 SHAPES = {"train": 2000, "test": 500}     # drawn instead of photographs
 SHAPES_PER_STYLE = 8                      # and of paintings
 
@@ -108,7 +110,7 @@ def _load_small(preset, split):
         read = functools.partial(_read_embedded_mnist, split)
     else:
         read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
-    code = code_hash("data.images", "data.labelled_files", "data.decoding", "data.synthetic")
+    code = code_hash("data.images", "data.decoding", "data.synthetic")
     key = content_hash([identity, code])
     tensors = paths.cached(f"{dataset}-{kind}-{split}-{key}", lambda: dict(zip(("images", "labels"), read())))
     return without_genres(preset, tensors["images"], tensors["labels"], source)
@@ -139,6 +141,42 @@ def _read_hub(preset, folder, split):
     if not files:
         raise BadData(f"no file {split}-*.parquet in {folder}: copy {name} there, as t2i data mirror does")
     return read_labelled(files, CLASS_NAMES[preset.dataset], preset.channels, preset.resolution)
+
+
+def read_labelled(files, names: tuple[str, ...], channels: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(uint8 [n, channels, side, side], int64 [n]) of the pictures in `files` and their classes, indices into `names`.
+    Columns are found by their type, labels translated by the names in the file, and other kinds of pictures converted.
+    Raises BadData, naming file and row, for labels of no class, pictures of another size, and damage."""
+    images, labels = [], []
+    for path in map(str, files):
+        with open_parquet(path) as (parquet, _, progress):
+            picture, label, own_names = _columns(path, parquet, names)
+            progress["rows"] = 0
+            for batch in parquet.iter_batches(READ_AT_ONCE, columns=[f"{picture}.bytes", label]):
+                labels.append(known_labels(path, progress["rows"], batch.column(label), own_names, names, "label"))
+                for encoded in batch.column(picture).field("bytes"):
+                    try:
+                        images.append(decode_unresized(encoded.as_py(), channels, side))
+                    except Undecodable as reason:
+                        raise BadData(f"{path}, row {progress['rows']}: {reason}; correct or drop the row") from reason
+                    progress["rows"] += 1
+    if not images:
+        raise BadData(f"{', '.join(map(str, files))} holds no rows: fetch the file again")
+    return torch.stack(images), torch.from_numpy(np.concatenate(labels))
+
+
+def _columns(path, parquet, names):
+    """The columns of the pictures and of their labels, and the file's own label names."""
+    features = read_features(parquet)
+    pictures = [name for name, feature in features.items()
+                if feature.get("_type") == "Image" and f"{name}.bytes" in {column.path for column in parquet.schema}]
+    own = {column: [name.replace("_", " ").lower() for name in feature["names"]]
+           for column, feature in features.items() if feature.get("names")}
+    label = max(own, key=lambda name: len({*own[name]} & {*names}), default=None)
+    if len(pictures) != 1 or label is None:
+        raise BadData(f"{path} has {len(pictures)} columns of pictures and {len(own)} of class labels: write it with "
+                      "the datasets library, as one Image and one ClassLabel")
+    return pictures[0], label, own[label]
 
 
 def _listing_hash(folder) -> str:

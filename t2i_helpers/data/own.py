@@ -31,7 +31,7 @@ class Item(NamedTuple):
 
 
 def own_preset(data, size: str = "demo", caption: str | None = None, resolution: int | None = None) -> presets.Preset:
-    """The preset of a training on the images of `data`: a folder with one sub-folder of images a class, whose name fills
+    """The preset of a training on the images of `data`: a folder with a sub-folder of images a class, whose name fills
     the "{}" of `caption` ("A photo of a {}"); or a .csv or .parquet file with a column "image" (or "file_name"), a path
     from the file's folder or bytes, and a column "caption" (or "text"). Images are squared to `resolution` pixels, a
     multiple of 8. Raises BadData for data of another form, BadValue for other settings."""

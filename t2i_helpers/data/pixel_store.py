@@ -51,7 +51,7 @@ class PixelStore:
 
     def batches(self, batch_size: int, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
                 start: int = 0):
-        """Yield (images uint8 [n, 3, size, size], labels int64 [n], row_ids int64 [n]) from batch number `start` on. The
+        """Yield (images uint8 [n, 3, size, size], labels int64 [n], row_ids int64 [n]) from batch `start` on. The
         order is a shuffle of everything that depends on (seed, epoch) alone, so to resume is to count batches. Ranks
         take turns and get equally many; the ``len % world_size`` images that are left out change each epoch."""
         if batch_size < 1 or start < 0 or not 0 <= rank < world_size:

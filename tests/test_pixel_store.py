@@ -154,15 +154,18 @@ def test_a_damaged_file_is_one_line_whoever_reads_it(folder, tmp_path, workers):
         PixelStore.build(source, tmp_path / "out", size=8, workers=workers)
 
 
-def test_a_part_of_another_version_of_its_file_is_made_again(folder, tmp_path):
-    changed, path = shutil.copytree(folder, tmp_path / "in"), tmp_path / "part.safetensors"
-    part = pixel_store.Part(find_art_files(changed)[0], 8, path)
-    part.decode()
-    assert part.is_done() and not pixel_store.Part(part.file, 16, path).is_done()
-    write_art_files(changed, (8,))
-    assert not pixel_store.Part(find_art_files(changed)[0], 8, path).is_done()
-    os.truncate(path, 300)
-    assert not part.is_done()
+@pytest.mark.parametrize("seed, size", [(1, 8), (0, 4)])
+def test_parts_of_another_version_of_a_file_or_another_size_are_made_again(folder, tmp_path, monkeypatch, seed, size):
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    changed = shutil.copytree(folder, tmp_path / "in")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pixel_store, "_join", dies)
+        PixelStore.build(changed, tmp_path / "out", size=8, workers=1)
+    write_art_files(changed, ROWS[:1], seed)
+    again, fresh = (PixelStore.build(changed, tmp_path / name, size=size, workers=1) for name in ("out", "fresh"))
+    assert again.manifest["fingerprint"] == fresh.manifest["fingerprint"]
 
 
 def test_another_store_s_folder_is_refused(folder, store):

@@ -15,7 +15,7 @@ _NAMES = {
     "own": ("own_preset",),
     "pixel_store": ("PixelStore",),
     "pixels": ("from_uint8", "from_unit", "to_uint8", "to_unit"),
-    "strokes": ("DRAWINGS", "stroke_drawing"),
+    "synthetic": ("DRAWINGS", "stroke_drawing"),
     "wikiart": ("WikiArtStream",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

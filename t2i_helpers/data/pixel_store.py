@@ -9,15 +9,16 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from tqdm.auto import tqdm
 
 from ..errors import BadData, BadValue, OutputError
 from ..paths import atomic_write, directory_lock, read_json, save_tensors
-from ..provenance import record, write_json
+from ..provenance import content_hash, record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
 from .wikiart_files import ArtFile, find_art_files, read_paintings
@@ -80,8 +81,9 @@ class PixelStore:
                 if sources != [(file.fingerprint, file.rows) for file in files] or store.manifest["size"] != size:
                     raise OutputError(f"{out} is the store of other files or another size: choose another folder")
                 return store
-            parts = [Part(file, size, out / "parts" / f"{i:05d}.safetensors") for i, file in enumerate(files)]
-            missing = [part for part in parts if not part.is_done()]
+            parts = [Part(file, size, out / "parts" / f"{content_hash([file, size, DECODER])}.safetensors")
+                     for file in files]
+            missing = [part for part in parts if not part.path.exists()]
             needed = 3 * size**2 * sum(part.file.rows for part in [*parts, *missing])
             free = shutil.disk_usage(out if out.exists() else out.resolve().parent).free      # which the lock has made
             if free < needed:
@@ -135,20 +137,12 @@ def in_processes(function, items: list, workers: int):
                               "fewer workers (in a script, under if __name__ == '__main__')") from error
 
 
-class Part:
+class Part(NamedTuple):
     """One source file's share of a store, in one safetensors file."""
 
-    def __init__(self, file: ArtFile, size: int, path: Path):
-        self.file, self.size, self.path = file, size, path
-        self.metadata = {"source": file.fingerprint, "first_row": str(file.first_row), "size": str(size),
-                         "decoder": DECODER, "columns": "row_id style genre"}
-
-    def is_done(self) -> bool:
-        try:
-            with safe_open(self.path, "np") as part:
-                return self.metadata.items() <= part.metadata().items()
-        except (OSError, SafetensorError):
-            return False
+    file: ArtFile
+    size: int
+    path: Path
 
     def decode(self) -> int:
         """Write the part; returns the number of rows it covers."""
@@ -161,7 +155,7 @@ class Part:
                 rejected[painting.row_id] = str(reason)
         images = torch.stack(images) if images else torch.zeros(0, self.size, self.size, 3, dtype=torch.uint8)
         save_tensors(self.path, {"images": images, "rows": torch.tensor(rows, dtype=torch.int64).view(-1, 3)},
-                     self.metadata | {"rejected": json.dumps(rejected)})
+                     {"rejected": json.dumps(rejected)})
         return self.file.rows
 
 

@@ -8,8 +8,8 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import fsspec
 import numpy as np
@@ -27,8 +27,7 @@ PAINTINGS = (2782, 98, 110, 4334, 4240, 1615, 481, 2235, 1391, 6736, 934, 1343, 
 READ_AT_ONCE = 16                        # rows, about 6 MB of JPEGs
 
 
-@dataclass(frozen=True)
-class ArtFile:
+class ArtFile(NamedTuple):
     """One Parquet file of paintings; `first_row` makes its row numbers global."""
 
     path: str                            # local, or an fsspec URL such as hf://datasets/huggan/wikiart/data/...
@@ -44,8 +43,7 @@ class ArtFile:
         return range(self.first_row, self.first_row + self.rows)
 
 
-@dataclass(frozen=True)
-class Painting:
+class Painting(NamedTuple):
     """One row of a file."""
 
     row_id: int

@@ -54,14 +54,14 @@ class TextEncoder:
             raise BadValue(f"max_length {max_length}: {self.name} takes 3 to {longest} tokens")
         for prompt in prompts:
             self.tokens(prompt, max_length)
-        # memory: at most 512 prompts at once
-        return torch.cat([self._embed(prompts[i:i + 512], max_length) for i in range(0, len(prompts), 512)])
-
-    def _embed(self, prompts, max_length):
-        tokens = self.tokenizer(prompts, padding="max_length", max_length=max_length, return_tensors="pt")
-        # CLIP is causal and is run without a mask, as Stable Diffusion and the thesis do; BERT must not see padding.
-        mask = {} if self.model.config.model_type == "clip_text_model" else {"attention_mask": tokens.attention_mask}
-        return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
+        parts = []
+        for i in range(0, len(prompts), 512):                               # bounds the memory
+            part = prompts[i:i + 512]
+            tokens = self.tokenizer(part, padding="max_length", max_length=max_length, return_tensors="pt")
+            # CLIP is causal and is run without a mask, as Stable Diffusion and the thesis do; BERT must not see padding
+            mask = None if self.model.config.model_type == "clip_text_model" else tokens.attention_mask
+            parts.append(self.model(tokens.input_ids, mask).last_hidden_state.float())
+        return torch.cat(parts)
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
         """The tokens of `encode`'s embeddings, as text; raises PromptTooLong or UnknownWord."""

@@ -62,8 +62,7 @@ def mirror(kind: str, name: str) -> Path | None:
 def check_repository() -> None:
     """Raise SourceUnavailable if the package is installed without the repository around it."""
     if INSTALLED:
-        raise SourceUnavailable("the notebooks, figures and report are not part of the installed package: clone the "
-                                "repository and run make install there")
+        raise SourceUnavailable("notebooks, figures and report are not installed: clone the repository, make install")
 
 
 @contextlib.contextmanager
@@ -207,8 +206,7 @@ def directory_lock(folder, wait: bool = True):
             process = "unknown"
             with contextlib.suppress(OSError):
                 process = file.read_text(encoding="utf-8")
-            raise OutputError(f"{folder} is in use by process {process}: wait until it ends, or choose another output "
-                              "path") from error
+            raise OutputError(f"{folder} is in use by process {process}: wait, or choose another output") from error
         except OSError as error:
             raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
         try:

@@ -85,8 +85,7 @@ def _of_table(path):
         if isinstance(image, dict):                                    # as the datasets library stores it
             image = image.get("bytes") or image.get("path")
         if not isinstance(image, str | bytes | None) or not isinstance(text, str) or not text.strip():
-            raise BadData(f"{path}, row {row}: the image is a {type(image).__name__} and the caption {text!r}: give a "
-                          "path or bytes, and a text")
+            raise BadData(f"{path}, row {row}: the image is a {type(image).__name__}, the caption {text!r}: correct it")
         items.append(Item(f"row {row}", text.strip(), path.parent / image if isinstance(image, str) else image))
     return items
 
@@ -103,8 +102,7 @@ def load_own(preset, split: str) -> LabelledImages:
     tensors = cached(f"own-{content_hash(identity)}", lambda: _decode_all(path, items, names, preset.resolution))
     images, labels = tensors["images"], tensors["labels"]
     if len(labels) < TEST_EVERY:
-        raise BadData(f"{path} holds {len(labels)} image{'s' * (len(labels) != 1)} that can be read: give at least "
-                      f"{TEST_EVERY}; every {TEST_EVERY}th is held out for t2i evaluate")
+        raise BadData(f"{path}: {len(labels)} of {len(items)} images can be read; give at least {TEST_EVERY}")
     chosen = (torch.arange(len(labels)) % TEST_EVERY == TEST_EVERY - 1) == (split == "test")
     return without_genres(preset, images[chosen], labels[chosen], f"own images ({path.name})")
 

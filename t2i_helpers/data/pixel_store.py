@@ -56,8 +56,7 @@ class PixelStore:
         order is a shuffle of everything that depends on (seed, epoch) alone, so to resume is to count batches. Ranks
         take turns and get equally many; the ``len % world_size`` images that are left out change each epoch."""
         if batch_size < 1 or start < 0 or not 0 <= rank < world_size:
-            raise BadValue(f"batches of {batch_size} from {start}, rank {rank} of {world_size}: batches hold at least "
-                           "1 image, start and rank begin at 0, and ranks end below world_size")
+            raise BadValue(f"batches of {batch_size} from {start}, rank {rank} of {world_size}: one is out of range")
         share = len(self) // world_size
         mine = epoch_order(len(self), seed, epoch)[rank::world_size][:share].numpy()
         for first in range(start * batch_size, share, batch_size):
@@ -87,8 +86,7 @@ class PixelStore:
             needed = 3 * size**2 * sum(part.file.rows for part in [*parts, *missing])
             free = shutil.disk_usage(out if out.exists() else out.resolve().parent).free      # which the lock has made
             if free < needed:
-                raise OutputError(f"{out} needs {needed / 1e9:.1f} GB while it is built and has {free / 1e9:.1f} GB: "
-                                  "choose a folder with more room")
+                raise OutputError(f"{out} needs {needed / 1e9:.1f} GB of {free / 1e9:.1f}: choose one with more room")
             with tqdm(total=sum(part.file.rows for part in missing), unit="painting", disable=not missing) as bar:
                 for rows in in_processes(Part.decode, missing, workers):
                     bar.update(rows)

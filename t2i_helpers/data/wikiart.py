@@ -45,8 +45,7 @@ class WikiArtStream(IterableDataset):
     def __init__(self, files, size: int = 128, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
                  reservoir: int = RESERVOIR):
         if size < 1 or reservoir < 1 or not 0 <= rank < world_size:
-            raise BadValue(f"size {size}, reservoir {reservoir}, rank {rank} of {world_size}: sizes start at 1, "
-                           "ranks at 0 and end below world_size")
+            raise BadValue(f"size {size}, reservoir {reservoir}, rank {rank} of {world_size} ranks: one does not fit")
         self.files = find_art_files(files)
         self.size, self.seed, self.rank, self.world_size, self.reservoir = size, seed, rank, world_size, reservoir
         rows = self.files[-1].row_ids.stop

@@ -174,7 +174,7 @@ def _columns(path, parquet, names):
            for column, feature in features.items() if feature.get("names")}
     label = max(own, key=lambda name: len({*own[name]} & {*names}), default=None)
     if len(pictures) != 1 or label is None:
-        raise BadData(f"{path} has {len(pictures)} columns of Image and {len(own)} of ClassLabel: write it with datasets")
+        raise BadData(f"{path} has {len(pictures)} columns of Image and {len(own)} of ClassLabel: one each is read")
     return pictures[0], label, own[label]
 
 

@@ -20,7 +20,7 @@ from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
 from .decoding import Undecodable, decode_unresized
 from .pixel_store import MappedImages, PixelStore
 from .synthetic import draw_shapes, procedural_wikiart
-from .wikiart_files import PAINTINGS, known_labels, open_parquet, read_features
+from .wikiart_files import PAINTINGS, known_labels, open_parquet, read_batches, read_features
 
 HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart"}
 OFFLINE = {                              # sources without hub or mirror, and what they hold
@@ -149,27 +149,25 @@ def read_labelled(files, names: tuple[str, ...], channels: int, side: int) -> tu
     Raises BadData, naming file and row, for labels of no class, pictures of another size, and damage."""
     images, labels = [], []
     for path in map(str, files):
-        with open_parquet(path) as (parquet, _, progress):
-            picture, label, own_names = _columns(path, parquet, names)
-            progress["rows"] = 0
-            for batch in parquet.iter_batches(READ_AT_ONCE, columns=[f"{picture}.bytes", label]):
-                labels.append(known_labels(path, progress["rows"], batch.column(label), own_names, names, "label"))
-                for encoded in batch.column(picture).field("bytes"):
-                    try:
-                        images.append(decode_unresized(encoded.as_py(), channels, side))
-                    except Undecodable as reason:
-                        raise BadData(f"{path}, row {progress['rows']}: {reason}; correct or drop the row") from reason
-                    progress["rows"] += 1
+        picture, label, own_names = _columns(path, names)
+        for first, batch in read_batches(path, [f"{picture}.bytes", label], READ_AT_ONCE):
+            labels.append(known_labels(path, first, batch.column(label), own_names, names, "label"))
+            for row, encoded in enumerate(batch.column(picture).field("bytes"), first):
+                try:
+                    images.append(decode_unresized(encoded.as_py(), channels, side))
+                except Undecodable as reason:
+                    raise BadData(f"{path}, row {row}: {reason}; correct or drop the row") from reason
     if not images:
         raise BadData(f"{', '.join(map(str, files))} holds no rows: fetch the file again")
     return torch.stack(images), torch.from_numpy(np.concatenate(labels))
 
 
-def _columns(path, parquet, names):
+def _columns(path, names):
     """The columns of the pictures and of their labels, and the file's own label names."""
-    features = read_features(parquet)
+    with open_parquet(path) as (parquet, *_):
+        features, columns = read_features(parquet), {column.path for column in parquet.schema}
     pictures = [name for name, feature in features.items()
-                if feature.get("_type") == "Image" and f"{name}.bytes" in {column.path for column in parquet.schema}]
+                if feature.get("_type") == "Image" and f"{name}.bytes" in columns]
     own = {column: [name.replace("_", " ").lower() for name in feature["names"]]
            for column, feature in features.items() if feature.get("names")}
     label = max(own, key=lambda name: len({*own[name]} & {*names}), default=None)

@@ -38,9 +38,8 @@ class ArtFile(NamedTuple):
     style_names: tuple[str, ...]         # the file's own label names
     genre_names: tuple[str, ...] = ()    # empty if it has no genres
 
-    @property
-    def row_ids(self) -> range:
-        return range(self.first_row, self.first_row + self.rows)
+    row_ids = property(lambda self: range(self.first_row, self.first_row + self.rows))
+    label_columns = property(lambda self: ["style", "genre"] if self.genre_names else ["style"])
 
 
 class Painting(NamedTuple):
@@ -67,7 +66,7 @@ def find_art_files(source) -> list[ArtFile]:
 def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[Painting]:
     """The rows of `file` in order, or only those for which the bools `wanted` [rows] are true. Raises BadData, naming
     file and row, for damaged pages, a missing style or a style that is not one of the 27."""
-    for first, batch in _batches(file, "image.bytes"):
+    for first, batch in read_batches(file.path, ["image.bytes", *file.label_columns]):
         encoded = batch.column("image").field("bytes")
         for place, (style, genre) in enumerate(_labels(file, first, batch).T.tolist()):
             if wanted is None or wanted[first + place]:
@@ -76,7 +75,8 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
 
 def read_labels(file: ArtFile) -> np.ndarray:
     """Styles and genres of all rows, int64 [2, rows], without reading images; errors as in `read_paintings`."""
-    return np.concatenate([np.zeros((2, 0), np.int64), *(_labels(file, *batch) for batch in _batches(file))], 1)
+    labels = (_labels(file, *batch) for batch in read_batches(file.path, file.label_columns))
+    return np.concatenate([np.zeros((2, 0), np.int64), *labels], 1)
 
 
 def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[int] | None = None) -> Path:
@@ -122,12 +122,11 @@ def open_parquet(path: str):
         raise BadData(f"{path}{after}: {one_line(error)}; {remedy}") from error
 
 
-def _batches(file, *columns):
-    """Yield (number of its first row, batch) of the file's labels and `columns`."""
-    with open_parquet(file.path) as (parquet, _, progress):
+def read_batches(path: str, columns: list[str], rows: int = READ_AT_ONCE):
+    """Yield (number of its first row, batch of `rows`) of the file's `columns`."""
+    with open_parquet(path) as (parquet, _, progress):
         progress["rows"] = 0
-        columns = [*columns, "style", *(["genre"] if file.genre_names else [])]
-        for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
+        for batch in parquet.iter_batches(rows, columns=columns, use_threads=False):
             yield progress["rows"], batch
             progress["rows"] += len(batch)
 

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.transforms.functional import center_crop
 from transformers import RegNetConfig, RegNetModel
 
-from ..errors import BadCheckpoint, BadValue, one_line
+from ..errors import BadValue, or_bad_checkpoint
 from ..paths import CHECKPOINTS, read_json, save_tensors
 from ..provenance import write_json
 from .text import check_prompts, load_text_encoder
@@ -105,13 +105,10 @@ def pad_to_rgb32(images: torch.Tensor) -> torch.Tensor:
 
 def load_image_text(device="cpu") -> ImageText:
     """The shipped model, frozen; its accuracies are in the evaluation.json beside it. BadCheckpoint if damaged."""
-    try:
+    with or_bad_checkpoint(FOLDER, "restore it, or run python scripts/train_image_text.py"):
         model = ImageText(read_json(FOLDER / "config.json"))
         weights = load_state(FOLDER / WEIGHTS_FILE)
         if wrong := weights.keys() ^ model.trained_state().keys():
             raise ValueError(f"{len(wrong)} weights do not fit, such as {min(wrong)}")
         model.load_state_dict(weights, strict=False)                   # all but the sentence encoder
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadCheckpoint) as error:
-        raise BadCheckpoint(f"{FOLDER} cannot be read ({one_line(error)}): restore it, or run "
-                            "python scripts/train_image_text.py") from error
     return model.requires_grad_(False).eval().to(device)

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from .. import hub
 from ..data import from_uint8
-from ..errors import BadCheckpoint, BadValue, one_line
+from ..errors import BadCheckpoint, BadValue, or_bad_checkpoint
 from ..paths import CHECKPOINTS, cached, mirror
 from ..provenance import best_device, computes_bf16, content_hash
 from .weights import load_state
@@ -48,15 +48,13 @@ def load_autoencoder(name: str = "own") -> Autoencoder:
     """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout. Raises
     SourceUnavailable if TAESD cannot be reached, BadCheckpoint for a folder that is missing or damaged."""
     folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
-    try:
+    with or_bad_checkpoint(f"the autoencoder in {folder}"):
         config = AutoencoderTiny.load_config(folder)
         config.pop("block_out_channels", None)          # diffusers writes this and warns when it reads it
         if config["latent_channels"] != 4:
             raise ValueError(f"{config['latent_channels']} latent channels, not 4")
         network = AutoencoderTiny.from_config(config)
         network.load_state_dict(load_state(folder / WEIGHTS_FILE))      # from_pretrained accepts missing weights
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, BadCheckpoint) as error:
-        raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it") from error
     digest = hashlib.sha256()
     for _, weights in sorted(network.encoder.state_dict().items()):
         digest.update(weights.half().numpy().tobytes())

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from ..errors import BadCheckpoint, OutputError, one_line
+from ..errors import BadCheckpoint, OutputError, or_bad_checkpoint
 from ..models import WEIGHTS, CaptionPipeline
 from ..models.weights import read_hashed, save_hashed
 from ..paths import append_text, atomic_write, read_json, scratch_folder, write_text
@@ -54,13 +54,10 @@ class Run:
 
     def config(self) -> dict:
         """The record that the run was started with, and its parts; BadCheckpoint if it cannot be read."""
-        try:
-            config = read_json(self.config_file)
-            if not isinstance(config, dict):
-                raise ValueError("it holds no JSON object")
-        except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): choose another --out") from error
-        return config
+        with or_bad_checkpoint(self.config_file, "choose another --out"):
+            if isinstance(config := read_json(self.config_file), dict):
+                return config
+            raise ValueError("it holds no JSON object")
 
     def metrics(self) -> list[dict]:
         """One dictionary per step: step (from 1), epoch (from 1), loss, seconds of training so far; BadCheckpoint,
@@ -98,7 +95,7 @@ class Run:
 
     def load_state(self, trainer) -> None:
         """Restore the state of `save_state`; BadCheckpoint if it is damaged."""
-        try:
+        with or_bad_checkpoint(self.state_file, "choose another --out"):
             tensors, metadata = read_hashed(self.state_file)
             state = {"optimizer": {}}                                       # empty before the first step
             for name, value in tensors.items():
@@ -117,8 +114,6 @@ class Run:
                     parameter.copy_(state[average][str(index)])
             if trainer.images.stream is not None:
                 trainer.images.stream.load_state_dict(json.loads(metadata["stream"]))
-        except (BadCheckpoint, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): choose another --out") from error
 
     def save_pipeline(self, pipeline: CaptionPipeline, subfolder: str = "") -> None:
         """Make this folder, or its `subfolder` with copies of config and metrics, a checkpoint of `pipeline`."""

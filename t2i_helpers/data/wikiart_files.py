@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .. import hub
 from ..errors import BadData, SourceUnavailable, one_line
 from ..paths import atomic_write
 from .captions import CLASS_NAMES, GENRES, UNKNOWN_GENRE
@@ -96,13 +97,11 @@ def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[
 
 
 def _list(source) -> list[str]:
-    try:
+    with hub.or_unavailable(f"list {source}", "connect, or name a local folder"):
         filesystem, path = fsspec.core.url_to_fs(source)
         if filesystem.isfile(path):
             return [source]
         paths = sorted(filesystem.find(path))
-    except Exception as error:        # each file system raises its own types
-        raise SourceUnavailable(f"cannot list {source}: {one_line(error)}; connect, or name a local folder") from error
     return [filesystem.unstrip_protocol(name) if "://" in source else name for name in paths
             if name.endswith(".parquet") and not Path(name).name.startswith(".")]       # a dot: being written
 

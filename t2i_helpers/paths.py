@@ -62,7 +62,7 @@ def mirror(kind: str, name: str) -> Path | None:
 def check_repository() -> None:
     """Raise SourceUnavailable if the package is installed without the repository around it."""
     if INSTALLED:
-        raise SourceUnavailable("notebooks, figures and report are not installed: clone the repository, make install")
+        raise SourceUnavailable("notebooks, figures and report are not installed: clone the repository for them")
 
 
 @contextlib.contextmanager

@@ -40,8 +40,8 @@ def recording():
 def note_use(kind: str, content) -> None:
     """Add to the innermost recording, if there is one, that `content` is used. Kinds: "checkpoint" and "sampling"
     (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images", "preset", and "file", a path."""
-    for uses in _RECORDINGS[-1:]:
-        uses.append((kind, content))
+    if _RECORDINGS:
+        _RECORDINGS[-1].append((kind, content))
 
 
 def git_state() -> dict:

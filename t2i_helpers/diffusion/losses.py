@@ -59,7 +59,8 @@ class LossGuidance:
         unit = self.loss.unit * gradient[0].numel() if isinstance(self.loss, Loss) else 1.0             # u P
         update = -self.strength * unit * gradient
         if not (noisy.x_t + update).isfinite().all():
-            raise BadValue(f"the gradient is NaN, or strength {self.strength:g} leads to infinity: change one of them")
+            raise BadValue(f"the gradient of the loss is NaN, or strength {self.strength:g} drives the images to "
+                           "infinity: fix the loss, such as a root of zero, or lower the strength")
         return update
 
 

@@ -86,8 +86,8 @@ class PixelStore:
             needed = 3 * size**2 * sum(part.file.rows for part in [*parts, *missing])
             free = shutil.disk_usage(out if out.exists() else out.resolve().parent).free      # which the lock has made
             if free < needed:
-                raise OutputError(f"{out} needs {needed / 1e9:.1f} GB and has {free / 1e9:.1f} GB: choose a folder with "
-                                  "more room")
+                raise OutputError(f"{out} needs {needed / 1e9:.1f} GB and has {free / 1e9:.1f} GB: choose a folder "
+                                  "with more room")
             with tqdm(total=sum(part.file.rows for part in missing), unit="painting", disable=not missing) as bar:
                 for rows in in_processes(Part.decode, missing, workers):
                     bar.update(rows)

@@ -62,7 +62,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
     """
     own, name = dataset == "own", f"{dataset}-{variant}-{size}"
     if own != (data is not None) or not own and (caption or resolution) or own and source:
-        raise BadValue("own images: t2i train own --data PATH, without --source; only they take --caption, --resolution")
+        raise BadValue("own images: t2i train own --data PATH, no --source; only they take --caption and --resolution")
     preset = presets.get(dataset, variant, size)
     if own:
         from .data import own_preset

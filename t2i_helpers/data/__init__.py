@@ -19,7 +19,6 @@ _NAMES = {
     "wikiart": ("WikiArtStream",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
-__all__ = ["captions", *_MODULES]
 
 
 def __getattr__(name):

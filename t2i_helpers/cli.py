@@ -175,7 +175,7 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
     evaluation = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, also=also,
                                 inception_weights=inception_weights, reference=reference)
     for row in evaluation["rows"]:
-        print("\n".join(_row_lines(row)))
+        print(f"w = {row['w']:g}, n = {row['n']}", *_metric_lines(row), sep="\n")
     if json is not None:
         write_json(json, evaluation)
 
@@ -332,15 +332,14 @@ def _pipeline(dataset, checkpoint):
     return pipe
 
 
-def _row_lines(row):
-    """A table row as text: each metric with its interval, beside that of real images."""
-    yield f"w = {row['w']:g}, n = {row['n']}"
-    metrics = row | {f"{judge} {name}": metric for judge, metrics in row.items() if isinstance(metrics, dict)
-                     for name, metric in metrics.items()}
+def _metric_lines(metrics, judge=""):
+    """Metrics as text: each with its interval, beside that of real images."""
     for name, metric in metrics.items():
         if isinstance(metric, dict) and "interval" in metric:
             real = f"real {_short(metric['real'])}" if metric.get("real") else ""
-            yield f"  {name.replace('_', ' '):28} {_short(metric):28} {real}".rstrip()
+            yield f"  {judge + name.replace('_', ' '):28} {_short(metric):28} {real}".rstrip()
+        elif isinstance(metric, dict):
+            yield from _metric_lines(metric, f"{name} ")
 
 
 def _short(value) -> str:

@@ -3,9 +3,10 @@
 import sys
 
 import torch
+from train_image_text import HELD_OUT_PROMPTS, TRAIN_PROMPTS, degrade
 
 from t2i_helpers import presets
-from t2i_helpers.data import HELD_OUT_PROMPTS, QUALITY, TRAIN_PROMPTS, degrade, from_uint8, load_images, sentences
+from t2i_helpers.data import QUALITY, from_uint8, load_images, sentences
 from t2i_helpers.errors import T2IError
 from t2i_helpers.evaluation.metrics import proportion
 from t2i_helpers.models import load_image_text
@@ -17,7 +18,7 @@ from t2i_helpers.randomness import generator
 @torch.inference_mode()
 def nearest(model, images, prompts) -> list[torch.Tensor]:
     """int64 [n] for each list in `prompts`: which of its texts is the nearest to each of `images` in [0, 1]."""
-    vectors = torch.cat([model.embed_images(part.to(model.dual.device)) for part in images.split(500)])
+    vectors = torch.cat([model.embed_images(part.to(model.device)) for part in images.split(500)])
     return [(vectors @ model.embed_texts(texts).T).argmax(1).cpu() for texts in prompts]
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from t2i_helpers import presets
-from t2i_helpers.data import augment, load_images
+from t2i_helpers.data import from_uint8, load_images
 from t2i_helpers.errors import T2IError
 from t2i_helpers.evaluation.classifiers import RECIPES, classifier_folder, load_classifier, predict, weights_file
 from t2i_helpers.evaluation.metrics import saturation
@@ -33,6 +33,17 @@ def one_cycle(parameters, steps: int, peak: float, loss_of_step) -> None:
         schedule.step()
         if (step + 1) % 100 == 0:
             print(f"step {step + 1} of {steps}: loss {loss.item():.3f}", flush=True)
+
+
+def augment(images: torch.Tensor, flips: bool, rng, max_shift: int = 2) -> torch.Tensor:
+    """uint8 [n, c, h, w] to float32 in [0, 1], each image shifted by up to `max_shift` pixels and mirrored or not."""
+    n, _, height, width = images.shape
+    padded = F.pad(from_uint8(images, (0, 1)), [max_shift] * 4, mode="reflect")
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)                      # [n, c, 2 max_shift + 1, .., h, w]
+    down, right = torch.randint(2 * max_shift + 1, (2, n), generator=rng)
+    shifted = windows[torch.arange(n), :, down, right]                             # [n, c, h, w]
+    mirrored = torch.rand(n, generator=rng) < (0.5 if flips else 0.0)
+    return torch.where(mirrored[:, None, None, None], shifted.flip(-1), shifted)
 
 
 def train_classifier(network, images, labels, *, epochs, flips, batch_size=250, seed=0) -> torch.nn.Module:

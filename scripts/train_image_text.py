@@ -6,10 +6,11 @@ import time
 
 import torch
 import torch.nn.functional as F
-from train_classifier import one_cycle
+from torchvision.transforms.v2.functional import gaussian_blur
+from train_classifier import augment, one_cycle
 
 from t2i_helpers import presets
-from t2i_helpers.data import CLASS_NAMES, augment, degrade, load_images, train_sentences
+from t2i_helpers.data import CLASS_NAMES, QUALITY, load_images, sentences
 from t2i_helpers.errors import T2IError
 from t2i_helpers.models.image_text import CONFIG, FOLDER, WEIGHTS_FILE, ImageText, pad_to_rgb32
 from t2i_helpers.provenance import best_device, file_hash, record, write_json
@@ -19,6 +20,35 @@ EPOCHS = 3                                       # over the photographs
 SHARES = {"mnist": 24, "cifar10": 104}           # images of a batch; digits need far fewer than photographs
 DEGRADED = 1 / 5                                 # of a batch
 LARGEST_SCALE = math.log(100)                    # of the logits, as in CLIP
+# {} is the class's name and {word} its spoken name; the first of each is the caption of the presets
+TRAIN_PROMPTS = {
+    "mnist": ("A handwritten digit {}", "a handwritten digit {word}", "the number {word}", "the number {}",
+              "a picture of the digit {}", "a handwritten {word}"),
+    "cifar10": ("A photo of a {}", "a picture of a {}", "an image of a {}", "a {}", "a small photo of the {}"),
+}
+HELD_OUT_PROMPTS = {                # never trained on: does the model understand or remember?
+    "mnist": ("an image of the numeral {word}", "someone wrote a {}", "the digit {word} in ink"),
+    "cifar10": ("a snapshot of a {}", "this picture shows a {}", "a {} seen by a camera"),
+}
+QUALITIES = {False: ("good", "clear", "sharp"), True: ("bad", "blurry", "noisy")}           # by whether it is degraded
+
+
+def train_sentences(dataset: str, label: int, degraded: bool) -> list[str]:
+    """Every training sentence that is true of an image of the class, sharp or degraded."""
+    plain = [] if degraded else [sentences(dataset, wording)[label] for wording in TRAIN_PROMPTS[dataset]]
+    return plain + [sentences(dataset, QUALITY[dataset], quality)[label] for quality in QUALITIES[degraded]]
+
+
+def degrade(images: torch.Tensor, rng) -> torch.Tensor:
+    """Degrade images in [0, 1] [n, c, h, w]: the first half by a Gaussian blur of one width between 0.8 and 2 pixels,
+    the rest by Gaussian noise of 0.1 to 0.3 each; the result is in [0, 1]."""
+    blurred, noised = images.tensor_split(2)
+    sigma = 0.8 + 1.2 * float(torch.rand((), generator=rng))
+    if len(blurred):
+        blurred = gaussian_blur(blurred, [9, 9], [sigma, sigma])
+    level = 0.1 + 0.2 * torch.rand(len(noised), 1, 1, 1, generator=rng)
+    noised = (noised + level * torch.randn(noised.shape, generator=rng)).clamp(0, 1)
+    return torch.cat([blurred, noised])
 
 
 def contrastive_loss(images, texts, scale, meanings) -> torch.Tensor:
@@ -41,10 +71,10 @@ class SentenceTable:
     def __init__(self, model: ImageText):
         meanings = [(name, label, degraded) for name in SHARES for label in range(len(CLASS_NAMES[name]))
                     for degraded in (False, True)]
-        sentences = [train_sentences(*meaning) for meaning in meanings]
-        self.counts = torch.tensor(list(map(len, sentences)))                               # [meanings]
+        known = [train_sentences(*meaning) for meaning in meanings]
+        self.counts = torch.tensor(list(map(len, known)))                                   # [meanings]
         self.first = self.counts.cumsum(0) - self.counts
-        self.features = model.sentence_features(sum(sentences, []))
+        self.features = model.sentence_features(sum(known, []))
         self.meanings = {meaning: i for i, meaning in enumerate(meanings)}
 
     def draw(self, meanings: torch.Tensor, rng) -> torch.Tensor:
@@ -61,26 +91,26 @@ def train_image_text(sets: dict, *, epochs: int = EPOCHS, seed: int = 0) -> Imag
     device = best_device()
     torch.manual_seed(seed_from(seed, "image-text"))
     model = ImageText(CONFIG).to(device)
-    model.dual.vision_model.to(memory_format=torch.channels_last)
-    sentences = SentenceTable(model)
+    model.vision_model.to(memory_format=torch.channels_last)
+    table = SentenceTable(model)
 
     def loss_of_step(step):
         with torch.no_grad():
-            model.dual.logit_scale.clamp_(max=LARGEST_SCALE)
-        x, meanings, features = draw_batch(sets, sentences, generator(seed, "image-text", step))
+            model.logit_scale.clamp_(max=LARGEST_SCALE)
+        x, meanings, features = draw_batch(sets, table, generator(seed, "image-text", step))
         images = model.embed_images(x.to(device, memory_format=torch.channels_last))
         texts = model.project_sentences(features)
         with torch.autocast(device, enabled=False):
-            return contrastive_loss(images, texts, model.dual.logit_scale.exp(), meanings.to(device))
+            return contrastive_loss(images, texts, model.logit_scale.exp(), meanings.to(device))
 
     steps = epochs * (len(sets["cifar10"]) // SHARES["cifar10"])
     one_cycle([p for p in model.train().parameters() if p.requires_grad], steps, 4e-3, loss_of_step)
     with torch.no_grad():
-        model.dual.logit_scale.clamp_(max=LARGEST_SCALE)
+        model.logit_scale.clamp_(max=LARGEST_SCALE)
     return model.eval()
 
 
-def draw_batch(sets: dict, sentences: SentenceTable, rng) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def draw_batch(sets: dict, table: SentenceTable, rng) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(images [n, 3, 32, 32] in [0, 1], their meanings int64 [n], the features [n, dim] of a sentence for each)."""
     images, meanings = [], []
     for name, share in SHARES.items():
@@ -88,10 +118,10 @@ def draw_batch(sets: dict, sentences: SentenceTable, rng) -> tuple[torch.Tensor,
         x = pad_to_rgb32(augment(sets[name].images[chosen], name == "cifar10", rng))
         degraded = round(DEGRADED * share)
         images.append(torch.cat([degrade(x[:degraded], rng), x[degraded:]]))
-        meanings += [sentences.meanings[name, label, i < degraded]
+        meanings += [table.meanings[name, label, i < degraded]
                      for i, label in enumerate(sets[name].labels[chosen].tolist())]
     meanings = torch.tensor(meanings)
-    return torch.cat(images), meanings, sentences.draw(meanings, rng)
+    return torch.cat(images), meanings, table.draw(meanings, rng)
 
 
 def main() -> None:

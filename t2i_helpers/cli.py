@@ -30,10 +30,12 @@ def doctor(json: bool = False) -> None:
     Args:
         json: print JSON.
     """
+    import yaml
+
     from .models.sources import describe_machine
 
     machine = describe_machine()
-    print(json_module.dumps(machine, indent=2) if json else "\n".join(_lines(machine)))
+    print(json_module.dumps(machine, indent=2) if json else yaml.safe_dump(machine, sort_keys=False))
 
 
 def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", out: Path | None = None,
@@ -51,7 +53,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
         max_steps: total number of steps after which training stops.
         loader: store, decoded images in memory; or stream, WikiArt's files in bounded memory (wikiart thesis).
         source: hub, embedded (mnist) or procedural (cifar10, wikiart) [the size's data source].
-        encoder: clip, minilm, bert or a local folder [the size's text encoder].
+        encoder: clip, minilm, bert or a local folder [the size's].
         seed: of weights, order and noise [422, the thesis's].
         data: own images: a folder with one sub-folder a class, or a CSV or Parquet file with columns image and caption.
         caption: own images: the caption of a class, {} for the folder's name ["A photo of a {}"].
@@ -63,8 +65,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
     """
     own, name = dataset == "own", f"{dataset}-{variant}-{size}"
     if own != (data is not None) or not own and (caption or resolution) or own and source:
-        raise BadValue("own images are trained with t2i train own --data PATH; --caption and --resolution are for them "
-                       "alone, and --source for the other datasets")
+        raise BadValue("own images: t2i train own --data PATH, no --source; only they take --caption and --resolution")
     preset = presets.get(dataset, variant, size)
     if own:
         from .data import own_preset
@@ -108,8 +109,7 @@ def sample(dataset: OptionalArgument = None, /, prompt: tuple[str, ...] = (), ou
     if out is None or out.suffix.lower() != ".png":
         raise OutputError(f"--out {out or 'is missing'}: name a file that ends in .png")
     if not prompt or not w:
-        raise BadValue('give --prompt with at least one text, such as "A handwritten digit 5", and --w with at least '
-                       "one guidance scale")
+        raise BadValue('give at least one text to --prompt, such as "A handwritten digit 5", and one scale to --w')
     pipe = _pipeline(dataset, checkpoint)
     check_writable(out)
     import torch
@@ -155,8 +155,8 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
         w: guidance scales.
         samples: images a scale [200, of own images at most as many as are held out].
         steps: sampling steps, 1 to 1000.
-        also: further judges: efficientnet (ImageNet features from a package; paintings always have it), and those
-            whose weights must be fetched, inception (FID), imagenet (the thesis's ResNet-18) and clip.
+        also: further judges: efficientnet (paintings always have it), and, if their weights can be fetched, inception
+            (FID), imagenet (the thesis's ResNet-18) and clip.
         inception_weights: pytorch-fid's weights file, instead of the mirror's or the network's.
         reference: a safetensors file of real images' Inception features, instead of the test set.
         size: demo, for the checkpoints that ship, or full, for your own runs.
@@ -168,7 +168,7 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
     if dataset == "study":
         parameters = inspect.signature(evaluate).parameters
         if any(arguments[name] != parameters[name].default for name in arguments.keys() - {"dataset", "size", "stale"}):
-            raise BadValue("the study's cells define what is drawn: give no options but --size and --stale with it")
+            raise BadValue("the study defines what is drawn: give no options but --size and --stale")
         from .evaluation.study import run_study
 
         return run_study(size=size, stale=stale)
@@ -187,16 +187,9 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
     evaluation = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, also=also,
                                 inception_weights=inception_weights, reference=reference)
     for row in evaluation["rows"]:
-        print("\n".join(_row_lines(row)))
+        print(f"w = {row['w']:g}, n = {row['n']}", *_metric_lines(row), sep="\n")
     if json is not None:
         write_json(json, evaluation)
-
-
-def _short(value) -> str:
-    """A metric as "0.98 [0.96, 0.99]", or a pair of numbers."""
-    if isinstance(value, dict):
-        return f"{value['value']:.4g} {_short(value['interval'])}"
-    return f"[{', '.join(f'{number:.4g}' for number in value)}]"
 
 
 def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int = 3, images: int = 64,
@@ -224,9 +217,9 @@ def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int
         check_writable(json)
     from .evaluation.bench import bench_loader, bench_speed
 
-    measured = (bench_loader(files, rows, seconds) if what == "loader" else
-                bench_speed(what, dataset, rounds, images, steps or (50 if what == "sample" else 12), size))
-    result = record(best_device(), **measured)
+    steps = steps or (50 if what == "sample" else 12)
+    result = record(best_device(), **(bench_loader(files, rows, seconds) if what == "loader" else
+                                      bench_speed(what, dataset, rounds, images, steps, size)))
     failed = result.get("failed")
     # files as large as WikiArt's: fit for the report
     if what == "loader" and rows >= 1000 and not failed and not INSTALLED:
@@ -235,8 +228,8 @@ def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int
 
         print(f"written: {export(loader_table(result), 'demo').name}.tex and .json in report/generated")
     for row in result["rows"]:
-        print("  ".join(f"{name} {value:.4g}" if isinstance(value, (int, float)) else value if name == "way" else
-                        f"{name} {_short(value)}" for name, value in row.items() if value is not None))
+        print(row["way"], *(f"{name} {_short(value)}" for name, value in row.items()
+                            if name != "way" and value is not None), sep="  ")
     if json is not None:
         write_json(json, result)
     if failed:
@@ -257,8 +250,7 @@ def data(what: Argument, /, source: str | None = None, out: Path | None = None, 
     """
     if what == "build-wikiart":
         if (source is None) != (out is None):
-            raise BadValue("build-wikiart needs --source, WikiArt's Parquet files, and --out, a folder for the pixels; "
-                           "or neither, for the files that training at full size reads")
+            raise BadValue("give build-wikiart --source, Parquet files, and --out, a folder for the pixels; or neither")
         from .data import PixelStore, painting_store
 
         full = dataclasses.replace(presets.get("wikiart", size="full"), resolution=size)
@@ -278,8 +270,7 @@ def figures(size: str | None = None) -> None:
     """Execute the notebooks in place: they draw every figure and table, into figures/ and report/generated/.
 
     Args:
-        size: demo, or full (trains what is missing); smoke writes notebooks, figures and tables into build/ instead
-            [T2I_SIZE, else demo].
+        size: demo; full, which trains what is missing; or smoke, which writes into build/ [T2I_SIZE, else demo].
     """
     size = size or os.environ.get("T2I_SIZE", "demo")
     presets.get("mnist", size=size)
@@ -350,31 +341,25 @@ def _pipeline(dataset, checkpoint):
 
     pipe = load_pipeline(str(checkpoint or dataset))
     if dataset is not None and pipe.preset.dataset != dataset:
-        raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not on {dataset}: give another "
-                            f"--checkpoint, or {pipe.preset.dataset} as the dataset")
+        raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not {dataset}: correct one of them")
     return pipe
 
 
-def _row_lines(row):
-    """A table row as text: each metric with its interval, beside that of real images."""
-    yield f"w = {row['w']:g}, n = {row['n']}"
-    metrics = row | {f"{judge} {name}": metric for judge, metrics in row.items() if isinstance(metrics, dict)
-                     for name, metric in metrics.items()}
+def _metric_lines(metrics, judge=""):
+    """Metrics as text: each with its interval, beside that of real images."""
     for name, metric in metrics.items():
         if isinstance(metric, dict) and "interval" in metric:
-            own, *real = (f"{m['value']:9.4f}  [{m['interval'][0]:.4f}, {m['interval'][1]:.4f}]"
-                          for m in (metric, metric.get("real")) if m)
-            yield f"  {name.replace('_', ' '):28} {own:34}" + "".join(f" real {text}" for text in real)
+            real = f"real {_short(metric['real'])}" if metric.get("real") else ""
+            yield f"  {judge + name.replace('_', ' '):28} {_short(metric):28} {real}".rstrip()
+        elif isinstance(metric, dict):
+            yield from _metric_lines(metric, f"{name} ")
 
 
-def _lines(content, indent=""):
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield f"{indent}{name}:"
-            yield from _lines(value, indent + "  ")
-        else:
-            shown = ", ".join(value) if isinstance(value, list) else value
-            yield f"{indent}{name}: {'not found' if shown in ('', None) else shown}"
+def _short(value) -> str:
+    """A number, a pair of numbers, or a metric as "0.98 [0.96, 0.99]"."""
+    if isinstance(value, dict):
+        return f"{value['value']:.4g} {_short(value['interval'])}"
+    return f"{value:.4g}" if isinstance(value, int | float) else f"[{', '.join(map(_short, value))}]"
 
 
 if __name__ == "__main__":              # accelerate launch -m t2i_helpers.cli train ...

@@ -3,6 +3,8 @@
 The command line prints the message and exits with status 2; in Python they are ordinary exceptions.
 """
 
+import contextlib
+
 
 class T2IError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -60,3 +62,12 @@ def one_line(error: BaseException, length: int = 160) -> str:
     """The first line of another library's error, for use in one of ours."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:length]
+
+
+@contextlib.contextmanager
+def or_bad_checkpoint(path, remedy: str = "restore it"):
+    """BadCheckpoint in place of any error of the block, which reads `path`."""
+    try:
+        yield
+    except Exception as error:          # libraries raise a dozen unrelated types for a damaged file
+        raise BadCheckpoint(f"{path} cannot be read ({one_line(error)}): {remedy}") from error

@@ -8,7 +8,7 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, snapsho
 
 from .errors import SourceUnavailable, one_line
 
-OFFLINE = constants.HF_HUB_OFFLINE      # what the user asked for; fail_fast_offline changes the libraries' flag
+OFFLINE = constants.HF_HUB_OFFLINE      # what the user asked for; `download` changes the libraries' flag
 WAITS = 1, 4                            # seconds before the second and the third try
 # the commit of a repository that is read; of the others, the newest one, which provenance records
 REVISIONS = {
@@ -31,15 +31,10 @@ def reachable() -> bool:
     return True
 
 
-def fail_fast_offline() -> None:
-    """Call this before every download: if the hub cannot be reached now, the libraries only read their caches."""
-    constants.HF_HUB_OFFLINE = not reachable()
-
-
 def download(read):
-    """`read()`, which downloads something. It is repeated after a few seconds, unless the hub refused it or cannot be
-    reached at all. Raises what `read` raises, of any type."""
-    fail_fast_offline()
+    """`read()`, which downloads something. It is repeated after a few seconds, unless the hub refused it; if the hub
+    cannot be reached now, the libraries only read their caches. Raises what `read` raises, of any type."""
+    constants.HF_HUB_OFFLINE = not reachable()
     for wait in () if constants.HF_HUB_OFFLINE else WAITS:
         try:
             return read()

@@ -30,8 +30,8 @@ WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"      # in a check
 
 
 def checkpoint_dir(dataset: str, variant: str, size: str) -> Path:
-    """The checkpoint that figures, tables and the study of `size` use: at `full` the user's own run, existing or not;
-    otherwise the one that ships. `variant` is "thesis", "improved" or, for autoguidance, "weak"."""
+    """The checkpoint of figures, tables and the study of `size`: at `full` the user's own run, existing or not, else
+    the one that ships. `variant` is "thesis", "improved" or, for autoguidance, "weak"."""
     return RUNS / f"{dataset}-{variant}-full" if size == "full" else CHECKPOINTS / f"{dataset}-{variant}"
 
 
@@ -62,15 +62,13 @@ def mirror(kind: str, name: str) -> Path | None:
 def check_repository() -> None:
     """Raise SourceUnavailable if the package is installed without the repository around it."""
     if INSTALLED:
-        raise SourceUnavailable("the notebooks, figures and report are not part of the installed package: clone the "
-                                "repository and run make install there")
+        raise SourceUnavailable("notebooks, figures and report are not installed: clone the repository for them")
 
 
 @contextlib.contextmanager
 def scratch_folder(path):
-    """Yield an empty folder beside `path` for what will be `path`. It is removed afterwards, and so are those that
-    killed processes left behind. Raises OutputError if nothing can be written there, whatever library writes; other
-    errors of the block, such as a missing input, pass through."""
+    """Yield an empty folder beside `path` for what will be `path`; it and what killed processes left are removed.
+    OutputError if it cannot be written; other errors of the block, such as a missing input, pass through."""
     path = Path(path)
     prefix = f".{path.name[:60]}.{platform.node()}-"
     folder = path.parent / f"{prefix}{os.getpid()}"
@@ -106,10 +104,8 @@ def _output_errors(path, folder):
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Yield a temporary file for `path`. If the block succeeds, sync it and rename it to `path`; else remove it.
-
-    The file gets the permissions of the umask. Raises OutputError and passes errors like `scratch_folder`.
-    """
+    """Yield a temporary file for `path`. If the block succeeds, sync it and rename it to `path`; else remove it. It
+    gets the permissions of the umask. Errors as in `scratch_folder`."""
     path = Path(path)
     with scratch_folder(path) as folder:
         if path.is_dir():
@@ -164,6 +160,19 @@ def save_cache(path, tensors: dict, metadata: dict[str, str] | None = None) -> N
         _warn_of_cache(Path(path).parent, one_line(error.__cause__))
 
 
+def cached(name: str, make) -> dict:
+    """The tensors that `make()` returns by name, kept, if possible, as ``data/<name>.safetensors``; a damaged file is
+    replaced. `name` ends with a hash of everything that they depend on, the version of the code included."""
+    from safetensors.torch import load_file
+
+    path = DATA / f"{name}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError):
+        return load_file(path)
+    tensors = make()
+    save_cache(path, tensors)
+    return tensors
+
+
 @functools.cache
 def cache_folder(folder: Path) -> Path:
     """`folder`, or, with a warning, a temporary folder for this process if files cannot be written there."""
@@ -178,8 +187,7 @@ def cache_folder(folder: Path) -> Path:
 
 @functools.cache
 def _warn_of_cache(folder, reason):
-    print(f"warning: nothing is kept in {folder} ({reason}): set T2I_HOME to a folder that can be written",
-          file=sys.stderr)
+    print(f"warning: nothing is kept in {folder} ({reason}): set T2I_HOME to another folder", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -198,8 +206,7 @@ def directory_lock(folder, wait: bool = True):
             process = "unknown"
             with contextlib.suppress(OSError):
                 process = file.read_text(encoding="utf-8")
-            raise OutputError(f"{folder} is in use by process {process}: wait until it ends, or choose another output "
-                              "path") from error
+            raise OutputError(f"{folder} is in use by process {process}: wait, or choose another output") from error
         except OSError as error:
             raise OutputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
         try:

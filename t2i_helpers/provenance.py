@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import contextvars
 import dataclasses
 import functools
 import hashlib
@@ -25,24 +24,24 @@ from .presets import Preset, preset_hash, to_dict
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
              "pytorch-fid", "pillow", "matplotlib")
 SCHEMA = 3                      # of the sidecars beside figures and tables
-_USES: contextvars.ContextVar[list | None] = contextvars.ContextVar("uses", default=None)
+_RECORDINGS: list[list] = []     # the innermost is the last
 
 
 @contextlib.contextmanager
 def recording():
     """Yield a list of (kind, content) that `note_use` fills while the block runs: what a figure or table reads."""
-    token = _USES.set(uses := [])
+    _RECORDINGS.append([])
     try:
-        yield uses
+        yield _RECORDINGS[-1]
     finally:
-        _USES.reset(token)
+        _RECORDINGS.pop()
 
 
 def note_use(kind: str, content) -> None:
     """Add to the innermost recording, if there is one, that `content` is used. Kinds: "checkpoint" and "sampling"
     (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images", "preset", and "file", a path."""
-    if (uses := _USES.get()) is not None:
-        uses.append((kind, content))
+    if _RECORDINGS:
+        _RECORDINGS[-1].append((kind, content))
 
 
 def git_state() -> dict:
@@ -112,16 +111,15 @@ def content_hash(content) -> str:
 
 
 def input_hashes(*paths) -> dict:
-    """{"input_hashes": {file: hash}} of the files that a result was made from, named by their path in the repository;
-    files elsewhere by the last three parts of their path."""
+    """{"input_hashes": {file: hash}} of files, named by their path in the repository; elsewhere by its last 3 parts."""
     return {"input_hashes": {
         path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "/".join(path.parts[-3:]): file_hash(path)
         for path in sorted({Path(path).resolve() for path in paths})}}
 
 
 def code_hash(*modules: str) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over the code of `modules` and subpackages of t2i_helpers, such as
-    "diffusion" and "evaluation.metrics". Comments, docstrings and blank lines do not count."""
+    """The first 16 hexadecimal digits of a SHA-256 over the code of `modules`, such as "diffusion" and
+    "evaluation.metrics". Comments, docstrings and blank lines do not count."""
     digest = hashlib.sha256()
     for name in sorted(modules):
         path = ROOT / "t2i_helpers" / name.replace(".", "/")
@@ -194,8 +192,7 @@ def _is_current(part) -> bool:
 
 
 def count_parameters(weights_file) -> int:
-    """The numbers in a safetensors file, from its header, without the scales of compact weights (models/weights.py);
-    SafetensorError or OSError where it cannot be read."""
+    """The numbers in a safetensors file, from its header, without the scales of compact weights (models/weights.py)."""
     with safe_open(weights_file, "np") as weights:
         names = set(weights.keys())
         counted = names - {f"{name}.scale" for name in names}

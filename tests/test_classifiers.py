@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from support import refuses
-from train_classifier import train_classifier
+from train_classifier import augment, train_classifier
 
 from t2i_helpers import presets
-from t2i_helpers.data import augment, from_uint8, load_images
+from t2i_helpers.data import from_uint8, load_images
 from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.errors import BadCheckpoint, UnknownName
 from t2i_helpers.evaluation import classifiers, load_classifier, predict

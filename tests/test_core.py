@@ -64,10 +64,8 @@ def test_the_hub_is_asked_again_after_a_timeout(monkeypatch):
     monkeypatch.setattr(hub, "OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "get_hf_file_metadata", answer)
-    hub.fail_fast_offline()
-    assert constants.HF_HUB_OFFLINE and hub.reachable()
-    hub.fail_fast_offline()
-    assert not constants.HF_HUB_OFFLINE
+    assert hub.download(lambda: constants.HF_HUB_OFFLINE) and hub.reachable()
+    assert not hub.download(lambda: constants.HF_HUB_OFFLINE)
 
 
 @given(st.tuples(st.integers(), st.text("abc"), st.integers()), st.tuples(st.integers(), st.text("abc"), st.integers()))

@@ -203,7 +203,8 @@ def write_wikiart(root, broken=()):
 
 
 def rows_of(dataset):
-    return (dataset.images[:, 0, 0, 0].int() + 256 * dataset.images[:, 1, 0, 0].int()).tolist()
+    red, green, _ = dataset.images[:][:, :, 0, 0].int().T
+    return (red + 256 * green).tolist()
 
 
 def test_wikiart_s_training_leaves_out_the_test_set_and_the_held_out_pairs(mirror):

@@ -31,7 +31,7 @@ from support import jpeg, refuses, tiny_preset, write_art_files
 
 from t2i_helpers import cli, paths, provenance
 from t2i_helpers.data import PixelStore
-from t2i_helpers.data.labelled_files import read_labelled
+from t2i_helpers.data.images import read_labelled
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownWord
 from t2i_helpers.models import load_pipeline

@@ -10,22 +10,21 @@ from evaluate_image_text import quality_accuracy, zero_shot_accuracy
 from safetensors.torch import load_file, save_file
 from support import refuses
 from torch.testing import assert_close
-from train_image_text import SHARES, SentenceTable, contrastive_loss, draw_batch, train_image_text
+from train_image_text import (
+    HELD_OUT_PROMPTS,
+    SHARES,
+    TRAIN_PROMPTS,
+    SentenceTable,
+    contrastive_loss,
+    degrade,
+    draw_batch,
+    train_image_text,
+    train_sentences,
+)
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from t2i_helpers import presets
-from t2i_helpers.data import (
-    HELD_OUT_PROMPTS,
-    QUALITY,
-    TRAIN_PROMPTS,
-    LabelledImages,
-    captions,
-    degrade,
-    from_uint8,
-    load_images,
-    sentences,
-    train_sentences,
-)
+from t2i_helpers.data import QUALITY, LabelledImages, captions, from_uint8, load_images, sentences
 from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.errors import BadCheckpoint, BadValue
 from t2i_helpers.evaluation.image_text import best_of, caption_scores, critic_scores

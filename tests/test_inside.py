@@ -15,7 +15,6 @@ from torch.testing import assert_close
 
 from t2i_helpers import presets
 from t2i_helpers.data import DRAWINGS, from_unit, stroke_drawing, to_unit
-from t2i_helpers.data.strokes import Stroke
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
 from t2i_helpers.diffusion.noise import alpha_bar
@@ -328,7 +327,7 @@ def test_drawings_are_images(name, channels, size=32):
 
 
 def test_a_stroke_ends_at_its_last_point_in_a_half_circle():
-    image = stroke_drawing([Stroke(((0.25, 0.5), (0.75, 0.5)), 0.2)], 40)[0]
+    image = stroke_drawing([([(0.25, 0.5), (0.75, 0.5)], 0.2, (1.0,))], 40)[0]
     assert image.mean().item() == pytest.approx(0.5 * 0.2 + math.pi * 0.1**2, abs=0.001)
     assert image[:16].max() == image[24:].max() == image[:, :6].max() == image[:, 34:].max() == 0
     assert image[17:23, 10:30].min() == 1

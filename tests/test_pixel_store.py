@@ -154,15 +154,18 @@ def test_a_damaged_file_is_one_line_whoever_reads_it(folder, tmp_path, workers):
         PixelStore.build(source, tmp_path / "out", size=8, workers=workers)
 
 
-def test_a_part_of_another_version_of_its_file_is_made_again(folder, tmp_path):
-    changed, path = shutil.copytree(folder, tmp_path / "in"), tmp_path / "part.safetensors"
-    part = pixel_store.Part(find_art_files(changed)[0], 8, path)
-    part.decode()
-    assert part.is_done() and not pixel_store.Part(part.file, 16, path).is_done()
-    write_art_files(changed, (8,))
-    assert not pixel_store.Part(find_art_files(changed)[0], 8, path).is_done()
-    os.truncate(path, 300)
-    assert not part.is_done()
+@pytest.mark.parametrize("seed, size", [(1, 8), (0, 4)])
+def test_parts_of_another_version_of_a_file_or_another_size_are_made_again(folder, tmp_path, monkeypatch, seed, size):
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    changed = shutil.copytree(folder, tmp_path / "in")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pixel_store, "_join", dies)
+        PixelStore.build(changed, tmp_path / "out", size=8, workers=1)
+    write_art_files(changed, ROWS[:1], seed)
+    again, fresh = (PixelStore.build(changed, tmp_path / name, size=size, workers=1) for name in ("out", "fresh"))
+    assert again.manifest["fingerprint"] == fresh.manifest["fingerprint"]
 
 
 def test_another_store_s_folder_is_refused(folder, store):
@@ -202,8 +205,7 @@ def test_two_builders_of_one_store_take_turns(folder, store, tmp_path):
 def test_mapped_images_are_the_chosen_rows_as_tensors(store):
     rows = torch.tensor([3, 4, 30])
     mapped, images = MappedImages(store.images, rows), torch.from_numpy(store.images).permute(0, 3, 1, 2)[rows]
-    assert mapped.shape == images.shape and mapped.dtype == images.dtype and len(mapped) == 3
-    for index in (1, slice(1, None), torch.tensor([2, 0]), torch.tensor([True, False, True]), (slice(None), 0, 2)):
+    assert mapped.shape == images.shape and len(mapped) == 3
+    for index in (1, slice(1, None), torch.tensor([2, 0]), torch.tensor([True, False, True]), torch.tensor([[0, 2]])):
         assert torch.equal(mapped[index], images[index])
-    assert torch.equal(torch.cat(list(mapped.split(2))), images) and torch.equal(mapped.float(), images.float())
-    assert torch.equal(mapped, images) and mapped.to("cpu") is mapped
+    assert torch.equal(torch.cat(list(mapped.split(2))), images) and mapped.to("cpu") is mapped

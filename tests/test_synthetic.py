@@ -47,8 +47,8 @@ def test_load_images_gives_drawn_shapes_in_place_of_paintings(empty_data_folder)
     order = labels.argsort(stable=True)
     genres = torch.where(order % 11 == 10, UNKNOWN_GENRE, order % 11)
     kept = ~held_out(labels[order], genres)                                                   # for `improved` alone
-    assert train.images.shape[1:] == (3, 128, 128) and train.images.dtype == torch.uint8
-    assert (train.images.float() - drawn[order[kept]]).abs().mean() < 2                       # a JPEG's loss
+    assert train.images.shape[1:] == (3, 128, 128) and train.images[:].dtype == torch.uint8
+    assert (train.images[:].float() - drawn[order[kept]]).abs().mean() < 2                       # a JPEG's loss
     assert torch.equal(train.labels, labels[order[kept]]) and train.classes == list(range(27))
     assert torch.equal(train.genres, genres[kept]) and 200 < len(train) < len(test) == 216
     assert "drawn shapes" in train.source and image_source_label(preset.data_source) == "drawn shapes"

@@ -8,20 +8,17 @@ import importlib
 from .captions import captions
 
 _NAMES = {
-    "augmentation": ("augment", "degrade"),
-    "captions": ("CLASS_NAMES", "GENRES", "HELD_OUT_PAIRS", "UNKNOWN_GENRE", "caption_rows", "class_names",
-                 "every_caption", "genre_caption", "held_out", "of_caption_rows"),
+    "captions": ("CLASS_NAMES", "GENRES", "HELD_OUT_PAIRS", "QUALITY", "UNKNOWN_GENRE", "caption_rows", "class_names",
+                 "every_caption", "genre_caption", "held_out", "of_caption_rows", "sentences"),
     "images": ("LabelledImages", "find_paintings", "image_source_label", "load_images", "painting_store",
                "split_of_rows"),
     "own": ("own_preset",),
     "pixel_store": ("PixelStore",),
     "pixels": ("from_uint8", "from_unit", "to_uint8", "to_unit"),
-    "strokes": ("DRAWINGS", "stroke_drawing"),
+    "synthetic": ("DRAWINGS", "stroke_drawing"),
     "wikiart": ("WikiArtStream",),
-    "wordings": ("HELD_OUT_PROMPTS", "QUALITY", "TRAIN_PROMPTS", "sentences", "train_sentences"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
-__all__ = ["captions", *_MODULES]
 
 
 def __getattr__(name):

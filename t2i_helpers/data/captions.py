@@ -1,4 +1,4 @@
-"""The distinct captions of each dataset."""
+"""The distinct captions of each dataset, and other sentences about its classes."""
 
 import torch
 
@@ -22,6 +22,8 @@ GENRES = {
     "still life": "A still life",
 }
 UNKNOWN_GENRE = -1
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+QUALITY = {"mnist": "a {quality} handwritten digit {}", "cifar10": "a {quality} photo of a {}"}
 # (genre, style) pairs that `improved` never trains on, to test composition
 HELD_OUT_PAIRS = (
     ("landscape", "Baroque"), ("landscape", "Rococo"), ("landscape", "Art Nouveau"), ("landscape", "Cubism"),
@@ -38,6 +40,13 @@ def class_names(preset) -> tuple[str, ...]:
 def captions(preset) -> list[str]:
     """The caption of every class, in label order: ``["A handwritten digit 0", ...]``."""
     return [preset.caption.format(name) for name in class_names(preset)]
+
+
+def sentences(dataset: str, wording: str, quality: str = "") -> list[str]:
+    """`wording` filled in for every class, in label order: "the number {word}" for 7 is "the number seven"."""
+    names = CLASS_NAMES[dataset]
+    words = NUMBERS if dataset == "mnist" else names
+    return [wording.format(name, word=word, quality=quality) for name, word in zip(names, words)]
 
 
 def every_caption(preset) -> list[str]:

@@ -23,12 +23,9 @@ class Undecodable(Exception):
 
 
 def decode(encoded: bytes | None, size: int) -> torch.Tensor:
-    """uint8 [3, size, size] of an encoded image, within two grey levels of Pillow's own decoding and resizing.
-
-    Plain JPEGs use torchvision's decoder, which is 1.6 times as fast. CMYK, palettes, 16 bits, transparency (over
-    white) and EXIF rotation become upright RGB. Raises Undecodable for truncated files, other content, and
-    decompression bombs (over 179 million pixels).
-    """
+    """uint8 [3, size, size] of an encoded image, within two grey levels of Pillow's own decoding and resizing. Plain
+    JPEGs use torchvision's decoder, which is 1.6 times as fast. CMYK, palettes, 16 bits, transparency (over white) and
+    EXIF rotation become upright RGB. Raises Undecodable for damage and over 179 million pixels."""
     with _opened(encoded) as image:
         if image.format == "JPEG" and image.mode in ("RGB", "L") and image.getexif().get(ORIENTATION, 1) == 1:
             with contextlib.suppress(RuntimeError):          # what torchvision cannot decode, Pillow may

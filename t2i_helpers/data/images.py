@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from .. import hub, paths
 from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
-from ..provenance import code_hash
-from .cache import cached
+from ..provenance import code_hash, content_hash
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
-from .labelled_files import read_labelled
+from .decoding import Undecodable, decode_unresized
 from .pixel_store import MappedImages, PixelStore
 from .synthetic import draw_shapes, procedural_wikiart
-from .wikiart_files import PAINTINGS
+from .wikiart_files import PAINTINGS, known_labels, open_parquet, read_batches, read_features
 
 HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart"}
 OFFLINE = {                              # sources without hub or mirror, and what they hold
@@ -30,6 +30,7 @@ OFFLINE = {                              # sources without hub or mirror, and wh
 }
 SPLITS = ("train", "test", "unseen pairs")
 TEST_EVERY = 20           # huggan/wikiart has one split: every 20th painting belongs to the test set
+READ_AT_ONCE = 1024       # rows of a Parquet file
 SHAPES = {"train": 2000, "test": 500}     # drawn instead of photographs
 SHAPES_PER_STYLE = 8                      # and of paintings
 
@@ -58,10 +59,8 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     """The `split` ("train" or "test") of ``preset.dataset`` from ``preset.data_source``.
 
     WikiArt has one split on the hub: every 20th painting is "test" and never in "train"; so is every 5th of own images.
-    If the preset names genres, "train" also leaves out the pairs of HELD_OUT_PAIRS; all paintings of these pairs are
-    the split "unseen pairs".
-    Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached.
-    """
+    If the preset names genres, "train" also leaves out HELD_OUT_PAIRS, whose paintings are the split "unseen pairs".
+    Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached."""
     known = SPLITS if preset.dataset == "wikiart" else SPLITS[:2]
     if split not in known:
         raise UnknownName("split", split, known)
@@ -71,14 +70,12 @@ def load_images(preset, split: str = "train") -> LabelledImages:
         _check_source(preset)
         load = _load_wikiart if preset.dataset == "wikiart" else _load_small
     dataset = load(preset, split)
-    images, labels, source = dataset.images, dataset.labels, dataset.source
+    found, shape = tuple(dataset.images.shape[1:]), (preset.channels, preset.resolution, preset.resolution)
     if not len(dataset):
-        raise BadValue(f"{source} holds no images of the split {split!r}: name another source")
-    shape = (preset.channels, preset.resolution, preset.resolution)
-    if images.shape[1:] != shape or int(labels.max()) >= len(captions(preset)):
-        raise BadValue(f"{source} holds images {tuple(images.shape[1:])} with labels up to {int(labels.max())}, "
-                       f"not {preset.dataset}'s {shape}: name another source")
-    print(f"data: {preset.dataset} {split}, {len(dataset):,} images, {source}")
+        raise BadValue(f"{dataset.source} holds no images of the split {split!r}: name another source")
+    if found != shape:
+        raise BadValue(f"{dataset.source} holds images {found}, not {shape}: name another source")
+    print(f"data: {preset.dataset} {split}, {len(dataset):,} images, {dataset.source}")
     return dataset
 
 
@@ -113,8 +110,9 @@ def _load_small(preset, split):
         read = functools.partial(_read_embedded_mnist, split)
     else:
         read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
-    code = code_hash("data.images", "data.labelled_files", "data.decoding", "data.synthetic")
-    tensors = cached(f"{dataset}-{kind}-{split}", [identity, code], lambda: dict(zip(("images", "labels"), read())))
+    code = code_hash("data.images", "data.decoding", "data.synthetic")
+    key = content_hash([identity, code])
+    tensors = paths.cached(f"{dataset}-{kind}-{split}-{key}", lambda: dict(zip(("images", "labels"), read())))
     return without_genres(preset, tensors["images"], tensors["labels"], source)
 
 
@@ -143,6 +141,39 @@ def _read_hub(preset, folder, split):
     if not files:
         raise BadData(f"no file {split}-*.parquet in {folder}: copy {name} there, as t2i data mirror does")
     return read_labelled(files, CLASS_NAMES[preset.dataset], preset.channels, preset.resolution)
+
+
+def read_labelled(files, names: tuple[str, ...], channels: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(uint8 [n, channels, side, side], int64 [n]) of the pictures in `files` and their classes, indices into `names`.
+    Columns are found by their type, labels translated by the names in the file, and other kinds of pictures converted.
+    Raises BadData, naming file and row, for labels of no class, pictures of another size, and damage."""
+    images, labels = [], []
+    for path in map(str, files):
+        picture, label, own_names = _columns(path, names)
+        for first, batch in read_batches(path, [f"{picture}.bytes", label], READ_AT_ONCE):
+            labels.append(known_labels(path, first, batch.column(label), own_names, names, "label"))
+            for row, encoded in enumerate(batch.column(picture).field("bytes"), first):
+                try:
+                    images.append(decode_unresized(encoded.as_py(), channels, side))
+                except Undecodable as reason:
+                    raise BadData(f"{path}, row {row}: {reason}; correct or drop the row") from reason
+    if not images:
+        raise BadData(f"{', '.join(map(str, files))} holds no rows: fetch the file again")
+    return torch.stack(images), torch.from_numpy(np.concatenate(labels))
+
+
+def _columns(path, names):
+    """The columns of the pictures and of their labels, and the file's own label names."""
+    with open_parquet(path) as (parquet, *_):
+        features, columns = read_features(parquet), {column.path for column in parquet.schema}
+    pictures = [name for name, feature in features.items()
+                if feature.get("_type") == "Image" and f"{name}.bytes" in columns]
+    own = {column: [name.replace("_", " ").lower() for name in feature["names"]]
+           for column, feature in features.items() if feature.get("names")}
+    label = max(own, key=lambda name: len({*own[name]} & {*names}), default=None)
+    if len(pictures) != 1 or label is None:
+        raise BadData(f"{path} has {len(pictures)} columns of Image and {len(own)} of ClassLabel: one each is read")
+    return pictures[0], label, own[label]
 
 
 def _listing_hash(folder) -> str:
@@ -212,10 +243,8 @@ def painting_source_label(preset, source: str, rows: int, styles) -> str:
 
 
 def split_of_rows(preset, split: str, row_ids, styles, genres):
-    """Whether each of WikiArt's rows belongs to `split`: bool [n] for numpy arrays [n]. See `load_images`.
-
-    Drawn shapes have a test split of their own, so all of their rows belong to both.
-    """
+    """Whether each of WikiArt's rows belongs to `split` of `load_images`: bool [n] for numpy arrays [n]. Drawn shapes
+    have a test split of their own, so all of their rows belong to both."""
     pairs = held_out(torch.from_numpy(styles), torch.from_numpy(genres)).numpy()
     if split == "unseen pairs":
         return pairs

@@ -14,8 +14,8 @@ import torch
 
 from .. import presets
 from ..errors import BadData, BadValue, one_line
-from ..provenance import code_hash
-from .cache import cached
+from ..paths import cached
+from ..provenance import code_hash, content_hash
 from .decoding import Undecodable, decode
 from .images import LabelledImages, without_genres
 
@@ -31,13 +31,10 @@ class Item(NamedTuple):
 
 
 def own_preset(data, size: str = "demo", caption: str | None = None, resolution: int | None = None) -> presets.Preset:
-    """The preset of a training on the images of `data`.
-
-    `data` is a folder with one sub-folder of images a class, whose name fills the "{}" of `caption` ("A photo of a
-    {}"); or a .csv or .parquet file with a column "image" (or "file_name"), a path from the file's folder or the
-    image's bytes, and a column "caption" (or "text"). Images are squared to `resolution` pixels a side, a multiple of
-    8. Raises BadData, naming the file, for data of another form, BadValue for other settings.
-    """
+    """The preset of a training on the images of `data`: a folder with a sub-folder of images a class, whose name fills
+    the "{}" of `caption` ("A photo of a {}"); or a .csv or .parquet file with a column "image" (or "file_name"), a path
+    from the file's folder or bytes, and a column "caption" (or "text"). Images are squared to `resolution` pixels, a
+    multiple of 8. Raises BadData for data of another form, BadValue for other settings."""
     preset, path = presets.get("own", size=size), Path(data).resolve()
     resolution = preset.resolution if resolution is None else resolution
     if resolution < 16 or resolution % 8:
@@ -47,8 +44,7 @@ def own_preset(data, size: str = "demo", caption: str | None = None, resolution:
         raise BadValue(f"caption {caption!r}: give a text with one {{}}, such as {preset.caption!r}")
     names = sorted({item.text for item in find_items(path)})
     if len(names) > MOST_CAPTIONS:
-        raise BadData(f"{path} holds {len(names):,} different captions, and {MOST_CAPTIONS:,} fit into memory: give "
-                      "fewer images, or the class of each as its caption")
+        raise BadData(f"{path} holds {len(names):,} different captions, more than {MOST_CAPTIONS:,}: give fewer images")
     return dataclasses.replace(preset, data_source=str(path), class_names=tuple(names), caption=caption,
                                resolution=resolution)
 
@@ -58,8 +54,7 @@ def find_items(path: Path) -> list[Item]:
     if path.suffix.lower() in (".csv", ".parquet"):
         return _of_table(path)
     if not path.is_dir():
-        raise BadData(f"{path} is neither a folder nor a .csv or .parquet file: name a folder with one sub-folder of "
-                      "images a class, or a file with columns image and caption")
+        raise BadData(f"{path} is neither a folder nor a .csv or .parquet file: name one, as README.md describes it")
     folders = {folder: [file for file in _visible(folder) if file.is_file()]
                for folder in _visible(path) if folder.is_dir()}
     if not folders:
@@ -84,36 +79,30 @@ def _of_table(path):
     columns = [next((name for name in names if name in table.column_names), None)
                for names in (IMAGE_COLUMNS, CAPTION_COLUMNS)]
     if None in columns:
-        raise BadData(f"{path} has the columns {', '.join(table.column_names)}: name those of images and texts image "
-                      "and caption")
+        raise BadData(f"{path} has the columns {', '.join(table.column_names)}: rename two to image and caption")
     items = []
     for row, (image, text) in enumerate(zip(*(table[column].to_pylist() for column in columns))):
         if isinstance(image, dict):                                    # as the datasets library stores it
             image = image.get("bytes") or image.get("path")
         if not isinstance(image, str | bytes | None) or not isinstance(text, str) or not text.strip():
-            raise BadData(f"{path}, row {row}: the image is a {type(image).__name__} and the caption {text!r}; give a "
-                          "path or the bytes of a file, and a text")
+            raise BadData(f"{path}, row {row}: the image is a {type(image).__name__}, the caption {text!r}: correct it")
         items.append(Item(f"row {row}", text.strip(), path.parent / image if isinstance(image, str) else image))
     return items
 
 
 def load_own(preset, split: str) -> LabelledImages:
-    """The "train" or "test" images of the folder or file ``preset.data_source``; see `load_images`.
-
-    Images that cannot be read are named and left out, repeated ones are kept once. Raises BadData for fewer than
-    TEST_EVERY images, or a class or caption that the preset does not have.
-    """
+    """The "train" or "test" images of the folder or file ``preset.data_source``; see `load_images`. Unreadable ones are
+    named and left out, repeated ones are kept once. Raises BadData for fewer than TEST_EVERY images, or a class or
+    caption that the preset does not have."""
     path, names = Path(preset.data_source), preset.class_names
     items = find_items(path)
     if unknown := {item.text for item in items} - set(names):
-        raise BadData(f"{path} holds {min(unknown)!r}, which the model was not trained on: remove it, or train again "
-                      "with another --out")
+        raise BadData(f"{path} holds {min(unknown)!r}, which the model was not trained on: remove it, or train anew")
     identity = [preset.resolution, names, *map(_identity, items), code_hash("data.own", "data.decoding")]
-    tensors = cached("own", identity, lambda: _decode_all(path, items, names, preset.resolution))
+    tensors = cached(f"own-{content_hash(identity)}", lambda: _decode_all(path, items, names, preset.resolution))
     images, labels = tensors["images"], tensors["labels"]
     if len(labels) < TEST_EVERY:
-        raise BadData(f"{path} holds {len(labels)} image{'s' * (len(labels) != 1)} that can be read: give at least "
-                      f"{TEST_EVERY}; every {TEST_EVERY}th is held out for t2i evaluate")
+        raise BadData(f"{path}: {len(labels)} of {len(items)} images can be read; give at least {TEST_EVERY}")
     chosen = (torch.arange(len(labels)) % TEST_EVERY == TEST_EVERY - 1) == (split == "test")
     return without_genres(preset, images[chosen], labels[chosen], f"own images ({path.name})")
 

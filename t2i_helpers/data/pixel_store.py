@@ -9,30 +9,27 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from tqdm.auto import tqdm
 
 from ..errors import BadData, BadValue, OutputError
 from ..paths import atomic_write, directory_lock, read_json, save_tensors
-from ..provenance import record, write_json
+from ..provenance import content_hash, record, write_json
 from ..randomness import epoch_order
 from .decoding import DECODER, FILTER, Undecodable, decode
 from .wikiart_files import ArtFile, find_art_files, read_paintings
 
-MANIFEST = {"images": int, "fingerprint": str, "sources": list, "rejected": dict}
-
 
 class PixelStore:
-    """The readable paintings of a set of Parquet files, in `folder` as `build` left them.
+    """The readable paintings of a set of Parquet files, in `folder` as `build` left them; BadData if it is incomplete.
 
-    `images` is the memory map of ``images.npy``, uint8 [n, size, size, 3]; `labels` int64 [n], indices into the 27
-    styles; `genres` int64 [n], indices into GENRES or UNKNOWN_GENRE; `row_ids` int64 [n], the paintings' rows in the
-    source; `manifest` holds sources, decoder and the rejected rows with their reasons. Raises BadData if `folder`
-    holds no complete store.
-    """
+    `images` is a memory map, uint8 [n, size, size, 3]; `labels` int64 [n], indices into the 27 styles; `genres` int64
+    [n], indices into GENRES or UNKNOWN_GENRE; `row_ids` int64 [n], the paintings' rows in the source; `manifest` holds
+    sources, decoder and the rejected rows with their reasons."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -42,10 +39,9 @@ class PixelStore:
             self.images, self.labels, self.genres, self.row_ids = (
                 np.load(self.folder / f"{name}.npy", mmap_mode="c" if name == "images" else None)
                 for name in ("images", "labels", "genres", "row_ids"))
-            shapes = {len(self.images), *(each.shape[0] for each in (self.labels, self.genres, self.row_ids))}
-            if len(shapes) > 1 or self.images.shape[1:] != (self.manifest["size"],) * 2 + (3,) or not all(
-                    isinstance(self.manifest[name], kind) for name, kind in MANIFEST.items()):
-                raise ValueError("its arrays and its manifest are not those of a store")
+            rows, size = len(self.labels), self.manifest["size"]
+            if self.images.shape != (rows, size, size, 3) or not rows == len(self.genres) == len(self.row_ids):
+                raise ValueError("its arrays differ in length")
         except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
             remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
             raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
@@ -56,14 +52,11 @@ class PixelStore:
 
     def batches(self, batch_size: int, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
                 start: int = 0):
-        """Yield (images uint8 [n, 3, size, size], labels int64 [n], row_ids int64 [n]) from batch number `start` on.
-
-        The order is a shuffle of everything that depends on (seed, epoch) alone, so to resume is to count batches.
-        Ranks take turns and get equally many; the ``len % world_size`` images that are left out change each epoch.
-        """
+        """Yield (images uint8 [n, 3, size, size], labels int64 [n], row_ids int64 [n]) from batch `start` on. The
+        order is a shuffle of everything that depends on (seed, epoch) alone, so to resume is to count batches. Ranks
+        take turns and get equally many; the ``len % world_size`` images that are left out change each epoch."""
         if batch_size < 1 or start < 0 or not 0 <= rank < world_size:
-            raise BadValue(f"batches of {batch_size} from {start}, rank {rank} of {world_size}: batches hold at least "
-                           "1 image, start and rank begin at 0, and ranks end below world_size")
+            raise BadValue(f"batches of {batch_size} from {start}, rank {rank} of {world_size}: one is out of range")
         share = len(self) // world_size
         mine = epoch_order(len(self), seed, epoch)[rank::world_size][:share].numpy()
         for first in range(start * batch_size, share, batch_size):
@@ -73,12 +66,9 @@ class PixelStore:
 
     @classmethod
     def build(cls, files, out_dir, size: int = 128, workers: int = 2) -> "PixelStore":
-        """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again resumes.
-
-        A kill loses at most the files in progress. Each decoded file is a part in ``parts/``; joining them needs twice
-        their space for a moment. Raises OutputError if `out_dir` holds another store, if the disk is too small, or if a
-        process was killed.
-        """
+        """Decode `files` (see `find_art_files`) into `out_dir`, one file a process; the same call again resumes. Each
+        decoded file is a part in ``parts/``; joining them needs twice their space for a moment. Raises OutputError if
+        `out_dir` holds another store, if the disk is too small, or if a process was killed."""
         if size < 1:
             raise BadValue(f"size {size}: paintings have at least 1 pixel a side")
         files, out = find_art_files(files), Path(out_dir)
@@ -90,13 +80,14 @@ class PixelStore:
                 if sources != [(file.fingerprint, file.rows) for file in files] or store.manifest["size"] != size:
                     raise OutputError(f"{out} is the store of other files or another size: choose another folder")
                 return store
-            parts = [Part(file, size, out / "parts" / f"{i:05d}.safetensors") for i, file in enumerate(files)]
-            missing = [part for part in parts if not part.is_done()]
+            parts = [Part(file, size, out / "parts" / f"{content_hash([file, size, DECODER])}.safetensors")
+                     for file in files]
+            missing = [part for part in parts if not part.path.exists()]
             needed = 3 * size**2 * sum(part.file.rows for part in [*parts, *missing])
-            free = shutil.disk_usage(next(folder for folder in (out, *out.resolve().parents) if folder.exists())).free
+            free = shutil.disk_usage(out if out.exists() else out.resolve().parent).free      # which the lock has made
             if free < needed:
-                raise OutputError(f"{out} needs {needed / 1e9:.1f} GB while it is built and has {free / 1e9:.1f} GB: "
-                                  "choose a folder with more room")
+                raise OutputError(f"{out} needs {needed / 1e9:.1f} GB and has {free / 1e9:.1f} GB: choose a folder "
+                                  "with more room")
             with tqdm(total=sum(part.file.rows for part in missing), unit="painting", disable=not missing) as bar:
                 for rows in in_processes(Part.decode, missing, workers):
                     bar.update(rows)
@@ -109,12 +100,7 @@ class PixelStore:
 
 
 class MappedImages:
-    """`rows` of a store's memory map as uint8 [n, 3, size, size]; only the rows that are indexed are read from disk.
-
-    Indexing and `split` give tensors; any other use as a tensor reads all images into memory.
-    """
-
-    dtype = torch.uint8
+    """`rows` of a store's memory map as uint8 [n, 3, size, size]; only the rows that are indexed are read from disk."""
 
     def __init__(self, images: np.ndarray, rows: torch.Tensor):
         self.images, self.rows = images, rows                            # [m, size, size, 3]; int64 [n]
@@ -124,9 +110,7 @@ class MappedImages:
         return len(self.rows)
 
     def __getitem__(self, index) -> torch.Tensor:
-        first, *rest = index if isinstance(index, tuple) else (index,)
-        pixels = torch.from_numpy(self.images[self.rows[first].numpy()]).movedim(-1, -3)   # -> [.., 3, size, size]
-        return pixels[(slice(None),) * (pixels.ndim - 3) + tuple(rest)]
+        return torch.from_numpy(self.images[self.rows[index].numpy()]).movedim(-1, -3)     # -> [.., 3, size, size]
 
     def split(self, size: int):
         """Yield tensors of `size` images each, the last of fewer."""
@@ -136,19 +120,10 @@ class MappedImages:
         """On a GPU a tensor of all images; on the CPU they stay on disk."""
         return self if torch.device(device).type == "cpu" else self[:].to(device)
 
-    def __getattr__(self, name):
-        return getattr(self[:], name)
-
-    @classmethod
-    def __torch_function__(cls, function, types, args=(), kwargs=None):
-        return function(*(value[:] if isinstance(value, cls) else value for value in args), **(kwargs or {}))
-
 
 def in_processes(function, items: list, workers: int):
-    """Yield ``function(item)`` of each item in order, from `workers` processes; with one worker, from this process.
-
-    Raises what `function` raises, and OutputError if a process was killed.
-    """
+    """Yield ``function(item)`` of each item in order, from `workers` processes, or this one; OutputError if one of them
+    was killed."""
     workers = min(workers, len(items))
     if workers < 2:
         yield from map(function, items)
@@ -157,25 +132,16 @@ def in_processes(function, items: list, workers: int):
         try:
             yield from pool.map(function, items)
         except BrokenProcessPool as error:
-            raise OutputError("a worker process died, perhaps because memory ran out: run the same command again to "
-                              "resume, with fewer workers (in a script, call this under if __name__ == '__main__')"
-                              ) from error
+            raise OutputError("a worker process died, perhaps because memory ran out: run the same command again, with "
+                              "fewer workers (in a script, under if __name__ == '__main__')") from error
 
 
-class Part:
+class Part(NamedTuple):
     """One source file's share of a store, in one safetensors file."""
 
-    def __init__(self, file: ArtFile, size: int, path: Path):
-        self.file, self.size, self.path = file, size, path
-        self.metadata = {"source": file.fingerprint, "first_row": str(file.first_row), "size": str(size),
-                         "decoder": DECODER, "columns": "row_id style genre"}
-
-    def is_done(self) -> bool:
-        try:
-            with safe_open(self.path, "np") as part:
-                return self.metadata.items() <= part.metadata().items()
-        except (OSError, SafetensorError):
-            return False
+    file: ArtFile
+    size: int
+    path: Path
 
     def decode(self) -> int:
         """Write the part; returns the number of rows it covers."""
@@ -188,7 +154,7 @@ class Part:
                 rejected[painting.row_id] = str(reason)
         images = torch.stack(images) if images else torch.zeros(0, self.size, self.size, 3, dtype=torch.uint8)
         save_tensors(self.path, {"images": images, "rows": torch.tensor(rows, dtype=torch.int64).view(-1, 3)},
-                     self.metadata | {"rejected": json.dumps(rejected)})
+                     {"rejected": json.dumps(rejected)})
         return self.file.rows
 
 

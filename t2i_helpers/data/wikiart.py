@@ -27,12 +27,12 @@ FILL = 4                                 # until the reservoir is full, one is y
 class WikiArtStream(IterableDataset):
     """Iterates (image uint8 [3, size, size], style int, row_id int), in an order that depends on (seed, epoch).
 
-    Each epoch shuffles the files and gives every rank a contiguous run of equally many rows; the ``rows % world_size``
-    rows that are left out differ between epochs. The workers of a DataLoader take turns at the rows of each file, and
-    each mixes them in a reservoir. Rows that cannot be decoded are skipped and listed in `rejected`. `files` is the
-    argument of `find_art_files`, errors included. Over a network every worker fetches every file: use one there.
+    Each epoch shuffles the files (see `find_art_files`) and gives every rank a contiguous run of equally many rows; the
+    ``rows % world_size`` rows that are left out differ between epochs. The workers of a DataLoader take turns at the
+    rows of each file, and each mixes them in a reservoir; over a network each fetches every file: use one. `rejected`
+    lists rows that cannot be decoded.
 
-    Every iteration restarts the epoch, except after `load_state_dict`: then it leaves out the rows that the state has
+    Every iteration restarts the epoch, except after `load_state_dict`, which leaves out the rows that the state has
     seen, with any number of workers. The consumer marks the rows that it has used: ::
 
         stream.set_epoch(epoch)
@@ -45,8 +45,7 @@ class WikiArtStream(IterableDataset):
     def __init__(self, files, size: int = 128, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
                  reservoir: int = RESERVOIR):
         if size < 1 or reservoir < 1 or not 0 <= rank < world_size:
-            raise BadValue(f"size {size}, reservoir {reservoir}, rank {rank} of {world_size}: sizes start at 1, "
-                           "ranks at 0 and end below world_size")
+            raise BadValue(f"size {size}, reservoir {reservoir}, rank {rank} of {world_size} ranks: one does not fit")
         self.files = find_art_files(files)
         self.size, self.seed, self.rank, self.world_size, self.reservoir = size, seed, rank, world_size, reservoir
         rows = self.files[-1].row_ids.stop
@@ -84,11 +83,9 @@ class WikiArtStream(IterableDataset):
         for item in reservoir_shuffle(self._decoded(mine), -(-self.reservoir // workers), self.size, rng):
             self.mark_seen(item[2])
             yield item
-        rejected = self.rejected
-        if skipped := sorted(rejected.keys() & set(mine.tolist())):
-            of = f" of worker {index}" if workers > 1 else ""
-            print(f"{len(skipped)} of {len(mine)} paintings{of} cannot be decoded and were skipped, such as row "
-                  f"{skipped[0]}: {rejected[skipped[0]]}", file=sys.stderr)
+        if skipped := [f"row {row}: {reason}" for row, reason in self.rejected.items() if row in mine]:
+            print(f"{len(skipped)} of {len(mine)} paintings cannot be decoded and were skipped, such as {skipped[0]}",
+                  file=sys.stderr)
 
     def mark_seen(self, row_ids) -> None:
         """Mark rows, an int or a tensor [n] of row ids, as used: a state saved later leaves them out."""
@@ -154,10 +151,8 @@ class WikiArtStream(IterableDataset):
 
 
 def reservoir_shuffle(paintings, capacity: int, size: int, rng):
-    """Yield `paintings`, (uint8 [3, size, size], style, row_id), shuffled by a reservoir of `capacity` of them.
-
-    Pixels lie in an unlinked scratch file in $TMPDIR, 1 GB at the default capacity, cached in spare memory.
-    """
+    """Yield `paintings`, (uint8 [3, size, size], style, row_id), shuffled by a reservoir of `capacity` of them, whose
+    pixels lie in an unlinked scratch file in $TMPDIR, 1 GB at the default capacity."""
     bytes_each = 3 * size * size
     labels = []                                                          # (style, row_id) by place in the file
     with tempfile.TemporaryFile(buffering=0) as scratch:

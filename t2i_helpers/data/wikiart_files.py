@@ -8,14 +8,15 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .. import hub
 from ..errors import BadData, SourceUnavailable, one_line
 from ..paths import atomic_write
 from .captions import CLASS_NAMES, GENRES, UNKNOWN_GENRE
@@ -27,8 +28,7 @@ PAINTINGS = (2782, 98, 110, 4334, 4240, 1615, 481, 2235, 1391, 6736, 934, 1343, 
 READ_AT_ONCE = 16                        # rows, about 6 MB of JPEGs
 
 
-@dataclass(frozen=True)
-class ArtFile:
+class ArtFile(NamedTuple):
     """One Parquet file of paintings; `first_row` makes its row numbers global."""
 
     path: str                            # local, or an fsspec URL such as hf://datasets/huggan/wikiart/data/...
@@ -39,13 +39,11 @@ class ArtFile:
     style_names: tuple[str, ...]         # the file's own label names
     genre_names: tuple[str, ...] = ()    # empty if it has no genres
 
-    @property
-    def row_ids(self) -> range:
-        return range(self.first_row, self.first_row + self.rows)
+    row_ids = property(lambda self: range(self.first_row, self.first_row + self.rows))
+    label_columns = property(lambda self: ["style", "genre"] if self.genre_names else ["style"])
 
 
-@dataclass(frozen=True)
-class Painting:
+class Painting(NamedTuple):
     """One row of a file."""
 
     row_id: int
@@ -55,11 +53,8 @@ class Painting:
 
 
 def find_art_files(source) -> list[ArtFile]:
-    """The Parquet files of `source`, in order: a folder, one file, an fsspec URL of either, or a list of files.
-
-    Raises SourceUnavailable if there are none; BadData, naming the file, for one that is truncated, lacks a column or
-    does not name its styles.
-    """
+    """The Parquet files of `source`, in order: a folder, one file, an fsspec URL of either, or a list of files. Raises
+    SourceUnavailable if there are none; BadData for one that is truncated, lacks a column or does not name styles."""
     files, first_row = [], 0
     for path in map(str, source if isinstance(source, (list, tuple)) else _list(str(source))):
         files.append(_describe(path, first_row))
@@ -70,11 +65,9 @@ def find_art_files(source) -> list[ArtFile]:
 
 
 def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[Painting]:
-    """The rows of `file` in order, or only those for which the bools `wanted` [rows] are true.
-
-    Raises BadData, naming file and row, for damaged pages, a missing style or a style that is not one of the 27.
-    """
-    for first, batch in _batches(file, "image.bytes"):
+    """The rows of `file` in order, or only those for which the bools `wanted` [rows] are true. Raises BadData, naming
+    file and row, for damaged pages, a missing style or a style that is not one of the 27."""
+    for first, batch in read_batches(file.path, ["image.bytes", *file.label_columns]):
         encoded = batch.column("image").field("bytes")
         for place, (style, genre) in enumerate(_labels(file, first, batch).T.tolist()):
             if wanted is None or wanted[first + place]:
@@ -83,7 +76,8 @@ def read_paintings(file: ArtFile, wanted: np.ndarray | None = None) -> Iterator[
 
 def read_labels(file: ArtFile) -> np.ndarray:
     """Styles and genres of all rows, int64 [2, rows], without reading images; errors as in `read_paintings`."""
-    return np.concatenate([np.zeros((2, 0), np.int64), *(_labels(file, *batch) for batch in _batches(file))], 1)
+    labels = (_labels(file, *batch) for batch in read_batches(file.path, file.label_columns))
+    return np.concatenate([np.zeros((2, 0), np.int64), *labels], 1)
 
 
 def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[int] | None = None) -> Path:
@@ -103,13 +97,11 @@ def write_art_file(path, pictures: list[bytes], styles: list[int], genres: list[
 
 
 def _list(source) -> list[str]:
-    try:
+    with hub.or_unavailable(f"list {source}", "connect, or name a local folder"):
         filesystem, path = fsspec.core.url_to_fs(source)
         if filesystem.isfile(path):
             return [source]
         paths = sorted(filesystem.find(path))
-    except Exception as error:        # each file system raises its own types
-        raise SourceUnavailable(f"cannot list {source}: {one_line(error)}; connect, or name a local folder") from error
     return [filesystem.unstrip_protocol(name) if "://" in source else name for name in paths
             if name.endswith(".parquet") and not Path(name).name.startswith(".")]       # a dot: being written
 
@@ -129,12 +121,11 @@ def open_parquet(path: str):
         raise BadData(f"{path}{after}: {one_line(error)}; {remedy}") from error
 
 
-def _batches(file, *columns):
-    """Yield (number of its first row, batch) of the file's labels and `columns`."""
-    with open_parquet(file.path) as (parquet, _, progress):
+def read_batches(path: str, columns: list[str], rows: int = READ_AT_ONCE):
+    """Yield (number of its first row, batch of `rows`) of the file's `columns`."""
+    with open_parquet(path) as (parquet, _, progress):
         progress["rows"] = 0
-        columns = [*columns, "style", *(["genre"] if file.genre_names else [])]
-        for batch in parquet.iter_batches(READ_AT_ONCE, columns=columns, use_threads=False):
+        for batch in parquet.iter_batches(rows, columns=columns, use_threads=False):
             yield progress["rows"], batch
             progress["rows"] += len(batch)
 
@@ -144,8 +135,7 @@ def _describe(path, first_row) -> ArtFile:
         metadata, columns = parquet.metadata, {column.path: column.physical_type for column in parquet.schema}
         features = read_features(parquet)
     if "image.bytes" not in columns or not columns.get("style", "").startswith("INT"):
-        raise BadData(f"{path} has no column 'image' with a field 'bytes', or no integer column 'style': name files "
-                      "like huggan/wikiart's")
+        raise BadData(f"{path} has no column 'image' with bytes, or no integer column 'style', as huggan/wikiart has")
     names, genres = (tuple(name.replace("_", " ") for name in features.get(column, {}).get("names", ()))
                      for column in ("style", "genre" if "genre" in columns else None))
     if not names:
@@ -173,8 +163,7 @@ def known_labels(path, first: int, column, names, known, kind: str) -> np.ndarra
         place = int((labels < 0).argmax())
         label = column[place].as_py()
         name = repr(names[label]) if label in range(len(names)) else f"label {label}"
-        raise BadData(f"{path}, row {first + place}: {kind} {name} is not one of the {len(known)} known; correct or "
-                      "drop the row")
+        raise BadData(f"{path}, row {first + place}: {kind} {name} is none of the {len(known)} known; drop the row")
     return labels
 
 

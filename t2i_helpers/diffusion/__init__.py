@@ -8,9 +8,3 @@ from .guidance import GUIDERS, Guider, Step, make_guider
 from .losses import Loss, LossGuidance, classifier_loss, colour_loss, similarity_loss
 from .sampling import Samples, sample
 from .schedulers import SCHEDULERS, make_scheduler
-
-__all__ = [
-    "GUIDERS", "SCHEDULERS", "AttentionMaps", "Guider", "Loss", "LossGuidance", "PromptSwitch", "PromptToPrompt",
-    "SDEditInit", "Samples", "Step", "classifier_loss", "colour_loss", "make_guider", "make_scheduler", "sample",
-    "similarity_loss",
-]

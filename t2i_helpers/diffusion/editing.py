@@ -1,7 +1,5 @@
-"""Edits: a start other than noise, a prompt switched on the way, Prompt-to-Prompt, and recorded attention.
-
-The last three wrap a guider, and so each other: they change what a step sees or how the U-Net attends, and then guide
-as the guider does.
+"""Edits: a start other than noise, a prompt switched on the way, Prompt-to-Prompt, and recorded attention. The last
+three wrap a guider, and so each other: they change what a step sees or how the U-Net attends, then guide as it does.
 """
 
 import math
@@ -52,8 +50,7 @@ class PromptSwitch:
     def __call__(self, step):
         early = _before_switch(self.switch_at, step, len(step.captions)).view(-1, 1, 1)
         if self.source.shape not in (step.captions.shape, (1, *step.captions.shape[1:])):
-            raise BadValue(f"source captions {tuple(self.source.shape)}: give one or {len(step.captions)}, embedded as "
-                           "the others")
+            raise BadValue(f"source captions {tuple(self.source.shape)}: give one or {len(step.captions)} of one size")
         step.captions = torch.where(early, self.source.to(step.captions), step.captions)
         return self.guider(step)
 

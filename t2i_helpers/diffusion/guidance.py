@@ -80,11 +80,9 @@ class Guider:
 
 
 def make_guider(name: str, w: float, **settings) -> Guider:
-    """The guider `name` (one of GUIDERS) with scale `w` and the `settings` of its rule in `rules.py`.
-
-    Numbers may also stand in the name: "interval sigma_max=5". Any other function of a Step can take a guider's place.
-    Raises UnknownName, or BadValue for a `w` beyond LARGEST_W or a setting that is unknown, missing or out of range.
-    """
+    """The guider `name` (one of GUIDERS) with scale `w` and the `settings` of its rule in `rules.py`. Numbers may also
+    stand in the name: "interval sigma_max=5". Any other function of a Step can take a guider's place. Raises
+    UnknownName, or BadValue for a `w` beyond LARGEST_W or a setting that is unknown, missing or out of range."""
     name, written = parse("guider", name)
     settings = written | settings
     if name not in GUIDERS:

@@ -1,8 +1,7 @@
 """Guidance by the gradient of a loss: x_t <- x_t - s u P grad L(x^_0(x_t)) before every step, for what no caption says.
 
-P is the number of an image's values, for each of which a mean over the image has a gradient of 1 / P; u is a unit of
-the loss's own. Both make the strengths s comparable: 0.2 is barely seen, and 1 is too much, whatever the loss and the
-size of the images.
+P is the number of an image's values, since a mean has a gradient of 1 / P for each; u is a unit of the loss's own. Both
+make the strengths s comparable: 0.2 is barely seen and 1 too much, whatever the loss and the size of the images.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,10 +72,8 @@ def colour_loss(colour) -> Loss:
 
 def classifier_loss(classifier, labels: Sequence[int], pixel_range: tuple[float, float]) -> Loss:
     """-log p(label | x^_0), for image i of labels[i]; the classifier takes images in [0, 1] and gives logits [n, k].
-
     Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233) by a classifier that never saw noise, and so looks
-    at x^_0 and not at x_t (Bansal et al. 2023, arXiv:2302.07121). Raises BadValue for a label that is no class.
-    """
+    at x^_0 and not at x_t (Bansal et al. 2023, arXiv:2302.07121). Raises BadValue for a label that is no class."""
     def loss(x_0, labels):
         logits = classifier(to_unit_straight_through(x_0, pixel_range))                                 # [n, k]
         lowest, highest, classes = int(labels.min()), int(labels.max()), logits.shape[1]

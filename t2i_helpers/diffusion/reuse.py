@@ -1,6 +1,7 @@
 """What the passes of one sampling have in common, computed once."""
 
 import contextlib
+from unittest import mock
 
 from diffusers import UNet2DConditionModel
 
@@ -13,13 +14,13 @@ def reuse(unet):
     layers before the first cross-attention, which all branches of a step share; from the captions, their projection and
     the keys and values of cross-attention, which all steps share. The predictions are the same. Tensors are compared by
     identity. Networks that are no UNet2DConditionModel stay as they are."""
-    with contextlib.ExitStack() as restore:
+    with contextlib.ExitStack() as patches:
         if isinstance(unet, UNet2DConditionModel):
-            for module in _before_text(unet):
-                restore.callback(_remember(module, 1))
-            for name, module in unet.named_modules():
-                if name == "encoder_hid_proj" or name.endswith(("attn2.to_k", "attn2.to_v")):
-                    restore.callback(_remember(module, CAPTION_TENSORS))
+            sizes = dict.fromkeys(_before_text(unet), 1) | {
+                module: CAPTION_TENSORS for name, module in unet.named_modules()
+                if name == "encoder_hid_proj" or name.endswith(("attn2.to_k", "attn2.to_v"))}
+            for module, size in sizes.items():
+                patches.enter_context(mock.patch.object(module, "forward", _remembering(module.forward, size)))
         yield
 
 
@@ -33,9 +34,9 @@ def _before_text(unet):
         yield block
 
 
-def _remember(module, size):
-    """Let `module` return the stored output for one of its last `size` first arguments; returns what undoes that."""
-    forward, before, seen = module.forward, vars(module).copy(), []
+def _remembering(forward, size):
+    """`forward`, which returns the stored output for one of its last `size` first arguments."""
+    seen = []
 
     def remembered(*args, **kwargs):
         first = args[0] if args else kwargs["hidden_states"]
@@ -46,9 +47,4 @@ def _remember(module, size):
         del seen[:-size]
         return seen[-1][1]
 
-    def undo():
-        del module.forward
-        vars(module).update({name: value for name, value in before.items() if name == "forward"})
-
-    module.forward = remembered
-    return undo
+    return remembered

@@ -37,8 +37,7 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
 
     cond      [n, length, dim], the captions' embeddings; null [1, length, dim], the empty caption's. The U-Net computes
               in their type, such as bfloat16; all other arithmetic is in float32, or float64 if they are.
-    seeds     n integers. Image i depends on seeds[i] alone, whatever the batch: its x_T and all noise that the
-              scheduler adds come from a generator of its own.
+    seeds     n integers. Image i depends on seeds[i] alone: all of its noise comes from a generator of its own.
     steps     1 to the scheduler's number of training timesteps.
     clip      bound of |x^_0| at every step (DDPM's ``clip_sample``, here for every scheduler), or None. Without it a
               large w drives pixel-space models out of the range they were trained on.
@@ -48,11 +47,9 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
               sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
 
-    Raises BadValue for steps, seeds, a loss or a start that do not fit.
-    """
+    Raises BadValue for steps, seeds, a loss or a start that do not fit."""
     if loss is not None and isinstance(scheduler, UniPCMultistepScheduler):
-        raise BadValue("UniPC corrects each step from where it began, which undoes a loss's update: choose another "
-                       "scheduler, such as ddim")
+        raise BadValue("UniPC corrects each step, which undoes a loss's update: choose another scheduler, such as ddim")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")
     scheduler = _with_timesteps(scheduler, steps, cond.device)

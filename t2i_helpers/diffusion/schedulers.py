@@ -53,11 +53,9 @@ def make_scheduler(preset, name: str | None = None):
 
 
 def ddim_step(scheduler, prediction, t, x_t, generator=None):
-    """A step of DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12) with eta times the noise of eq. 16: DDPM's at 1.
-
-    `scheduler` is a DDIMScheduler. Its own step takes t - T // steps for the next timestep, which is right for
-    "leading" ones alone, and at eta = 1 it may take the root of a number that rounding made negative.
-    """
+    """A step of DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12) with eta times the noise of eq. 16: DDPM's at 1. The
+    own step of `scheduler`, a DDIMScheduler, takes t - T // steps for the next timestep, which is right for "leading"
+    ones alone, and at eta = 1 it may take the root of a number that rounding made negative."""
     eta = scheduler.config.get("eta", 0.0)
     noisy = NoisyBatch(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type == "v_prediction")
     later = scheduler.timesteps[scheduler.timesteps < t]

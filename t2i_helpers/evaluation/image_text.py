@@ -2,7 +2,7 @@
 
 import torch
 
-from ..data.wordings import QUALITY, sentences
+from ..data import QUALITY, sentences
 from ..errors import BadValue
 from ..models import ImageText
 
@@ -19,14 +19,14 @@ def critic_scores(model: ImageText, dataset: str, images: torch.Tensor, labels: 
     scores = torch.empty(len(images), len(WORDS))
     for label in labels.unique():
         prompts = [by_class[label] for by_class in by_word]
-        scores[labels == label] = model.probabilities(images[labels == label].to(model.dual.device), prompts).cpu()
+        scores[labels == label] = model.probabilities(images[labels == label].to(model.device), prompts).cpu()
     return scores
 
 
 @torch.inference_mode()
 def caption_scores(model: ImageText, prompts: list[str], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """float32 [n]: p(the image's own caption) among the `prompts`, one a class, for `images` in [0, 1]."""
-    return model.probabilities(images.to(model.dual.device), prompts).cpu()[torch.arange(len(labels)), labels]
+    return model.probabilities(images.to(model.device), prompts).cpu()[torch.arange(len(labels)), labels]
 
 
 def best_of(scores: torch.Tensor, labels: torch.Tensor, best: int = 3) -> torch.Tensor:

@@ -18,7 +18,7 @@ from pathlib import Path
 from torchvision.io import write_png
 from torchvision.utils import make_grid
 
-from ..data.wordings import NUMBERS
+from ..data.captions import NUMBERS
 from ..errors import BadData, SourceUnavailable, T2IError, UnknownName
 from ..models import WEIGHTS, load_pipeline
 from ..paths import atomic_write, read_json, study_dir, write_text

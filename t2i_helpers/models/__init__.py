@@ -6,9 +6,3 @@ from .latents import Autoencoder, LatentSpace, latents_of, load_autoencoder, loa
 from .pipeline import WEIGHTS, CaptionPipeline, load_pipeline
 from .text import caption_table, encoder_dim, load_text_encoder
 from .unet import build_unet
-
-__all__ = [
-    "WEIGHTS", "Autoencoder", "CaptionPipeline", "ImageText", "LatentSpace", "build_unet", "caption_table",
-    "encoder_dim", "latents_of", "load_autoencoder", "load_efficientnet", "load_image_text", "load_latent_space",
-    "load_pipeline", "load_text_encoder",
-]

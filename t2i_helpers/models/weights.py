@@ -7,9 +7,9 @@ w ~ s q and s = max |w| / 127, under the keys NAME and NAME.scale; every other f
 import hashlib
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from ..errors import BadCheckpoint, one_line
+from ..errors import BadCheckpoint, or_bad_checkpoint
 from ..paths import save_tensors
 
 
@@ -35,11 +35,8 @@ def save_hashed(path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]
 def read_hashed(path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file; BadCheckpoint if it is missing, damaged, or its tensors are
     not those of its hash, if it has one."""
-    try:
-        with safe_open(path, "pt") as file:
-            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise BadCheckpoint(f"{path} cannot be read ({one_line(error)}): restore the file") from error
+    with or_bad_checkpoint(path), safe_open(path, "pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     if metadata.get("blake2b") not in (None, _tensors_hash(tensors)):
         raise BadCheckpoint(f"{path} was changed since it was written: restore the file")
     return tensors, metadata
@@ -56,10 +53,8 @@ def _tensors_hash(tensors) -> str:
 def load_state(path) -> dict[str, torch.Tensor]:
     """The float32 state dict in `path`, compact or not. BadCheckpoint for a missing or damaged file."""
     stored, _ = read_hashed(path)
-    try:
+    with or_bad_checkpoint(path):
         for name in [name for name, value in stored.items() if value.dtype == torch.int8]:
             scale = stored.pop(f"{name}.scale")                                           # [channels]
             stored[name] = stored[name].float() * scale.view(-1, *[1] * (stored[name].ndim - 1))
-    except (KeyError, RuntimeError) as error:
-        raise BadCheckpoint(f"{path} cannot be read ({one_line(error)}): restore the file") from error
     return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}

@@ -2,5 +2,3 @@
 
 from .loop import train, training_loss
 from .run import Run, describe_checkpoint
-
-__all__ = ["Run", "describe_checkpoint", "train", "training_loss"]

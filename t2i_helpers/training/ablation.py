@@ -3,16 +3,13 @@
 NAME-improved, NAME-thesis   at `full`, the checkpoints of `t2i train`; at `demo` they ship
 NAME-weak                    smaller and trained for fewer steps, for autoguidance; at `demo` they ship
 ablation-ENCODER             one small network on MNIST with each text encoder; each also keeps AVERAGES
-
-``python -m t2i_helpers.training.ablation NAME [SIZE]`` trains one.
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 
 from .. import presets
-from ..errors import T2IError, UnknownName
+from ..errors import UnknownName
 from ..paths import CHECKPOINTS, RUNS, checkpoint_dir
 from .loop import train
 from .run import Run
@@ -60,10 +57,3 @@ def train_missing(name: str, size: str = "demo") -> Path:
     if last["step"] < steps if steps else last["epoch"] < preset.epochs:
         train(preset, folder, max_steps=steps, averages=AVERAGES if name.startswith("ablation") else None)
     return folder
-
-
-if __name__ == "__main__":
-    try:
-        print(train_missing(*sys.argv[1:3]))
-    except (T2IError, TypeError) as error:
-        sys.exit(f"ablation: {error}")

@@ -17,8 +17,7 @@ LOG_EVERY = 10                      # steps after which losses are copied from t
 
 
 class ResidentImages:
-    """The training images on the device: uint8 [n, c, h, w], or their latents float16 [n, 2, 4, h, w] in `space`, the
-    second of each pair mirrored."""
+    """The training images on the device: uint8 [n, c, h, w], or latents float16 [n, 2, 4, h, w], one mirrored."""
 
     stream, space = None, None
 
@@ -46,10 +45,8 @@ class ResidentImages:
 
 
 class StreamedImages:
-    """WikiArt's training paintings from a `WikiArtStream`, which one process decodes in bounded memory.
-
-    The next epoch begins when the stream ends: with undecodable rows, some steps earlier than the store's.
-    """
+    """WikiArt's training paintings from a `WikiArtStream`, which one process decodes in bounded memory. The next epoch
+    begins when the stream ends: with undecodable rows, some steps earlier than the store's."""
 
     space = None
 
@@ -82,16 +79,14 @@ class StreamedImages:
         return self.recent[step % LOG_EVERY]
 
     def endless_batches(self, size, left_out):
-        """Batches of (image, style, row id) from the rest of the stream's epoch, then one epoch after the other,
-        without the rows `left_out`."""
+        """Batches of (images, styles, row ids) from the rest of the epoch, and all later ones, without `left_out`."""
         stream = self.stream
         while True:
             stream.mark_seen(left_out)
             stream.load_state_dict(stream.state_dict())      # skips seen and undecodable rows
             yield from DataLoader(stream, size, num_workers=1, worker_init_fn=_ignore_ctrl_c)
             if len(stream.rejected) + len(left_out) == len(stream.row_ids):
-                raise BadData("none of the paintings can be decoded, such as row "
-                              f"{min(stream.rejected)}: name other files")
+                raise BadData(f"none of the paintings can be decoded, such as row {min(stream.rejected)}: name others")
             stream.set_epoch(stream.epoch + 1)
 
 
@@ -107,14 +102,12 @@ def check_loader(loader: str, preset, processes: int) -> None:
     if preset.dataset != "wikiart":
         raise BadValue(f"the stream reads WikiArt's files, not {preset.dataset}: choose --loader store")
     if preset.autoencoder is not None:
-        raise BadValue("the stream yields pixels, but this preset trains on latents: choose --loader store, or "
-                       "--variant thesis")
+        raise BadValue("the stream yields no latents: choose --loader store, or --variant thesis")
     if processes > 1:
         raise BadValue(f"the stream works in one process, not {processes}: choose --loader store, or start one process")
 
 
 def _ignore_ctrl_c(worker):
-    """Ctrl-C reaches every process of a terminal, and SLURM's warning every one of a job, but only the training process
-    decides when to stop."""
+    """Only the training process decides when to stop; Ctrl-C and SLURM's warning reach all processes."""
     for name in {"SIGINT", "SIGUSR1"} & {*dir(signal)}:                    # Windows lacks the second
         signal.signal(getattr(signal, name), signal.SIG_IGN)

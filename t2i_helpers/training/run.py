@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from ..errors import BadCheckpoint, OutputError, one_line
+from ..errors import BadCheckpoint, OutputError, or_bad_checkpoint
 from ..models import WEIGHTS, CaptionPipeline
 from ..models.weights import read_hashed, save_hashed
 from ..paths import append_text, atomic_write, read_json, scratch_folder, write_text
@@ -54,14 +54,10 @@ class Run:
 
     def config(self) -> dict:
         """The record that the run was started with, and its parts; BadCheckpoint if it cannot be read."""
-        try:
-            config = read_json(self.config_file)
-            if not isinstance(config, dict):
-                raise ValueError("it holds no JSON object")
-        except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{self.config_file} cannot be read ({error}): restore it, or choose another --out"
-                                ) from error
-        return config
+        with or_bad_checkpoint(self.config_file, "choose another --out"):
+            if isinstance(config := read_json(self.config_file), dict):
+                return config
+            raise ValueError("it holds no JSON object")
 
     def metrics(self) -> list[dict]:
         """One dictionary per step: step (from 1), epoch (from 1), loss, seconds of training so far; BadCheckpoint,
@@ -71,10 +67,9 @@ class Run:
             for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
                 rows.append(json.loads(line))
         except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{self.metrics_file}, line {len(rows) + 1}: {error}; train again, or restore the file"
-                                ) from error
+            raise BadCheckpoint(f"{self.metrics_file}, line {len(rows) + 1}: {error}; train again") from error
         if not rows:
-            raise BadCheckpoint(f"{self.metrics_file} is empty; train again, or restore the file")
+            raise BadCheckpoint(f"{self.metrics_file} is empty; train again")
         return rows
 
     def log(self, rows: list[dict]) -> None:
@@ -82,8 +77,7 @@ class Run:
         append_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def save_state(self, trainer) -> None:
-        """Write everything that the next step of `trainer`, of loop.py, depends on as one safetensors file. Random
-        numbers need no state."""
+        """Write all that the next step of `trainer`, of loop.py, depends on; random numbers need no state."""
         tensors = {f"unet.{name}": value for name, value in trainer.bare_unet.state_dict().items()}
         for index, slots in trainer.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
@@ -101,7 +95,7 @@ class Run:
 
     def load_state(self, trainer) -> None:
         """Restore the state of `save_state`; BadCheckpoint if it is damaged."""
-        try:
+        with or_bad_checkpoint(self.state_file, "choose another --out"):
             tensors, metadata = read_hashed(self.state_file)
             state = {"optimizer": {}}                                       # empty before the first step
             for name, value in tensors.items():
@@ -120,9 +114,6 @@ class Run:
                     parameter.copy_(state[average][str(index)])
             if trainer.images.stream is not None:
                 trainer.images.stream.load_state_dict(json.loads(metadata["stream"]))
-        except (BadCheckpoint, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BadCheckpoint(f"{self.state_file} is damaged ({one_line(error)}): delete {self.folder} and train "
-                                "again, or choose another --out") from error
 
     def save_pipeline(self, pipeline: CaptionPipeline, subfolder: str = "") -> None:
         """Make this folder, or its `subfolder` with copies of config and metrics, a checkpoint of `pipeline`."""

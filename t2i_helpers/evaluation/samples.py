@@ -43,10 +43,10 @@ class SampleStore:
         except (OSError, ValueError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
 
-    def is_complete(self) -> bool:
-        """Whether all images are there."""
+    def is_complete(self, parts) -> bool:
+        """Whether the metadata and all files of `parts` are there."""
         with contextlib.suppress(BadValue):
-            return bool(self.load())
+            return bool(self.metadata()) and all((self.folder / part).exists() for part in parts)
         return False
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -54,20 +54,20 @@ class SampleStore:
 
         Raises BadValue for a store that is empty, incomplete or damaged.
         """
-        parts = []
+        images, labels = [], []
         for path in sorted(self.folder.glob("part-*.safetensors")):
             try:
                 with safe_open(path, "pt") as file:
-                    parts.append((file.get_tensor("images"), file.get_tensor("labels"),
-                                  int(file.metadata()["forward_passes"])))
+                    images.append(file.get_tensor("images"))
+                    labels.append(file.get_tensor("labels"))
+                    passes = int(file.metadata()["forward_passes"])
             except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
                 raise BadValue(f"{path} is damaged ({error}): delete it and run the same command again") from error
         first, last = self.metadata()["first_and_last_seed"]
-        if (n := sum(len(labels) for _, labels, _ in parts)) != last - first + 1:
+        if (n := sum(map(len, labels))) != last - first + 1:
             raise BadValue(f"the sample store {self.folder} holds {n} of {last - first + 1} images: run the same "
                            "command again to complete it")
-        images, labels, passes = zip(*parts)
-        return torch.cat(images), torch.cat(labels), passes[-1]
+        return torch.cat(images), torch.cat(labels), passes
 
 
 def draw_samples(
@@ -102,21 +102,21 @@ def draw_samples(
     labels = torch.arange(n) % len(texts) if asked is None else asked
     name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
-    if not store.is_complete():
-        store = SampleStore(cache_folder(store.folder))
-        write_json(store.folder / "samples.json", metadata)
-    paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
+    parts = {range(first, min(first + PART, n)): f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
+    if store.is_complete(parts.values()):
+        return store
+    store = SampleStore(cache_folder(store.folder))
+    write_json(store.folder / "samples.json", metadata)
+    paths = {seeds: store.folder / part for seeds, part in parts.items()}
     missing = sum(not path.exists() for path in paths.values())
-    for first in tqdm(missing_parts(paths), total=missing, disable=not missing, unit=f"×{min(n, PART)} images",
-                      desc=f"w = {w:g}"):
-        seeds = range(first, min(first + PART, n))
-        part = labels[first:seeds.stop]
+    for seeds in tqdm(missing_parts(paths), total=missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
+        part = labels[seeds.start:seeds.stop]
         drawn = pipe([texts[label] for label in part], seeds=seeds, steps=metadata["steps"],
                      scheduler=metadata["scheduler"], guider=rule)
         if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
-            raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
+            raise BadValue(f"{bad} of {len(part)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
                            "checkpoint or a smaller w")
-        save_tensors(paths[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
+        save_tensors(paths[seeds], {"images": to_uint8(drawn.images).cpu(), "labels": part},
                      {"forward_passes": str(drawn.forward_passes)})
     return store
 

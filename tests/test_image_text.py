@@ -28,7 +28,7 @@ from t2i_helpers.data import (
 )
 from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.errors import BadCheckpoint, BadValue
-from t2i_helpers.evaluation.image_text import best_of, caption_scores, critic_scores
+from t2i_helpers.evaluation.experiments import best_of, caption_scores, critic_scores
 from t2i_helpers.models import ImageText, image_text, load_image_text, load_text_encoder
 from t2i_helpers.models.image_text import pad_to_rgb32
 from t2i_helpers.provenance import file_hash

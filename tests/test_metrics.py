@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_fid import fid_score
+from safetensors.torch import save_file
 from scipy.spatial.distance import pdist
 from support import refuses
 
@@ -52,7 +53,7 @@ def mixed(n, d, *key):
 def test_the_frechet_distance_of_saved_features_is_pytorch_fid_s(tmp_path):
     sets = []
     for name in ("one", "other"):
-        FeatureFile(mixed(500, 64, name), None, {}).save(tmp_path / f"{name}.safetensors")
+        save_file({"features": mixed(500, 64, name).half()}, tmp_path / f"{name}.safetensors")
         sets.append(FeatureFile.load(tmp_path / f"{name}.safetensors", 64).features)
     arrays = [x.double().numpy() for x in sets]
     moments = [moment for x in arrays for moment in (x.mean(0), np.cov(x, rowvar=False))]

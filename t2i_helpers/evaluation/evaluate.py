@@ -177,7 +177,7 @@ def _further_judges(pipe, samples, also, inception_weights, reference):
     if inception:
         extract = functools.partial(in_batches, inception)
         yield by_features("inception", extract, given or networks.cached_features(
-            "inception", networks.INCEPTION_SHA256, test, extract, networks.INCEPTION_WIDTH))
+            "inception", networks.INCEPTION_SHA256, test, extract))
     if "efficientnet" in also:
         yield by_features("efficientnet", image_features, efficientnet_features(test))
     if untrained:

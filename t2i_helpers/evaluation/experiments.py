@@ -8,26 +8,26 @@ import torch
 import torch.nn.functional as F
 
 from .. import presets
-from ..data import captions, from_uint8, from_unit, load_images, to_uint8, to_unit
+from ..data import QUALITY, captions, from_uint8, from_unit, load_images, sentences, to_uint8, to_unit
 from ..diffusion import LossGuidance, classifier_loss, colour_loss, similarity_loss
 from ..diffusion.losses import UNITS
 from ..errors import BadValue
-from ..models import WEIGHTS, load_image_text, load_pipeline
+from ..models import WEIGHTS, ImageText, load_image_text, load_pipeline
 from ..models.image_text import FOLDER, WEIGHTS_FILE
 from ..provenance import code_record, file_hash, record
 from ..training import describe_checkpoint
 from ..training.ablation import train_missing, training_dir
 from .classifiers import classifier_hash, load_classifier, predict, weights_file
-from .image_text import WORDS, best_of, caption_scores, critic_scores
 from .metrics import mean_estimate, proportion
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
 STRENGTHS = (0.0, 0.2, 0.65, 0.8, 1.0)
 GREEN = (-0.8, 0.8, -0.8)               # in [-1, 1]
 BEST, CANDIDATES = 3, 15
+WORDS = ("good", "clear", "blurry")
 UNGUIDED, GUIDED = 1.0, 5.0             # the thesis's Figures 4 and 2
 IMAGE_TEXT = FOLDER / WEIGHTS_FILE
-CODE = (*DRAWING, *MEASURING, *JUDGES.values(), "evaluation.experiments", "evaluation.image_text", "models.image_text")
+CODE = (*DRAWING, *MEASURING, *JUDGES.values(), "evaluation.experiments", "models.image_text")
 BATCH = 50                              # images that `recognition` draws at once: a multiple of the ten classes
 KINDS = ("x_t", "x_0")
 
@@ -74,15 +74,46 @@ def loss_strengths(size: str = "demo", n: int = 60, steps: int = 20) -> dict:
     prompts = [captions(pipe.preset)[label] for label in labels]
     for name, loss in guiding_losses(pipe, labels.tolist()).items():
         for strength in STRENGTHS:
-            guidance = LossGuidance(loss, strength) if strength else None
-            images = pipe(prompts, w=1.0, steps=steps, scheduler="ddim", seeds=range(n), loss=guidance).images
+            images = pipe(prompts, w=1.0, steps=steps, scheduler="ddim", seeds=range(n),
+                          loss=LossGuidance(loss, strength) if strength else None).images
             accuracy = proportion(predict(classifier, to_uint8(images)).labels == labels)
-            at_end = loss(from_unit(images, pipe.preset.pixel_range)).cpu()                  # [n]
-            rows.append({"loss": name, "strength": strength, "n": n, "loss_at_end": mean_estimate(at_end).as_json(),
+            at_end = mean_estimate(loss(from_unit(images, pipe.preset.pixel_range)).cpu())
+            rows.append({"loss": name, "strength": strength, "n": n, "loss_at_end": at_end.as_json(),
                          "accuracy": accuracy.as_json()})
             print(f"losses: {name} s = {strength:g}: accuracy {accuracy.value:.3f}", flush=True)
     return _result("losses", size, pipe, w=1.0, steps=steps, scheduler="ddim", first_and_last_seed=[0, n - 1],
                    rows=rows)
+
+
+@torch.inference_mode()
+def critic_scores(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """float32 [n, 3]: how well "a good / clear / blurry ..." of its own class fits each of the `images` in [0, 1].
+
+    It is the softmax over the three words of scale times cosine, so rows sum to 1; it compares words, not classes.
+    """
+    prompts = [sentence for word in WORDS for sentence in sentences(dataset, QUALITY[dataset], word)]
+    logits = model.dual.logit_scale.exp() * model.similarity(images.to(model.dual.device), prompts)
+    return logits.cpu().unflatten(1, (len(WORDS), -1))[torch.arange(len(labels)), :, labels].softmax(1)
+
+
+@torch.inference_mode()
+def caption_scores(model: ImageText, prompts: list[str], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """float32 [n]: p(the image's own caption) among the `prompts`, one a class, for `images` in [0, 1]."""
+    return model.probabilities(images.to(model.dual.device), prompts).cpu()[torch.arange(len(labels)), labels]
+
+
+def best_of(scores: torch.Tensor, labels: torch.Tensor, best: int = BEST) -> torch.Tensor:
+    """int64 [classes x best]: the candidates with the highest `scores` [n] of each class, class by class, best first.
+
+    Raises BadValue where a class has fewer candidates, or a score is NaN.
+    """
+    if bad := int(scores.isnan().sum()):
+        raise BadValue(f"{bad} of {len(scores)} scores are NaN: draw those images again")
+    classes, candidates = labels.unique(return_counts=True)
+    if not 1 <= best <= int(candidates.min()):
+        raise BadValue(f"the best {best} of {int(candidates.min())}: choose 1 to as many as a class has candidates")
+    ranked = scores.argsort(descending=True, stable=True)                               # [n]
+    return torch.cat([ranked[labels[ranked] == label][:best] for label in classes])
 
 
 def best_of_fifteen(size: str = "demo") -> dict:
@@ -94,15 +125,15 @@ def best_of_fifteen(size: str = "demo") -> dict:
     rows = []
     for dataset, w, n in (("mnist", 1.0, 150), ("cifar10", 2.0, 260)):
         pipe = load_pipeline(train_missing(f"{dataset}-improved", size))
-        images, labels, _ = draw_samples(pipe, w, n, steps=10, scheduler="dpm++").load()
-        images, labels = images[:10 * CANDIDATES], labels[:10 * CANDIDATES]
+        images, labels = (part[:10 * CANDIDATES]
+                          for part in draw_samples(pipe, w, n, steps=10, scheduler="dpm++").load()[:2])
         right = predict(load_classifier(dataset, pipe.device), images).labels == labels
         model, images = load_image_text(pipe.device), images / 255
         scores = critic_scores(model, dataset, images, labels)                               # [n, 3]
         captioned = caption_scores(model, captions(pipe.preset), images, labels)             # [n]
         for name, chosen in (("nobody: all of them", torch.arange(len(labels))),
-                             ("least blurry", best_of(1 - scores[:, WORDS.index("blurry")], labels, BEST)),
-                             ("nearest to the caption", best_of(captioned, labels, BEST))):
+                             ("least blurry", best_of(1 - scores[:, WORDS.index("blurry")], labels)),
+                             ("nearest to the caption", best_of(captioned, labels))):
             accuracy = proportion(right[chosen])
             rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy.as_json(),
                          "scores": dict(zip(WORDS, scores[chosen].mean(0).tolist()))})
@@ -149,14 +180,13 @@ def guidance_noise(size: str = "demo", n: int = 100, steps: int = 20) -> dict:
     for variant in presets.VARIANTS:
         pipe = load_pipeline(train_missing(f"mnist-{variant}", size))
         prompts = [captions(pipe.preset)[seed % 10] for seed in range(n)]
-        plain, guided = (noise_of(to_uint8(pipe(prompts, w=w, steps=steps, seeds=range(n)).images))
-                         for w in (UNGUIDED, GUIDED))
-        rows += [{"variant": variant, "w": w, "n": n, **means(noise)}
-                 for w, noise in ((UNGUIDED, plain), (GUIDED, guided))]
+        plain, guided = noises = [noise_of(to_uint8(pipe(prompts, w=w, steps=steps, seeds=range(n)).images))
+                                  for w in (UNGUIDED, GUIDED)]
+        rows += [{"variant": variant, "w": w, "n": n, **means(noise)} for w, noise in zip((UNGUIDED, GUIDED), noises)]
         added = means({name: guided[name] - plain[name] for name in NOISE})
         differences.append({"variant": variant, "w": [GUIDED, UNGUIDED], "n": n, **added})
-        shown = {name: f"{mean['value']:+.4f}" for name, mean in added.items()}
-        print(f"noise: {variant}: guided minus unguided: {shown}", flush=True)
+        print(f"noise: {variant}: guided minus unguided: "
+              f"{ {name: round(mean['value'], 4) for name, mean in added.items()} }", flush=True)
     digits = load_images(presets.get("mnist", size=size), "test")
     chosen = torch.cat([torch.nonzero(digits.labels == digit)[:n // 10, 0] for digit in range(10)])
     real = {"n": len(chosen), "data_source": digits.source, "data_fingerprint": digits.fingerprint,

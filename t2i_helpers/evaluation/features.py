@@ -3,9 +3,7 @@
 Weights come from a path, from the mirror, or from the network; only tensors are unpickled.
 """
 
-import contextlib
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -16,9 +14,10 @@ from safetensors.torch import load_file
 
 from .. import hub, presets
 from ..data import from_uint8, load_images
+from ..data.cache import cached
 from ..errors import BadValue, SourceUnavailable
-from ..paths import DATA, mirror, save_cache
-from ..provenance import best_device, code_hash, content_hash
+from ..paths import mirror
+from ..provenance import best_device, code_hash, file_hash
 from ..randomness import generator
 from .classifiers import classifier_hash, load_classifier, predict
 from .samples import NETWORKS
@@ -59,25 +58,16 @@ class FeatureFile:
         """The images `chosen`, int64 [m]."""
         return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.metadata)
 
-    def save(self, path) -> None:
-        """Write the features as float16, all or nothing; only a warning if they cannot be written."""
-        labels = {} if self.labels is None else {"labels": self.labels.to(torch.int32)}
-        save_cache(path, {"features": self.features.half()} | labels, self.metadata)
 
-
-def cached_features(name: str, weights: str, dataset, network, width: int) -> FeatureFile:
-    """`network`'s features of real `dataset`, computed once and cached under ``data/``.
+def cached_features(name: str, weights: str, dataset, network) -> FeatureFile:
+    """`network`'s features of real `dataset`, computed once and cached under ``data/`` as float16.
 
     The cache's key is the data's fingerprint, the hash of the network's `weights`, and its code, NETWORKS[`name`].
     """
-    key = content_hash([dataset.fingerprint, weights, code_hash("data.pixels", NETWORKS[name])])
-    path = DATA / f"features-{name}-{key}.safetensors"
-    with contextlib.suppress(BadValue):
-        return FeatureFile.load(path, width)
+    identity = [dataset.fingerprint, weights, code_hash("data.pixels", NETWORKS[name])]
+    features = cached(f"features-{name}", identity, lambda: {"features": network(dataset.images).half()})["features"]
     metadata = {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint, "weights_sha256_16": weights}
-    made = FeatureFile(network(dataset.images).half().float(), dataset.labels, metadata)
-    made.save(path)
-    return made
+    return FeatureFile(features.float(), dataset.labels, metadata)
 
 
 def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> FeatureFile:
@@ -97,17 +87,8 @@ def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> Featur
         if len(test) < at_least:
             raise
     classifier, weights = load_classifier(dataset, best_device()), classifier_hash(dataset)
-    real = cached_features("classifier", weights, test, lambda images: predict(classifier, images).features,
-                           classifier.head.in_features)
+    real = cached_features("classifier", weights, test, lambda images: predict(classifier, images).features)
     return dataclasses.replace(real, metadata=real.metadata | {"classifier_sha256_16": weights})
-
-
-def weights_hash(network: torch.nn.Module) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over a network's weights."""
-    digest = hashlib.sha256()
-    for value in network.state_dict().values():
-        digest.update(value.cpu().contiguous().numpy())
-    return digest.hexdigest()[:16]
 
 
 def _or_unavailable(network: str, judge: str, file: str):
@@ -132,11 +113,9 @@ def load_inception(weights: Path | None = None, device="cpu"):
             torch.hub.download_url_to_file(inception.FID_WEIGHTS_URL, str(path), hash_prefix=INCEPTION_SHA256)
     if not path.is_file():
         raise SourceUnavailable(f"no Inception weights at {path}: name the file {INCEPTION_FILE}")
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(INCEPTION_SHA256):
-        raise BadValue(f"{path} is not {INCEPTION_FILE}, whose SHA-256 begins with {INCEPTION_SHA256} and not with "
-                       f"{digest[:8]}: download it again")
+    if not file_hash(path).startswith(INCEPTION_SHA256):
+        raise BadValue(f"{path} is not {INCEPTION_FILE}, whose SHA-256 begins with {INCEPTION_SHA256}: download it "
+                       "again")
     state = torch.load(path, map_location="cpu", weights_only=True)
     with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: state):   # it would unpickle it
         network = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[INCEPTION_WIDTH]])
@@ -158,12 +137,10 @@ def load_untrained_head(device="cpu"):
         folder = mirror("models", IMAGENET)
         path = (folder or hub.snapshot(IMAGENET, allow_patterns="model.safetensors")) / "model.safetensors"
         network.load_state_dict(load_file(path))
-    network.fc = torch.nn.Linear(512, 10)
-    with torch.no_grad():
-        network.fc.weight.copy_(torch.randn(10, 512, generator=generator("untrained head")) / 512**0.5)
-        network.fc.bias.zero_()
+    network.fc = torch.nn.Identity()
     network.eval().to(device)
-    return lambda images: network(normalize(as_rgb(images).to(device), usual.mean, usual.std))
+    head = torch.randn(10, 512, generator=generator("untrained head")).to(device) / 512**0.5
+    return lambda images: network(normalize(as_rgb(images).to(device), usual.mean, usual.std)) @ head.T
 
 
 def load_clip_score(device="cpu"):
@@ -188,9 +165,8 @@ def load_clip_score(device="cpu"):
     model.eval().to(device)
 
     def score(images, prompts):
-        inputs = processor(text=prompts, images=list(as_rgb(images).mul(255).byte()), return_tensors="pt",
-                           padding=True).to(device)
-        output = model(**inputs)
+        output = model(**processor(text=prompts, images=list(images.expand(-1, 3, -1, -1)), return_tensors="pt",
+                                   padding=True).to(device))
         return 100 * torch.cosine_similarity(output.image_embeds, output.text_embeds)
 
     return score

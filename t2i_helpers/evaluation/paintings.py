@@ -17,10 +17,9 @@ from ..data import load_images, to_uint8
 from ..data.captions import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, caption_rows, genre_caption
 from ..errors import BadValue
 from ..models import load_efficientnet
-from ..models.efficientnet import WIDTH
 from ..provenance import best_device, code_record
 from ..randomness import generator
-from .features import FeatureFile, as_rgb, cached_features, in_batches, weights_hash
+from .features import FeatureFile, as_rgb, cached_features, in_batches
 from .metrics import Estimate, beside, proportion, saturation
 from .samples import DRAWING, JUDGES, MEASURING
 
@@ -71,7 +70,7 @@ def image_features(images: torch.Tensor) -> torch.Tensor:
 
 def efficientnet_features(dataset) -> FeatureFile:
     """EfficientNet-Lite0's features of real `dataset`, cached under ``data/``."""
-    return cached_features("efficientnet", weights_hash(_network(best_device())), dataset, image_features, WIDTH)
+    return cached_features("efficientnet", _network(best_device()).weights_sha256_16, dataset, image_features)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
-"""Networks that others trained, as metrics use them, and features of real images to compare with.
-
-Weights come from a path, from the mirror, or from the network; only tensors are unpickled.
-"""
+"""Networks that others trained, as metrics use them, and features of real images to compare with. Weights come from a
+path, from the mirror, or from the network; only tensors are unpickled."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -60,10 +58,8 @@ class FeatureFile:
 
 
 def cached_features(name: str, weights: str, dataset, network) -> FeatureFile:
-    """`network`'s features of real `dataset`, computed once and cached under ``data/`` as float16.
-
-    The cache's key is the data's fingerprint, the hash of the network's `weights`, and its code, NETWORKS[`name`].
-    """
+    """`network`'s features of real `dataset`, computed once and cached under ``data/`` as float16. The cache's key is
+    the data's fingerprint, the hash of the network's `weights`, and its code, NETWORKS[`name`]."""
     identity = [dataset.fingerprint, weights, code_hash("data.pixels", NETWORKS[name])]
     features = cached(f"features-{name}", identity, lambda: {"features": network(dataset.images).half()})["features"]
     metadata = {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint, "weights_sha256_16": weights}

@@ -1,7 +1,7 @@
 """A cache of generated images: when a metric changes, the images need not be drawn again.
 
-A store is a folder under ``data/samples``: samples.json is its metadata, and the images lie beside it in parts, so that
-an interrupted call resumes. The folder's name has a hash of the metadata: another checkpoint, guider, scale, scheduler,
+A store is a folder under ``data/samples`` with samples.json, its metadata, and the images in parts, so that an
+interrupted call resumes. The folder's name has a hash of the metadata: another checkpoint, guider, scale, scheduler,
 number of steps, seed or version of the drawing code makes another store.
 """
 
@@ -50,10 +50,8 @@ class SampleStore:
         return False
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
-
-        Raises BadValue for a store that is empty, incomplete or damaged.
-        """
+        """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image); BadValue for a store that is empty,
+        incomplete or damaged."""
         images, labels = [], []
         for path in sorted(self.folder.glob("part-*.safetensors")):
             try:
@@ -84,23 +82,23 @@ def draw_samples(
         raise BadValue(f"samples = {n}: draw at least 2 images")
     if pipe.weights_sha256_16 is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
-    w, texts = float(w), captions(pipe.preset) if asked is None else every_caption(pipe.preset)
-    if prompts is not None:
-        if len(prompts) != len(texts):
-            raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
-        texts = list(prompts)
-    rule = pipe.make_guider(guider, w)
+    preset, w = pipe.preset, float(w)
+    texts = captions(preset) if asked is None else every_caption(preset)
+    if prompts is not None and len(prompts) != len(texts):
+        raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
+    texts, rule = list(prompts or texts), pipe.make_guider(guider, w)
     metadata = {
-        "dataset": pipe.preset.dataset, "variant": pipe.preset.variant, "preset_hash": preset_hash(pipe.preset),
+        "dataset": preset.dataset, "variant": preset.variant, "preset_hash": preset_hash(preset),
         "weights_sha256_16": pipe.weights_sha256_16, "captions": texts,
-        "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
-        "timestep_spacing": make_scheduler(pipe.preset, scheduler).config.timestep_spacing,
-        "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
+        "guider": guider, "w": w, "scheduler": scheduler or preset.scheduler,
+        "timestep_spacing": make_scheduler(preset, scheduler).config.timestep_spacing,
+        "steps": preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
         **rule.metadata, **code_record(*DRAWING),
-    } | ({} if asked is None else {"asked": content_hash(asked.tolist())}) | (
-        {} if pipe.dtype == torch.float32 else {"precision": str(pipe.dtype)})
+        **({} if asked is None else {"asked": content_hash(asked.tolist())}),
+        **({} if pipe.dtype == torch.float32 else {"precision": str(pipe.dtype)}),
+    }
     labels = torch.arange(n) % len(texts) if asked is None else asked
-    name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
+    name = f"{preset.dataset}-{preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
     parts = {range(first, min(first + PART, n)): f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     if store.is_complete(parts.values()):
@@ -122,11 +120,8 @@ def draw_samples(
 
 
 def missing_parts(paths: dict):
-    """Yield the keys of `paths` whose file is missing, each while this process alone may write it.
-
-    So any number of processes share the work: each takes a part that no other is drawing, and at the end waits for what
-    the others draw.
-    """
+    """Yield the keys of `paths` whose file is missing, each while this process alone may write it. So any number of
+    processes share the work: each takes a part that no other is drawing, and at the end waits for the others."""
     for wait in (False, True):
         for key, path in [(key, path) for key, path in paths.items() if not path.exists()]:
             with contextlib.suppress(*(() if wait else (OutputError,))), directory_lock(path, wait):

@@ -14,6 +14,7 @@ from .. import hub, presets
 from ..data import from_uint8, load_images
 from ..data.cache import cached
 from ..errors import BadValue, SourceUnavailable
+from ..models.text import encoder_location
 from ..paths import mirror
 from ..provenance import best_device, code_hash, file_hash
 from ..randomness import generator
@@ -69,9 +70,8 @@ def cached_features(name: str, weights: str, dataset, network) -> FeatureFile:
 def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> FeatureFile:
     """The shipped classifier's features of the real test images of `dataset`, cached under ``data/``.
 
-    The images come from the mirror or the hub; without both, MNIST's come from the 500 embedded test digits, which are
-    part of its training set. At `smoke` they are the preset's stand-ins. Raises SourceUnavailable where fewer than
-    `at_least` real images can be loaded.
+    The images come from the mirror or the hub; without both, MNIST's are the 500 embedded test digits, a part of its
+    training set. At `smoke` they are the preset's stand-ins. SourceUnavailable for fewer than `at_least` real images.
     """
     preset = presets.get(dataset, "improved", "smoke" if size == "smoke" else "full")
     try:
@@ -120,11 +120,9 @@ def load_inception(weights: Path | None = None, device="cpu"):
 
 
 def load_untrained_head(device="cpu"):
-    """The thesis's judge: torchvision's ImageNet ResNet-18 with a ten-way head that was never trained.
-
-    uint8 [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers are unrelated to
-    CIFAR-10. Raises SourceUnavailable where the ImageNet weights are neither in the mirror nor on the hub.
-    """
+    """The thesis's judge, torchvision's ImageNet ResNet-18 with a ten-way head that was never trained: uint8
+    [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers are unrelated to CIFAR-10.
+    Raises SourceUnavailable where the ImageNet weights are neither in the mirror nor on the hub."""
     from torchvision.models import ResNet18_Weights, resnet18
     from torchvision.transforms.functional import normalize
 
@@ -144,8 +142,6 @@ def load_clip_score(device="cpu"):
     2021). Raises SourceUnavailable where CLIP's whole weights are neither in the mirror nor on the hub."""
     from transformers import CLIPModel, CLIPProcessor
 
-    from ..models.text import ENCODERS, encoder_location
-
     with _or_unavailable("CLIP", "clip", "its model.safetensors"):
         where = encoder_location("clip")
 
@@ -153,7 +149,7 @@ def load_clip_score(device="cpu"):
             return (*CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True),
                     CLIPProcessor.from_pretrained(where))
 
-        model, loading, processor = hub.download(read) if where == ENCODERS["clip"][0] else read()
+        model, loading, processor = hub.download(read) if isinstance(where, str) else read()
         if missing := loading["missing_keys"]:                      # transformers initialises them at random
             raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
         if len(processor.tokenizer) != model.config.text_config.vocab_size:

@@ -74,9 +74,8 @@ def draw_samples(
 ) -> SampleStore:
     """The store of `n` images at scale `w`, image i from seed i and of class i mod k; missing parts are drawn.
 
-    `prompts` are one text a class, by default the dataset's captions. `asked`, int64 [n], are rows of `every_caption`
-    to use as prompts instead; they are then the store's labels. Raises BadValue, with a count, for images that hold
-    NaN, and keeps no image of that part.
+    `prompts` are one text a class, by default the dataset's captions; `asked`, int64 [n], rows of `every_caption` to
+    use instead, which are then the store's labels. BadValue, with a count, if images hold NaN; that part is not kept.
     """
     if n < 2:
         raise BadValue(f"samples = {n}: draw at least 2 images")

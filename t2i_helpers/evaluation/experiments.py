@@ -179,8 +179,8 @@ def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: 
     """The accuracy of the shipped classifier on every x_t and predicted x_0 of a sampling of n images, image i of class
     i mod 10 and from seed i, by the share of steps done.
 
-    Returns {..provenance.., "w", "n", "steps", "progress" [steps + 1] from 0 to 1, "accuracy": {"x_t", "x_0": [{"value",
-    "interval"}, ..]}, "recognised_for_good": {"x_t", "x_0": {"quartiles" [3], "images"}}}, quartiles of
+    Returns {..provenance.., "w", "n", "steps", "progress" [steps + 1] from 0 to 1, "accuracy": {"x_t", "x_0":
+    [{"value", "interval"}, ..]}, "recognised_for_good": {"x_t", "x_0": {"quartiles" [3], "images"}}}, quartiles of
     `first_stable_step` over the images that are recognised at the end. The classifier was trained on clean images only.
     BadValue for no images, UnknownName for a dataset without a classifier.
     """

@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from speed import bench_speed  # noqa: E402
 
 from t2i_helpers import presets  # noqa: E402
 from t2i_helpers.data import every_caption  # noqa: E402
 from t2i_helpers.evaluation import evaluate  # noqa: E402
-from t2i_helpers.evaluation.bench import bench_speed  # noqa: E402
 from t2i_helpers.models import build_unet, caption_table, load_pipeline  # noqa: E402
 from t2i_helpers.paths import DATA  # noqa: E402
 from t2i_helpers.provenance import best_device, computes_bf16, record, write_json  # noqa: E402

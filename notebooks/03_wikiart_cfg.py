@@ -190,7 +190,7 @@ show(wikiart.stored_loader_table())
 # memory that is printed.
 #
 # **Exercise 3.2.** Halve the stream's reservoir to 10,240. How many bits of style entropy do its batches have? (`mixing` and
-# `our_stream_order` of `t2i_helpers.evaluation.bench` compute it without reading a picture.)
+# `our_stream_order` of `t2i_helpers.data.wikiart` compute it without reading a picture.)
 
 # %%
 bits = None

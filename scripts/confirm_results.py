@@ -17,7 +17,7 @@ from t2i_helpers.evaluation.experiments import CODE, EXPERIMENTS
 from t2i_helpers.evaluation.samples import DRAWING, JUDGES, MEASURING
 from t2i_helpers.evaluation.study import Cell, measure, read_part
 from t2i_helpers.models import load_pipeline
-from t2i_helpers.paths import checkpoint_dir, study_dir, write_text
+from t2i_helpers.paths import checkpoint_dir, read_json, study_dir, write_text
 from t2i_helpers.provenance import code_record, record, write_json
 
 NOTES = ("git_commit", "git_dirty", "device", "seconds", "code", "store", "drawn_with", "real_images", "confirmed_by")
@@ -42,7 +42,7 @@ def repeat(dataset) -> tuple[dict, dict]:
     """A stored result of the dataset, and the same measured now."""
     if dataset == "wikiart":
         pipe = load_pipeline(dataset)
-        stored = json.loads((pipe.folder / "evaluation.json").read_text(encoding="utf-8"))["rows"][0]
+        stored = read_json(pipe.folder / "evaluation.json")["rows"][0]
         return stored, evaluate(pipe, [stored["w"]], stored["n"])["rows"][0]
     rows = read_part(f"rules-{dataset}")
     cell = next(cell for cell in rows if cell.guider == "cfg" and cell.w == 1)
@@ -57,7 +57,7 @@ def confirm(dataset) -> None:
         for name, code in (("evaluation", results), ("composition", results), ("recognition", code_record(*CODE) | by)):
             file = checkpoint_dir(dataset, variant, "demo") / f"{name}.json"
             if file.exists():
-                stored = json.loads(file.read_text(encoding="utf-8"))
+                stored = read_json(file)
                 for part in stored["rows"] if name == "recognition" else [stored]:
                     part.update(code)
                 write_json(file, stored)
@@ -76,8 +76,7 @@ def main(datasets) -> None:
     if {"mnist", "cifar10"} <= set(datasets or presets.DATASETS):
         for name in EXPERIMENTS:
             file = study_dir("demo") / f"{name}.json"
-            write_json(file, json.loads(file.read_text(encoding="utf-8")) | code_record(*CODE)
-                       | {"confirmed_by": record("cpu")["git_commit"]})
+            write_json(file, read_json(file) | code_record(*CODE) | {"confirmed_by": record("cpu")["git_commit"]})
 
 
 if __name__ == "__main__":

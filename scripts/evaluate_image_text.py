@@ -27,7 +27,7 @@ def zero_shot_accuracy(model, dataset: str, images: torch.Tensor, labels: torch.
     kinds = {"taught": TRAIN_PROMPTS[dataset], "held_out": HELD_OUT_PROMPTS[dataset]}
     wordings = [wording for kind in kinds.values() for wording in kind]
     answers = nearest(model, from_uint8(images, (0, 1)), [sentences(dataset, wording) for wording in wordings])
-    accuracy = {wording: proportion(found == labels).as_json() for wording, found in zip(wordings, answers)}
+    accuracy = {wording: proportion(found == labels) for wording, found in zip(wordings, answers)}
     return {kind: {wording: accuracy[wording] for wording in kinds[kind]} for kind in kinds}
 
 
@@ -38,7 +38,7 @@ def quality_accuracy(model, dataset: str, images: torch.Tensor, labels: torch.Te
     images[degraded] = degrade(images[degraded], rng)
     words = zip(*(sentences(dataset, QUALITY[dataset], quality) for quality in ("good", "blurry")))
     answers = torch.stack(nearest(model, images, [list(pair) for pair in words]))               # [classes, n]
-    return proportion(answers[labels, torch.arange(len(labels))] == degraded).as_json()
+    return proportion(answers[labels, torch.arange(len(labels))] == degraded)
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """Train the small autoencoder from scratch on paintings: ``python scripts/train_autoencoder.py [OUT]``."""
 
-import json
 import math
 import sys
 import time
@@ -17,6 +16,7 @@ from t2i_helpers.data import from_uint8, load_images
 from t2i_helpers.errors import SourceUnavailable, T2IError
 from t2i_helpers.models.efficientnet import load_efficientnet
 from t2i_helpers.models.latents import FOLDER, WEIGHTS_FILE, load_autoencoder
+from t2i_helpers.paths import read_json
 from t2i_helpers.provenance import best_device, computes_bf16, file_hash, git_state, record, write_json
 from t2i_helpers.randomness import generator, seed_from
 
@@ -134,7 +134,7 @@ def main(out: Path = FOLDER) -> None:
     preset = presets.get("wikiart", "improved", "demo")
     train, test = (load_images(preset, split) for split in ("train", "test"))
     sidecar = out / "provenance.json"
-    done = json.loads(sidecar.read_text(encoding="utf-8"))["stages"] if sidecar.exists() else []
+    done = read_json(sidecar)["stages"] if sidecar.exists() else []
     for stage in STAGES[len(done):]:
         torch.manual_seed(seed_from(0, "autoencoder"))
         network = load_autoencoder(out).network if done else AutoencoderTiny(**CONFIG)
@@ -163,7 +163,7 @@ def taesd_psnr(images) -> dict:
 def save(network, out) -> None:
     """Write float16 weights, and config.json without a field that diffusers adds and then warns about."""
     network.half().save_pretrained(out)
-    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    config = read_json(out / "config.json")
     write_json(out / "config.json", {key: value for key, value in config.items() if key != "block_out_channels"})
 
 

@@ -76,11 +76,13 @@ def main(dataset: str) -> None:
     classifier = train_classifier(images=train.images, labels=train.labels, **RECIPES[dataset])
     seconds = round(time.monotonic() - began)
     save_tensors(weights_file(dataset), {name: value.half() for name, value in classifier.state_dict().items()})
+    value, (low, high) = saturation(test.images).values()
     right = predict(load_classifier(dataset, best_device()), test.images).labels == test.labels
     write_json(folder / "provenance.json", record(
         best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
         epochs=RECIPES[dataset]["epochs"], training_seconds=seconds, test_images=len(test),
-        test_accuracy=float(right.double().mean()), test_saturation=vars(saturation(test.images)), weights="float16"))
+        test_accuracy=float(right.double().mean()), test_saturation=dict(value=value, low=low, high=high),
+        weights="float16"))
     print(f"test accuracy {right.double().mean():.4f}")
 
 

@@ -213,13 +213,20 @@ def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int
         raise UnknownName("benchmark", what, ("sample", "train", "loader"))
     if dataset not in ("mnist", "cifar10"):
         raise UnknownName("dataset", dataset, ("mnist", "cifar10"))
+    if not (ROOT / "benchmarks").is_dir():
+        raise BadData(f"{ROOT / 'benchmarks'} is missing: run the benchmark in a clone of the repository")
     if json is not None:
         check_writable(json)
-    from .evaluation.bench import bench_loader, bench_speed
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    if what == "loader":
+        from loading import bench_loader
 
-    steps = steps or (50 if what == "sample" else 12)
-    result = record(best_device(), **(bench_loader(files, rows, seconds) if what == "loader" else
-                                      bench_speed(what, dataset, rounds, images, steps, size)))
+        measured = bench_loader(files, rows, seconds)
+    else:
+        from speed import bench_speed
+
+        measured = bench_speed(what, dataset, rounds, images, steps or (50 if what == "sample" else 12), size)
+    result = record(best_device(), **measured)
     failed = result.get("failed")
     # files as large as WikiArt's: fit for the report
     if what == "loader" and rows >= 1000 and not failed and not INSTALLED:

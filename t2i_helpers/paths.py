@@ -152,10 +152,10 @@ def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) ->
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
-def save_cache(path, tensors: dict, metadata: dict[str, str] | None = None) -> None:
+def save_cache(path, tensors: dict) -> None:
     """`save_tensors` of what can be computed again: only a warning, once a folder, if it cannot be written."""
     try:
-        save_tensors(path, tensors, metadata)
+        save_tensors(path, tensors)
     except OutputError as error:
         _warn_of_cache(Path(path).parent, one_line(error.__cause__))
 

@@ -14,7 +14,7 @@ from hypothesis import settings  # noqa: E402
 from support import small_preset, tiny_preset  # noqa: E402
 
 from t2i_helpers import paths  # noqa: E402
-from t2i_helpers.evaluation import features, samples  # noqa: E402
+from t2i_helpers.evaluation import samples  # noqa: E402
 from t2i_helpers.models import build_unet, load_pipeline  # noqa: E402
 
 os.environ.pop("T2I_MIRROR", None)
@@ -24,7 +24,7 @@ settings.load_profile("suite")
 
 
 def use_data_folder(monkeypatch, folder):
-    for module in (paths, samples, features):
+    for module in (paths, samples):
         monkeypatch.setattr(module, "DATA", folder)
 
 

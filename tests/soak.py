@@ -33,13 +33,13 @@ def command(name: str, home: Path) -> None:
     drawn shapes, an epoch of 5 steps, a state every 3, a grid every 4, a file for 8 samples."""
     from t2i_helpers import cli, paths, presets
     from t2i_helpers.data import images
-    from t2i_helpers.evaluation import features, samples
+    from t2i_helpers.evaluation import samples
     from t2i_helpers.training import loop
 
     output = os.open(log(home, os.getpid()), os.O_CREAT | os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(output, stream)
-    for module in (paths, features, samples):
+    for module in (paths, samples):
         module.DATA = home / "data"
     cli.ROOT, samples.PART = home / "root", 8
     images.SHAPES["train"] = 40

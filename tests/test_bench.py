@@ -5,24 +5,27 @@ import json
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 from types import SimpleNamespace
 
+import loading
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import speed
 from safetensors.torch import load_file
 from support import jpeg, refuses
 
+from t2i_helpers import cli
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
 from t2i_helpers.errors import BadData, BadValue
-from t2i_helpers.evaluation import bench
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.paths import ROOT, TABLES
 
 
 def test_ways_to_sample_are_timed_in_turn_and_equal_settings_give_equal_images():
     ways = ("thesis", "ours-equal", "ours")                             # each takes ten seconds
-    thesis, equal, ours = bench.bench_speed("sample", rounds=1, images=20, steps=10, ways=ways)["rows"]
+    thesis, equal, ours = speed.bench_speed("sample", rounds=1, images=20, steps=10, ways=ways)["rows"]
     assert thesis["ratio"] == 1 and equal["largest_difference"] <= 1 / 255
     assert [row["forward_passes"] for row in (thesis, equal, ours)] == [20, 20, 4]
     assert thesis["accuracy"]["value"] == equal["accuracy"]["value"] >= 0.6
@@ -49,15 +52,15 @@ def test_the_gpu_run_rehearsed_on_a_cpu(tmp_path):
 
 
 def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):
-    monkeypatch.setattr(bench.os, "getloadavg", lambda: (1000.0, 0, 0))
+    monkeypatch.setattr(speed.os, "getloadavg", lambda: (1000.0, 0, 0))
     with refuses(BadData, "measure.py", "sample thesis"):
-        bench.bench_speed("sample", "wikiart")
+        speed.bench_speed("sample", "wikiart")
     assert "busy" in capsys.readouterr().err
     with refuses(BadValue, "0 rounds"):
-        bench.bench_speed("sample", rounds=0)
-    monkeypatch.setattr(bench, "ROOT", bench.DATA)
-    with refuses(BadData, "measure.py", "clone"):
-        bench.bench_speed("sample")
+        speed.bench_speed("sample", rounds=0)
+    monkeypatch.setattr(cli, "ROOT", Path("nowhere"))
+    with refuses(BadData, "benchmarks", "clone"):
+        cli.bench("sample")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +72,8 @@ def bench_files(tmp_path_factory):
         return jpeg(np.random.default_rng(seed).integers(0, 256, (180, 180, 3), dtype=np.uint8))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "_picture", picture)
-        bench.write_bench_files(folder, 2, 20)
+        patch.setattr(loading, "_picture", picture)
+        loading.write_bench_files(folder, 2, 20)
     return folder
 
 
@@ -80,13 +83,13 @@ def test_bench_files_are_like_the_hub_s(bench_files):
     assert styles == sorted(styles) and len(styles) == 40 and styles.count(12) in (6, 7)      # 13,060 of 81,444
     column = pq.ParquetFile(files[0].path).metadata.row_group(0).column(0)
     assert column.has_dictionary_page and len({p.encoded for p in read_paintings(files[0])}) == 20
-    assert 350_000 < len(bench._picture(0)) < 450_000
+    assert 350_000 < len(loading._picture(0)) < 450_000
 
 
-@pytest.mark.parametrize("way", bench.WAYS)
+@pytest.mark.parametrize("way", loading.WAYS)
 def test_every_way_is_measured_over_an_epoch_and_gives_every_painting_once(bench_files, way):
     """Paintings are recognised by their style and their mean in half grey levels: decoders differ by less."""
-    found = bench.measure(way, bench_files, seconds=60.0)
+    found = loading.measure(way, bench_files, seconds=60.0)
     assert found["samples"] == (16_000 if way == "our store" else 40)
     assert 0 < found["p50_ms"] <= found["p99_ms"] and found["first_batch_s"] > 0 and found["peak_memory_mb"] >= 0
     if way == "random access":                                           # half of them, a file, for every sample
@@ -98,16 +101,16 @@ def test_every_way_is_measured_over_an_epoch_and_gives_every_painting_once(bench
         return style, round(2 * image.float().mean().item())
 
     files = find_art_files(bench_files)
-    stored = [identity(bench._by_pillow(painting.encoded), painting.style)
+    stored = [identity(loading._by_pillow(painting.encoded), painting.style)
               for file in files for painting in read_paintings(file)]
-    given = [identity(image, style) for image, style in bench.WAYS[way][0](files)]
+    given = [identity(image, style) for image, style in loading.WAYS[way][0](files)]
     assert sorted(given) == sorted(stored) and len(set(stored)) > 20
 
 
 def test_ways_have_processes_of_their_own_and_one_that_fails_is_named(bench_files, monkeypatch, capsys):
-    store = bench.WAYS["our store"]
-    monkeypatch.setattr(bench, "WAYS", {"by hand": store, "our store": store})
-    found = bench.bench_loader(2, 20, 0.0, bench_files)
+    store = loading.WAYS["our store"]
+    monkeypatch.setattr(loading, "WAYS", {"by hand": store, "our store": store})
+    found = loading.bench_loader(2, 20, 0.0, bench_files)
     assert found["failed"] == ["by hand"] and "by hand failed" in capsys.readouterr().err
     (row,) = found["rows"]
     assert row["way"] == "our store" and row["samples"] == 16 + 16 + 8 + 16 and row["times_the_files"] > 0
@@ -116,9 +119,9 @@ def test_ways_have_processes_of_their_own_and_one_that_fails_is_named(bench_file
 def test_our_decoder_is_compared_with_the_thesis_s(bench_files, monkeypatch):
     """By a clock that goes on by a millisecond when it is read: a picture then takes one, however many there are."""
     file = find_art_files(bench_files)[0]
-    monkeypatch.setattr(bench, "time", SimpleNamespace(process_time=itertools.count(0, 0.001).__next__))
+    monkeypatch.setattr(loading, "time", SimpleNamespace(process_time=itertools.count(0, 0.001).__next__))
     for paintings in (10, 2000):                                         # of the 20 that there are
-        found = bench.compare_decoders(file, paintings)
+        found = loading.compare_decoders(file, paintings)
         assert found["pillow_ms"] == pytest.approx(1) and found["ours_ms"] == pytest.approx(1)
     assert found["mean_difference"] <= 1 and found["largest_difference"] <= 2
     assert found["ratio"] == pytest.approx(found["pillow_ms"] / found["ours_ms"])
@@ -131,8 +134,8 @@ def test_mixing_at_wikiart_s_size_is_what_the_report_s_table_holds():
               for row in stored}
     assert stored["file-sequential (thesis)"]["style_entropy_bits"] == pytest.approx(0.24, abs=0.02)
     assert stored["random access"]["style_entropy_bits"] == pytest.approx(3.10, abs=0.01)
-    for way, (_, order) in bench.WAYS.items():
-        assert bench.mixing(order()) == pytest.approx(stored[way], abs=1e-9), way
+    for way, (_, order) in loading.WAYS.items():
+        assert loading.mixing(order()) == pytest.approx(stored[way], abs=1e-9), way
 
 
 def test_peak_memory_counts_what_was_allocated_and_not_what_is_mapped(tmp_path):
@@ -140,14 +143,14 @@ def test_peak_memory_counts_what_was_allocated_and_not_what_is_mapped(tmp_path):
     done = subprocess.run([sys.executable, "-c", f"""
 import time
 import numpy as np
-from t2i_helpers.evaluation.bench import peak_memory
+from loading import peak_memory
 with peak_memory() as allocated:
     block = np.ones(40_000_000, np.uint8)
     time.sleep(0.1)
 block.tofile({str(tmp_path / "mapped")!r})
 with peak_memory() as mapped:
     np.memmap({str(tmp_path / "mapped")!r}, np.uint8).sum()
-print(allocated.peak, mapped.peak)"""], capture_output=True, text=True, check=True)
+print(allocated.peak, mapped.peak)"""], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True)
     allocated, mapped = map(int, done.stdout.split())
     assert 35e6 < allocated < 80e6 and mapped < 10e6
 
@@ -155,4 +158,4 @@ print(allocated.peak, mapped.peak)"""], capture_output=True, text=True, check=Tr
 @pytest.mark.parametrize("options", [dict(files=0), dict(rows=3), dict(seconds=-1)])
 def test_too_little_to_measure_is_refused(options):
     with refuses(BadValue, "files of"):
-        bench.bench_loader(**options)
+        loading.bench_loader(**options)

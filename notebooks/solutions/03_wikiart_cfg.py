@@ -16,7 +16,7 @@ check("3.1", share)
 # **3.2** The entropy falls slowly at first. It depends on how many of the 72 files the reservoir covers.
 
 # %%
-from t2i_helpers.evaluation.bench import mixing, our_stream_order
+from t2i_helpers.data.wikiart import mixing, our_stream_order
 
 bits = mixing(our_stream_order(10_240))["style_entropy_bits"]
 print(f"{bits:.2f} bits, {10_240 * 128 * 128 * 3 / 1e6:.0f} MB")

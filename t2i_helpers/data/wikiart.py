@@ -5,6 +5,7 @@ With 4 GB of disk, a `PixelStore` shuffles perfectly instead.
 """
 
 import base64
+import itertools
 import sys
 import tempfile
 import zlib
@@ -14,9 +15,10 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import BadValue, OutputError, one_line
+from ..presets import WIKIART_FILES
 from ..randomness import seed_from
 from .decoding import Undecodable, decode
-from .wikiart_files import find_art_files, read_paintings
+from .wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings
 
 REASON = 80                              # bytes of a reason that are kept
 RESERVOIR = 20_480                       # decoded paintings a rank holds back, over all its workers
@@ -179,3 +181,38 @@ def reservoir_shuffle(paintings, capacity: int, size: int, rng):
                                   "set TMPDIR to a folder with more space, or give a smaller reservoir") from error
         for place in rng.permutation(len(labels)):
             yield take(int(place))
+
+
+# how well an order of WikiArt's rows mixes its styles, from row numbers alone: 72 equal files, sorted by style
+
+BATCH = 16
+FILE_OF = np.arange(sum(PAINTINGS)) * WIKIART_FILES // sum(PAINTINGS)                # the file of each row
+ROWS_OF = [np.flatnonzero(file == FILE_OF) for file in range(WIKIART_FILES)]         # the rows of each file
+
+
+def mixing(order: np.ndarray) -> dict:
+    """Mean style entropy (bits) and distinct files of batches of 16, for an order of WikiArt's rows, int [81,444]."""
+    batches = order[:len(order) // BATCH * BATCH].reshape(-1, BATCH)
+    styles = np.repeat(np.arange(len(STYLES)), PAINTINGS)[batches]
+    shares = np.stack([np.bincount(batch, minlength=len(STYLES)) for batch in styles]) / BATCH
+    logarithms = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
+    return {"style_entropy_bits": float(-(shares * logarithms).sum(1).mean()),
+            "files_per_batch": float(np.mean([len(set(batch)) for batch in FILE_OF[batches].tolist()]))}
+
+
+def file_sequential_order(rows_of) -> np.ndarray:
+    """The order of the thesis's loader for files with the row ids `rows_of`: files in random order, each shuffled."""
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.permutation(rows_of[file]) for file in rng.permutation(len(rows_of))])
+
+
+def file_after_file(rng):
+    """WikiArt's rows as they are read by streams: files in random order, the rows of each in their own order."""
+    return itertools.chain.from_iterable(ROWS_OF[file] for file in rng.permutation(WIKIART_FILES))
+
+
+def our_stream_order(reservoir: int = RESERVOIR) -> np.ndarray:
+    """The rows through the stream's own reservoir, of so many pictures, here of one pixel."""
+    rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
+    rows = ((pixel, 0, row) for row in file_after_file(rng))
+    return np.array([row for _, _, row in reservoir_shuffle(rows, reservoir, 1, rng)])

@@ -1,4 +1,4 @@
-"""Judges of generated images, metrics with intervals, the sample store, the guidance study, benchmarks."""
+"""Judges of generated images, metrics with intervals, the sample store, the guidance study."""
 
 from .classifiers import load_classifier, predict
 from .evaluate import evaluate

@@ -96,7 +96,7 @@ def classifier_metadata(dataset: str) -> dict:
     try:
         return read_json(path)
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"{path} cannot be read ({error}): restore it, or {_how_to_train(dataset)}") from error
+        raise _unreadable(path, dataset) from error
 
 
 def load_classifier(dataset: str, device="cpu") -> Classifier:
@@ -106,12 +106,12 @@ def load_classifier(dataset: str, device="cpu") -> Classifier:
     try:
         classifier.load_state_dict(load_state(path))
     except (BadCheckpoint, RuntimeError) as error:
-        raise BadCheckpoint(f"{path} cannot be read: restore it, or {_how_to_train(dataset)}") from error
+        raise _unreadable(path, dataset) from error
     return classifier.eval().to(device)
 
 
-def _how_to_train(dataset):
-    return f"run python scripts/train_classifier.py {dataset}"
+def _unreadable(path, dataset):
+    return BadCheckpoint(f"{path} cannot be read: restore it, or run python scripts/train_classifier.py {dataset}")
 
 
 @dataclass(frozen=True)

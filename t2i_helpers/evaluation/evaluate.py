@@ -17,7 +17,7 @@ from . import features as networks
 from . import metrics
 from .classifiers import classifier_hash, classifier_metadata, load_classifier, predict
 from .features import FeatureFile, in_batches, real_features
-from .metrics import Estimate, beside, proportion, saturation
+from .metrics import beside, proportion, saturation
 from .paintings import RealImages, efficientnet_features, image_features
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
@@ -31,7 +31,8 @@ def evaluate(
 ) -> dict:
     """Measure `samples` images at each guidance scale; the images are cached, so a second call draws nothing.
 
-    `prompts` are one text a class, by default the dataset's captions.
+    `prompts` are one text a class, by default the dataset's captions; `samples` by default SAMPLES, of own images at
+    most as many as are held out. Raises BadValue, UnknownName or SourceUnavailable before the first image is drawn.
 
     Returns {..provenance.., "rows": [{"w", "n", "forward_passes", "accuracy", "target_probability", "saturation",
     "per_class", "confusion", "classifier": {"frechet", .., "diversity"}, ..}]}. Every metric is {"value", "interval",
@@ -40,18 +41,17 @@ def evaluate(
     only the saturation has "real".
 
     The shipped classifier judges digits and photographs. EfficientNet-Lite0 judges paintings and own images
-    ("efficientnet"): probes on its features give style and genre, or the class, and distances are from held-out images,
-    whose captions are the prompts; "real" are held-out images, compared with training images. `samples` are by default
-    SAMPLES, of own images at most as many as are held out. `also` adds judges: "efficientnet" for the other
-    datasets, and those whose weights must be fetched, "inception" (FID and its kin, against `reference`, a file of real
-    features, or the dataset's test set), "imagenet" (the thesis's ResNet-18 with its untrained ten-way head), "clip"
-    (CLIP score). Raises BadValue, UnknownName or SourceUnavailable before the first image is drawn.
+    ("efficientnet"): probes on its features give style and genre, or the class; distances are from held-out images,
+    whose captions are the prompts, and these are compared with training images. `also` adds judges: "efficientnet" for
+    the other datasets, and those whose weights must be fetched, "inception" (FID and its kin, against `reference`, a
+    file of real features, or the test set), "imagenet" (the thesis's ResNet-18 with its untrained ten-way head), "clip"
+    (CLIP score).
     """
     if not len(scales):
         raise BadValue("no guidance scale: give at least one number")
-    dataset, real = pipe.preset.dataset, None
+    preset, dataset, asked = pipe.preset, pipe.preset.dataset, None
     if samples is None:
-        samples = min(SAMPLES, len(load_images(pipe.preset, "test"))) if dataset == "own" else SAMPLES
+        samples = min(SAMPLES, len(load_images(preset, "test"))) if dataset == "own" else SAMPLES
     if samples < 2:
         raise BadValue(f"samples = {samples}: draw at least 2 images")
     for name in also:
@@ -62,15 +62,14 @@ def evaluate(
                            "already, and the thesis's ResNet-18 has ten answers; leave it out")
     if "inception" not in also and (reference is not None or inception_weights is not None):
         raise BadValue("a reference or Inception's weights are given and not used: ask for --also inception with them")
-    make_scheduler(pipe.preset, scheduler)
+    make_scheduler(preset, scheduler)
     for w in scales:
         pipe.make_guider(guider, w)
-    if dataset == "wikiart":
-        real = RealImages.load(pipe.preset.data_source)
-    elif dataset == "own":
-        real = _own_images(pipe)
-    asked = real and real.asked(pipe.preset, samples)
-    judges = [_probe_judge(pipe.preset, real, samples) if real else classifier_judge(dataset, samples, pipe.device)]
+    if dataset in ("wikiart", "own"):
+        real = RealImages.load(preset.data_source) if dataset == "wikiart" else _own_images(pipe)
+        asked, judges = real.asked(preset, samples), [_probe_judge(preset, real, samples)]
+    else:
+        judges = [classifier_judge(dataset, samples, pipe.device)]
     if also:
         judges += _further_judges(pipe, samples, also, inception_weights, reference)
     rows = []
@@ -94,7 +93,8 @@ def evaluate(
 def classifier_judge(dataset: str, samples: int, device):
     """The shipped classifier: accuracy, confidence and confusions; and distances between its features."""
     classifier = load_classifier(dataset, device)
-    real = {"saturation": Estimate(**classifier_metadata(dataset)["test_saturation"])}
+    saturated = classifier_metadata(dataset)["test_saturation"]
+    real = {"saturation": {"value": saturated["value"], "interval": [saturated["low"], saturated["high"]]}}
 
     def answers(probabilities, labels):
         return {"accuracy": proportion(probabilities.argmax(1) == labels),
@@ -177,7 +177,7 @@ def _further_judges(pipe, samples, also, inception_weights, reference):
     if inception:
         extract = functools.partial(in_batches, inception)
         yield by_features("inception", extract, given or networks.cached_features(
-            "inception", networks.INCEPTION_SHA256, test, extract, networks.INCEPTION_WIDTH))
+            "inception", networks.INCEPTION_SHA256, test, extract))
     if "efficientnet" in also:
         yield by_features("efficientnet", image_features, efficientnet_features(test))
     if untrained:
@@ -187,10 +187,8 @@ def _further_judges(pipe, samples, also, inception_weights, reference):
 
 
 def _distances(name, reference: FeatureFile, others: FeatureFile):
-    """The metadata, and a function (features, labels) to their distances from `reference`, beside those of `others`.
-
-    Both are features of as many real images as will be drawn.
-    """
+    """The metadata, and a function (features, labels) to their distances from `reference`, beside those of `others`:
+    features of as many real images as will be drawn."""
     real = reference.features
     samples, width = real.shape
     metadata = {name: reference.metadata | {"reference_images": samples, "width": width}}
@@ -221,7 +219,7 @@ def _two_draws(count: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _by_class(predicted, labels, classes) -> dict:
     """In the confusion matrix, a row is the class of the prompt and a column the prediction."""
-    per_class = [proportion(predicted[labels == k] == k).as_json() | {"n": int((labels == k).sum())}
+    per_class = [proportion(predicted[labels == k] == k) | {"n": int((labels == k).sum())}
                  for k in labels.unique().tolist()]
     confusion = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
     return {"per_class": per_class, "confusion": confusion.tolist()}

@@ -8,28 +8,26 @@ import torch
 import torch.nn.functional as F
 
 from .. import presets
-from ..data import captions, from_uint8, from_unit, load_images, to_uint8, to_unit
+from ..data import QUALITY, captions, from_uint8, from_unit, load_images, sentences, to_uint8, to_unit
 from ..diffusion import LossGuidance, classifier_loss, colour_loss, similarity_loss
 from ..diffusion.losses import UNITS
 from ..errors import BadValue
-from ..models import WEIGHTS, load_image_text, load_pipeline
+from ..models import WEIGHTS, ImageText, load_image_text, load_pipeline
 from ..models.image_text import FOLDER, WEIGHTS_FILE
 from ..provenance import code_record, file_hash, record
 from ..training import describe_checkpoint
 from ..training.ablation import train_missing, training_dir
 from .classifiers import classifier_hash, load_classifier, predict, weights_file
-from .image_text import WORDS, best_of, caption_scores, critic_scores
 from .metrics import mean_estimate, proportion
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
 STRENGTHS = (0.0, 0.2, 0.65, 0.8, 1.0)
 GREEN = (-0.8, 0.8, -0.8)               # in [-1, 1]
 BEST, CANDIDATES = 3, 15
+WORDS = ("good", "clear", "blurry")
 UNGUIDED, GUIDED = 1.0, 5.0             # the thesis's Figures 4 and 2
 IMAGE_TEXT = FOLDER / WEIGHTS_FILE
-CODE = (*DRAWING, *MEASURING, *JUDGES.values(), "evaluation.experiments", "evaluation.image_text", "models.image_text")
-BATCH = 50                              # images that `recognition` draws at once: a multiple of the ten classes
-KINDS = ("x_t", "x_0")
+CODE = (*DRAWING, *MEASURING, *JUDGES.values(), "evaluation.experiments", "models.image_text")
 
 
 def networks(experiment: str, size: str = "demo") -> dict:
@@ -64,33 +62,49 @@ def guiding_losses(pipe, labels) -> dict:
 
 @torch.no_grad()
 def loss_strengths(size: str = "demo", n: int = 60, steps: int = 20) -> dict:
-    """n objects at w = 1 by DDIM, guided by each loss at each of STRENGTHS.
-
-    Rows {"loss", "strength", "n", "accuracy", "loss_at_end"}: the accuracy by the shipped classifier (no fair judge of
-    its own loss), and the mean of the loss over the finished images.
-    """
+    """n objects at w = 1 by DDIM, guided by each loss at each of STRENGTHS: rows {"loss", "strength", "n", "accuracy",
+    "loss_at_end"}, the accuracy by the shipped classifier (no fair judge of its own loss), and the mean of the loss
+    over the finished images."""
     pipe = load_pipeline(train_missing("cifar10-improved", size))
     labels, classifier, rows = torch.arange(n) % 10, load_classifier("cifar10", pipe.device), []
     prompts = [captions(pipe.preset)[label] for label in labels]
     for name, loss in guiding_losses(pipe, labels.tolist()).items():
         for strength in STRENGTHS:
-            guidance = LossGuidance(loss, strength) if strength else None
-            images = pipe(prompts, w=1.0, steps=steps, scheduler="ddim", seeds=range(n), loss=guidance).images
+            images = pipe(prompts, w=1.0, steps=steps, scheduler="ddim", seeds=range(n),
+                          loss=LossGuidance(loss, strength) if strength else None).images
             accuracy = proportion(predict(classifier, to_uint8(images)).labels == labels)
-            at_end = loss(from_unit(images, pipe.preset.pixel_range)).cpu()                  # [n]
-            rows.append({"loss": name, "strength": strength, "n": n, "loss_at_end": mean_estimate(at_end).as_json(),
-                         "accuracy": accuracy.as_json()})
-            print(f"losses: {name} s = {strength:g}: accuracy {accuracy.value:.3f}", flush=True)
+            at_end = mean_estimate(loss(from_unit(images, pipe.preset.pixel_range)).cpu())
+            rows.append({"loss": name, "strength": strength, "n": n, "loss_at_end": at_end, "accuracy": accuracy})
+            print(f"losses: {name} s = {strength:g}: accuracy {accuracy['value']:.3f}", flush=True)
     return _result("losses", size, pipe, w=1.0, steps=steps, scheduler="ddim", first_and_last_seed=[0, n - 1],
                    rows=rows)
 
 
-def best_of_fifteen(size: str = "demo") -> dict:
-    """The best 3 of 15 images of every class by two critics; their accuracy by the shipped classifier, as the judge.
+@torch.inference_mode()
+def critic_scores(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """float32 [n, 3]: how well "a good / clear / blurry ..." of its own class fits each of the `images` in [0, 1]: the
+    softmax over the three words of scale times cosine, so that rows sum to 1. It compares words, not classes."""
+    prompts = [sentence for word in WORDS for sentence in sentences(dataset, QUALITY[dataset], word)]
+    logits = model.logit_scale.exp() * model.similarity(images.to(model.device), prompts)
+    return logits.cpu().unflatten(1, (len(WORDS), -1))[torch.arange(len(labels)), :, labels].softmax(1)
 
-    Rows {"dataset", "w", "critic", "accuracy", "scores"}, the first of a dataset of all candidates; the scores are the
-    mean for each of WORDS. The images are those of the study's cells.
-    """
+
+@torch.inference_mode()
+def caption_scores(model: ImageText, prompts: list[str], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """float32 [n]: p(the image's own caption) among the `prompts`, one a class, for `images` in [0, 1]."""
+    return model.probabilities(images.to(model.device), prompts).cpu()[torch.arange(len(labels)), labels]
+
+
+def best_of(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """int64 [classes x BEST]: the images with the highest `scores` [n] of each class, class by class, best first."""
+    ranked = scores.argsort(descending=True, stable=True)                               # [n]
+    return torch.cat([ranked[labels[ranked] == label][:BEST] for label in labels.unique()])
+
+
+def best_of_fifteen(size: str = "demo") -> dict:
+    """The best 3 of 15 images of every class by two critics: rows {"dataset", "w", "critic", "accuracy", "scores"}, the
+    first of a dataset of all candidates; the accuracy by the shipped classifier, as the judge, and the mean score for
+    each of WORDS. The images are those of the study's cells."""
     rows = []
     for dataset, w, n in (("mnist", 1.0, 150), ("cifar10", 2.0, 260)):
         pipe = load_pipeline(train_missing(f"{dataset}-improved", size))
@@ -101,31 +115,27 @@ def best_of_fifteen(size: str = "demo") -> dict:
         scores = critic_scores(model, dataset, images, labels)                               # [n, 3]
         captioned = caption_scores(model, captions(pipe.preset), images, labels)             # [n]
         for name, chosen in (("nobody: all of them", torch.arange(len(labels))),
-                             ("least blurry", best_of(1 - scores[:, WORDS.index("blurry")], labels, BEST)),
-                             ("nearest to the caption", best_of(captioned, labels, BEST))):
+                             ("least blurry", best_of(1 - scores[:, WORDS.index("blurry")], labels)),
+                             ("nearest to the caption", best_of(captioned, labels))):
             accuracy = proportion(right[chosen])
-            rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy.as_json(),
+            rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy,
                          "scores": dict(zip(WORDS, scores[chosen].mean(0).tolist()))})
-            print(f"best-of: {dataset}: {name}: accuracy {accuracy.value:.3f}", flush=True)
+            print(f"best-of: {dataset}: {name}: accuracy {accuracy['value']:.3f}", flush=True)
     return _result("best-of", size, pipe, steps=10, scheduler="dpm++", rows=rows)
 
 
 def noise_level(images: torch.Tensor) -> torch.Tensor:
     """The estimated standard deviation of the noise in each of `images` [n, 1, h, w], [n] (Immerkaer 1996, "Fast noise
     variance estimation"): sqrt(pi / 2) times the mean of |images * N| / 6, where N is a difference of two Laplacians.
-
-    N is blind to slopes, but not to the edges of strokes: read it beside `background_noise` and real images.
-    """
+    N is blind to slopes, but not to the edges of strokes: read it beside `background_noise` and real images."""
     kernel = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]], device=images.device)[None, None]
     return math.sqrt(math.pi / 2) * F.conv2d(images, kernel).abs().mean((1, 2, 3)) / 6
 
 
 def background_noise(images: torch.Tensor) -> torch.Tensor:
-    """The median of the standard deviations of all 3 x 3 windows in each of `images` [n, 1, h, w], [n].
-
-    Where most of an image is one even background, it is the noise there, whatever the strokes. It is 0 for nearly all
-    real digits, and 0.96 sigma for Gaussian noise.
-    """
+    """The median of the standard deviations of all 3 x 3 windows in each of `images` [n, 1, h, w], [n]. Where most of
+    an image is one even background, it is the noise there, whatever the strokes: 0 for nearly all real digits, and 0.96
+    sigma for Gaussian noise."""
     return F.unfold(images, 3).std(1).median(1).values                          # of [n, 9, windows]
 
 
@@ -143,20 +153,17 @@ def guidance_noise(size: str = "demo", n: int = 100, steps: int = 20) -> dict:
         return {name: measure(images) for name, measure in NOISE.items()}
 
     def means(noise):
-        return {name: mean_estimate(values).as_json() for name, values in noise.items()}
+        return {name: mean_estimate(values) for name, values in noise.items()}
 
     rows, differences = [], []
     for variant in presets.VARIANTS:
         pipe = load_pipeline(train_missing(f"mnist-{variant}", size))
         prompts = [captions(pipe.preset)[seed % 10] for seed in range(n)]
-        plain, guided = (noise_of(to_uint8(pipe(prompts, w=w, steps=steps, seeds=range(n)).images))
-                         for w in (UNGUIDED, GUIDED))
-        rows += [{"variant": variant, "w": w, "n": n, **means(noise)}
-                 for w, noise in ((UNGUIDED, plain), (GUIDED, guided))]
+        plain, guided = noises = [noise_of(to_uint8(pipe(prompts, w=w, steps=steps, seeds=range(n)).images))
+                                  for w in (UNGUIDED, GUIDED)]
+        rows += [{"variant": variant, "w": w, "n": n, **means(noise)} for w, noise in zip((UNGUIDED, GUIDED), noises)]
         added = means({name: guided[name] - plain[name] for name in NOISE})
         differences.append({"variant": variant, "w": [GUIDED, UNGUIDED], "n": n, **added})
-        shown = {name: f"{mean['value']:+.4f}" for name, mean in added.items()}
-        print(f"noise: {variant}: guided minus unguided: {shown}", flush=True)
     digits = load_images(presets.get("mnist", size=size), "test")
     chosen = torch.cat([torch.nonzero(digits.labels == digit)[:n // 10, 0] for digit in range(10)])
     real = {"n": len(chosen), "data_source": digits.source, "data_fingerprint": digits.fingerprint,
@@ -169,20 +176,29 @@ EXPERIMENTS = {"losses": loss_strengths, "best-of": best_of_fifteen, "noise": gu
 
 
 def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: str | None = None) -> dict:
-    """The accuracy of the shipped classifier on every x_t and predicted x_0 of a sampling, by the share of steps done.
+    """The accuracy of the shipped classifier on every x_t and predicted x_0 of a sampling of n images, image i of class
+    i mod 10 and from seed i, by the share of steps done.
 
-    n images, image i of class i mod 10 and from seed i. Returns {..provenance.., "w", "n", "steps", "progress" [steps +
-    1] from 0 to 1, "accuracy": {"x_t", "x_0": [{"value", "interval"}, ..]}, "recognised_for_good": {"x_t", "x_0":
-    {"quartiles" [3], "images"}}}, quartiles of `first_stable_step` over the images that are recognised at the end. The
-    classifier was trained on clean images only. BadValue for no images, UnknownName for a dataset without a classifier.
+    Returns {..provenance.., "w", "n", "steps", "progress" [steps + 1] from 0 to 1, "accuracy": {"x_t", "x_0":
+    [{"value", "interval"}, ..]}, "recognised_for_good": {"x_t", "x_0": {"quartiles" [3], "images"}}}, quartiles of
+    `first_stable_step` over the images that are recognised at the end. The classifier was trained on clean images only.
+    BadValue for no images, UnknownName for a dataset without a classifier.
     """
     if n < 1:
         raise BadValue(f"n = {n}: draw at least 1 image")
-    classifier = load_classifier(pipe.preset.dataset, pipe.device)
-    parts = [_recognised(pipe, classifier, part, w, steps, scheduler) for part in torch.arange(n).split(BATCH)]
-    right = {kind: torch.cat([part[kind] for part in parts], 1) for kind in KINDS}               # [steps + 1, n]
+    classifier, prompts = load_classifier(pipe.preset.dataset, pipe.device), captions(pipe.preset)
+    labels, trace = torch.arange(n) % len(prompts), {"x_t": [], "x_0": []}
+
+    def keep(step, x_t, x_0):
+        for images, x in zip(trace.values(), (x_t, x_0)):
+            images.append(to_uint8(to_unit(x, pipe.preset.pixel_range)))
+
+    finished = to_uint8(pipe([prompts[label] for label in labels], w=w, seeds=range(n), steps=steps,
+                             scheduler=scheduler, callback=keep).images)
+    right = {kind: predict(classifier, torch.cat([*images, finished])).labels.view(-1, n) == labels
+             for kind, images in trace.items()}                                                  # [steps + 1, n] each
     last = len(right["x_0"]) - 1
-    stable = {kind: first_stable_step(right[kind]) for kind in KINDS}
+    stable = {kind: first_stable_step(each) for kind, each in right.items()}
     stable = {kind: first[~first.isnan()] for kind, first in stable.items()}
     quartiles = torch.tensor([0.25, 0.5, 0.75]).double()
     return record(
@@ -190,31 +206,14 @@ def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: 
         classifier_sha256_16=classifier_hash(pipe.preset.dataset), **code_record(*CODE), w=w, n=n, steps=last,
         scheduler=scheduler or pipe.preset.scheduler, first_and_last_seed=[0, n - 1],
         progress=[step / last for step in range(last + 1)],
-        accuracy={kind: [proportion(at).as_json() for at in right[kind]] for kind in KINDS},
+        accuracy={kind: [proportion(at) for at in each] for kind, each in right.items()},
         recognised_for_good={kind: {"quartiles": first.quantile(quartiles).tolist() if len(first) else None,
                                     "images": len(first)} for kind, first in stable.items()})
 
 
 def first_stable_step(right: torch.Tensor) -> torch.Tensor:
-    """float64 [n]: the progress, 0 to 1, from which on an image is always right; NaN where it is wrong at the end.
-
-    right     bool [times, n], at `times` evenly spaced progresses from 0 to 1.
-    """
+    """float64 [n]: the progress, 0 to 1, from which on an image is always `right`, bool [times, n] at evenly spaced
+    progresses; NaN where it is wrong at the end."""
     last_wrong = torch.where(right, -1, torch.arange(len(right))[:, None]).amax(0)              # [n]
     first = (last_wrong + 1).double() / (len(right) - 1)
     return torch.where(right[-1], first, torch.nan)
-
-
-def _recognised(pipe, classifier, seeds, w, steps, scheduler):
-    """{"x_t", "x_0": bool [steps + 1, n]}: whether the classifier sees the class of the prompt."""
-    prompts = captions(pipe.preset)
-    labels, trace = seeds % len(prompts), {kind: [] for kind in KINDS}
-
-    def keep(step, x_t, x_0):
-        for kind, images in zip(KINDS, (x_t, x_0)):
-            trace[kind].append(to_uint8(to_unit(images, pipe.preset.pixel_range)))
-
-    finished = to_uint8(pipe([prompts[label] for label in labels], w=w, seeds=seeds, steps=steps, scheduler=scheduler,
-                             callback=keep).images)
-    return {kind: predict(classifier, torch.cat([*images, finished])).labels.view(-1, len(seeds)) == labels
-            for kind, images in trace.items()}

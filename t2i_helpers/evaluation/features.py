@@ -1,11 +1,7 @@
-"""Networks that others trained, as metrics use them, and features of real images to compare with.
+"""Networks that others trained, as metrics use them, and features of real images to compare with. Weights come from a
+path, from the mirror, or from the network; only tensors are unpickled."""
 
-Weights come from a path, from the mirror, or from the network; only tensors are unpickled.
-"""
-
-import contextlib
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -17,8 +13,9 @@ from safetensors.torch import load_file
 from .. import hub, presets
 from ..data import from_uint8, load_images
 from ..errors import BadValue, SourceUnavailable
-from ..paths import DATA, mirror, save_cache
-from ..provenance import best_device, code_hash, content_hash
+from ..models.text import encoder_location
+from ..paths import cached, mirror
+from ..provenance import best_device, code_hash, content_hash, file_hash
 from ..randomness import generator
 from .classifiers import classifier_hash, load_classifier, predict
 from .samples import NETWORKS
@@ -59,33 +56,22 @@ class FeatureFile:
         """The images `chosen`, int64 [m]."""
         return FeatureFile(self.features[chosen], None if self.labels is None else self.labels[chosen], self.metadata)
 
-    def save(self, path) -> None:
-        """Write the features as float16, all or nothing; only a warning if they cannot be written."""
-        labels = {} if self.labels is None else {"labels": self.labels.to(torch.int32)}
-        save_cache(path, {"features": self.features.half()} | labels, self.metadata)
 
-
-def cached_features(name: str, weights: str, dataset, network, width: int) -> FeatureFile:
-    """`network`'s features of real `dataset`, computed once and cached under ``data/``.
-
-    The cache's key is the data's fingerprint, the hash of the network's `weights`, and its code, NETWORKS[`name`].
-    """
-    key = content_hash([dataset.fingerprint, weights, code_hash("data.pixels", NETWORKS[name])])
-    path = DATA / f"features-{name}-{key}.safetensors"
-    with contextlib.suppress(BadValue):
-        return FeatureFile.load(path, width)
+def cached_features(name: str, weights: str, dataset, network) -> FeatureFile:
+    """`network`'s features of real `dataset`, computed once and cached under ``data/`` as float16. The cache's key is
+    the data's fingerprint, the hash of the network's `weights`, and its code, NETWORKS[`name`]."""
+    identity = [dataset.fingerprint, weights, code_hash("data.pixels", NETWORKS[name])]
+    features = cached(f"features-{name}-{content_hash(identity)}",
+                      lambda: {"features": network(dataset.images).half()})["features"]
     metadata = {"data_source": dataset.source, "data_fingerprint": dataset.fingerprint, "weights_sha256_16": weights}
-    made = FeatureFile(network(dataset.images).half().float(), dataset.labels, metadata)
-    made.save(path)
-    return made
+    return FeatureFile(features.float(), dataset.labels, metadata)
 
 
 def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> FeatureFile:
     """The shipped classifier's features of the real test images of `dataset`, cached under ``data/``.
 
-    The images come from the mirror or the hub; without both, MNIST's come from the 500 embedded test digits, which are
-    part of its training set. At `smoke` they are the preset's stand-ins. Raises SourceUnavailable where fewer than
-    `at_least` real images can be loaded.
+    The images come from the mirror or the hub; without both, MNIST's are the 500 embedded test digits, a part of its
+    training set. At `smoke` they are the preset's stand-ins. SourceUnavailable for fewer than `at_least` real images.
     """
     preset = presets.get(dataset, "improved", "smoke" if size == "smoke" else "full")
     try:
@@ -97,17 +83,8 @@ def real_features(dataset: str, at_least: int = 0, size: str = "demo") -> Featur
         if len(test) < at_least:
             raise
     classifier, weights = load_classifier(dataset, best_device()), classifier_hash(dataset)
-    real = cached_features("classifier", weights, test, lambda images: predict(classifier, images).features,
-                           classifier.head.in_features)
+    real = cached_features("classifier", weights, test, lambda images: predict(classifier, images).features)
     return dataclasses.replace(real, metadata=real.metadata | {"classifier_sha256_16": weights})
-
-
-def weights_hash(network: torch.nn.Module) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over a network's weights."""
-    digest = hashlib.sha256()
-    for value in network.state_dict().values():
-        digest.update(value.cpu().contiguous().numpy())
-    return digest.hexdigest()[:16]
 
 
 def _or_unavailable(network: str, judge: str, file: str):
@@ -132,11 +109,9 @@ def load_inception(weights: Path | None = None, device="cpu"):
             torch.hub.download_url_to_file(inception.FID_WEIGHTS_URL, str(path), hash_prefix=INCEPTION_SHA256)
     if not path.is_file():
         raise SourceUnavailable(f"no Inception weights at {path}: name the file {INCEPTION_FILE}")
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(INCEPTION_SHA256):
-        raise BadValue(f"{path} is not {INCEPTION_FILE}, whose SHA-256 begins with {INCEPTION_SHA256} and not with "
-                       f"{digest[:8]}: download it again")
+    if not file_hash(path).startswith(INCEPTION_SHA256):
+        raise BadValue(f"{path} is not {INCEPTION_FILE}, whose SHA-256 begins with {INCEPTION_SHA256}: download it "
+                       "again")
     state = torch.load(path, map_location="cpu", weights_only=True)
     with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: state):   # it would unpickle it
         network = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[INCEPTION_WIDTH]])
@@ -145,11 +120,9 @@ def load_inception(weights: Path | None = None, device="cpu"):
 
 
 def load_untrained_head(device="cpu"):
-    """The thesis's judge: torchvision's ImageNet ResNet-18 with a ten-way head that was never trained.
-
-    uint8 [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers are unrelated to
-    CIFAR-10. Raises SourceUnavailable where the ImageNet weights are neither in the mirror nor on the hub.
-    """
+    """The thesis's judge, torchvision's ImageNet ResNet-18 with a ten-way head that was never trained: uint8
+    [n, c, h, w] to logits [n, 10]. The head is random (fixed by a seed), so its answers are unrelated to CIFAR-10.
+    Raises SourceUnavailable where the ImageNet weights are neither in the mirror nor on the hub."""
     from torchvision.models import ResNet18_Weights, resnet18
     from torchvision.transforms.functional import normalize
 
@@ -158,20 +131,16 @@ def load_untrained_head(device="cpu"):
         folder = mirror("models", IMAGENET)
         path = (folder or hub.snapshot(IMAGENET, allow_patterns="model.safetensors")) / "model.safetensors"
         network.load_state_dict(load_file(path))
-    network.fc = torch.nn.Linear(512, 10)
-    with torch.no_grad():
-        network.fc.weight.copy_(torch.randn(10, 512, generator=generator("untrained head")) / 512**0.5)
-        network.fc.bias.zero_()
+    network.fc = torch.nn.Identity()
     network.eval().to(device)
-    return lambda images: network(normalize(as_rgb(images).to(device), usual.mean, usual.std))
+    head = torch.randn(10, 512, generator=generator("untrained head")).to(device) / 512**0.5
+    return lambda images: network(normalize(as_rgb(images).to(device), usual.mean, usual.std)) @ head.T
 
 
 def load_clip_score(device="cpu"):
     """(uint8 images [n, c, h, w], n prompts) to 100 cos(image, text) under CLIP ViT-B/32, float32 [n] (Hessel et al.
     2021). Raises SourceUnavailable where CLIP's whole weights are neither in the mirror nor on the hub."""
     from transformers import CLIPModel, CLIPProcessor
-
-    from ..models.text import ENCODERS, encoder_location
 
     with _or_unavailable("CLIP", "clip", "its model.safetensors"):
         where = encoder_location("clip")
@@ -180,7 +149,7 @@ def load_clip_score(device="cpu"):
             return (*CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True),
                     CLIPProcessor.from_pretrained(where))
 
-        model, loading, processor = hub.download(read) if where == ENCODERS["clip"][0] else read()
+        model, loading, processor = hub.download(read) if isinstance(where, str) else read()
         if missing := loading["missing_keys"]:                      # transformers initialises them at random
             raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}")
         if len(processor.tokenizer) != model.config.text_config.vocab_size:
@@ -188,9 +157,8 @@ def load_clip_score(device="cpu"):
     model.eval().to(device)
 
     def score(images, prompts):
-        inputs = processor(text=prompts, images=list(as_rgb(images).mul(255).byte()), return_tensors="pt",
-                           padding=True).to(device)
-        output = model(**inputs)
+        output = model(**processor(text=prompts, images=list(images.expand(-1, 3, -1, -1)), return_tensors="pt",
+                                   padding=True).to(device))
         return 100 * torch.cosine_similarity(output.image_embeds, output.text_embeds)
 
     return score

@@ -1,7 +1,5 @@
-"""Judges of paintings and of own images: ImageNet features that no training of ours uses, and linear probes on them.
-
-A probe is a linear classifier of EfficientNet-Lite0's features, trained on real training images. It predicts style
-or genre, or the class of own images; its accuracy on real held-out images is the baseline.
+"""Judges of paintings and of own images: ImageNet features that no training of ours uses, and linear probes on them,
+which predict style or genre, or the class of own images. Their accuracy on real held-out images is the baseline.
 """
 
 import dataclasses
@@ -17,28 +15,22 @@ from ..data import load_images, to_uint8
 from ..data.captions import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, caption_rows, genre_caption
 from ..errors import BadValue
 from ..models import load_efficientnet
-from ..models.efficientnet import WIDTH
 from ..provenance import best_device, code_record
 from ..randomness import generator
-from .features import FeatureFile, as_rgb, cached_features, in_batches, weights_hash
-from .metrics import Estimate, beside, proportion, saturation
+from .features import FeatureFile, as_rgb, cached_features, in_batches
+from .metrics import beside, proportion, saturation
 from .samples import DRAWING, JUDGES, MEASURING
 
 PENALTY = 3e-3                      # of the squared weights, beside the mean cross entropy
 SHORTLIST = 100                     # paintings whose features are compared with an image's
 PROBED = 10_000                     # training paintings whose features are computed: ten minutes of a processor core
-TOP = 3                             # of "style_top3"
-
-
 Probe = Callable[[torch.Tensor], torch.Tensor]         # features [n, d] to logits [n, classes]
 
 
 def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float = PENALTY) -> Probe:
-    """Multinomial logistic regression on standardised features: logits = W (f - mean) / std + b.
-
-    It minimises cross entropy + penalty ||W||^2 / 2, a convex problem; features [n, d], labels int64 [n], without those
-    whose label is negative. A class without a training painting has a logit of minus infinity.
-    """
+    """Multinomial logistic regression on standardised features [n, d], logits = W (f - mean) / std + b, by minimising
+    cross entropy + penalty ||W||^2 / 2, a convex problem. Images with a negative label, int64 [n], are left out; a
+    class without an image has a logit of minus infinity."""
     known = labels >= 0
     features, labels = features[known].float(), labels[known]
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
@@ -71,7 +63,7 @@ def image_features(images: torch.Tensor) -> torch.Tensor:
 
 def efficientnet_features(dataset) -> FeatureFile:
     """EfficientNet-Lite0's features of real `dataset`, cached under ``data/``."""
-    return cached_features("efficientnet", weights_hash(_network(best_device())), dataset, image_features, WIDTH)
+    return cached_features("efficientnet", _network(best_device()).weights_sha256_16, dataset, image_features)
 
 
 @dataclass(frozen=True)
@@ -83,14 +75,13 @@ class RealImages:
     train: FeatureFile
     style: Probe | None             # of styles or classes; None for captions that hardly repeat
     genre: Probe | None             # None for images without genres
-    saturation: Estimate            # of the held-out images
-    source: str
+    saturation: dict                # of the held-out images
 
     @classmethod
     @functools.lru_cache(maxsize=2)
     def load(cls, data_source: str) -> "RealImages":
-        """Of `improved`'s training and test paintings from `data_source`, at 128x128 for a model of any resolution;
-        SourceUnavailable where there are no paintings."""
+        """Of `improved`'s paintings from `data_source`, at 128x128 for a model of any resolution; SourceUnavailable
+        where there are none."""
         preset = dataclasses.replace(presets.get("wikiart", "improved", "demo"), data_source=data_source)
         return cls.of(load_images(preset, "train"), load_images(preset, "test"))
 
@@ -106,25 +97,22 @@ class RealImages:
         return cls(efficientnet_features(test), test.genres, train,
                    train_probe(train.features, images.labels, classes) if len(images) >= 2 * classes else None,
                    train_probe(train.features, images.genres, len(GENRES)) if (images.genres >= 0).any() else None,
-                   saturation(test.images), test.source)
+                   saturation(test.images))
 
     def asked(self, preset, n: int) -> torch.Tensor:
         """Rows of `every_caption`, int64 [n]: the captions of n held-out paintings, so that styles are as frequent as
         in real paintings; with their genres where the preset names genres."""
         chosen = self.choose(n)
-        genres = self.test_genres[chosen]
-        if preset.genre_dropout is None:
-            genres = torch.full_like(genres, UNKNOWN_GENRE)
+        genres = torch.tensor(UNKNOWN_GENRE) if preset.genre_dropout is None else self.test_genres[chosen]
         return caption_rows(preset, self.test.labels[chosen], genres)
 
     def choose(self, n: int) -> torch.Tensor:
         """The `n` held-out images, int64 [n], that give the prompts and the reference; BadValue for too many."""
-        if n > len(self.test.labels):
-            raise BadValue(f"samples = {n}: there are {len(self.test.labels)} held-out images to compare with; draw at "
-                           "most as many")
-        return torch.randperm(len(self.test.labels), generator=generator("asked"))[:n]
+        if n > len(self.test):
+            raise BadValue(f"samples = {n}: draw at most as many as there are held-out images, {len(self.test)}")
+        return torch.randperm(len(self.test), generator=generator("asked"))[:n]
 
-    def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, Estimate]:
+    def answers(self, features: torch.Tensor, styles: torch.Tensor, genres: torch.Tensor) -> dict[str, dict]:
         """The accuracy of the style probe; of paintings also its top-3 accuracy, and the genre probe's for prompts with
         genres. Features [n, 1280], styles and genres int64 [n]."""
         if self.style is None:
@@ -133,18 +121,18 @@ class RealImages:
         answers = {"accuracy": proportion(logits.argmax(1) == styles)}
         if self.genre is None:
             return answers
-        answers["style_top3"] = proportion((logits.topk(TOP, dim=1).indices == styles[:, None]).any(1))
+        answers["style_top3"] = proportion((logits.topk(3, dim=1).indices == styles[:, None]).any(1))
         if (named := genres >= 0).any():
             answers["genre_accuracy"] = proportion(self.genre(features[named]).argmax(1) == genres[named])
         return answers
 
 
 def composition(pipe, w: float, images_a_pair: int) -> dict:
-    """Draw the ten (genre, style) pairs that training never saw, and ten seen pairs of the same styles.
+    """Draw the ten (genre, style) pairs that training never saw, and ten seen pairs of the same styles, each with its
+    most frequent genre.
 
     {"unseen": {"n", "pairs", "genre_accuracy", "style_accuracy", "both"}, "seen": the same, "chance"}, each accuracy
     with its interval and, as "real", that of real paintings of its pairs, none of which the probes were trained on.
-    A seen pair joins the style with its most frequent genre.
     """
     preset, genres, styles = pipe.preset, list(GENRES), CLASS_NAMES["wikiart"]
     real, train = RealImages.load(preset.data_source), load_images(preset, "train")
@@ -163,7 +151,7 @@ def composition(pipe, w: float, images_a_pair: int) -> dict:
                  "seen": answers(real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen])}
     results = {"w": w, "steps": preset.sample_steps, "scheduler": preset.scheduler,
                "chance": {"genre": 1 / len(train.genres[known].unique()), "style": 1 / len(pipe.classes)},
-               "data_source": real.source, "weights_sha256_16": pipe.weights_sha256_16,
+               "data_source": real.test.metadata["data_source"], "weights_sha256_16": pipe.weights_sha256_16,
                **code_record(*DRAWING, *MEASURING, JUDGES["wikiart"])}
     for name, pairs in (("unseen", unseen), ("seen", seen)):
         asked = torch.tensor(pairs).repeat_interleave(images_a_pair, 0)                             # [n, 2]
@@ -176,11 +164,8 @@ def composition(pipe, w: float, images_a_pair: int) -> dict:
 
 def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3, shortlist: int = SHORTLIST):
     """(indices int64 [n, k], distances [n, k]) of the uint8 `paintings` [m, 3, h, w] nearest to uint8 `images`
-    [n, 3, ., .] of any size.
-
-    The `shortlist` nearest 16x16 thumbnails are ranked by the cosine distance of EfficientNet-Lite0's features, which
-    would take minutes for all m paintings.
-    """
+    [n, 3, ., .] of any size: the `shortlist` nearest 16x16 thumbnails are ranked by the cosine distance of
+    EfficientNet-Lite0's features, which would take minutes for all m paintings."""
     def thumbnails(images):                                                                         # [., 768]
         return torch.cat([F.interpolate(part.float(), (16, 16), mode="area").flatten(1) for part in images.split(1000)])
 

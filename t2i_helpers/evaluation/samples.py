@@ -1,7 +1,7 @@
 """A cache of generated images: when a metric changes, the images need not be drawn again.
 
-A store is a folder under ``data/samples``: samples.json is its metadata, and the images lie beside it in parts, so that
-an interrupted call resumes. The folder's name has a hash of the metadata: another checkpoint, guider, scale, scheduler,
+A store is a folder under ``data/samples`` with samples.json, its metadata, and the images in parts, so that an
+interrupted call resumes. The folder's name has a hash of the metadata: another checkpoint, guider, scale, scheduler,
 number of steps, seed or version of the drawing code makes another store.
 """
 
@@ -43,31 +43,29 @@ class SampleStore:
         except (OSError, ValueError) as error:
             raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
 
-    def is_complete(self) -> bool:
-        """Whether all images are there."""
+    def is_complete(self, parts) -> bool:
+        """Whether the metadata and all files of `parts` are there."""
         with contextlib.suppress(BadValue):
-            return bool(self.load())
+            return bool(self.metadata()) and all((self.folder / part).exists() for part in parts)
         return False
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image).
-
-        Raises BadValue for a store that is empty, incomplete or damaged.
-        """
-        parts = []
+        """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image); BadValue for a store that is empty,
+        incomplete or damaged."""
+        images, labels = [], []
         for path in sorted(self.folder.glob("part-*.safetensors")):
             try:
                 with safe_open(path, "pt") as file:
-                    parts.append((file.get_tensor("images"), file.get_tensor("labels"),
-                                  int(file.metadata()["forward_passes"])))
+                    images.append(file.get_tensor("images"))
+                    labels.append(file.get_tensor("labels"))
+                    passes = int(file.metadata()["forward_passes"])
             except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
                 raise BadValue(f"{path} is damaged ({error}): delete it and run the same command again") from error
         first, last = self.metadata()["first_and_last_seed"]
-        if (n := sum(len(labels) for _, labels, _ in parts)) != last - first + 1:
+        if (n := sum(map(len, labels))) != last - first + 1:
             raise BadValue(f"the sample store {self.folder} holds {n} of {last - first + 1} images: run the same "
                            "command again to complete it")
-        images, labels, passes = zip(*parts)
-        return torch.cat(images), torch.cat(labels), passes[-1]
+        return torch.cat(images), torch.cat(labels), passes
 
 
 def draw_samples(
@@ -76,57 +74,53 @@ def draw_samples(
 ) -> SampleStore:
     """The store of `n` images at scale `w`, image i from seed i and of class i mod k; missing parts are drawn.
 
-    `prompts` are one text a class, by default the dataset's captions. `asked`, int64 [n], are rows of `every_caption`
-    to use as prompts instead; they are then the store's labels. Raises BadValue, with a count, for images that hold
-    NaN, and keeps no image of that part.
+    `prompts` are one text a class, by default the dataset's captions; `asked`, int64 [n], rows of `every_caption` to
+    use instead, which are then the store's labels. BadValue, with a count, if images hold NaN; that part is not kept.
     """
     if n < 2:
         raise BadValue(f"samples = {n}: draw at least 2 images")
     if pipe.weights_sha256_16 is None:
         raise BadValue("the pipeline was not loaded from a folder: save and load it, so that its weights can be named")
-    w, texts = float(w), captions(pipe.preset) if asked is None else every_caption(pipe.preset)
-    if prompts is not None:
-        if len(prompts) != len(texts):
-            raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
-        texts = list(prompts)
-    rule = pipe.make_guider(guider, w)
+    preset, w = pipe.preset, float(w)
+    texts = captions(preset) if asked is None else every_caption(preset)
+    if prompts is not None and len(prompts) != len(texts):
+        raise BadValue(f"{len(prompts)} prompts for {len(texts)} classes: give one text a class, in their order")
+    texts, rule = list(prompts or texts), pipe.make_guider(guider, w)
     metadata = {
-        "dataset": pipe.preset.dataset, "variant": pipe.preset.variant, "preset_hash": preset_hash(pipe.preset),
+        "dataset": preset.dataset, "variant": preset.variant, "preset_hash": preset_hash(preset),
         "weights_sha256_16": pipe.weights_sha256_16, "captions": texts,
-        "guider": guider, "w": w, "scheduler": scheduler or pipe.preset.scheduler,
-        "timestep_spacing": make_scheduler(pipe.preset, scheduler).config.timestep_spacing,
-        "steps": pipe.preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
+        "guider": guider, "w": w, "scheduler": scheduler or preset.scheduler,
+        "timestep_spacing": make_scheduler(preset, scheduler).config.timestep_spacing,
+        "steps": preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
         **rule.metadata, **code_record(*DRAWING),
-    } | ({} if asked is None else {"asked": content_hash(asked.tolist())}) | (
-        {} if pipe.dtype == torch.float32 else {"precision": str(pipe.dtype)})
+        **({} if asked is None else {"asked": content_hash(asked.tolist())}),
+        **({} if pipe.dtype == torch.float32 else {"precision": str(pipe.dtype)}),
+    }
     labels = torch.arange(n) % len(texts) if asked is None else asked
-    name = f"{pipe.preset.dataset}-{pipe.preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
+    name = f"{preset.dataset}-{preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
-    if not store.is_complete():
-        store = SampleStore(cache_folder(store.folder))
-        write_json(store.folder / "samples.json", metadata)
-    paths = {first: store.folder / f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
+    parts = {range(first, min(first + PART, n)): f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
+    if store.is_complete(parts.values()):
+        return store
+    store = SampleStore(cache_folder(store.folder))
+    write_json(store.folder / "samples.json", metadata)
+    paths = {seeds: store.folder / part for seeds, part in parts.items()}
     missing = sum(not path.exists() for path in paths.values())
-    for first in tqdm(missing_parts(paths), total=missing, disable=not missing, unit=f"×{min(n, PART)} images",
-                      desc=f"w = {w:g}"):
-        seeds = range(first, min(first + PART, n))
-        part = labels[first:seeds.stop]
+    for seeds in tqdm(missing_parts(paths), total=missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
+        part = labels[seeds.start:seeds.stop]
         drawn = pipe([texts[label] for label in part], seeds=seeds, steps=metadata["steps"],
                      scheduler=metadata["scheduler"], guider=rule)
         if bad := int((~drawn.images.isfinite()).flatten(1).any(1).sum()):
-            raise BadValue(f"{bad} of {len(seeds)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
+            raise BadValue(f"{bad} of {len(part)} images hold NaN at w = {w:g}, nothing of them was kept: use another "
                            "checkpoint or a smaller w")
-        save_tensors(paths[first], {"images": to_uint8(drawn.images).cpu(), "labels": part},
+        save_tensors(paths[seeds], {"images": to_uint8(drawn.images).cpu(), "labels": part},
                      {"forward_passes": str(drawn.forward_passes)})
     return store
 
 
 def missing_parts(paths: dict):
-    """Yield the keys of `paths` whose file is missing, each while this process alone may write it.
-
-    So any number of processes share the work: each takes a part that no other is drawing, and at the end waits for what
-    the others draw.
-    """
+    """Yield the keys of `paths` whose file is missing, each while this process alone may write it. So any number of
+    processes share the work: each takes a part that no other is drawing, and at the end waits for the others."""
     for wait in (False, True):
         for key, path in [(key, path) for key, path in paths.items() if not path.exists()]:
             with contextlib.suppress(*(() if wait else (OutputError,))), directory_lock(path, wait):

@@ -1,25 +1,22 @@
 """The guidance study: one list of cells, each a set of images with its measurements, one line a cell.
 
-``t2i evaluate study`` measures PARTS and EXPERIMENTS, and ``python -m t2i_helpers.evaluation.study NAME ...`` some of
-them, into NAME.jsonl or NAME.json in ``paths.study_dir(size)``. It skips stored results of the same weights and
-classifier, so that an interrupted study resumes. `provenance.stale_reasons` names results of other code, and
-``t2i evaluate study --stale`` measures them again.
+`run_study` (``t2i evaluate study``) measures PARTS and EXPERIMENTS into NAME.jsonl and NAME.json in
+``paths.study_dir(size)``. It skips stored results of the same weights and classifier, so that an interrupted study
+resumes. `provenance.stale_reasons` names results of other code, and ``--stale`` measures them again.
 """
 
 import contextlib
 import functools
 import hashlib
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from torchvision.io import write_png
-from torchvision.utils import make_grid
+from torchvision.utils import save_image
 
 from ..data.captions import NUMBERS
-from ..errors import BadData, SourceUnavailable, T2IError, UnknownName
+from ..errors import BadData, SourceUnavailable, UnknownName
 from ..models import WEIGHTS, load_pipeline
 from ..paths import atomic_write, read_json, study_dir, write_text
 from ..presets import DATASETS
@@ -138,8 +135,7 @@ def _run(part, size, stale) -> None:
             rows[cell] = measure(cell, size)
             lines = [json.dumps(rows[cell]) + "\n" for cell in PARTS[part] if cell in rows]
             write_text(study_dir(size) / f"{part}.jsonl", "".join(lines))
-            settings = " ".join(f"{name}={value}" for name, value in asdict(cell).items() if value != "caption")
-            print(f"{part}: {settings}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
+            print(f"{part}: {cell}: accuracy {rows[cell]['accuracy']['value']:.3f}", flush=True)
 
 
 def read_part(part: str, size: str = "demo") -> dict[Cell, dict]:
@@ -191,7 +187,7 @@ def measure(cell: Cell, size: str = "demo") -> dict:
         images, *_ = draw_samples(pipe, cell.w, cell.n, **drawn).load()
         row["picture"] = hashlib.sha256(json.dumps(asdict(cell)).encode()).hexdigest()[:12] + ".png"
         with atomic_write(study_dir(size) / "pictures" / row["picture"]) as temporary:
-            write_png(make_grid(images[:10], nrow=10, padding=0), str(temporary))
+            save_image(images[:10] / 255, temporary, nrow=10, padding=0)
     return {"cell": asdict(cell), **row, "training_steps": evaluation["checkpoint"]["training_steps"],
             "real_images": evaluation["judges"]["classifier"]["data_source"], **_hashes(cell, size, file_hash),
             "weights_sha256_16": pipe.weights_sha256_16, "seconds": round(time.monotonic() - began, 1)}
@@ -204,10 +200,3 @@ def _hashes(cell, size, hash_of) -> dict[str, str]:
     if cell.guider == "auto":
         files[WEAK] = training_dir(f"{cell.dataset}-weak", size) / WEIGHTS
     return {name: hash_of(file) for name, file in files.items() if file.exists()}
-
-
-if __name__ == "__main__":
-    try:
-        run_study(sys.argv[1:])
-    except T2IError as error:
-        sys.exit(f"study: {error}")

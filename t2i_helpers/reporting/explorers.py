@@ -16,7 +16,7 @@ from IPython.display import display
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, from_uint8, genre_caption, stroke_drawing, to_uint8, to_unit
-from ..data.wikiart import RESERVOIR
+from ..data.wikiart import BATCH, FILE_OF, RESERVOIR, mixing, our_stream_order
 from ..diffusion import SDEditInit, make_guider, make_scheduler, sample
 from ..evaluation import frechet_distance, load_classifier, predict
 from ..randomness import generator
@@ -152,8 +152,6 @@ def frechet_explorer(draws: int = 3):
 
 def reservoir_explorer():
     """From which of WikiArt's 72 files the images of 40 batches come, and how many styles they have."""
-    from ..evaluation.bench import BATCH, FILE_OF, mixing, our_stream_order
-
     def draw(reservoir=RESERVOIR):
         rows = our_stream_order(reservoir)
         files, bits = FILE_OF[rows[len(rows) // 2:][:40 * BATCH]], mixing(rows)["style_entropy_bits"]

@@ -8,9 +8,8 @@ from torchvision.io import read_image
 
 from ..errors import BadData
 from ..evaluation.classifiers import weights_file
-from ..evaluation.experiments import BEST, CANDIDATES, networks
+from ..evaluation.experiments import BEST, CANDIDATES, WORDS, networks
 from ..evaluation.features import real_features
-from ..evaluation.image_text import WORDS
 from ..evaluation.metrics import frechet_distance
 from ..evaluation.study import OPTIONAL, PARTS, WORDINGS, read_experiment, read_part, run_study
 from ..intervals import overlap

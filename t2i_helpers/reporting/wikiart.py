@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from matplotlib.patches import Rectangle
 
 from ..data import GENRES, HELD_OUT_PAIRS, WikiArtStream, captions, from_uint8, genre_caption, to_uint8
+from ..data.wikiart import BATCH, file_sequential_order
 from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files
 from ..errors import BadData, SourceUnavailable
-from ..evaluation.bench import BATCH, file_by_file
 from ..evaluation.paintings import nearest_paintings
 from ..models import load_autoencoder
 from ..paths import TABLES, read_json
@@ -74,7 +74,7 @@ def read_traces(source, store) -> dict[str, np.ndarray]:
     files = find_art_files(source)
     ends = np.array([file.row_ids.stop for file in files])
     stream = WikiArtStream(source, size=8, reservoir=int(ends[-1]) // 4)
-    row_ids = {"file-sequential (thesis)": [row_id for _, _, row_id in file_by_file(files)],
+    row_ids = {"file-sequential (thesis)": file_sequential_order([file.row_ids for file in files]),
                "our stream": [row_id for _, _, row_id in stream],
                "our store": [row_id for *_, batch in store.batches(BATCH) for row_id in batch.tolist()]}
     return {way: np.searchsorted(ends, ids, side="right") for way, ids in row_ids.items()}

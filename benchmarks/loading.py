@@ -1,19 +1,15 @@
-"""The speed of this machine: ways to sample and to train, and to read WikiArt's files in batches of 16.
+"""Ways to read WikiArt's files in batches of 16, from the naive one to ours. `t2i bench loader` calls it.
 
-WikiArt's files are synthetic and like the hub's: JPEGs of 400 KB, one row group and one dictionary a file, sorted by
-style. How well each way mixes styles is computed at WikiArt's full size, from row numbers alone.
+The files are synthetic and like the hub's: JPEGs of 400 KB, one row group and one dictionary a file, sorted by style.
+How well each way mixes styles is computed at WikiArt's full size, from row numbers alone.
 """
 
 import concurrent.futures
 import contextlib
 import io
 import itertools
-import json
 import multiprocessing
-import os
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,94 +20,27 @@ import numpy as np
 import pandas
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
-from .. import presets
-from ..data import CLASS_NAMES, PixelStore, WikiArtStream, from_uint8
-from ..data.decoding import decode
-from ..data.wikiart import RESERVOIR, reservoir_shuffle
-from ..data.wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings, write_art_file
-from ..errors import BadData, BadValue, one_line
-from ..paths import DATA, ROOT
-from ..randomness import epoch_order
-from .evaluate import classifier_judge
+from t2i_helpers.data import PixelStore, WikiArtStream, from_uint8
+from t2i_helpers.data.decoding import decode
+from t2i_helpers.data.wikiart import (
+    BATCH,
+    FILE_OF,
+    RESERVOIR,
+    ROWS_OF,
+    file_after_file,
+    file_sequential_order,
+    mixing,
+    our_stream_order,
+)
+from t2i_helpers.data.wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings, write_art_file
+from t2i_helpers.errors import BadValue, one_line
+from t2i_helpers.paths import DATA
+from t2i_helpers.randomness import epoch_order
 
-WAYS_TO = {                     # of benchmarks/measure.py; the first is the baseline of the ratios
-    "sample": {"thesis": "thesis: DDPM, 50 steps", "diffusers": "diffusers: DPM-Solver++, 20 steps",
-               "ours-equal": "ours, settings of the thesis", "ours-equal-bf16": "ours, the same in bfloat16",
-               "ours": "ours: DPM-Solver++, 8 steps"},
-    "train": {"thesis": "thesis: float32, text encoder on every batch", "diffusers": "diffusers: bfloat16, averaged",
-              "ours-equal": "ours, thesis", "ours": "ours, improved"},
-}
-BATCH, SIZE, FULL_FILES = 16, 128, presets.WIKIART_FILES
+SIZE = 128
 STORE_BATCHES = 1000
-
-
-def bench_speed(task: str, dataset: str = "mnist", rounds: int = 3, images: int = 64, steps: int = 50,
-                size: str = "demo", checkpoint=None, ways: tuple[str, ...] | None = None) -> dict:
-    """{"task", "dataset", .., "rows"} of ways to "sample" or "train": the loops of benchmarks/baselines.py and this
-    package's, each in a process of its own, in turn, `rounds` times.
-
-    A row is {"way", "images_per_second" and its "spread" (lowest, highest), "ratio" to the first way, "forward_passes"
-    an image, "share_of_peak" of the FLOP/s of a large matrix product, "peak_memory_mb"}. Sampling draws `images` a
-    round; "frechet" and "accuracy" judge those of all rounds, and where the settings are alike "largest_difference"
-    compares pixels, 0 to 1, with the first way's. `steps` are those of training, or of the slow ways to sample; `size`
-    is of the training's preset; `checkpoint` a folder to sample from in place of the shipped one. `ways` are by default
-    all of WAYS_TO[task].
-    """
-    if rounds < 1 or steps < 5 or images * rounds < 20:
-        raise BadValue(f"{rounds} rounds of {images} images and {steps} steps: choose 1, 20 and 5 or more")
-    program = ROOT / "benchmarks" / "measure.py"
-    if not program.is_file():
-        raise BadData(f"{program} is missing: run the benchmark in a clone of the repository")
-    if os.getloadavg()[0] > os.cpu_count():
-        print("this machine is busy: stop other programs, which slow a benchmark down many times", file=sys.stderr)
-    options = ["--size", size, "--steps", steps, "--images", images]
-    options += ["--checkpoint", checkpoint] if checkpoint else []
-    measured = {way: [] for way in ways or WAYS_TO[task]}
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(rounds):
-            for way in measured:
-                out = Path(folder) / f"{way}.{number}.safetensors"
-                more = ["--seed", number * images, "--out", out]
-                measured[way].append(_run([program, task, way, dataset, *options, *more]))
-        drawn = {way: torch.cat([load_file(file)["images"] for file in sorted(Path(folder).glob(f"{way}.*"))])
-                 for way in measured} if task == "sample" else {}
-    first = np.array([row["images_per_second"] for row in next(iter(measured.values()))])
-    rows = []
-    for way, results in measured.items():
-        speeds = np.array([row["images_per_second"] for row in results])
-        rows.append({
-            "way": WAYS_TO[task][way], "images_per_second": float(np.median(speeds)),
-            "spread": [float(speeds.min()), float(speeds.max())], "ratio": float(np.median(speeds / first)),
-            "forward_passes": results[0]["forward_passes"],
-            "share_of_peak": float(np.median([row["flops_per_second"] / row["peak_flops_per_second"]
-                                              for row in results])),
-            "peak_memory_mb": max(row["peak_memory_bytes"] for row in results) / 1e6,
-        })
-    for row, (way, pixels) in zip(rows, drawn.items()):
-        row |= _quality(dataset, pixels)
-        if way.startswith("ours-equal"):
-            row["largest_difference"] = int((pixels.int() - drawn["thesis"].int()).abs().max()) / 255
-    return {"task": task, "dataset": dataset, "size": size, "rounds": rounds, "images": images, "steps": steps,
-            "rows": rows}
-
-
-def _run(command) -> dict:
-    """The JSON object that a Python program prints; BadData with its last line if it fails."""
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise BadData(f"{' '.join(map(str, command[1:4]))} failed ({lines[-1][:160]}): run {command[0]} to see more")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def _quality(dataset, images) -> dict:
-    """The classifier's accuracy on uint8 images, and the Frechet distance to real test images, if they can be had."""
-    labels = torch.arange(len(images)) % len(CLASS_NAMES[dataset])
-    row = classifier_judge(dataset, len(images), "cpu")[1](images, labels)
-    return {"accuracy": row["accuracy"], "frechet": row.get("classifier", {}).get("frechet")}
 
 
 def bench_loader(files: int = 4, rows: int = 1100, seconds: float = 60.0, folder=None) -> dict:
@@ -239,17 +168,12 @@ def random_access(files):
 
 
 def file_sequential(files):
-    """The thesis's loader."""
-    return ((_by_pillow(encoded), style) for encoded, style, _ in file_by_file(files))
-
-
-def file_by_file(files):
-    """(encoded, style, row_id) in the thesis's order: files in random order, each read whole and shuffled."""
+    """The thesis's loader: files in random order, each read whole and shuffled."""
     rng = np.random.default_rng(0)
     for number in rng.permutation(len(files)):
         frame = pandas.read_parquet(files[number].path, columns=["image", "style"])
         for row in rng.permutation(len(frame)):
-            yield frame["image"][row]["bytes"], int(frame["style"][row]), files[number].first_row + int(row)
+            yield _by_pillow(frame["image"][row]["bytes"]), int(frame["style"][row])
 
 
 def datasets_stream(files):
@@ -285,33 +209,15 @@ def _in_batches(samples):
 
 # the order of each way at WikiArt's full size, as row numbers int [81,444]
 
-FILE_OF = np.arange(sum(PAINTINGS)) * FULL_FILES // sum(PAINTINGS)              # of each row: 72 equal files
-
-
-def mixing(order) -> dict:
-    """Mean style entropy (bits) and distinct files of batches of 16, for an order of WikiArt's rows sorted by style."""
-    batches = order[:len(order) // BATCH * BATCH].reshape(-1, BATCH)
-    styles = np.repeat(np.arange(len(STYLES)), PAINTINGS)[batches]
-    shares = np.stack([np.bincount(batch, minlength=len(STYLES)) for batch in styles]) / BATCH
-    logarithms = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
-    return {"style_entropy_bits": float(-(shares * logarithms).sum(1).mean()),
-            "files_per_batch": float(np.mean([len(set(batch)) for batch in FILE_OF[batches].tolist()]))}
-
-
 def perfect_order():
     """Of random access, and of the store."""
     return epoch_order(len(FILE_OF), 0, 0).numpy()
 
 
-def file_sequential_order():
-    rng = np.random.default_rng(0)
-    return np.concatenate([rng.permutation(np.flatnonzero(file == FILE_OF)) for file in rng.permutation(FULL_FILES)])
-
-
 def buffered_order():
     """Files in random order through a shuffle buffer of 1,000, the default of datasets."""
     rng, order = np.random.default_rng(0), []
-    rows = _file_after_file(rng)
+    rows = file_after_file(rng)
     buffer = list(itertools.islice(rows, 1000))
     for row in rows:
         place = rng.integers(1000)
@@ -320,20 +226,9 @@ def buffered_order():
     return np.array(order + rng.permutation(buffer).tolist())
 
 
-def our_stream_order(reservoir: int = RESERVOIR):
-    """The rows through the stream's own reservoir, of so many pictures, here of one pixel."""
-    rng, pixel = np.random.default_rng(0), torch.zeros(3, 1, 1, dtype=torch.uint8)
-    rows = ((pixel, 0, row) for row in _file_after_file(rng))
-    return np.array([row for _, _, row in reservoir_shuffle(rows, reservoir, 1, rng)])
-
-
-def _file_after_file(rng):
-    return itertools.chain.from_iterable(np.flatnonzero(file == FILE_OF) for file in rng.permutation(FULL_FILES))
-
-
 WAYS = {
     "random access": (random_access, perfect_order),
-    "file-sequential (thesis)": (file_sequential, file_sequential_order),
+    "file-sequential (thesis)": (file_sequential, lambda: file_sequential_order(ROWS_OF)),
     "datasets streaming": (datasets_stream, buffered_order),
     "our stream": (our_stream, our_stream_order),
     "our store": (None, perfect_order),

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from ..data import CLASS_NAMES, every_caption, from_uint8, load_images, to_uint8
 from ..diffusion import Loss, LossGuidance, similarity_loss
+from ..intervals import wilson_interval
 from ..models import load_image_text
 from ..models.image_text import SIDE
 from ..provenance import code_record
@@ -96,8 +97,11 @@ def measure_latent(pipe, n: int = SAMPLES) -> dict:
         right = predict(classifier, to_uint8(shrink(images))).labels.cpu() == torch.arange(n) % len(OBJECTS)
         similarity = (model.embed_images(shrink(images)) * model.embed_texts(texts)).sum(1)
         return measured | beside({"object_accuracy": proportion(right), "similarity": mean_estimate(similarity)},
-                                 {"object_accuracy": Estimate(*[classifier_metadata("cifar10")["test_accuracy"]] * 3)})
+                                 {"object_accuracy": of_photographs})
 
+    photographs = classifier_metadata("cifar10")
+    right, count = photographs["test_accuracy"] * photographs["test_images"], photographs["test_images"]
+    of_photographs = Estimate(photographs["test_accuracy"], *wilson_interval(right, count))
     texts = [OBJECTS[i % len(OBJECTS)] for i in range(n)]
     model, classifier = load_image_text(pipe.device), load_classifier("cifar10", pipe.device)
     paintings = from_uint8(test.images[chosen], (0, 1)).to(pipe.device)

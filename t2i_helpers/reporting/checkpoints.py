@@ -2,6 +2,7 @@
 
 from ..evaluation import evaluate, recognition
 from ..evaluation.classifiers import classifier_hash
+from ..evaluation.latent import measure_latent
 from ..evaluation.paintings import composition
 from ..models import load_pipeline
 from ..paths import checkpoint_dir, read_json
@@ -40,6 +41,11 @@ def load_or_measure_composition(pipe) -> dict:
     """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
     return _load_or_measure(pipe, "composition.json", lambda: record(
         pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
+
+
+def load_or_measure_latent(pipe) -> dict:
+    """The latent.json beside `pipe`'s weights, made now (20 minutes of a processor core) unless it fits the weights."""
+    return _load_or_measure(pipe, "latent.json", lambda: record(pipe.device, **measure_latent(pipe)))
 
 
 def load_or_measure_recognition(pipe) -> list[dict]:

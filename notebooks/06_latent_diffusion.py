@@ -52,12 +52,12 @@ show = shower(SIZE)                             # displays a figure and writes i
 improved = presets.get("wikiart", "improved", SIZE)
 paintings = checkpoints.pipeline("wikiart", "improved", SIZE)
 
-pipe, w, few, steps = paintings, 4.0, improved.sample_steps, 4 if SIZE == "smoke" else 20
+pipe, w, few, steps, tries = paintings, 4.0, improved.sample_steps, 20, range(6)
 encoder = load_text_encoder(improved.text_encoder)
 prompts = ["A landscape in the style of Impressionism", "A portrait in the style of Baroque",
            "A landscape in the style of Ukiyo e"]
 if SIZE == "smoke":
-    prompts = prompts[:1]
+    prompts, steps, tries = prompts[:1], 4, range(2)
 if SIZE == "full":                              # the same cells, with Stable Diffusion 1.4
     pipe, w, few, steps = load_stable_diffusion(), 7.5, 50, 50
     encoder = pipe.encoder
@@ -276,7 +276,7 @@ beside = pipe(prompts[:1] * 3, w=w, steps=few, seeds=[7, 8, 9]).images[:1]
 print(f"the same image alone and in a batch: largest difference {(alone - beside).abs().max():.1e}")
 
 show(latent.columns("seeds", prompts, {f"seed {seed}": lambda seed=seed: pipe(
-    prompts, w=w, steps=few, seeds=[seed] * len(prompts)).images for seed in range(6)}, f"w = {w:g}"))
+    prompts, w=w, steps=few, seeds=[seed] * len(prompts)).images for seed in tries}, f"w = {w:g}"))
 
 # %% [markdown]
 # (The rest of the difference is rounding: a processor adds in another order for another batch size.)
@@ -301,7 +301,7 @@ print(f"real paintings: {shown(row['efficientnet']['diversity']['real'])}")
 
 # %%
 show(latent.columns("guidance", prompts, {f"w = {scale}": lambda scale=scale: pipe(
-    prompts, w=scale, steps=few, seeds=seeds).images for scale in (1, 2, 4, 7, 12, 20)}))
+    prompts, w=scale, steps=few, seeds=seeds).images for scale in (1, 2, 4, 7, 12, 20)[-len(tries):]}))
 
 # %%
 show(latent.rows_table("guidance", paintings, "w"))
@@ -340,7 +340,7 @@ loss = decoded_similarity(pipe, load_image_text(pipe.device), texts)
 show(latent.columns("strengths", [f"{prompt} + {text}" for prompt, text in zip(prompts, texts)], {
     f"s = {strength:g}": lambda strength=strength: pipe(
         prompts, w=1.0, steps=few, seeds=seeds, loss=LossGuidance(loss, strength) if strength else None).images
-    for strength in SETTINGS["strengths"]}, "w = 1"))
+    for strength in SETTINGS["strengths"][-len(tries):]}, "w = 1"))
 
 # %% [markdown]
 # > **Question:** the similarity must rise with the strength, since it is what the gradient follows. Which judge would you
@@ -420,7 +420,7 @@ if SIZE == "full":
              "Cleopatra exploring an ancient library filled with glowing hieroglyphs.",
              "A floating library in the sky soaring through the clouds."]
 show(latent.columns("novel", novel, {f"seed {seed}": lambda seed=seed: pipe(
-    novel, w=w, steps=few, seeds=[seed] * len(novel)).images for seed in range(6)}, f"w = {w:g}"))
+    novel, w=w, steps=few, seeds=[seed] * len(novel)).images for seed in tries}, f"w = {w:g}"))
 
 # %% [markdown]
 # An unseen pair of known words is one thing, unknown words are another: no painting of the training set is captioned with a cat

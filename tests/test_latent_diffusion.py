@@ -1,6 +1,7 @@
-"""Stable Diffusion's parts as a pipeline of ours, on a tiny random model in the hub's layout."""
+"""Stable Diffusion as a pipeline of ours, on a tiny random model in the hub's layout, and what is measured of ours."""
 
 import shutil
+from pathlib import Path
 
 import diffusers
 import pytest
@@ -12,7 +13,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch.testing import assert_close
 
 from t2i_helpers.diffusion import Loss, LossGuidance
-from t2i_helpers.errors import BadCheckpoint, PromptTooLong, SourceUnavailable
+from t2i_helpers.errors import BadCheckpoint, BadValue, PromptTooLong, SourceUnavailable
+from t2i_helpers.evaluation.latent import add_noise, with_rotated_text, with_schedule
+from t2i_helpers.models import load_pipeline
 from t2i_helpers.models.stable_diffusion import FILES, load_stable_diffusion
 from t2i_helpers.randomness import generator
 
@@ -114,8 +117,36 @@ def test_a_folder_without_all_weights_is_refused(folder, tmp_path, part):
 
 
 def test_every_file_that_is_read_is_downloaded(folder, tmp_path):
-    for pattern in FILES:
-        for file in folder.glob(pattern):
-            (tmp_path / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, tmp_path / file.relative_to(folder))
-    assert load_stable_diffusion(tmp_path, "cpu")(["a"], steps=1).images.isfinite().all()
+    read = {file for pattern in FILES for file in folder.glob(pattern)}
+    shutil.copytree(folder, tmp_path / "sd", ignore=lambda path, names: [
+        name for name in names if (file := Path(path) / name).is_file() and file not in read])
+    assert load_stable_diffusion(tmp_path / "sd", "cpu")(["a"], steps=1).images.isfinite().all()
+
+
+# what is measured of ours
+
+@pytest.fixture(scope="module")
+def ours():
+    return load_pipeline("wikiart")
+
+
+def test_another_length_of_the_schedule_is_the_samplers_alone(ours):
+    other = with_schedule(ours, 50)
+    assert ours.preset.train_timesteps == 1000 and other.unet is ours.unet
+    assert len(other.make_scheduler("dpm++").alphas_cumprod) == 50
+    short, usual = (each(ours.captions[:1], w=1.0, steps=2, scheduler="dpm++").images for each in (other, ours))
+    assert (short - usual).abs().mean() > 0.01
+    with refuses(BadValue, "1 to 50"):
+        other(ours.captions[:1], steps=51, scheduler="dpm++")
+
+
+def test_rotated_text_says_the_same_in_other_coordinates(ours):
+    before, after = (torch.cat(each.embed(ours.captions[:3])).flatten(1) for each in (ours, with_rotated_text(ours)))
+    assert (before - after).abs().mean() > 0.1
+    assert_close(torch.cdist(after, after), torch.cdist(before, before), atol=1e-2, rtol=1e-3)
+
+
+def test_noise_is_relative_to_the_deviation():
+    x = torch.linspace(0, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+    added = add_noise(x, 0.5) - x
+    assert added.std().item() == pytest.approx(0.5 * x.std().item(), rel=0.05)

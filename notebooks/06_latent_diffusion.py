@@ -304,10 +304,12 @@ show(latent.columns("guidance", prompts, {f"w = {scale}": lambda scale=scale: pi
     prompts, w=scale, steps=few, seeds=seeds).images for scale in (1, 2, 4, 7, 12, 20)[-len(tries):]}))
 
 # %%
-show(latent.rows_table("guidance", paintings, "w"))
+for row in [*evaluation["rows"], *measured["guidance"]]:
+    kernel = row["kernel"] if "kernel" in row else row["efficientnet"]["kernel"]
+    print(f"w = {row['w']:<4g} n = {row['n']}: style {shown(row['accuracy'], 100)} %, kernel distance {shown(kernel)}")
 
 # %% [markdown]
-# > **Read the table and the second column of the curves:** where is the style found most often, and where are the images
+# > **Read these lines and the second column of the curves:** where is the style found most often, and where are the images
 # > nearest to real paintings? Do the intervals separate neighbouring scales?
 #
 # The accuracies at $w = 7$ to 20 overlap, so this count names no best scale among them; all of them are above that at $w = 1$.
@@ -350,7 +352,10 @@ show(latent.columns("strengths", [f"{prompt} + {text}" for prompt, text in zip(p
 # finds the object. The probes for style and the kernel distance say what this costs.
 
 # %%
-show(latent.rows_table("strengths", paintings, "strength"))
+for row in measured["strengths"]:
+    print(f"s = {row['strength']:<4g} n = {row['n']}: similarity {shown(row['similarity'])}, "
+          f"object {shown(row['object_accuracy'], 100)} %, kernel distance {shown(row['kernel'])}")
+print(f"real paintings: object {shown(row['object_accuracy']['real'], 100)} %")
 
 # %% [markdown]
 # The report finds strength 0.8 best on one prompt, worse below, and distorted between 0.8 and 1. Strengths of different

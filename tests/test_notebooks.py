@@ -235,7 +235,7 @@ EXPLORERS = {
     "frechet": (lambda digits: explorers.frechet_explorer(), "features", 64),
     "reservoir": (lambda digits: explorers.reservoir_explorer(), "reservoir", 1),
     "painting": (lambda digits: explorers.painting_explorer(load_pipeline("wikiart"), 1), "w", 8.0),
-    "latent": (lambda digits: explorers.latent_explorer(load_pipeline("wikiart"), 3), "step", 3),
+    "latent": (lambda digits: explorers.latent_explorer(load_pipeline("wikiart"), 3, ["A sketch"]), "step", 3),
     "plane": (lambda digits: explorers.plane_explorer(digits.preset, points=20), "rule", "rescale"),
     "sdedit": (lambda digits: explorers.sdedit_explorer(digits, 2), "strength", 0.9),
 }

@@ -8,19 +8,18 @@ import torch.nn.functional as F
 
 from ..data import CLASS_NAMES, every_caption, from_uint8, load_images, to_uint8
 from ..diffusion import Loss, LossGuidance, similarity_loss
-from ..intervals import wilson_interval
 from ..models import load_image_text
 from ..models.image_text import SIDE
 from ..provenance import code_record
 from ..randomness import generator
-from .classifiers import classifier_metadata, load_classifier, predict
-from .metrics import Estimate, beside, diversity, jackknife, kernel_distance, mean_estimate, proportion
+from .classifiers import load_classifier, predict
+from .metrics import beside, diversity, jackknife, kernel_distance, mean_estimate, proportion
 from .paintings import RealImages, image_features
 from .samples import DRAWING, JUDGES, MEASURING
 
 SAMPLES, W = 60, 4.0
-SETTINGS = {"steps": (5, 10, 50, 100), "guidance": (7.0, 12.0, 20.0), "schedule": (50, 400, 700, 1000, 1500),
-            "strengths": (0.0, 0.2, 0.8, 1.0, 3.0), "noise": (0.25, 0.5, 1.0, 2.0)}
+SETTINGS = {"steps": (5, 10, 50, 100), "guidance": (7.0, 12.0, 20.0), "schedule": (50, 400, 1000, 1500),
+            "strengths": (0.0, 0.2, 0.8, 3.0), "noise": (0.25, 0.5, 1.0, 2.0)}
 OBJECTS = [f"A photo of a {name}" for name in CLASS_NAMES["cifar10"]]           # no caption of a painting names them
 CODE = (*DRAWING, *MEASURING, JUDGES["wikiart"], JUDGES["cifar10"], "evaluation.latent", "models.image_text")
 
@@ -33,8 +32,7 @@ def with_schedule(pipe, train_timesteps: int):
 
 
 def with_rotated_text(pipe):
-    """`pipe` with a text encoder that says the same in other coordinates: its embeddings times a fixed random rotation.
-    No distance between two captions changes."""
+    """`pipe` with embeddings times a fixed random rotation: they say the same in other coordinates."""
     def embed(prompts):
         cond, null = pipe.embed(prompts)
         rotation, _ = torch.linalg.qr(torch.randn(*2 * cond.shape[-1:], generator=generator("rotated text")))
@@ -46,7 +44,7 @@ def with_rotated_text(pipe):
 
 
 def shrink(images: torch.Tensor) -> torch.Tensor:
-    """Images [n, 3, h, w] at the size that the image-text model and CIFAR-10's classifier see."""
+    """Images [n, 3, h, w] at the size that the image-text model and the classifier of photographs see."""
     return F.interpolate(images, (SIDE, SIDE), mode="area")
 
 
@@ -56,74 +54,64 @@ def decoded_similarity(pipe, model, texts: list[str]) -> Loss:
 
 
 def add_noise(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """`x` [n, ...], scaled to mean 0 and variance 1 by its own moments, with noise of `sigma`, and scaled back."""
-    noise = torch.randn(x.shape, generator=generator("latent noise", sigma)).to(x)
-    return x + sigma * x.std() * noise
+    """`x` [n, ...] with noise of `sigma` times its standard deviation."""
+    return x + sigma * x.std() * torch.randn(x.shape, generator=generator("latent noise", sigma)).to(x)
 
 
 def measure_latent(pipe, n: int = SAMPLES) -> dict:
     """{"steps", "guidance", "schedule", "embedding", "strengths", "noise": rows, "reconstruction": a row}.
 
     Image i of a row has the caption of a held-out painting and seed i, as in `evaluate`, w = W where the row says
-    nothing else, and the preset's scheduler and steps. Metrics: the accuracy of the style and the genre probe, kernel
-    distance and diversity, each with that of n real paintings as "real".
+    nothing else, and the preset's scheduler and steps; "strengths" follow text i mod 10 of OBJECTS at w = 1. Metrics,
+    each with that of n real paintings as "real": the accuracy of the probes for style and genre, kernel distance,
+    diversity, how often the classifier of photographs sees the object, and the similarity that guidance follows.
     """
     preset, real = pipe.preset, RealImages.load(pipe.preset.data_source)
-    chosen, test = real.choose(n), load_images(preset, "test")
+    chosen, objects = real.choose(n), torch.arange(n) % len(OBJECTS)
     styles, genres, features = real.test.labels[chosen], real.test_genres[chosen], real.test.features[chosen]
     others = real.train.features[torch.randperm(len(real.train), generator=generator("real"))[:n]]
+    paintings = from_uint8(load_images(preset, "test").images[chosen], (0, 1)).to(pipe.device)
     prompts = [every_caption(preset)[row] for row in real.asked(preset, n)]
-
-    def metrics(own, reference):
-        answers = real.answers(own, styles, genres)
-        return {name: answers[name] for name in ("accuracy", "genre_accuracy")} | {
-            "kernel": jackknife(kernel_distance, own, reference), "diversity": diversity(own, styles)}
-
-    floor = metrics(features, others)
-
-    def judge(images, reference=features):
-        return {"n": n, **beside(metrics(image_features(to_uint8(images).cpu()), reference), floor)}
-
-    def row(setting, value, pipe=pipe, w=W, **options):
-        images = pipe(prompts, w=w, seeds=range(n), **options).images
-        measured = {setting: value, **judge(images)}
-        print(f"latent: {setting} = {value}: accuracy {measured['accuracy']['value']:.3f}, "
-              f"kernel distance {measured['kernel']['value']:.3f}", flush=True)
-        return measured, images
-
-    def guided_by_text(strength):
-        loss = LossGuidance(decoded_similarity(pipe, model, texts), strength) if strength else None
-        measured, images = row("strength", strength, w=1.0, loss=loss)
-        right = predict(classifier, to_uint8(shrink(images))).labels.cpu() == torch.arange(n) % len(OBJECTS)
-        similarity = (model.embed_images(shrink(images)) * model.embed_texts(texts)).sum(1)
-        return measured | beside({"object_accuracy": proportion(right), "similarity": mean_estimate(similarity)},
-                                 {"object_accuracy": of_photographs})
-
-    photographs = classifier_metadata("cifar10")
-    right, count = photographs["test_accuracy"] * photographs["test_images"], photographs["test_images"]
-    of_photographs = Estimate(photographs["test_accuracy"], *wilson_interval(right, count))
-    texts = [OBJECTS[i % len(OBJECTS)] for i in range(n)]
+    texts = [OBJECTS[i] for i in objects]
     model, classifier = load_image_text(pipe.device), load_classifier("cifar10", pipe.device)
-    paintings = from_uint8(test.images[chosen], (0, 1)).to(pipe.device)
-    z = pipe.encode(paintings)
+    similarity = decoded_similarity(pipe, model, texts)
+
+    def metrics(images, reference):
+        own, small = image_features(to_uint8(images).cpu()), shrink(images)
+        answers = real.answers(own, styles, genres)
+        return {"accuracy": answers["accuracy"], "genre_accuracy": answers["genre_accuracy"],
+                "kernel": jackknife(kernel_distance, own, reference), "diversity": diversity(own, styles),
+                "object_accuracy": proportion(predict(classifier, to_uint8(small)).labels.cpu() == objects),
+                "similarity": mean_estimate((model.embed_images(small) * model.embed_texts(texts)).sum(1))}
+
+    floor = metrics(paintings, others)
+
+    def judge(images, reference=features, **more):
+        return {"n": n, **beside(metrics(images, reference) | more, floor)}
+
+    def rows(setting, variants):
+        """`variants` is {value of the setting: (pipeline, options)}."""
+        for value, (drawing, options) in variants.items():
+            yield {setting: value, **judge(drawing(prompts, seeds=range(n), **{"w": W} | options).images)}
+            print(f"latent: {setting} = {value} measured", flush=True)
 
     def psnr(images):
-        return {"psnr_db": mean_estimate(-10 * (images - paintings).square().mean((1, 2, 3)).log10()).as_json()}
+        return mean_estimate(-10 * (images - paintings).square().mean((1, 2, 3)).log10())
 
-    def noised(space, images):
-        return {space: judge(images) | psnr(images)}
-
-    scheduler = preset.scheduler
+    z = pipe.encode(paintings)
+    noised = {sigma: {"latents": pipe.decode(add_noise(z, sigma)), "pixels": add_noise(paintings, sigma).clamp(0, 1)}
+              for sigma in SETTINGS["noise"]}
     return {
-        "w": W, "steps_by_default": preset.sample_steps, "scheduler": scheduler, "objects": OBJECTS,
-        "steps": [row("steps", steps, steps=steps)[0] for steps in SETTINGS["steps"]],
-        "guidance": [row("w", w, w=w)[0] for w in SETTINGS["guidance"]],
-        "schedule": [row("train_timesteps", count, with_schedule(pipe, count), scheduler=scheduler)[0]
-                     for count in SETTINGS["schedule"]],
-        "embedding": [row("embedding", "rotated", with_rotated_text(pipe))[0]],
-        "strengths": [guided_by_text(strength) for strength in SETTINGS["strengths"]],
-        "noise": [{"sigma": sigma, **noised("latents", pipe.decode(add_noise(z, sigma))),
-                   **noised("pixels", add_noise(paintings, sigma).clamp(0, 1))} for sigma in SETTINGS["noise"]],
-        "reconstruction": judge(trip := pipe.decode(z), others) | psnr(trip),
+        "w": W, "steps_by_default": preset.sample_steps, "scheduler": preset.scheduler, "objects": OBJECTS,
+        "steps": [*rows("steps", {count: (pipe, {"steps": count}) for count in SETTINGS["steps"]})],
+        "guidance": [*rows("w", {w: (pipe, {"w": w}) for w in SETTINGS["guidance"]})],
+        "schedule": [*rows("train_timesteps", {count: (with_schedule(pipe, count), {"scheduler": preset.scheduler})
+                                               for count in SETTINGS["schedule"]})],
+        "embedding": [*rows("embedding", {"rotated": (with_rotated_text(pipe), {})})],
+        "strengths": [*rows("strength", {s: (pipe, {"w": 1.0, "loss": LossGuidance(similarity, s) if s else None})
+                                         for s in SETTINGS["strengths"]})],
+        "noise": [{"sigma": sigma} | {space: judge(images, psnr_db=psnr(images)) for space, images in spaces.items()}
+                  for sigma, spaces in noised.items()],
+        "reconstruction": judge(trip := pipe.decode(z), others, psnr_db=psnr(trip)),
         "data_source": real.source, "weights_sha256_16": pipe.weights_sha256_16, **code_record(*CODE),
     }

@@ -181,7 +181,7 @@ def painting_explorer(pipe, steps: int):
                     seed=(0, 99, 0))
 
 
-def latent_explorer(pipe, steps: int, prompts: list[str] | None = None):
+def latent_explorer(pipe, steps: int, prompts: list[str]):
     """Every step of one sampling in latent space: z_t and the estimated z_0, decoded, and the channels of z_0."""
     @functools.lru_cache
     def record(prompt, w, seed):
@@ -191,12 +191,12 @@ def latent_explorer(pipe, steps: int, prompts: list[str] | None = None):
 
     def draw(step, prompt, w, seed):
         z_t, z_0 = record(prompt, w, seed)[step - 1]
-        pictures = [pipe.decode(z_t), pipe.decode(z_0), *(channel.to(z_0) for channel in as_grey(z_0))]
+        pictures = [pipe.decode(z_t), pipe.decode(z_0), *as_grey(z_0)]
         labels = ["$z_t$, decoded", r"$\hat z_0$, decoded", *(f"channel {i + 1}" for i in range(z_0.shape[1]))]
         return image_grids({f"step {step} of {steps}: {prompt}": (torch.stack(pictures, 1), (), labels)}, height=1.9)
 
-    return Explorer(draw, step=(1, steps, max(1, steps // 2)), prompt=[prompts or pipe.captions],
-                    w=(1.0, 9.0, 4.0), seed=(0, 99, 0))
+    return Explorer(draw, step=(1, steps, max(1, steps // 2)), prompt=[prompts], w=(1.0, 9.0, 4.0),
+                    seed=(0, 99, 0))
 
 
 class Mixture:

@@ -40,6 +40,7 @@ import os
 import torch
 
 from t2i_helpers import presets
+from t2i_helpers.errors import BadValue, SourceUnavailable
 from t2i_helpers.models import load_text_encoder
 from t2i_helpers.models.stable_diffusion import load_stable_diffusion
 from t2i_helpers.randomness import generator
@@ -58,11 +59,20 @@ prompts = ["A landscape in the style of Impressionism", "A portrait in the style
            "A landscape in the style of Ukiyo e"]
 if SIZE == "smoke":
     prompts, steps, tries = prompts[:1], 4, range(2)
-if SIZE == "full":                              # the same cells, with Stable Diffusion 1.4
-    pipe, w, few, steps = load_stable_diffusion(), 7.5, 50, 50
-    encoder = pipe.encoder
-    prompts = ["A beautiful sunset above sea and mountains", "A beautiful picture of a sport car in Tokyo",
-               "a cat on the moon"]
+novel = ["A landscape in the style of Cubism", "A cat on the moon in the style of Baroque"]
+
+if SIZE == "full":                              # the same cells with Stable Diffusion 1.4, where it can be loaded
+    try:
+        pipe = load_stable_diffusion()
+        encoder, w, few, steps = pipe.encoder, 7.5, 50, 50
+        prompts = ["A beautiful sunset above sea and mountains", "A beautiful picture of a sport car in Tokyo",
+                   "a cat on the moon"]
+        novel = ["A spaceship docking at a crystal space station orbiting a giant blue planet.",
+                 "A dancer made of smoke and light, performing on a stage of shattered glass.",
+                 "Cleopatra exploring an ancient library filled with glowing hieroglyphs.",
+                 "A floating library in the sky soaring through the clouds."]
+    except SourceUnavailable as error:
+        print(f"{error}; the pictures below are by the model of paintings")
 seeds = list(range(len(prompts)))
 
 # %% [markdown]
@@ -254,8 +264,6 @@ show(latent.curves(paintings))
 # > **Question:** can you ask for 1,500 steps?
 
 # %%
-from t2i_helpers.errors import BadValue
-
 try:
     pipe(prompts[:1], steps=1500)
 except BadValue as refusal:
@@ -418,12 +426,6 @@ from t2i_helpers.reporting.wikiart import composition_table
 composition_table(paintings)
 
 # %%
-novel = prompts if SIZE == "full" else ["A landscape in the style of Cubism", "A cat on the moon in the style of Baroque"]
-if SIZE == "full":
-    novel = ["A spaceship docking at a crystal space station orbiting a giant blue planet.",
-             "A dancer made of smoke and light, performing on a stage of shattered glass.",
-             "Cleopatra exploring an ancient library filled with glowing hieroglyphs.",
-             "A floating library in the sky soaring through the clouds."]
 show(latent.columns("novel", novel, {f"seed {seed}": lambda seed=seed: pipe(
     novel, w=w, steps=few, seeds=[seed] * len(novel)).images for seed in tries}, f"w = {w:g}"))
 

@@ -17,7 +17,7 @@ from .metrics import beside, diversity, jackknife, kernel_distance, mean_estimat
 from .paintings import RealImages, image_features
 from .samples import DRAWING, JUDGES, MEASURING
 
-SAMPLES, W = 60, 4.0
+W = 4.0
 SETTINGS = {"steps": (5, 10, 50, 100), "guidance": (7.0, 12.0, 20.0), "schedule": (50, 400, 1000, 1500),
             "strengths": (0.0, 0.2, 0.8, 3.0), "noise": (0.25, 0.5, 1.0, 2.0)}
 OBJECTS = [f"A photo of a {name}" for name in CLASS_NAMES["cifar10"]]           # no caption of a painting names them
@@ -58,7 +58,7 @@ def add_noise(x: torch.Tensor, sigma: float) -> torch.Tensor:
     return x + sigma * x.std() * torch.randn(x.shape, generator=generator("latent noise", sigma)).to(x)
 
 
-def measure_latent(pipe, n: int = SAMPLES) -> dict:
+def measure_latent(pipe, n: int) -> dict:
     """{"steps", "guidance", "schedule", "embedding", "strengths", "noise": rows, "reconstruction": a row}.
 
     Image i of a row has the caption of a held-out painting and seed i, as in `evaluate`, w = W where the row says

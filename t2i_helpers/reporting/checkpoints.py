@@ -15,6 +15,7 @@ SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the t
 PAIR_SAMPLES = 30                                               # images of each (genre, style) pair
 RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
 RECOGNITION_SAMPLES = 100
+LATENT_SAMPLES = 60
 
 
 def pipeline(dataset: str, variant: str, size: str):
@@ -45,7 +46,7 @@ def load_or_measure_composition(pipe) -> dict:
 
 def load_or_measure_latent(pipe) -> dict:
     """The latent.json beside `pipe`'s weights, made now (20 minutes of a processor core) unless it fits the weights."""
-    return _load_or_measure(pipe, "latent.json", lambda: record(pipe.device, **measure_latent(pipe)))
+    return _load_or_measure(pipe, "latent.json", lambda: record(pipe.device, **measure_latent(pipe, LATENT_SAMPLES)))
 
 
 def load_or_measure_recognition(pipe) -> list[dict]:

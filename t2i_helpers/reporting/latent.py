@@ -75,7 +75,6 @@ def curves(pipe):
         for axis, metric in ((upper, accuracy), (lower, "kernel")):
             plot_with_ci(axis, [row[setting] for row in rows], [row[metric] for row in rows], **line(1))
             axis.axhline(rows[0][metric]["real"]["value"], color=GREY, linestyle="--")
-            axis.set(xscale="log" if setting == "steps" else "linear")
         upper.set(ylim=(0, None), title="objects" if setting == "strength" else "style")
         lower.set(xlabel=label)
     axes[0][0].set_ylabel("accuracy")

@@ -12,7 +12,7 @@ import math
 import sys
 
 from t2i_helpers import presets
-from t2i_helpers.evaluation import evaluate
+from t2i_helpers.evaluation import evaluate, latent
 from t2i_helpers.evaluation.experiments import CODE, EXPERIMENTS
 from t2i_helpers.evaluation.samples import DRAWING, JUDGES, MEASURING
 from t2i_helpers.evaluation.study import Cell, measure, read_part
@@ -54,7 +54,8 @@ def confirm(dataset) -> None:
     by = {"confirmed_by": record("cpu")["git_commit"]}
     results = code_record(*DRAWING, *MEASURING, JUDGES[dataset]) | by
     for variant in presets.VARIANTS:
-        for name, code in (("evaluation", results), ("composition", results), ("recognition", code_record(*CODE) | by)):
+        for name, code in (("evaluation", results), ("composition", results), ("recognition", code_record(*CODE) | by),
+                           ("latent", code_record(*latent.CODE) | by)):
             file = checkpoint_dir(dataset, variant, "demo") / f"{name}.json"
             if file.exists():
                 stored = read_json(file)

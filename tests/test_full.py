@@ -27,6 +27,7 @@ def get(dataset, variant="improved", size="demo"):
     "reporting/checkpoints.py": """
 SAMPLES = dict.fromkeys(SAMPLES, 20)
 PAIR_SAMPLES = RECOGNITION_SAMPLES = 2
+LATENT_SAMPLES = 20
 """,
     "training/ablation.py": """
 TRAININGS = {name: (dataset, variant, {"text_encoder": changes["text_encoder"]} if "text_encoder" in changes else {}, 2)

@@ -20,7 +20,8 @@ from t2i_helpers.data.wikiart import FILL, FIRST, reservoir_shuffle
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.evaluation import frechet_distance, wilson_interval
-from t2i_helpers.models import build_unet, load_pipeline
+from t2i_helpers.evaluation.latent import decoded_similarity
+from t2i_helpers.models import build_unet, load_image_text, load_pipeline, load_text_encoder
 from t2i_helpers.paths import ROOT
 from t2i_helpers.randomness import generator
 from t2i_helpers.reporting import explorers, live
@@ -191,7 +192,35 @@ def test_the_rules_of_guidance_are_the_packages():
     assert_close(apg(noisy.x_0(c), noisy.x_0(n), 3), noisy.x_0(theirs))
 
 
+def test_the_four_parts_give_the_pipelines_image(paintings):
+    (draw,) = teaching("06_latent_diffusion", "parts", "draw")
+    preset, encoder = paintings.preset, load_text_encoder(paintings.preset.text_encoder)
+    for name, w in (("ddim", 2.0), ("lms", 1.5)):
+        noise = torch.randn(1, *preset.unet_shape, generator=generator("sample", 3))
+        ours = draw("A landscape in the style of Rococo", encoder.tokenizer, encoder.model, paintings.unet,
+                    paintings.make_scheduler(name), paintings.decode, w, 10, noise, preset.max_length)
+        theirs = paintings(["A landscape in the style of Rococo"], w=w, steps=10, scheduler=name, seeds=[3]).images
+        assert theirs.std() > 0.02
+        assert_close(ours, theirs, atol=1e-3, rtol=0)
+
+
+def test_the_loss_of_a_text_is_the_packages_and_lowering_it_brings_the_image_nearer(paintings):
+    (text_loss,) = teaching("06_latent_diffusion", "text-loss", "text_loss")
+    model, texts = load_image_text(), ["A photo of a ship", "A photo of a frog"]
+    loss = decoded_similarity(paintings, model, texts)
+    z_0 = torch.randn(2, *paintings.preset.unet_shape, generator=NUMBERS).requires_grad_()
+    ours = text_loss(z_0, paintings.decode, model.embed_images, model.embed_texts(texts))
+    assert_close(ours, loss(z_0), atol=1e-5, rtol=1e-4)
+    (gradient,) = torch.autograd.grad(ours.sum(), z_0)
+    assert (loss(z_0 - 0.03 * gradient / gradient.std()) < ours).all()
+
+
 # explorers
+
+@pytest.fixture(scope="module")
+def paintings():
+    return load_pipeline("wikiart")
+
 
 @pytest.fixture(scope="module")
 def digits():
@@ -206,6 +235,7 @@ EXPLORERS = {
     "frechet": (lambda digits: explorers.frechet_explorer(), "features", 64),
     "reservoir": (lambda digits: explorers.reservoir_explorer(), "reservoir", 1),
     "painting": (lambda digits: explorers.painting_explorer(load_pipeline("wikiart"), 1), "w", 8.0),
+    "latent": (lambda digits: explorers.latent_explorer(load_pipeline("wikiart"), 3, ["A sketch"]), "step", 3),
     "plane": (lambda digits: explorers.plane_explorer(digits.preset, points=20), "rule", "rescale"),
     "sdedit": (lambda digits: explorers.sdedit_explorer(digits, 2), "strength", 0.9),
 }
@@ -270,16 +300,15 @@ def test_check_gives_a_hint_and_never_the_answer(capsys):
 
 
 @pytest.mark.parametrize("name, pictures", [("01_mnist_cfg", 3), ("02_cifar10_cfg", 0), ("03_wikiart_cfg", 1),
-                                            ("04_guidance_study", 2)])
+                                            ("04_guidance_study", 2), ("06_latent_diffusion", 0)])
 def test_solutions_run_and_are_right(name, pictures, capsys):
     """With what the notebook's cells have defined by then, at two steps."""
     from t2i_helpers.data import captions, painting_store, to_unit
     from t2i_helpers.evaluation import evaluate
-    from t2i_helpers.models import load_text_encoder
     from t2i_helpers.reporting import study
     from t2i_helpers.reporting.drawing import image_grids
 
-    dataset = name.split("_")[1] if name != "04_guidance_study" else "cifar10"
+    dataset = {"04": "cifar10", "06": "wikiart"}.get(name[:2], name.split("_")[1])
     pipe, shown = load_pipeline(dataset), []
     improved = presets.get(dataset, "improved", "smoke")
     abar = make_scheduler(improved, "ddpm").alphas_cumprod
@@ -288,6 +317,7 @@ def test_solutions_run_and_are_right(name, pictures, capsys):
         "make_scheduler": make_scheduler, "make_guider": make_guider, "sample": sample, "to_unit": to_unit,
         "display": shown.append, "evaluate": evaluate, "wilson_interval": wilson_interval, "check": check,
         "encoder": load_text_encoder("minilm"), "image_grids": image_grids, "alphas_cumprod": abar, "rng": NUMBERS,
+        "compression": lambda f, k: 3 * f**2 / k,
     }
     if name == "04_guidance_study":
         namespace |= {"digits": load_pipeline("mnist"), "objects": pipe, "study": study,

@@ -84,11 +84,13 @@ def classifier_loss(classifier, labels: Sequence[int], pixel_range: tuple[float,
     return Loss(loss, UNITS["classifier"], torch.as_tensor(labels))
 
 
-def similarity_loss(model, prompts: list[str], pixel_range: tuple[float, float]) -> Loss:
+def similarity_loss(model, prompts: list[str], pixel_range: tuple[float, float],
+                    decode: Callable[[torch.Tensor], torch.Tensor] = lambda x_0: x_0) -> Loss:
     """1 - cos(image, prompt), 0 to 2, for image i of prompts[i]: CLIP guidance of x^_0 (Nichol et al. 2022,
-    arXiv:2112.10741, section 2.4), with a `model` that embeds images in [0, 1] and texts as unit vectors."""
+    arXiv:2112.10741, section 2.4), with a `model` that embeds images in [0, 1] and texts as unit vectors. `decode`
+    makes images in `pixel_range` of a latent model's x^_0; the gradient goes through it."""
     def loss(x_0, texts):
-        return 1 - (model.embed_images(to_unit_straight_through(x_0, pixel_range)) * texts).sum(1)
+        return 1 - (model.embed_images(to_unit_straight_through(decode(x_0), pixel_range)) * texts).sum(1)
 
     return Loss(loss, UNITS["similarity"], model.embed_texts(prompts))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderKL, AutoencoderTiny
 from tqdm.auto import tqdm
 
 from .. import hub
@@ -27,7 +27,7 @@ class Autoencoder:
     """A frozen encoder and decoder, which compute on the device of their input; latents are not standardised."""
 
     name: str                       # "own", "taesd" or its folder
-    network: AutoencoderTiny
+    network: AutoencoderTiny | AutoencoderKL
     encoder_sha256_16: str          # latents are valid for this encoder only; a decoder may be trained further
 
     @torch.inference_mode()
@@ -35,11 +35,12 @@ class Autoencoder:
         """Images in [0, 1], float [n, 3, h, w], to latents float32 [n, 4, h / 8, w / 8]; BadValue for other shapes."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
             raise BadValue(f"images {tuple(images.shape)}: resize them to [n, 3, h, w] with h and w multiples of 8")
-        return self.network.to(images.device).encode(images * 2 - 1).latents.float().contiguous()
+        encoded = self.network.to(images.device).encode(images * 2 - 1)
+        latents = encoded.latents if "latents" in encoded else encoded.latent_dist.mode()       # of KL: a Gaussian
+        return latents.float().contiguous()
 
-    @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]."""
+        """Latents [n, 4, h, w] to images in [0, 1], float32 [n, 3, 8 h, 8 w]; differentiable in the latents."""
         images = self.network.to(latents.device).decode(latents).sample.float() / 2 + 0.5
         return images.clamp(0, 1).contiguous()
 

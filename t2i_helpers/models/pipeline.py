@@ -65,6 +65,11 @@ class CaptionPipeline(DiffusionPipeline):
         """The text encoder by its full name, for captions: a stand-in is called one."""
         return ENCODER_LABELS.get(self.preset.text_encoder, self.preset.text_encoder)
 
+    @property
+    def clip(self) -> float | None:
+        """The bound of |x^_0| while sampling."""
+        return MOST if self.latent_space else 1.0
+
     def decode(self, x: torch.Tensor) -> torch.Tensor:
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
         if self.latent_space is None:
@@ -133,14 +138,14 @@ class CaptionPipeline(DiffusionPipeline):
         guidance = f"w = {w:g}" if guider is None else getattr(guider, "name", type(guider).__name__)
         note_use("sampling", {"pipe": self, "guidance": guidance, "steps": steps,
                               "scheduler": scheduler or preset.scheduler, "seeds": seeds})
-        solver = self.scheduler if scheduler is None else make_scheduler(preset, scheduler)
+        solver = self.scheduler if scheduler is None else self.make_scheduler(scheduler)
         compiled = compile_unet(self.unet) if n >= COMPILE_FROM and not on_cpu else None
 
         def draw(size):
             batches = [slice(i, i + size) for i in range(0, n, size)]
             losses = loss.split(n, size) if loss else [None] * len(batches)
             return [sample(self.unet, solver, guider or make_guider("cfg", w), cond[batch], null, seeds=seeds[batch],
-                           steps=steps, loss=part_loss, callback=callback, clip=MOST if self.latent_space else 1.0,
+                           steps=steps, loss=part_loss, callback=callback, clip=self.clip,
                            start=start and SDEditInit(start.images[batch], start.strength), compiled=compiled)
                     for batch, part_loss in zip(batches, losses)]
 
@@ -153,6 +158,10 @@ class CaptionPipeline(DiffusionPipeline):
                     raise
                 batch_size //= 2
         return Samples(torch.cat([self.decode(part.images) for part in parts]), parts[0].forward_passes)
+
+    def make_scheduler(self, name: str):
+        """`diffusion.make_scheduler` of this pipeline's preset."""
+        return make_scheduler(self.preset, name)
 
     def make_guider(self, name: str, w: float) -> Guider:
         """`diffusion.make_guider`, with a weaker network for "auto": that of the checkpoint in "auto weak=FOLDER", else

@@ -4,6 +4,7 @@ import json
 
 from ..evaluation import evaluate, recognition
 from ..evaluation.classifiers import classifier_hash
+from ..evaluation.latent import measure_latent
 from ..evaluation.paintings import composition
 from ..models import load_pipeline
 from ..paths import checkpoint_dir, read_json
@@ -16,6 +17,7 @@ SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the t
 PAIR_SAMPLES = 30                                               # images of each (genre, style) pair
 RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
 RECOGNITION_SAMPLES = 100
+LATENT_SAMPLES = 60
 
 
 def pipeline(dataset: str, variant: str, size: str):
@@ -41,6 +43,11 @@ def load_or_measure_composition(pipe) -> dict:
     """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
     return load_or_measure(pipe, "composition.json", lambda: record(
         pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
+
+
+def load_or_measure_latent(pipe) -> dict:
+    """The latent.json beside `pipe`'s weights, made now (20 minutes of a processor core) unless it fits the weights."""
+    return load_or_measure(pipe, "latent.json", lambda: record(pipe.device, **measure_latent(pipe, LATENT_SAMPLES)))
 
 
 def load_or_measure_recognition(pipe) -> list[dict]:

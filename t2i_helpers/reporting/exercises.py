@@ -44,6 +44,12 @@ def _falling(guider):
     return scales[0] == 5 and scales[-1] < 2 and all(0.2 < a - b < 0.6 for a, b in zip(scales, scales[1:]))
 
 
+def _undone(undo):
+    rng = torch.Generator().manual_seed(0)
+    c, (rotation, _) = torch.randn(2, 3, 4, generator=rng), torch.linalg.qr(torch.randn(4, 4, generator=rng))
+    return torch.allclose(undo(c @ rotation, rotation), c, atol=1e-5)
+
+
 def _two_best(n):
     first, second = sorted({row["accuracy"]["value"] for row in rows_of("rules-cifar10")})[:-3:-1]
     return _separate(first, second, n) and not _separate(first, second, n - 100)
@@ -73,4 +79,6 @@ EXERCISES = {        # number: (whether an answer is right, a hint)
             and (guider.settings["sigma_min"], guider.settings["sigma_max"]) == (0.5, 5),
             "the settings of \"interval\" stand in `rules.py`: `sigma_min` and `sigma_max`"),
     "4.3": (_two_best, "try multiples of 100 with `wilson_interval` until the two intervals separate"),
+    "6.1": (lambda factor: factor == 16, "`compression` takes f and k"),
+    "6.2": (_undone, "which matrix is the inverse of a rotation?"),
 }

@@ -22,6 +22,7 @@ from ..evaluation import frechet_distance, load_classifier, predict
 from ..randomness import generator
 from .drawing import GREY, image_grid, image_grids, line, new_figure
 from .exhibits import inline_image
+from .latent import as_grey
 
 
 class Explorer:
@@ -173,6 +174,23 @@ def painting_explorer(pipe, steps: int):
         return _at_scales(pipe, steps, prompt, seed, (1.0, w))
 
     return Explorer(draw, genre=genres, style=styles, w=(1.0, 9.0, 0.5), seed=(0, 99))
+
+
+def latent_explorer(pipe, steps: int, prompts: list[str]):
+    """Every step of one sampling in latent space: z_t and the estimated z_0, decoded, and the channels of z_0."""
+    @functools.lru_cache
+    def record(prompt, w, seed):
+        trace = []
+        pipe([prompt], w=w, seeds=[seed], steps=steps, callback=lambda index, z_t, z_0: trace.append((z_t, z_0)))
+        return trace
+
+    def draw(step=max(1, steps // 2), prompt=prompts[0], w=4.0, seed=0):
+        z_t, z_0 = record(prompt, w, seed)[step - 1]
+        pictures = [pipe.decode(z_t), pipe.decode(z_0), *as_grey(z_0)]
+        labels = ["$z_t$, decoded", r"$\hat z_0$, decoded", *(f"channel {i + 1}" for i in range(z_0.shape[1]))]
+        return image_grids({f"step {step} of {steps}: {prompt}": (torch.stack(pictures, 1), (), labels)}, height=1.9)
+
+    return Explorer(draw, step=(1, steps), prompt=prompts, w=(1.0, 9.0, 0.5), seed=(0, 99))
 
 
 class Mixture:

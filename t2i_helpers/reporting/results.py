@@ -18,9 +18,9 @@ from .derived import all_derived, summary
 from .result import Result, Results, slug
 
 FILES = {"evaluation.json": "", "composition.json": ".composition", "recognition.json": ".recognition",
-         "provenance.json": ".provenance", "metrics.jsonl": ".training"}     # beside a checkpoint's weights -> in names
+         "latent.json": ".latent", "provenance.json": ".provenance", "metrics.jsonl": ".training"}  # beside weights
 LABELS = ("dataset", "variant", "checkpoint", "guider", "loss", "critic", "way", "scheduler", "steps", "strength",
-          "wording", "w")                                               # fields that name a row, in this order
+          "wording", "train_timesteps", "embedding", "sigma", "w")     # fields that name a row, in this order
 SKIPPED = {"versions", "parts", "drawn_with", "schema", "input_hashes", "code", "first_and_last_seed", "seconds",
            "wall_seconds", "cell", "w", "per_class", "confusion", "cells", "checkpoint", "checkpoints", "evaluations",
            "preset", "presets", "study", "experiment", "recognition", "composition"}     # provenance, copies, matrices

@@ -20,6 +20,7 @@ from .checkpoints import load_or_measure_composition
 from .derived import PRINTED
 from .drawing import COLOURS, image_grids, new_figure
 from .exhibits import exhibit
+from .latent import as_grey
 from .tables import with_interval
 
 LOADING = "table03_loading"
@@ -107,9 +108,7 @@ def latent_space(dataset, pipe):
     images = pictures.first_images(dataset, 1, CHOSEN)[:, 0]                              # [n, 3, h, w]
     latents = autoencoders["ours"].encode(images).cpu()
     trips = {name: each.decode(each.encode(images)).cpu() for name, each in autoencoders.items()}
-    low, high = latents.amin((0, 2, 3), keepdim=True), latents.amax((0, 2, 3), keepdim=True)
-    channels = F.interpolate((latents - low) / (high - low), images.shape[2:])            # [n, 4, h, w], grey
-    columns = [images, *channels[:, :, None].expand(-1, -1, 3, -1, -1).unbind(1), *trips.values()]
+    columns = [images, *as_grey(latents), *trips.values()]
     labels = ["painting", *(f"channel {i + 1}" for i in range(4)), *trips]
     errors = {name: (trip - images).square().mean((1, 2, 3)) for name, trip in trips.items()}
     quality = {name: float(-10 * error.log10().mean()) for name, error in errors.items()}

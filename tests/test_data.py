@@ -110,6 +110,7 @@ def write_mirror(root, images, labels, split="train", shard=0, columns=("image",
 @pytest.fixture
 def mirror(tmp_path, monkeypatch, empty_data_folder):
     monkeypatch.setenv("T2I_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)                      # decode in this process
     return tmp_path / "mirror"
 
 

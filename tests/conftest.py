@@ -11,7 +11,7 @@ import mlxtend.data  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
-from support import small_preset, tiny_preset  # noqa: E402
+from support import small_preset  # noqa: E402
 
 from t2i_helpers import paths  # noqa: E402
 from t2i_helpers.evaluation import samples  # noqa: E402
@@ -60,19 +60,8 @@ def pipe(run):
 
 
 @pytest.fixture(scope="session")
-def tiny():
-    """Trains on 28x28 digits with the packaged text encoder in a moment."""
-    return tiny_preset()
-
-
-@pytest.fixture(scope="session")
-def small():
-    """8x8 pixels, T = 100, text embeddings of any 16 numbers: for sampling from an untrained network."""
-    return small_preset()
-
-
-@pytest.fixture(scope="session")
-def unet(small):
+def unet():
+    """For `small_preset`, untrained; its text embeddings are any 16 numbers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build_unet(small, text_dim=16).eval()
+        return build_unet(small_preset(), text_dim=16).eval()

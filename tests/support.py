@@ -56,10 +56,13 @@ def at_step(n, *signals):
         yield
 
 
+TINY_UNET = dict(block_channels=(32, 32), down_blocks=(presets.DOWN, presets.CROSS), layers_per_block=1,
+                 cross_attention_dim=16, attention_head_dim=2)
+
+
 def tiny_preset(variant="improved", **changes):
-    fields = dict(block_channels=(32, 32), down_blocks=(presets.DOWN, presets.CROSS), layers_per_block=1,
-                  cross_attention_dim=16, attention_head_dim=2, batch_size=8, max_steps=None, bf16=False)
-    return dataclasses.replace(presets.get("mnist", variant, "smoke"), **fields | changes)
+    fields = TINY_UNET | dict(batch_size=8, max_steps=None, bf16=False) | changes
+    return dataclasses.replace(presets.get("mnist", variant, "smoke"), **fields)
 
 
 def small_preset(variant="improved"):
@@ -81,7 +84,7 @@ class FakeUNet:
 
     def __init__(self, answer=half, size=8, channels=1):
         self.answer, self.calls = answer, []
-        self.config = SimpleNamespace(in_channels=channels, sample_size=size)
+        self.config = SimpleNamespace(in_channels=channels, sample_size=size, encoder_hid_dim=16)
 
     def __call__(self, x_t, t, c):
         self.calls.append(SimpleNamespace(x_t=x_t.clone(), t=float(t), c=c.clone()))

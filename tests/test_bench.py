@@ -1,5 +1,6 @@
 """The benchmark command's arithmetic, and that each way of loading it compares is what it says."""
 
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -8,15 +9,16 @@ import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import gpu
 import loading
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import speed
 from safetensors.torch import load_file
-from support import jpeg, refuses
+from support import TINY_UNET, jpeg, refuses
 
-from t2i_helpers import cli
+from t2i_helpers import cli, paths
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
 from t2i_helpers.errors import BadData, BadValue
 from t2i_helpers.models import load_pipeline
@@ -35,13 +37,16 @@ def test_ways_to_sample_are_timed_in_turn_and_equal_settings_give_equal_images()
         assert row["peak_memory_mb"] > 100 and row["accuracy"]["interval"][0] <= row["accuracy"]["value"]
 
 
-def test_the_gpu_run_rehearsed_on_a_cpu(tmp_path):
-    """All stages at smoke size: every one has a result, trainings resume bit for bit, and files come back."""
-    command = [sys.executable, "benchmarks/gpu.py", tmp_path, "--size", "smoke", "--seconds", "2000"]
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_the_gpu_run_rehearsed_on_a_cpu(tmp_path, monkeypatch):
+    """All stages with tiny networks: every one has a result, trainings resume bit for bit, and files come back."""
+    chosen = gpu.chosen
+    monkeypatch.setattr(gpu, "chosen", lambda *names: dataclasses.replace(chosen(*names), **TINY_UNET, max_steps=4))
+    monkeypatch.setattr(gpu, "TRIAL", 6)
+    monkeypatch.setattr(gpu, "DATA", paths.DATA)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", str(tmp_path), "--size", "smoke", "--seconds", "2000"])
+    gpu.main()
     stages = json.loads((tmp_path / "results.json").read_text())["stages"]
-    assert {name: stage.get("error") for name, stage in stages.items()} == dict.fromkeys(stages) and len(stages) == 7
+    assert {name: stage.get("error") for name, stage in stages.items()} == dict.fromkeys(gpu.SHARES)
     assert stages["machine"]["resume_is_identical"] and stages["machine"]["difference_to_cpu"] < 1e-3
     assert stages["machine"]["difference_in_bf16"] < 0.05
     assert all(stages["bench"][task]["rows"][0]["images_per_second"] > 0 for task in ("sample", "train"))
@@ -61,6 +66,9 @@ def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatc
     monkeypatch.setattr(cli, "ROOT", Path("nowhere"))
     with refuses(BadData, "benchmarks", "clone"):
         cli.bench("sample")
+    for options in (dict(files=0), dict(rows=3), dict(seconds=-1)):
+        with refuses(BadValue, "files of"):
+            loading.bench_loader(**options)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,6 @@ def test_our_decoder_is_compared_with_the_thesis_s(bench_files, monkeypatch):
 
 
 def test_mixing_at_wikiart_s_size_is_what_the_report_s_table_holds():
-    """The stored table has two more ways, from an earlier version."""
     stored = json.loads((TABLES / "table03_loading.json").read_text())["bench"]["rows"]
     stored = {row["way"]: {"style_entropy_bits": row["style_entropy_bits"], "files_per_batch": row["files_per_batch"]}
               for row in stored}
@@ -140,22 +147,18 @@ def test_mixing_at_wikiart_s_size_is_what_the_report_s_table_holds():
 
 def test_peak_memory_counts_what_was_allocated_and_not_what_is_mapped(tmp_path):
     """In a process of its own: in this one, memory that earlier tests gave back may be used again."""
-    done = subprocess.run([sys.executable, "-c", f"""
-import time
+    code = """
+import sys, time
 import numpy as np
 from loading import peak_memory
 with peak_memory() as allocated:
     block = np.ones(40_000_000, np.uint8)
     time.sleep(0.1)
-block.tofile({str(tmp_path / "mapped")!r})
+block.tofile(sys.argv[1])
 with peak_memory() as mapped:
-    np.memmap({str(tmp_path / "mapped")!r}, np.uint8).sum()
-print(allocated.peak, mapped.peak)"""], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True)
-    allocated, mapped = map(int, done.stdout.split())
+    np.memmap(sys.argv[1], np.uint8).sum()
+print(allocated.peak, mapped.peak)"""
+    printed = subprocess.run([sys.executable, "-c", code, tmp_path / "mapped"], cwd=ROOT / "benchmarks",
+                             capture_output=True, text=True).stdout
+    allocated, mapped = map(int, printed.split())
     assert 35e6 < allocated < 80e6 and mapped < 10e6
-
-
-@pytest.mark.parametrize("options", [dict(files=0), dict(rows=3), dict(seconds=-1)])
-def test_too_little_to_measure_is_refused(options):
-    with refuses(BadValue, "files of"):
-        loading.bench_loader(**options)

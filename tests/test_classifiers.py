@@ -41,10 +41,8 @@ def accuracy(classifier, images, labels):
     return (predict(classifier, images).labels == labels).double().mean().item()
 
 
-# the networks
-
 @each_dataset
-def test_a_classifier_is_what_its_docstring_says(dataset):
+def test_a_classifier_is_what_its_docstring_says_and_predicts_what_it_computes(dataset):
     classifier = untrained(dataset)
     said = classifier.__doc__.replace(",", "")
     [width] = map(int, re.findall(r"(\d+) features", said))
@@ -53,28 +51,16 @@ def test_a_classifier_is_what_its_docstring_says(dataset):
     assert classifier.features(images).shape == (2, width) and classifier(images).shape == (2, 10)
     parameters = sum(p.numel() for p in classifier.parameters())
     assert parameters == pytest.approx(float(number) * (1_000_000 if million else 1), rel=0.02)
-
-
-@each_dataset
-def test_predictions_are_the_features_and_probabilities_of_the_forward_pass(dataset):
-    classifier, images = untrained(dataset), noise(5, *SHAPES[dataset])
+    images = noise(5, *SHAPES[dataset])
     predictions = predict(classifier, images, batch_size=2)
     with torch.inference_mode():
         logits = classifier(from_uint8(images, (0, 1)))
+        assert torch.equal(classifier(from_uint8(images, (0, 1))), logits)                  # dropout is for training
         torch.testing.assert_close(classifier.head(predictions.features), logits, atol=1e-5, rtol=1e-4)
+        assert not torch.equal(classifier.train()(from_uint8(images, (0, 1))), logits)
     torch.testing.assert_close(predictions.probabilities, logits.softmax(1), atol=1e-6, rtol=1e-4)
-    torch.testing.assert_close(predictions.probabilities.sum(1), torch.ones(5))
     assert predictions.features.dtype == torch.float32 and not predictions.features.requires_grad
 
-
-@each_dataset
-def test_dropout_is_for_training_alone(dataset):
-    classifier, images = untrained(dataset), from_uint8(noise(5, *SHAPES[dataset]), (0, 1))
-    assert torch.equal(classifier(images), classifier(images))
-    assert not torch.equal(classifier.train()(images), classifier(images))
-
-
-# augmentation
 
 @given(st.integers(0, 1000), st.integers(0, 3), st.booleans())
 def test_an_augmented_image_shows_only_what_was_in_it(seed, max_shift, flips):
@@ -106,8 +92,6 @@ def test_half_of_the_photographs_are_mirrored_and_no_digit_is():
     assert shares["mnist"] == 0 and shares["cifar10"] == pytest.approx(0.5, abs=0.05)
 
 
-# training
-
 def test_two_epochs_are_better_than_chance_at_other_images():
     digits = load_images(presets.get("mnist", "improved", "demo"), "train")
     for dataset, batch_size, (images, labels), others, least in (
@@ -126,8 +110,6 @@ def test_training_repeats_itself_and_follows_its_seed():
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
-# on disk
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Where the digits' classifier is looked for, still empty."""
@@ -136,14 +118,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "classifier-mnist"
 
 
-def save_half(classifier, folder):
-    weights = {name: value.half() for name, value in classifier.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-
-
 @pytest.mark.parametrize("damage", [
     lambda path: None, lambda path: path.write_bytes(b"\0" * 100),
-    lambda path: save_half(ObjectClassifier(), path.parent),
+    lambda path: save_file(ObjectClassifier().half().state_dict(), path),
 ], ids=["missing", "damaged", "another network"])
 def test_a_classifier_that_cannot_be_read_is_refused_with_the_command_that_makes_it(folder, damage):
     damage(folder / "model.safetensors")
@@ -155,7 +132,8 @@ def test_a_classifier_that_cannot_be_read_is_refused_with_the_command_that_makes
 
 def test_a_classifier_is_saved_in_half_precision_and_computes_in_float32(folder):
     classifier = untrained("mnist")
-    save_half(classifier, folder)
+    save_file(classifier.half().state_dict(), folder / "model.safetensors")
+    classifier.float()
     found = load_classifier("mnist")
     assert not found.training and all(p.dtype == torch.float32 for p in found.parameters())
     images = noise(5, 1, 28, 28)

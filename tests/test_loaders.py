@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
-from support import Killed, at_step, jpeg, refuses
+from support import TINY_UNET, Killed, at_step, jpeg, refuses
 
 from t2i_helpers import cli, presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, every_caption, painting_store, to_uint8, to_unit
@@ -14,34 +15,26 @@ from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, UnknownName
 from t2i_helpers.models import caption_table
 from t2i_helpers.training import Run, loaders, loop, train
 
-TINY = dataclasses.replace(
-    presets.get("wikiart", "thesis", "smoke"), max_steps=None, resolution=16, block_channels=(32, 32),
-    down_blocks=(presets.DOWN, presets.CROSS), cross_attention_dim=16, attention_head_dim=2, max_length=16)
+TINY = dataclasses.replace(presets.get("wikiart", "thesis", "smoke"), max_steps=None, resolution=16, max_length=16,
+                           **TINY_UNET)
 FROM_FILES = dataclasses.replace(TINY, data_source="hub", genre_dropout=0.3, caption_dropout=0.3, epochs=3)
 ROWS, FILES = 48, 3
 STYLES, GENRE_NAMES = CLASS_NAMES["wikiart"], [*GENRES, "unknown"]
 BROKEN = 21
 ASKED_LATER = {3: 0, 17: 4, 18: 5, 45: 9}                                # row: the place of its pair in HELD_OUT_PAIRS
 
-
-def style_and_genre(row):
-    genre, style = HELD_OUT_PAIRS[ASKED_LATER[row]] if row in ASKED_LATER else ("unknown", STYLES[5 * row % 27])
-    return style, genre if row in ASKED_LATER else GENRE_NAMES[row % 11]
-
-
-LABELS = [style_and_genre(row) for row in range(ROWS)]
+LABELS = [(STYLES[5 * row % 27], GENRE_NAMES[row % 11]) for row in range(ROWS)]
+for row, place in ASKED_LATER.items():
+    LABELS[row] = HELD_OUT_PAIRS[place][::-1]
 TRAINING_ROWS = [row for row, (style, genre) in enumerate(LABELS)
                  if row % 20 and (genre, style) not in HELD_OUT_PAIRS and row != BROKEN]
 EPOCH = -(-len(TRAINING_ROWS) // TINY.batch_size)                        # batches of a stream
 
 
-def picture(row):
-    return jpeg(np.random.default_rng(row).integers(256, size=(20, 24, 3), dtype=np.uint8))
-
-
 def write_mirror(root, broken):
     for number, rows in enumerate(np.array_split(range(ROWS), FILES)):
-        pictures = [b"broken" if row in broken else picture(row) for row in rows]
+        pictures = [jpeg(np.random.default_rng(row).integers(256, size=(20, 24, 3), dtype=np.uint8))
+                    if row not in broken else b"broken" for row in rows]
         styles, genres = ([names.index(LABELS[row][place]) for row in rows]
                           for place, names in enumerate((STYLES, GENRE_NAMES)))
         write_art_file(root / f"datasets/huggan/wikiart/train-{number:05d}.parquet", pictures, styles, genres)
@@ -53,6 +46,7 @@ def mirror(tmp_path_factory):
     write_mirror(root, [BROKEN])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T2I_MIRROR", str(root))
+        patch.setattr(os, "cpu_count", lambda: 1)                        # decode in this process
         yield root
 
 
@@ -79,7 +73,6 @@ def rows_of(steps):
 
 
 def captions_of(row):
-    """What a painting may be called: by its style, by style and genre, or not at all."""
     style, genre = LABELS[row]
     return {"", f"A painting in the style of {style}", f"{GENRES.get(genre, 'A painting')} in the style of {style}"}
 
@@ -102,7 +95,7 @@ def test_a_streams_epochs_follow_each_other_where_broken_rows_make_them_shorter(
     assert len(fed) == 4 and all(sorted(rows) == TRAINING_ROWS for rows, _ in fed)
 
 
-@pytest.mark.parametrize("stop", [1, 3, EPOCH])
+@pytest.mark.parametrize("stop", [1, EPOCH])
 def test_a_resumed_stream_gives_each_remaining_painting_once(stop, mirror, fed, tmp_path):
     train(FROM_FILES, tmp_path / "run", loader="stream", max_steps=stop)
     train(FROM_FILES, tmp_path / "run", loader="stream", max_steps=2 * EPOCH)
@@ -118,8 +111,6 @@ def test_a_killed_stream_goes_on_from_its_last_state(mirror, fed, tmp_path):
     assert rows_of(before + fed) == TRAINING_ROWS
 
 
-# refusals, before any data are read
-
 @pytest.mark.parametrize("preset, loader, error, words", [
     (TINY, "disk", UnknownName, ["unknown loader 'disk'", "store, stream"]),
     (presets.get("mnist", size="smoke"), "stream", BadValue, ["not mnist", "--loader store"]),
@@ -133,9 +124,6 @@ def test_a_loader_that_cannot_feed_a_preset_is_refused_at_once(preset, loader, e
         with refuses(error, *words):
             action(preset, tmp_path / "run", loader=loader)
     assert not (tmp_path / "run").exists()
-
-
-def test_several_processes_cannot_share_a_stream():
     loaders.check_loader("store", TINY, 2)
     loaders.check_loader("stream", TINY, 1)
     with refuses(BadValue, "not 2", "--loader store"):

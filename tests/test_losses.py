@@ -10,7 +10,7 @@ from support import draw as drawn
 from torch.testing import assert_close
 
 from t2i_helpers.diffusion import LossGuidance, classifier_loss, colour_loss, similarity_loss
-from t2i_helpers.diffusion.losses import UNITS, Loss, to_unit_straight_through
+from t2i_helpers.diffusion.losses import UNITS, to_unit_straight_through
 from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.errors import BadValue
 
@@ -35,6 +35,8 @@ def test_the_update_is_minus_s_times_the_gradient(predicts_v):
     signal, noise = math.sqrt(0.4), math.sqrt(0.6)
     slope = signal - 0.5 * noise if predicts_v else (1 - 0.5 * noise) / signal
     assert_close(update, -50.0 * torch.sign(slope * x_t - 0.3) / (3 * 8 * 8) * slope)
+    bare = LossGuidance(lambda x_0: (x_0 - 0.3).abs().mean((1, 2, 3)), 50.0)                # a function has no unit
+    assert_close(bare.guidance_update(noisy, 0.5 * noisy.x_t), update)
 
 
 @pytest.mark.parametrize("scheduler", ["ddpm", "ddim", "dpm++", "euler", "lms", "heun"])
@@ -67,20 +69,14 @@ def test_schedulers_that_keep_x_in_sigma_move_as_far():
     (lambda x_0: (x_0 * 0).square().mean((1, 2, 3)).sqrt(), 1.0, "NaN"),
     (lambda x_0: 1e30 * x_0.square().mean((1, 2, 3)), 1e30, "infinity"),
 ])
-def test_a_loss_that_cannot_guide_is_refused(loss, strength, word):
+def test_a_loss_that_cannot_guide_is_refused_and_unipc_which_would_undo_its_update(loss, strength, word):
     with refuses(BadValue, word):
         draw(LossGuidance(loss, strength))
-
-
-def test_unipc_which_would_undo_the_update_is_refused():
     with refuses(BadValue, "UniPC", "ddim"):
         draw(to_colour(1.0), "unipc")
 
 
-# losses that differ from image to image
-
 def brightness(images):
-    """A classifier of two classes, dark and bright."""
     level = images.mean((1, 2, 3))
     return 4 * torch.stack([-level, level], 1)
 
@@ -123,26 +119,15 @@ def test_other_networks_see_0_to_1_and_a_pixel_beyond_its_bound_can_come_back(lo
     assert_close(x_0.grad, torch.full((5,), 1 / (high - low)))
 
 
-def test_each_batch_takes_its_own_images_targets():
+def test_each_batch_takes_its_own_images_targets_and_others_are_refused():
     parts = LossGuidance(to_class([0, 1, 1, 0, 1]), 1.0).split(5, 2)
     assert [part.loss.targets.tolist() for part in parts] == [[0, 1], [1, 0], [1]]
     assert {(part.strength, part.loss.unit) for part in parts} == {(1.0, UNITS["classifier"])}
     for plain in (LossGuidance(COLOUR, 1.0), LossGuidance(torch.square, 1.0)):
         assert plain.split(5, 2) == [plain] * 3
-
-
-def test_targets_that_do_not_fit_are_refused():
-    guidance = LossGuidance(to_class([0, 1]), 1.0)
     with refuses(BadValue, "2 targets for 4 images"):
-        guidance.split(4, 2)
+        LossGuidance(to_class([0, 1]), 1.0).split(4, 2)
     with refuses(BadValue, "2 targets for 3 images"):
-        draw(guidance)
+        draw(LossGuidance(to_class([0, 1]), 1.0))
     with refuses(BadValue, "labels 0 to 2", "0 to 1"):
         to_class([0, 2])(torch.zeros(2, 1, 8, 8))
-
-
-def test_a_strength_counts_in_units_for_each_of_an_images_values():
-    def square(x_0):
-        return x_0.square().mean((1, 2, 3))
-
-    assert_close(draw(LossGuidance(Loss(square, 0.05), 1.0)), draw(LossGuidance(square, 0.05 * 64)))

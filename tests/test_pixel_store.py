@@ -1,3 +1,5 @@
+"""The store of decoded paintings: what it holds, how it is built and rebuilt, and what it refuses."""
+
 import os
 import shutil
 import signal
@@ -45,15 +47,13 @@ def test_store_and_stream_hold_every_painting_as_the_decoder_gives_it(folder, st
     assert set(store.genres) == set(range(-1, 10))
 
 
-def test_a_batch_holds_the_images_and_labels_of_its_rows(store):
-    for images, labels, row_ids in store.batches(5):
-        rows = row_ids.numpy()
-        assert (images.permute(0, 2, 3, 1).numpy() == store.images[rows]).all()
-        assert labels.tolist() == store.labels[rows].tolist()
-
-
 def rows_of(store, **options):
-    return [row for _, _, rows in store.batches(**dict(batch_size=4) | options) for row in rows.tolist()]
+    """Row ids as batches bring them, each with its own image and label."""
+    batches = list(store.batches(**dict(batch_size=4) | options))
+    for images, labels, rows in batches:
+        assert (images.permute(0, 2, 3, 1).numpy() == store.images[rows.numpy()]).all()
+        assert labels.tolist() == store.labels[rows.numpy()].tolist()
+    return [row for *_, rows in batches for row in rows.tolist()]
 
 
 @given(world_size=st.integers(1, 36), epoch=st.integers(0, 99), batch_size=st.integers(1, 40), start=st.integers(0, 9))
@@ -66,6 +66,9 @@ def test_batches_give_every_row_once_and_resume_by_counting(store, world_size, e
     assert rows_of(store, epoch=epoch) != rows_of(store, epoch=epoch, seed=1)
     options = dict(epoch=epoch, rank=world_size - 1, world_size=world_size, batch_size=batch_size)
     assert rows_of(store, start=start, **options) == rows_of(store, **options)[start * batch_size:]
+    for wrong in (dict(batch_size=0), dict(start=-1), dict(rank=1), dict(rank=-1)):
+        with refuses(BadValue, "rank"):
+            rows_of(store, **wrong)
 
 
 def test_writing_into_a_batch_or_the_map_does_not_reach_the_file(store):
@@ -73,12 +76,6 @@ def test_writing_into_a_batch_or_the_map_does_not_reach_the_file(store):
     store.images[0] = 7
     written = PixelStore(store.folder).images
     assert written[1:].max() > 0 and written[0].max() != 7
-
-
-@pytest.mark.parametrize("options", [dict(batch_size=0), dict(start=-1), dict(rank=1), dict(rank=-1)])
-def test_values_out_of_range_are_refused(store, options):
-    with refuses(BadValue, "rank"):
-        rows_of(store, **options)
 
 
 def test_broken_rows_are_listed_with_their_reasons_and_leave_no_hole(tmp_path):
@@ -90,20 +87,21 @@ def test_broken_rows_are_listed_with_their_reasons_and_leave_no_hole(tmp_path):
     assert store.genres.tolist() == [-1, -1, 7, 9]
     assert store.images[:, 0, 0, 0].tolist() == [0, 1, 2, 4]
     assert store.manifest["rejected"].keys() == {"2", "4"} and store.manifest["rejected"]["2"] == "no bytes"
-
-
-def test_files_without_a_readable_painting_are_refused(tmp_path):
-    write_art_file(tmp_path / "in/a.parquet", [b"x", b"y"], [0, 1])
+    write_art_file(tmp_path / "none/a.parquet", [b"x", b"y"], [0, 1])
     with refuses(BadData, "none of the 2", "row 0", "not an image"):
-        PixelStore.build(tmp_path / "in", tmp_path / "out", size=4, workers=1)
+        PixelStore.build(tmp_path / "none", tmp_path / "other", size=4, workers=1)
 
 
-def test_any_folder_can_be_named_and_what_cannot_be_one_is_refused(folder, tmp_path, monkeypatch):
+def test_any_folder_can_be_named_and_one_that_is_a_file_or_on_a_full_disk_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with refuses(OutputError, "file", "another folder"):
         PixelStore.build(folder, "file/store", size=4, workers=1)
     assert len(PixelStore.build(folder, ".", size=4, workers=1)) == 36
+    monkeypatch.setattr(pixel_store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with refuses(OutputError, "needs", "more room"):
+        PixelStore.build(folder, "out", size=8)
+    assert not (tmp_path / "out").exists()
 
 
 def killed(item):
@@ -168,20 +166,10 @@ def test_parts_of_another_version_of_a_file_or_another_size_are_made_again(folde
     assert again.manifest["fingerprint"] == fresh.manifest["fingerprint"]
 
 
-def test_another_store_s_folder_is_refused(folder, store):
+def test_a_damaged_store_and_another_one_s_folder_are_refused(folder, store, tmp_path):
     for files, size in ((folder, 16), (sorted(folder.iterdir())[:2], 8)):
         with refuses(OutputError, str(store.folder), "other files or another size"):
             PixelStore.build(files, store.folder, size=size)
-
-
-def test_a_full_disk_is_said_before_the_work_begins(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixel_store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with refuses(OutputError, "needs", "more room"):
-        PixelStore.build(folder, tmp_path / "out", size=8)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_damaged_store_is_refused(folder, store, tmp_path):
     copy = shutil.copytree(store.folder, tmp_path / "copy")
     (copy / "genres.npy").unlink()                       # as in a store that was built before there were genres
     for action in (lambda: PixelStore(copy), lambda: PixelStore.build(folder, copy, size=8)):

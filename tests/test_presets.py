@@ -67,18 +67,3 @@ def test_a_unet_has_the_thesis_s_parameters_and_sees_pixels_or_latents(dataset, 
     assert count in (None, sum(p.numel() for p in unet.parameters())) and unet.encoder_hid_proj is None
     assert preset.unet_shape == (unet.config.in_channels, *[unet.config.sample_size] * 2) == shape
     assert unet.config.out_channels == shape[0]
-
-
-def test_narrower_text_is_projected_to_the_cross_attention():
-    with torch.device("meta"):
-        wide, narrow = (build_unet(presets.get("mnist", "thesis", size)) for size in ("full", "demo"))
-    assert narrow.config.encoder_hid_dim_type == "text_proj"
-    assert (narrow.encoder_hid_proj.in_features, narrow.encoder_hid_proj.out_features) == (384, 512)
-    assert narrow.num_parameters() == wide.num_parameters() + 384 * 512 + 512
-
-
-def test_a_unet_maps_noisy_images_and_captions_to_noise(unet):
-    x_t, c = torch.randn(3, 1, 8, 8), torch.randn(3, 5, 16)
-    eps = unet(x_t, torch.tensor([0, 50, 99]), c).sample
-    assert eps.shape == x_t.shape
-    assert not torch.equal(eps, unet(x_t, torch.tensor([0, 50, 99]), c.flip(0)).sample), "the caption has no effect"

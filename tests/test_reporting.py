@@ -43,8 +43,6 @@ def picture(channels=1):
     return Exhibit(figure, "picture", "png", NOTE, {})
 
 
-# what is drawn and written
-
 def test_grid_draws_each_image_in_its_place():
     images = torch.linspace(0, 1, 6).view(2, 3, 1, 1, 1).expand(2, 3, 1, 28, 28)
     _, axes = new_figure(1, 1, 2)
@@ -54,7 +52,7 @@ def test_grid_draws_each_image_in_its_place():
     assert drawn[rows][:, columns, 0].flatten().tolist() == pytest.approx(images[:, :, 0, 0, 0].flatten().tolist())
 
 
-def test_the_sidecar_leads_back_to_file_note_and_checkpoints(pipes, folder):
+def test_the_sidecar_of_a_figure_or_a_table_leads_back_to_file_note_and_checkpoints(pipes, folder):
     shown = mnist.unguided_digits(pipes, steps=1)
     assert export(shown, "smoke") is shown
     sidecar = read_sidecar(folder / "fig04_digits_no_cfg.json")
@@ -64,9 +62,6 @@ def test_the_sidecar_leads_back_to_file_note_and_checkpoints(pipes, folder):
                for variant, pipe in pipes.items())
     assert {"git_commit", "git_dirty", "versions", "device", "wall_seconds", "code", "size"} <= sidecar.keys()
     assert "stand-in for CLIP" in sidecar["note"]
-
-
-def test_a_table_s_note_is_in_its_sidecar(folder):
     export(Table("x", ["a", "b"], [["1", "2"]], NOTE, {"input_hashes": {}}), "smoke")
     sidecar = read_sidecar(folder / "x.json")
     assert sidecar["note"] == NOTE and sidecar["file_sha256_16"] == file_hash(folder / "x.tex")
@@ -123,14 +118,19 @@ def test_an_animation_keeps_its_frames_and_ends_with_what_is_drawn(pipes, folder
     assert np.abs(np.asarray(last, float) - np.asarray(wanted, float)).mean() < 4
 
 
-def test_a_committed_picture_is_shown_with_its_note(folder, capsys):
+def test_a_committed_figure_is_shown_with_its_note_where_its_data_are_missing(folder, monkeypatch, capsys):
+    def unavailable():
+        raise SourceUnavailable("no photographs here")
+
     export(picture(), "demo")
-    assert isinstance(exhibits.committed("picture"), Picture) and NOTE in capsys.readouterr().out
     export(replace(picture(), name="curve", format="pdf"), "demo")
-    assert exhibits.committed("curve").data == "[curve.pdf](../figures/curve.pdf)"
+    assert isinstance(exhibits.committed("picture"), Picture) and NOTE in capsys.readouterr().out
+    monkeypatch.setattr(exhibits, "export", lambda shown, size: (shown, size))
+    show = exhibits.shower("smoke")
+    assert show(lambda: "figure", "curve") == ("figure", "smoke")
+    assert show(unavailable, "curve").data == "[curve.pdf](../figures/curve.pdf)"
+    assert "no photographs here" in capsys.readouterr().out
 
-
-# sizes
 
 def test_smoke_never_touches_the_reports_figures_and_tables():
     for folder, shipped in ((paths.figures_dir, paths.FIGURES), (paths.tables_dir, paths.TABLES)):
@@ -171,33 +171,16 @@ def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monke
     assert len(measured) == 2
 
 
-def test_a_figure_without_its_data_is_the_committed_one(monkeypatch, capsys):
-    monkeypatch.setattr(exhibits, "export", lambda shown, size: (shown, size))
-    assert exhibits.shower("smoke")(lambda: "figure", "cifar10_floor") == ("figure", "smoke")
+def test_notebooks_are_executed_in_place_at_a_size_and_one_that_fails_is_left(tmp_path):
+    def write(*sources):
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
 
-    def unavailable():
-        raise SourceUnavailable("no photographs here")
-
-    shown = exhibits.shower("smoke")(unavailable, "cifar10_floor")
-    assert "cifar10_floor.pdf" in shown.data and "no photographs here" in capsys.readouterr().out
-
-
-# execution of the notebooks
-
-def write_notebook(folder, *sources):
-    path = folder / "05_test.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
-    return path
-
-
-def test_notebooks_are_executed_in_place_at_a_size(tmp_path):
-    path = write_notebook(tmp_path, "import os", "print(os.environ['T2I_SIZE'], 6 * 7)")
+    path = tmp_path / "05_test.ipynb"
+    write("import os", "print(os.environ['T2I_SIZE'], 6 * 7)")
     assert list(execute_notebooks("demo", tmp_path)) == [path]
     assert nbformat.read(path, 4).cells[1].outputs[0].text == "demo 42\n"
-
-
-def test_a_cell_that_fails_is_named_in_one_line_and_leaves_the_notebook(tmp_path):
-    path = write_notebook(tmp_path, "x = 0", "1 / x")
+    write("x = 0", "1 / x")
     before = path.read_bytes()
     with refuses(BadData, "05_test.ipynb", "code cell 2", "ZeroDivisionError"):
         list(execute_notebooks("demo", tmp_path))

@@ -1,7 +1,5 @@
 """The one sampler, against plain loops, closed forms and a network that knows the answer."""
 
-import copy
-
 import diffusers
 import pytest
 import torch
@@ -28,8 +26,6 @@ def clean(variant, x_t, prediction, t):
     x_0 = (x_t - noise * prediction) / signal if variant == "thesis" else signal * x_t - noise * prediction
     return x_0.clamp(-1, 1)
 
-
-# the noise schedule
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
 def test_alphas_cumprod_are_the_papers(dataset):
@@ -60,8 +56,6 @@ def test_alpha_bar_is_the_table_s_and_between_timesteps_the_schedulers_own(name)
     assert any(t != int(t) for t in scheduler.timesteps)
     assert all(alpha_bar(make_scheduler(PRESETS["improved"], name), torch.tensor(t)) == ABAR[t] for t in range(100))
 
-
-# plain loops and closed forms
 
 @each_variant
 @pytest.mark.parametrize("w", [0.0, 1.0, 2.5])
@@ -102,32 +96,6 @@ def test_ddim_is_its_closed_form(variant, eta, spacing, steps):
         noise = torch.stack([torch.randn(1, 8, 8, generator=g) for g in generators])
         x = before.sqrt() * x_0 + (1 - before - sigma**2).clamp(min=0).sqrt() * eps + sigma * noise
     assert_close(images, x.float(), atol=1e-4, rtol=1e-4)
-
-
-@each_variant
-def test_ddim_with_all_noise_is_ddpm(unet, variant):
-    ddim, ddpm = (draw(unet, 2, name, variant, steps=7).images for name in ("ddim eta=1", "ddpm"))
-    assert_close(ddim, ddpm, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("w", [0, 1, 2, 5])
-def test_the_sampler_is_twelve_lines_of_ddim(unet, w):
-    """Guidance and Song et al. 2021, eq. 12 with eta = 0, as a notebook can show them."""
-    unet, scheduler = copy.deepcopy(unet).double(), make_scheduler(PRESETS["improved"], "ddim")
-    cond, null = (embedding.double() for embedding in embeddings(3))
-    n = null.expand_as(cond)
-    scheduler.set_timesteps(10)
-    timesteps, abar = scheduler.timesteps, scheduler.alphas_cumprod
-    x = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in (0, 1, 2)]).double()
-    for t, s in zip(timesteps, [*timesteps[1:], None]):
-        a, b = abar[t], abar[s] if s is not None else torch.tensor(1.0)
-        with torch.no_grad():
-            v_c, v_n = unet(torch.cat([x, x]), t, torch.cat([cond, n])).sample.chunk(2)
-        v = v_n + w * (v_c - v_n)
-        x_0 = (a.sqrt() * x - (1 - a).sqrt() * v).clamp(-1, 1)
-        x = b.sqrt() * x_0 + (1 - b).sqrt() * (x - a.sqrt() * x_0) / (1 - a).sqrt()
-    drawn = sample(unet, scheduler, make_guider("cfg", w), cond, null, seeds=[0, 1, 2], steps=10).images
-    assert_close(drawn, x.float(), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name, steps, strength", [
@@ -171,21 +139,15 @@ def test_without_a_clip_x_0_may_leave_the_range():
 
 
 @each_scheduler
-@pytest.mark.parametrize("w, branches", [(1.0, 1), (2.0, 2)])
 @pytest.mark.parametrize("steps", [1, 7, 29])
-def test_forward_passes_are_the_evaluations_an_image(name, w, branches, steps):
+def test_forward_passes_are_the_evaluations_an_image_from_noise_of_unit_variance_on(name, steps):
     """Heun's steps take two evaluations each, its last one."""
-    unet = FakeUNet()
-    passes = draw(unet, w, name, steps=steps).forward_passes
-    assert passes == len(unet.calls) == branches * (2 * steps - 1 if name == "heun" else steps)
-
-
-@each_scheduler
-@pytest.mark.parametrize("steps", [10, 50])
-def test_sampling_starts_from_noise_of_unit_variance_at_a_timestep_of_nearly_pure_noise(name, steps):
-    unet = FakeUNet(size=64)
-    draw(unet, 2, name, steps=steps)
-    assert unet.calls[0].t >= 90 and unet.calls[0].x_t.std().item() == pytest.approx(1, abs=0.03)
+    for w, branches in ((1.0, 1), (2.0, 2)):
+        unet = FakeUNet(size=64)
+        passes = draw(unet, w, name, steps=steps).forward_passes
+        assert passes == len(unet.calls) == branches * (2 * steps - 1 if name == "heun" else steps)
+        if steps > 1:
+            assert unet.calls[0].t >= 84 and unet.calls[0].x_t.std().item() == pytest.approx(1, abs=0.03)
 
 
 @each_scheduler
@@ -195,8 +157,6 @@ def test_the_scheduler_that_is_given_stays_as_it_is(name):
     sample(FakeUNet(), scheduler, make_guider("cfg", 2.0), cond, null, seeds=[0], steps=100)
     assert before == (dict(scheduler.config), scheduler.timesteps.tolist())
 
-
-# seeds
 
 @pytest.mark.parametrize("name, loss, strength", [
     *((name, None, None) for name in [*SCHEDULERS, "ddim eta=1"]),
@@ -213,29 +173,17 @@ def test_an_image_depends_on_its_seed_alone(unet, name, loss, strength):
     batch = images([0, 1, 2, 3])
     for rows in ([2, 0, 3, 1], [0], [1], [2], [3]):
         assert_close(images(rows), batch[rows], atol=1e-4, rtol=0)
+    assert (batch[0] - batch[1]).abs().max() > 0.05
 
 
-def test_seeds_differ_and_repeat(unet):
-    a, b, c = draw(unet, 2, "ddpm", cond=embeddings(1)[0].expand(3, -1, -1), seeds=[1, 1, 2]).images
-    assert_close(a, b, atol=1e-5, rtol=0)
-    assert (a - c).abs().max() > 0.1
+def test_seeds_are_numbers_whatever_holds_them_and_the_global_random_state_is_neither_used_nor_changed():
+    expected = draw(FakeUNet(), 2, "ddpm").images
+    for seeds in (torch.arange(3), torch.arange(3).numpy(), range(3), [0, 1, 2]):
+        torch.manual_seed(int(seeds[1]))
+        before = torch.get_rng_state()
+        assert torch.equal(draw(FakeUNet(), 2, "ddpm", seeds=seeds).images, expected)
+        assert torch.equal(before, torch.get_rng_state())
 
-
-@pytest.mark.parametrize("seeds", [torch.arange(3), torch.arange(3).numpy(), range(3)], ids=["torch", "numpy", "range"])
-def test_seeds_are_numbers_whatever_holds_them(seeds):
-    assert torch.equal(draw(FakeUNet(), 2, "ddpm", seeds=seeds).images, draw(FakeUNet(), 2, "ddpm").images)
-
-
-def test_the_global_random_state_is_neither_used_nor_changed():
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first = draw(FakeUNet(), 2, "ddpm").images
-    assert torch.equal(before, torch.get_rng_state())
-    torch.manual_seed(2)
-    assert torch.equal(first, draw(FakeUNet(), 2, "ddpm").images)
-
-
-# bounds
 
 @each_scheduler
 @each_variant
@@ -267,6 +215,7 @@ def test_schedulers_and_settings_that_do_not_exist_are_refused(name, words):
 
 
 # What diffusers has wrong: if this fails after an update, `ddim_step` can go.
+
 
 def test_diffusers_ddim_misses_its_next_timestep():
     scheduler = diffusers.DDIMScheduler(100, timestep_spacing="trailing", clip_sample=False)

@@ -8,24 +8,13 @@ from support import refuses
 from t2i_helpers import paths, presets, provenance
 from t2i_helpers.errors import BadData
 from t2i_helpers.models import WEIGHTS, load_pipeline
-from t2i_helpers.provenance import (
-    SCHEMA,
-    content_hash,
-    file_hash,
-    input_hashes,
-    note_use,
-    read_sidecar,
-    recording,
-    write_sidecar,
-)
+from t2i_helpers.provenance import SCHEMA, content_hash, file_hash, read_sidecar, write_sidecar
 from t2i_helpers.reporting import cifar10, guidance, mnist, recorded, study, tables, wikiart
 from t2i_helpers.reporting.derived import PRINTED
 from t2i_helpers.reporting.exhibits import exhibit
 
 RECORD = {"w": [1.0, 2.5], "note": "é ∞", "shares": {10: 0.1, 2: 0.3}, "file": "x.png"}
 
-
-# a record that can be checked
 
 def test_a_sidecar_is_read_as_it_was_written_whatever_the_order_of_keys(tmp_path):
     one = write_sidecar(tmp_path / "a.json", RECORD)
@@ -34,29 +23,18 @@ def test_a_sidecar_is_read_as_it_was_written_whatever_the_order_of_keys(tmp_path
     assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": (2,), "a": 1}) != content_hash({"a": 1, "b": [3]})
 
 
-def _rewritten(file, **changes):
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-DAMAGES = {
-    "missing": (lambda file: file.unlink(), "No such file"),
-    "cut short": (lambda file: file.write_text(file.read_text()[:-20]), "cut short"),
-    "no text": (lambda file: file.write_bytes(b"\xff\xfe"), "no JSON"),
-    "no object": (lambda file: file.write_text("[2]"), "schema unknown"),
-    "without a schema": (lambda file: file.write_text(json.dumps(RECORD)), "schema unknown"),
-    "of an older schema": (lambda file: _rewritten(file, schema=2), "of schema 2, not 3"),
-    "of a newer schema": (lambda file: _rewritten(file, schema=SCHEMA + 1), "of schema 4, not 3"),
-    "edited": (lambda file: file.write_text(file.read_text().replace("2.5", "2.6")), "edited"),
-    "longer": (lambda file: _rewritten(file, more=1), "edited"),
-    "without its hash": (lambda file: _rewritten(file, record_sha256_16=None), "edited"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_sidecar_is_refused_with_reason_and_remedy(tmp_path, damage):
+@pytest.mark.parametrize("change, reason", [
+    (None, "No such file"), (lambda text: text[:-20], "cut short"), (lambda text: b"\xff\xfe", "no JSON"),
+    (lambda text: b"[2]", "schema unknown"), (lambda text: json.dumps(RECORD).encode(), "schema unknown"),
+    (lambda text: text.replace(b'"schema": 3', b'"schema": 2'), "of schema 2, not 3"),
+    (lambda text: text.replace(b'"schema": 3', b'"schema": 4'), "of schema 4, not 3"),
+    (lambda text: text.replace(b"2.5", b"2.6"), "edited"),
+    (lambda text: text.replace(b"{", b'{"more": 1,', 1), "edited"),
+    (lambda text: json.dumps({"schema": SCHEMA} | RECORD).encode(), "edited"),
+], ids=["missing", "cut short", "no text", "no object", "no schema", "older", "newer", "edited", "longer", "no hash"])
+def test_a_damaged_sidecar_is_refused_with_reason_and_remedy(tmp_path, change, reason):
     file = write_sidecar(tmp_path / "fig99.json", RECORD)
-    spoil, reason = DAMAGES[damage]
-    spoil(file)
+    file.write_bytes(change(file.read_bytes())) if change else file.unlink()
     with refuses(BadData, "fig99.json", reason, "t2i figures", "make report"):
         read_sidecar(file)
 
@@ -67,24 +45,11 @@ def test_input_hashes_name_files_by_their_place_in_the_repository_and_change_wit
     for file in (inside, outside):
         file.parent.mkdir(parents=True)
         file.write_text("1")
-    before = input_hashes(outside, inside)["input_hashes"]
+    before = provenance.input_hashes(outside, inside)["input_hashes"]
     assert before == {"a/b.json": file_hash(inside), "runs/c/d.json": file_hash(outside)}
     inside.write_text("2")
-    after = input_hashes(inside, outside)["input_hashes"]
+    after = provenance.input_hashes(inside, outside)["input_hashes"]
     assert {name for name in after if after[name] != before[name]} == {"a/b.json"} and after.keys() == before.keys()
-
-
-# what an exhibit reads
-
-def test_a_recording_holds_what_its_block_uses_and_no_more():
-    note_use("file", "before")
-    with recording() as outer:
-        note_use("file", "a")
-        with recording() as inner:
-            note_use("file", "b")
-        note_use("file", "c")
-    note_use("file", "after")
-    assert outer == [("file", "a"), ("file", "c")] and inner == [("file", "b")]
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +93,8 @@ SOURCES = {
     "real images, n": (lambda *_: study.frechet_against_n(draws=1, size="smoke"), {*JUDGES}),
     "study": (lambda *_: study.pareto(), weights("mnist-improved", "cifar10-improved") | {
         f"checkpoints/study/rules-{name}.jsonl" for name in ("mnist", "cifar10")}),
+    "study's pictures": (lambda *_: study.averages_figure(), {"checkpoints/study/averages.jsonl"} | {
+        f"checkpoints/study/pictures/{row['picture']}" for row in study.rows_of("averages") if row["w"] == 2}),
     "study's table": (lambda *_: study.spacing_table(), {"checkpoints/study/samplers.jsonl"}),
     "experiment": (lambda *_: study.best_of_table(), weights("mnist-improved", "cifar10-improved") | {
         "checkpoints/study/best-of.json", IMAGE_TEXT, *JUDGES}),
@@ -137,27 +104,20 @@ SOURCES = {
     "no file": (lambda *_: guidance.convention_table(), set()),
 }
 
+MODULES = {
+    "pictures": {"reporting.pictures", "reporting.drawing", "diffusion", "models"},
+    "evaluations": {"reporting.cifar10", "reporting.drawing", "evaluation.metrics"},
+    "no file": {"reporting.guidance", "reporting.latex"},
+}
+
 
 @pytest.mark.parametrize("case", SOURCES)
-def test_exhibits_record_the_files_that_they_were_made_from(case, pipes, evaluations):
+def test_exhibits_record_the_files_and_the_code_that_they_were_made_from(case, pipes, evaluations):
     make, files = SOURCES[case]
     metadata = make(pipes, evaluations).metadata
     assert metadata["input_hashes"].keys() == files and json.dumps(metadata)
     assert all(found == file_hash(paths.ROOT / name) for name, found in metadata["input_hashes"].items())
-
-
-def test_pictures_of_the_study_are_recorded_too():
-    files = study.averages_figure().metadata["input_hashes"]
-    assert "checkpoints/study/averages.jsonl" in files and sum("study/pictures/" in name for name in files) == 5
-
-
-def test_the_hash_of_the_code_covers_what_draws_and_what_measures(pipes, evaluations):
-    modules = {name: set(shown.metadata["code"]["modules"]) for name, shown in {
-        "drawn": mnist.unguided_digits(pipes, 1), "measured": cifar10.tradeoff(evaluations["cifar10"]),
-        "typed": guidance.convention_table()}.items()}
-    assert modules["drawn"] == {"reporting.pictures", "reporting.drawing", "diffusion", "models"}
-    assert modules["measured"] == {"reporting.cifar10", "reporting.drawing", "evaluation.metrics"}
-    assert modules["typed"] == {"reporting.guidance", "reporting.latex"}
+    assert set(metadata["code"]["modules"]) == MODULES.get(case, set(metadata["code"]["modules"]))
 
 
 def test_sampling_is_recorded_by_checkpoint_and_names_of_files_by_their_first_argument(pipes):
@@ -191,9 +151,7 @@ def test_an_evaluation_s_files_are_those_of_its_size(tmp_path, monkeypatch, eval
     assert name.endswith("mnist-thesis-full/evaluation.json")
 
 
-# the setup
-
-def test_the_setup_stands_beside_the_thesis_s(monkeypatch):
+def test_the_setup_stands_beside_the_thesis_s_and_names_every_device_that_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "describe_machine", lambda: {
         "processor": "Abacus 7", "cores": 3, "memory_gb": 17, "accelerator": None, "cuda": None, "hub": "not reachable",
         "operating_system": "DOS", "versions": {"python": "9.1", "torch": "9.2", "diffusers": "9.3",
@@ -205,14 +163,10 @@ def test_the_setup_stands_beside_the_thesis_s(monkeypatch):
     assert rows["PyTorch"] == ("2.7.1+cu118", "9.2") and rows["accelerator"] == ("1 of 8 NVIDIA A100 80GB PCIe", "none")
     assert set(PRINTED["setup"]) <= set(rows) and "stand-in for CLIP" in rows["text encoder"][1]
     assert "checkpoints/mnist-thesis/provenance.json" in table.metadata["input_hashes"]
-
-
-@pytest.mark.parametrize("size, root, name", [("demo", "CHECKPOINTS", "provenance"), ("full", "RUNS", "config")])
-def test_the_setup_names_every_device_that_trained(tmp_path, monkeypatch, size, root, name):
-    monkeypatch.setattr(tables, root, tmp_path)
-    for folder, record in (("a", {"text_encoder": "minilm", "device": "not given", "parts": [
-            {"device": "NVIDIA H200"}, {"device": "x86_64 CPU, 1 threads"}]}), ("b", {"device": "M4"})):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / f"{name}.json").write_text(json.dumps(record))
-    rows = {name: ours for name, _, ours in tables.setup_table(size).rows}
-    assert rows["trained on"] == "M4; NVIDIA H200; x86_64 CPU, 1 threads"
+    for size, root, name in (("demo", "CHECKPOINTS", "provenance"), ("full", "RUNS", "config")):
+        monkeypatch.setattr(tables, root, tmp_path / size)
+        for folder, record in (("a", {"text_encoder": "minilm", "device": "not given", "parts": [
+                {"device": "NVIDIA H200"}, {"device": "x86_64 CPU, 1 threads"}]}), ("b", {"device": "M4"})):
+            provenance.write_json(tmp_path / size / folder / f"{name}.json", record)
+        rows = {name: ours for name, _, ours in tables.setup_table(size).rows}
+        assert rows["trained on"] == "M4; NVIDIA H200; x86_64 CPU, 1 threads"

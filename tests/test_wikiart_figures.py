@@ -63,13 +63,6 @@ def test_the_composition_table_puts_drawn_beside_real(monkeypatch):
     assert [str(cell)[:2] for cell in table.rows[0][2:]] == ["50", "70"] * 3
 
 
-def test_the_imbalance_is_that_of_the_hub_s_labels():
-    shown = wikiart.imbalance()
-    heights = list(shown.figure.axes[0].lines[0].get_ydata())
-    assert sum(heights) == presets.TRAINING_IMAGES["wikiart"] == 81_444
-    assert heights == sorted(heights, reverse=True) and heights[0] == 13_060
-
-
 def test_table_3_puts_measured_beside_printed():
     rows = [dict(way=way, p50_ms=0.1234, p99_ms=1.5, samples_per_second=1234.0, first_batch_s=2.0, peak_memory_mb=812.3,
                  times_the_files=16.0, read_per_epoch_gb=1.0, style_entropy_bits=2.935, files_per_batch=12.64)

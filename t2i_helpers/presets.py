@@ -34,13 +34,15 @@ class Preset:
     genre_dropout: float | None = None   # share of captions without the painting's genre; None: no caption has one
     # U-Net
     network: str = "unet"                # its kind, one of models.unet.NETWORKS
+    patch_size: int = 2                  # of a DiT: pixels a side of a token; its width is the first of block_channels,
+    #                                      its depth layers_per_block, its heads attention_head_dim
     block_channels: tuple[int, ...]
     down_blocks: tuple[str, ...]         # the up path is its mirror
     layers_per_block: int
     cross_attention_dim: int
     attention_head_dim: int              # diffusers 0.42 uses it as the number of heads
     # noise: DDPM over train_timesteps
-    prediction: str                      # what the network predicts: "epsilon" or "v_prediction"
+    prediction: str                      # what the network predicts: "epsilon", "v_prediction" or "flow" (no betas)
     beta_schedule: str
     beta_start: float
     beta_end: float

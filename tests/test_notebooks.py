@@ -186,7 +186,7 @@ def test_the_rules_of_guidance_are_the_packages():
     assert_close(interval(c, n, 3, 1.0, 0.0, 0.7), guided(make_guider(f"interval {outside}", 3.0), c, n))
     assert_close(rescale(c, n, 3, 0.7), guided(make_guider("rescale", 3.0, share=0.7), c, n))
     assert_close(cfg_zero(c, n, 3), guided(make_guider("cfg-zero", 3.0), c, n))
-    noisy = NoisyBatch(x_t, torch.tensor(0.5, dtype=torch.float64), True)
+    noisy = NoisyBatch(x_t, torch.tensor(0.5, dtype=torch.float64), "v_prediction")
     theirs = guided(make_guider("apg", 3.0, momentum=0.0), c, n, predicts_v=True, x_t=x_t)
     assert_close(apg(noisy.x_0(c), noisy.x_0(n), 3), noisy.x_0(theirs))
 

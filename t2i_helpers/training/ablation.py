@@ -1,6 +1,7 @@
 """The trainings that the guidance study compares, one table; each is made if missing, and resumes if interrupted.
 
 NAME-improved, NAME-thesis   at `full`, the checkpoints of `t2i train`; at `demo` they ship
+flow-NETWORK, v-dit          small networks on MNIST that predict a flow, or v; each also keeps AVERAGES
 NAME-weak                    smaller and trained for fewer steps, for autoguidance; at `demo` they ship
 ablation-ENCODER             one small network on MNIST with each text encoder; each also keeps AVERAGES
 
@@ -22,6 +23,11 @@ SMALL_DIGITS = dict(block_channels=(32, 64, 64), down_blocks=(DOWN, DOWN, CROSS)
                     cross_attention_dim=128, data_source="hub")                         # 1.5 M parameters
 SMALL_OBJECTS = dict(block_channels=(32, 32, 64, 64), down_blocks=(DOWN, DOWN, CROSS, DOWN), layers_per_block=1,
                      cross_attention_dim=128, attention_head_dim=8, data_source="hub")  # 1.6 M
+# Notebook 7: a U-Net and a DiT of equally many parameters, of which the U-Net computes 3.8 times as much a step
+FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
+DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)  # 1.1 M
+FLOW_UNET = FLOW | dict(block_channels=(32, 32, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
+                        cross_attention_dim=32)                                         # 1.1 M
 # name: (dataset, variant, changes of its preset, steps or None for the preset's)
 TRAININGS = {
     **{f"{dataset}-{variant}": (dataset, variant, {}, None)
@@ -30,6 +36,11 @@ TRAININGS = {
     "cifar10-weak": ("cifar10", "improved", SMALL_OBJECTS, 600),
     **{f"ablation-{encoder}": ("mnist", "improved", SMALL_DIGITS | {"text_encoder": encoder}, 1000)
        for encoder in ("minilm", "one-hot", "random", "bert", "clip")},
+    **{name: ("mnist", "improved", changes, steps) for name, (changes, steps) in {
+        "flow-dit": (DIT, 1600), "flow-dit-half": (DIT, 800), "flow-dit-short": (DIT, 420),
+        "flow-unet": (FLOW_UNET, 420), "flow-dit-cross": (DIT | {"network": "dit-cross"}, 420),
+        "flow-dit-context": (DIT | {"network": "dit-context"}, 420),
+        "v-dit": (DIT | {"prediction": "v_prediction", "scheduler": "ddim"}, 800)}.items()},
 }
 # Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), and so does the
 # run's own average; a constant decay is what textbooks write.
@@ -48,7 +59,7 @@ def training_preset(name: str, size: str = "demo") -> presets.Preset:
 def training_dir(name: str, size: str = "demo") -> Path:
     """The checkpoint folder of the training `name`."""
     kind, variant = name.split("-", 1)
-    return RUNS / f"{name}-{size}" if kind == "ablation" else checkpoint_dir(kind, variant, size)
+    return checkpoint_dir(kind, variant, size) if kind in presets.DATASETS else RUNS / f"{name}-{size}"
 
 
 def train_missing(name: str, size: str = "demo") -> Path:
@@ -58,7 +69,7 @@ def train_missing(name: str, size: str = "demo") -> Path:
         return folder
     last = Run(folder).metrics()[-1] if (folder / "metrics.jsonl").exists() else {"step": 0, "epoch": 0}
     if last["step"] < steps if steps else last["epoch"] < preset.epochs:
-        train(preset, folder, max_steps=steps, averages=AVERAGES if name.startswith("ablation") else None)
+        train(preset, folder, max_steps=steps, averages=None if name.split("-")[0] in presets.DATASETS else AVERAGES)
     return folder
 
 

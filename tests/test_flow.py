@@ -10,12 +10,15 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from t2i_helpers.diffusion import SDEditInit, make_guider, make_scheduler, sample
-from t2i_helpers.diffusion.noise import NoisyBatch
+from t2i_helpers.diffusion.noise import NoisyBatch, noise_level, predicted
+from t2i_helpers.diffusion.sampling import with_timesteps
 from t2i_helpers.errors import BadValue, UnknownName
 from t2i_helpers.models import CaptionPipeline, build_unet, load_pipeline
 from t2i_helpers.models.dit import BLOCKS, AdaLNZeroBlock
 from t2i_helpers.models.weights import save_compact
 from t2i_helpers.paths import WEIGHTS
+from t2i_helpers.reporting.explorers import Mixture
+from t2i_helpers.reporting.flow import FlowMixture, deviation
 from t2i_helpers.training import Run, training_loss
 from t2i_helpers.training.ablation import TRAININGS, training_preset
 
@@ -145,3 +148,23 @@ def test_the_compared_networks_have_equally_many_parameters_and_training_the_sam
         work[name] = counter.get_total_flops() * TRAININGS[name][3]
     assert parameters["flow-dit"] == pytest.approx(parameters["flow-unet"], rel=0.05)
     assert work["flow-dit"] == pytest.approx(work["flow-unet"], rel=0.05)
+
+
+# what the notebook measures
+
+def test_deviation_is_zero_for_straight_paths_and_known_for_a_quarter_of_an_ellipse():
+    x_0, eps = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
+    for preset, expected in ((FLOW, 0.0), (small_preset(), torch.pi**2 / 8 - 1)):
+        scheduler = with_timesteps(make_scheduler(preset, "euler" if expected == 0 else "ddim"), 50, "cpu")
+        batches = [NoisyBatch(eps, noise_level(scheduler, t), predicted(scheduler)) for t in scheduler.timesteps]
+        trace = [(batch.signal * x_0 + batch.noise * eps, x_0) for batch in batches]
+        assert_close(deviation(trace, x_0, scheduler), torch.tensor([expected]), atol=0.02, rtol=0)
+
+
+def test_the_mixture_s_velocity_is_that_of_its_exact_noise():
+    """A flow's x_s is x_t of the abar with the same ratio of noise to signal, but for its scale."""
+    s, x_s = 0.4, torch.randn(5, 2, 1, 1, generator=NUMBERS)
+    length, none = (s**2 + (1 - s)**2)**0.5, -torch.ones(5, 1, 1)
+    u = FlowMixture(10)(x_s, torch.tensor(4.0), none).sample
+    eps = Mixture(torch.tensor([((1 - s) / length)**2]))(x_s / length, 0, none).sample
+    assert_close(x_s + (1 - s) * u, eps, atol=1e-5, rtol=0)

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import dataclasses
 import inspect
 import io
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from diffusers.training_utils import EMAModel
 from PIL import Image
-from support import embeddings, guided, small_preset
+from support import FakeUNet, embeddings, guided, small_preset
 from torch.testing import assert_close
 
 from t2i_helpers import presets
@@ -20,7 +21,7 @@ from t2i_helpers.data.wikiart import FILL, FIRST, reservoir_shuffle
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.evaluation import frechet_distance, wilson_interval
-from t2i_helpers.models import build_unet, load_pipeline
+from t2i_helpers.models import build_unet, dit, load_pipeline
 from t2i_helpers.paths import ROOT
 from t2i_helpers.randomness import generator
 from t2i_helpers.reporting import explorers, live
@@ -191,6 +192,48 @@ def test_the_rules_of_guidance_are_the_packages():
     assert_close(apg(noisy.x_0(c), noisy.x_0(n), 3), noisy.x_0(theirs))
 
 
+def test_the_training_step_of_a_flow_is_the_packages():
+    (training_step,) = teaching("07_flow_and_transformers", "flow-training", "training_step")
+    preset, (table, _) = dataclasses.replace(small_preset(), prediction="flow"), embeddings(4)       # the last is empty
+    torch.manual_seed(0)
+    ours, labels = build_unet(preset, text_dim=16), torch.tensor([0, 1, 2])
+    theirs, x_0 = copy.deepcopy(ours), torch.randn(3, 1, 8, 8, generator=NUMBERS)
+    optimizers = [torch.optim.SGD(unet.parameters(), lr=1.0) for unet in (ours, theirs)]
+    rng, again = (torch.Generator().manual_seed(7) for _ in range(2))
+    loss = training_step(ours, optimizers[0], x_0, labels, table, 0.5, rng, T=100)
+    t, noise = torch.randint(100, (3,), generator=again), torch.randn(x_0.shape, generator=again)
+    rows = torch.where(torch.rand(3, generator=again) < 0.5, 3, labels)
+    expected = training_loss(theirs, make_scheduler(preset, "euler"), x_0, table[rows], noise, t)
+    expected.backward()
+    optimizers[1].step()
+    assert loss == pytest.approx(expected.item(), rel=1e-5) and 3 in rows
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_the_sampling_of_a_flow_is_the_packages():
+    guided_sampling, cfg_sampling = teaching("07_flow_and_transformers", "flow-sampling", "guided_sampling",
+                                             "cfg_sampling")
+    preset, (c, null), unet = dataclasses.replace(small_preset(), prediction="flow"), embeddings(3), FakeUNet()
+    x = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in range(3)])
+    for w, ours in ((1.0, guided_sampling(unet, c, x, 5, T=100)), (3.0, cfg_sampling(unet, c, null, 3.0, x, 5, T=100))):
+        theirs = sample(unet, make_scheduler(preset, "euler"), make_guider("cfg", w), c, null, seeds=range(3), steps=5,
+                        clip=None)
+        assert_close(ours, theirs.images, atol=1e-5, rtol=0)
+
+
+def test_patches_and_the_block_of_the_transformer_are_the_packages():
+    patchify, unpatchify = teaching("07_flow_and_transformers", "patches", "patchify", "unpatchify")
+    x = torch.randn(2, 3, 8, 8, generator=NUMBERS)
+    assert torch.equal(patchify(x, 2)[:, 5], x[:, :, 2:4, 2:4].permute(0, 2, 3, 1).flatten(1))      # row 1, column 1
+    assert torch.equal(unpatchify(patchify(x, 2), 2, 8), x) and torch.equal(dit._unpatchify(patchify(x, 2), 4, 2), x)
+    (adaln_zero,) = teaching("07_flow_and_transformers", "adaln", "adaln_zero")
+    block, summary = dit.AdaLNZeroBlock(16, 2), torch.randn(2, 16, generator=NUMBERS)
+    torch.nn.init.normal_(block.modulation.weight)
+    tokens = torch.randn(2, 9, 16, generator=NUMBERS)
+    assert_close(adaln_zero(tokens, summary, block), block(tokens, None, summary))
+
+
 # explorers
 
 @pytest.fixture(scope="module")
@@ -270,7 +313,7 @@ def test_check_gives_a_hint_and_never_the_answer(capsys):
 
 
 @pytest.mark.parametrize("name, pictures", [("01_mnist_cfg", 3), ("02_cifar10_cfg", 0), ("03_wikiart_cfg", 1),
-                                            ("04_guidance_study", 2)])
+                                            ("04_guidance_study", 2), ("07_flow_and_transformers", 0)])
 def test_solutions_run_and_are_right(name, pictures, capsys):
     """With what the notebook's cells have defined by then, at two steps."""
     from t2i_helpers.data import captions, painting_store, to_unit
@@ -279,7 +322,7 @@ def test_solutions_run_and_are_right(name, pictures, capsys):
     from t2i_helpers.reporting import study
     from t2i_helpers.reporting.drawing import image_grids
 
-    dataset = name.split("_")[1] if name != "04_guidance_study" else "cifar10"
+    dataset = {"04_guidance_study": "cifar10", "07_flow_and_transformers": "mnist"}.get(name, name.split("_")[1])
     pipe, shown = load_pipeline(dataset), []
     improved = presets.get(dataset, "improved", "smoke")
     abar = make_scheduler(improved, "ddpm").alphas_cumprod

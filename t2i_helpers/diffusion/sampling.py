@@ -55,7 +55,7 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
                        "scheduler, such as ddim")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")
-    scheduler = _with_timesteps(scheduler, steps, cond.device)
+    scheduler = with_timesteps(scheduler, steps, cond.device)
     take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
     generators = [generator("sample", int(seed)) for seed in seeds]
     noise = {"generator": generators} if "generator" in inspect.signature(take_step).parameters else {}
@@ -94,7 +94,7 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
     return Samples(x.float(), passes)
 
 
-def _with_timesteps(scheduler, steps, device):
+def with_timesteps(scheduler, steps, device):
     """A copy of `scheduler` with its timesteps set; works around three faults of diffusers 0.42."""
     longest = scheduler.config.num_train_timesteps
     if not 1 <= steps <= longest:

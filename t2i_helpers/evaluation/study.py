@@ -91,7 +91,7 @@ def _samplers():
 
 def _flow():
     """Of notebook 7: networks and conditionings, steps without guidance, scales, and the weights without an average."""
-    drawn = dict(scheduler="euler", steps=16, n=400)
+    drawn = dict(scheduler="euler", steps=16, n=300)
     cells = [Cell(checkpoint=name, **drawn) for name in ("flow-dit", "flow-unet", "flow-dit-short", "flow-dit-cross",
                                                          "flow-dit-context", "flow-dit-half", "flow-dit/raw")]
     cells += [Cell(checkpoint="flow-dit", w=float(w), **drawn) for w in (1, 3, 4, 5)]

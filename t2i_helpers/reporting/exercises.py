@@ -28,6 +28,12 @@ def _clean(function):
     return torch.allclose(function(x_t, v, abar), x_0, atol=1e-5)
 
 
+def _clean_and_noise(function):
+    x_0, eps = torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    answer = function(0.7 * x_0 + 0.3 * eps, eps - x_0, 0.3)
+    return all(torch.allclose(*pair, atol=1e-5) for pair in zip(answer, (x_0, eps), strict=True))
+
+
 def _separate(first, second, n):
     return not overlap(*(wilson_interval(share * n, n) for share in (first, second)))
 
@@ -73,4 +79,6 @@ EXERCISES = {        # number: (whether an answer is right, a hint)
             and (guider.settings["sigma_min"], guider.settings["sigma_max"]) == (0.5, 5),
             "the settings of \"interval\" stand in `rules.py`: `sigma_min` and `sigma_max`"),
     "4.3": (_two_best, "try multiples of 100 with `wilson_interval` until the two intervals separate"),
+    "7.1": (_clean_and_noise, "put x_s = (1 - s) x_0 + s eps and u = eps - x_0 into x_s - s u"),
+    "7.2": (lambda answer: tuple(answer) == (4096, 16), "how many pixels has a token a side? Attention compares pairs"),
 }

@@ -50,8 +50,8 @@ class FlowMixture(Mixture):
 
 
 def deviation(trace, end, scheduler) -> torch.Tensor:
-    """How far each path [n] is from its chord: the mean over steps of |dx / dtau - (x_1 - x_0)|^2 / |x_1 - x_0|^2, with
-    tau from 0, the image, to 1, the noise. 0 is a straight line.
+    """How far each path [n] is from its chord: the mean over steps of |dx / dtau - (x_1 - x_0)|^2, with tau from 0, the
+    image, to 1, the noise, relative to the mean |x_1 - x_0|^2 of all paths. 0 is a straight line at constant speed.
 
     trace   (x_t, x^_0) [n, ...] of every step of `scheduler`, whose timesteps are set; end [n, ...], where paths end.
     dx / dtau is u of a flow, and pi / 2 v of the cosine schedule, whose x_t moves along a quarter of an ellipse if the
@@ -63,7 +63,7 @@ def deviation(trace, end, scheduler) -> torch.Tensor:
         eps = (x_t - noisy.signal * x_0) / noisy.noise
         velocity = eps - x_0 if noisy.predicts == "flow" else math.pi / 2 * (noisy.signal * eps - noisy.noise * x_0)
         total = total + (velocity - chord).square().flatten(1).sum(1)
-    return total / len(trace) / chord.square().flatten(1).sum(1)
+    return total / len(trace) / chord.square().flatten(1).sum(1).mean()
 
 
 @exhibit("flow_plane", "pdf")
@@ -81,12 +81,12 @@ def plane_paths(flow, preset, points: int = 60, steps: int = 100):
     for place, (name, (mixture, scheduler, pairs)) in enumerate(drawings.items()):
         style, trace = line(place, marker="", linestyle="-", linewidth=0.7), []
         axes[0].plot(*pairs.unbind(-1), **style)
-        end = sample(mixture, scheduler, make_guider("cfg", 1.0), torch.zeros(points, 1, 1), -torch.ones(1, 1, 1),
+        end = sample(mixture, scheduler, make_guider("cfg", 1.0), -torch.ones(points, 1, 1), -torch.ones(1, 1, 1),
                      seeds=range(points), steps=steps, clip=None, callback=lambda *each: trace.append(each[1:])).images
         axes[1 + place].plot(*torch.stack([*(x for x, _ in trace), end]).flatten(2).unbind(-1), **style)
         deviations[name] = mean_estimate(deviation(trace, end, with_timesteps(scheduler, steps, "cpu"))).as_json()
-        axes[1 + place].set_title(f"{name}: {deviations[name]['value']:.2f} from straight")
-    axes[0].set_title("pairs of image and noise")
+        axes[1 + place].set_title(f"{name}: {deviations[name]['value']:.2f}")
+    axes[0].set_title("pairs")
     for axis in axes:
         axis.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
     return figure, {"note": f"{points} samples of six Gaussians, {steps} steps", "deviation": deviations, "n": points}
@@ -147,7 +147,7 @@ def _curves(lines: dict, x: str, **settings):
 
 
 def guided(names, size: str) -> dict:
-    """{name: its row of the study at w = 2 and 16 steps}."""
+    """{name: its row of the study at w = 2}."""
     rows = rows_of("flow", size, lambda row: row["w"] == 2 and row["cell"]["checkpoint"] in names)
     by_name = {row["cell"]["checkpoint"]: row for row in rows}
     return {name: by_name[name] for name in names}

@@ -73,10 +73,15 @@ if SIZE == "full":
 show(flow.plane_paths(preset, cosine))
 
 # %% [markdown]
-# No. Where the lines of many pairs cross, the velocity at a point is the *mean* over the pairs that pass through it, so a
-# sample first moves towards the middle of the data and turns when one Gaussian wins. The number above a panel is the mean
-# squared distance between the velocity and the chord from noise to image, relative to the chord (0 is straight). Flow
-# paths are straighter than those of the cosine schedule, but they are not straight.
+# No. Where the lines of many pairs cross, the velocity is the *mean* over the pairs that pass through a point. At $s=1$ this
+# mean points to the middle of the data, so every sample first moves inward, and then out to the Gaussian that wins.
+#
+# The number above a panel is the mean squared distance between the velocity and the chord from noise to image, relative to
+# the chord (0 is straight). By this measure the flow's samples are *further* from straight here than those of the cosine
+# schedule, which keeps the scale of $x_t$ on the way. Look also at the ends: the same noise gives the same point in both
+# panels. With $s$ the share of the noise, $x_s$ is $x_t$ divided by the sum of its two factors, so both are one set of paths,
+# drawn in two scales and travelled at two speeds. Straight lines between pairs are a choice of coordinates. Whether it saves
+# steps is a question for measurements (7.4).
 #
 # ## 7.2 Training: algorithm 5
 #
@@ -249,7 +254,7 @@ def adaln_zero(x, summary, block):
 # transformers of equal width and depth, after equally many steps:
 
 # %%
-ways = {"flow-dit-short": "DiT, adaLN-Zero", "flow-dit-cross": "DiT, cross-attention",
+ways = {"flow-dit-half": "DiT, adaLN-Zero", "flow-dit-cross": "DiT, cross-attention",
         "flow-dit-context": "DiT, in-context"}
 show(flow.comparison("flow_conditioning", ways, study_size))
 
@@ -273,7 +278,12 @@ show(flow.comparison("flow_networks", networks, study_size))
 show(flow.pictures(networks, study_size))
 
 # %% [markdown]
-# TEXT-NETWORKS
+# At equal steps the U-Net is far ahead; the transformer hardly follows the caption yet. A convolution knows from the start
+# that neighbouring pixels belong together, whereas attention must learn it: many digits are still broken at the edges of
+# patches. At equal arithmetic the transformer catches up. The two accuracies cannot be told apart, but the U-Net's digits are
+# still nearer to real ones, beyond the intervals. So for a budget of minutes on digits the U-Net is the better choice. The
+# transformers of the literature win with far larger budgets, where what the U-Net knows from the start matters less; this
+# experiment says nothing about those.
 #
 # ## 7.9 Guidance and averaging, once more
 #
@@ -286,7 +296,9 @@ show(flow.pictures(networks, study_size))
 show(flow.scale_curves(study_size))
 
 # %% [markdown]
-# TEXT-SCALES
+# Accuracy rises up to $w=3$; between 3 and 5 its intervals overlap. The distance falls from $w=1$ to $w=2$, and from there on
+# its intervals overlap, so here no metric asks for a small scale: this network was trained for so short a time that guidance
+# mainly repairs digits. The range that the lecture names, 2 to 5, is where both metrics are at their best.
 #
 # And the moving average of the weights (notebook 1), on and off:
 
@@ -295,7 +307,8 @@ averages = {"flow-dit": "with average", "flow-dit/raw": "without average"}
 show(flow.comparison("flow_averages", averages, study_size))
 
 # %% [markdown]
-# TEXT-AVERAGES
+# No difference that the intervals would support. After 1,600 steps the average reaches back over about a tenth of the training,
+# in which the network still improves; it can lag behind. Notebook 4 (4.7) has a longer training.
 #
 # ## 7.10 Exercises
 #

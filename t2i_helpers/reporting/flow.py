@@ -22,8 +22,6 @@ from .explorers import Mixture
 from .study import ACCURACY, FRECHET, picture, rows_of
 from .tables import with_interval
 
-NETWORKS = {"flow-unet": "U-Net", "flow-dit": "DiT, equal arithmetic", "flow-dit-short": "DiT, equal steps",
-            "flow-dit-cross": "DiT, cross-attention", "flow-dit-context": "DiT, in-context"}
 PAIR = {"flow-dit-half": "flow", "v-dit": "v-prediction"}           # one network, two objectives
 SOLVERS = {("flow-dit-half", "euler"): "flow, Euler", ("flow-dit-half", "heun"): "flow, Heun",
            ("v-dit", "ddim"): "v-prediction, DDIM"}
@@ -163,18 +161,18 @@ def pictures(names: dict, size: str = "demo"):
 @exhibit("{}", "tex")
 def comparison(table: str, names: dict, size: str = "demo"):
     """Parameters, arithmetic, accuracy and distance of the networks {name: label} at w = 2; real images last."""
-    rows, lines = guided(names, size), []
+    rows, lines, parameters, mflop = guided(names, size), [], {}, {}
     for name, row in rows.items():
         preset, steps = training_preset(name.partition("/")[0], size), row["training_steps"]
         width = encoder_dim(preset.text_encoder)
         unet = build_unet(preset, width)
         with FlopCounterMode(display=False) as counter:
             unet(torch.zeros(1, *preset.unet_shape), 1, torch.zeros(1, preset.max_length, width))
-        work = counter.get_total_flops()
-        lines.append([names[name], f"{sum(p.numel() for p in unet.parameters()):,}", f"{work / 1e6:.0f}", f"{steps:,}",
-                      f"{3 * work * steps * preset.batch_size / 1e12:.1f}", with_interval(ACCURACY(row), percent=True),
-                      with_interval(FRECHET(row))])
+        parameters[name], mflop[name] = sum(p.numel() for p in unet.parameters()), counter.get_total_flops() / 1e6
+        lines.append([names[name], f"{parameters[name]:,}", f"{mflop[name]:.0f}", f"{steps:,}",
+                      f"{3 * mflop[name] * steps * preset.batch_size / 1e6:.1f}",
+                      with_interval(ACCURACY(row), percent=True), with_interval(FRECHET(row))])
     lines.append(["real images", *"––––", with_interval(ACCURACY(row)["real"], percent=True),
                   with_interval(FRECHET(row)["real"])])
     return ["network", "parameters", "MFLOP a pass", "steps", "TFLOP of training", "accuracy", "Fréchet"], lines, {
-        "note": "training as three passes an image, counted by torch; w = 2"}
+        "note": "training as three passes an image, counted by torch; w = 2", "parameters": parameters, "mflop": mflop}

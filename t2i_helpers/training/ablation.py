@@ -38,8 +38,8 @@ TRAININGS = {
        for encoder in ("minilm", "one-hot", "random", "bert", "clip")},
     **{name: ("mnist", "improved", changes, steps) for name, (changes, steps) in {
         "flow-dit": (DIT, 1600), "flow-dit-half": (DIT, 800), "flow-dit-short": (DIT, 420),
-        "flow-unet": (FLOW_UNET, 420), "flow-dit-cross": (DIT | {"network": "dit-cross"}, 420),
-        "flow-dit-context": (DIT | {"network": "dit-context"}, 420),
+        "flow-unet": (FLOW_UNET, 420), "flow-dit-cross": (DIT | {"network": "dit-cross"}, 800),
+        "flow-dit-context": (DIT | {"network": "dit-context"}, 800),
         "v-dit": (DIT | {"prediction": "v_prediction", "scheduler": "ddim"}, 800)}.items()},
 }
 # Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), and so does the

@@ -23,6 +23,7 @@ from .study import ACCURACY, FRECHET, picture, rows_of
 from .tables import with_interval
 
 PAIR = {"flow-dit-half": "flow", "v-dit": "v-prediction"}           # one network, two objectives
+PASSES = (1, 2, 4, 8, 16, 32)
 SOLVERS = {("flow-dit-half", "euler"): "flow, Euler", ("flow-dit-half", "heun"): "flow, Heun",
            ("v-dit", "ddim"): "v-prediction, DDIM"}
 
@@ -121,25 +122,25 @@ def solver_curves(size: str = "demo"):
     """Accuracy and Frechet distance against the passes of the network, by objective and solver, without guidance."""
     rows = rows_of("flow", size, lambda row: row["w"] == 1 and row["cell"]["checkpoint"] in PAIR)
     return _curves({label: [row for row in rows if (row["cell"]["checkpoint"], row["cell"]["scheduler"]) == solver]
-                    for solver, label in SOLVERS.items()}, "forward_passes", xlabel="passes an image", xscale="log",
-                   xticks=(1, 2, 4, 8, 16, 32), xticklabels=(1, 2, 4, 8, 16, 32))
+                    for solver, label in SOLVERS.items()}, "forward_passes", {"yscale": "log", "ylim": (8, None)},
+                   xlabel="passes an image", xscale="log", xticks=PASSES, xticklabels=PASSES)
 
 
 @exhibit("flow_scales", "pdf")
 def scale_curves(size: str = "demo"):
     """Accuracy and Frechet distance of the flow by guidance scale."""
     rows = rows_of("flow", size, lambda row: row["cell"]["checkpoint"] == "flow-dit")
-    return _curves({"flow": sorted(rows, key=lambda row: row["w"])}, "w", xlabel="w")
+    return _curves({"flow": sorted(rows, key=lambda row: row["w"])}, "w", {"ylim": (0, None)}, xlabel="w")
 
 
-def _curves(lines: dict, x: str, **settings):
+def _curves(lines: dict, x: str, of_distance: dict, **settings):
     """Two axes, Frechet distance and accuracy of rows {label: rows} against their field `x`."""
     figure, (axes,) = new_figure(1, 2, 2.4)
     for axis, metric, title in zip(axes, (FRECHET, ACCURACY), ("Fréchet distance ↓", "accuracy ↑")):
         for place, (label, rows) in enumerate(lines.items()):
             plot_with_ci(axis, [row[x] for row in rows], [*map(metric, rows)], label=label, **line(place))
         plot_real(axis, metric(rows[0]))
-        axis.set(title=title, yscale="log" if metric is FRECHET else "linear", **settings)
+        axis.set(title=title, **settings | (of_distance if metric is FRECHET else {}))
     axes[1].legend()
     return figure
 

@@ -93,11 +93,11 @@ def plane_paths(flow, preset, points: int = 60, steps: int = 100):
 
 @exhibit("flow_steps", "png")
 def step_strips(pipes: dict, counts=(1, 2, 4, 8, 16)):
-    """The same ten noise images drawn in more and more steps, by each of `pipes`, without guidance."""
+    """The same ten noise images drawn in more and more steps, by each of `pipes`, at w = 3."""
     prompts = captions(next(iter(pipes.values())).preset)
-    return image_grids({PAIR[name]: (torch.stack([pipe(prompts, w=1.0, steps=k, seeds=range(10)).images
+    return image_grids({PAIR[name]: (torch.stack([pipe(prompts, w=3.0, steps=k, seeds=range(10)).images
                                                   for k in counts]), [f"{k} steps" for k in counts], range(10))
-                        for name, pipe in pipes.items()}, beside=True, height=3)
+                        for name, pipe in pipes.items()}, height=6, width=4.5), {"note": "w = 3"}
 
 
 @exhibit("flow_paths", "pdf")

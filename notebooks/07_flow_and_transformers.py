@@ -168,7 +168,7 @@ image_grids({"": (to_unit(drawn, preset.pixel_range), ["w = 1", "w = 3"], range(
 #
 # If all paths were straight, one step of Euler would be enough. The figure draws ten digits from the same noise in 1 to 16
 # steps, by two transformers that differ in their objective alone: same data, order of images, number of parameters and
-# training steps. ($w=3$, because the two were trained for half as long as the network above.)
+# training steps. ($w=3$: without guidance these small networks draw few digits that one can read.)
 #
 # > **Predict:** which of them looks better at 2 steps? At 16?
 

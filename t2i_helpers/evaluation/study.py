@@ -96,7 +96,7 @@ def _flow():
                                                          "flow-dit-context", "flow-dit-half", "flow-dit/raw")]
     cells += [Cell(checkpoint="flow-dit", w=float(w), **drawn) for w in (1, 3, 4, 5)]
     cells += [Cell(checkpoint="v-dit", **drawn | {"scheduler": "ddim"})]
-    for name, scheduler in (("flow-dit-half", "euler"), ("flow-dit-half", "heun"), ("v-dit", "ddim")):
+    for name, scheduler in (("flow-dit", "euler"), ("flow-dit", "heun"), ("v-dit", "ddim")):
         counts = (2, 4, 8) if scheduler == "heun" else (1, 2, 4, 8, 16, 32)         # Heun's take 2 k - 1 passes
         cells += [Cell(checkpoint=name, w=1.0, **drawn | {"scheduler": scheduler, "steps": k}) for k in counts]
     return cells

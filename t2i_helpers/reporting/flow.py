@@ -22,9 +22,9 @@ from .explorers import Mixture
 from .study import ACCURACY, FRECHET, picture, rows_of
 from .tables import with_interval
 
-PAIR = {"flow-dit-half": "flow", "v-dit": "v-prediction"}           # one network, two objectives
+PAIR = {"flow-dit": "flow", "v-dit": "v-prediction"}           # one network, two objectives
 PASSES = (1, 2, 4, 8, 16, 32)
-SOLVERS = {("flow-dit-half", "euler"): "flow, Euler", ("flow-dit-half", "heun"): "flow, Heun",
+SOLVERS = {("flow-dit", "euler"): "flow, Euler", ("flow-dit", "heun"): "flow, Heun",
            ("v-dit", "ddim"): "v-prediction, DDIM"}
 
 
@@ -120,7 +120,7 @@ def straightness(pipes: dict, steps: int = 32, n: int = 100):
 @exhibit("flow_solvers", "pdf")
 def solver_curves(size: str = "demo"):
     """Accuracy and Frechet distance against the passes of the network, by objective and solver, without guidance."""
-    rows = rows_of("flow", size, lambda row: row["w"] == 1 and row["cell"]["checkpoint"] in PAIR)
+    rows = rows_of("flow", size, lambda row: row["w"] == 1 and row["cell"]["steps"] in PASSES)
     return _curves({label: [row for row in rows if (row["cell"]["checkpoint"], row["cell"]["scheduler"]) == solver]
                     for solver, label in SOLVERS.items()}, "forward_passes", {"yscale": "log", "ylim": (8, None)},
                    xlabel="passes an image", xscale="log", xticks=PASSES, xticklabels=PASSES)
@@ -129,7 +129,7 @@ def solver_curves(size: str = "demo"):
 @exhibit("flow_scales", "pdf")
 def scale_curves(size: str = "demo"):
     """Accuracy and Frechet distance of the flow by guidance scale."""
-    rows = rows_of("flow", size, lambda row: row["cell"]["checkpoint"] == "flow-dit")
+    rows = rows_of("flow", size, lambda row: row["cell"]["checkpoint"] == "flow-dit" and row["cell"]["steps"] == 10)
     return _curves({"flow": sorted(rows, key=lambda row: row["w"])}, "w", {"ylim": (0, None)}, xlabel="w")
 
 

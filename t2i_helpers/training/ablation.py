@@ -40,7 +40,7 @@ TRAININGS = {
         "flow-dit": (DIT, 1600), "flow-dit-half": (DIT, 800), "flow-dit-short": (DIT, 420),
         "flow-unet": (FLOW_UNET, 420), "flow-dit-cross": (DIT | {"network": "dit-cross"}, 800),
         "flow-dit-context": (DIT | {"network": "dit-context"}, 800),
-        "v-dit": (DIT | {"prediction": "v_prediction", "scheduler": "ddim"}, 800)}.items()},
+        "v-dit": (DIT | {"prediction": "v_prediction", "scheduler": "ddim"}, 1600)}.items()},
 }
 # Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), and so does the
 # run's own average; a constant decay is what textbooks write.

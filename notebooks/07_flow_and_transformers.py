@@ -28,7 +28,7 @@
 #
 # **You need** notebook 1, and notebook 2 for the metrics. No GPU.
 #
-# **Time:** 60 minutes to read and try; about 2 minutes to run on two CPU cores. On an A100: not measured.
+# **Time:** 60 minutes to read and try; about a minute to run on two CPU cores. On an A100: not measured.
 #
 # The networks are small and were trained for minutes on one CPU core, so their digits are rough. All comparisons are at
 # equal budgets and hold for these budgets only. In the report:
@@ -85,8 +85,8 @@ show(flow.plane_paths(preset, cosine))
 #
 # ## 7.2 Training: algorithm 5
 #
-# The network learns $u$ by regression. With probability $p$ the caption is dropped, for guidance. Compare with notebook 1:
-# only the second and the last but three lines differ.
+# The network learns $u$ by regression. With probability $p$ the caption is dropped, for guidance. Compare with notebook 1
+# (1.5): only the path and what is predicted differ.
 #
 # > **Question:** at $s=1$ the input is pure noise. What is the best prediction of $u=\epsilon-x_0$ there?
 
@@ -315,7 +315,8 @@ show(flow.scale_curves(study_size))
 # %% [markdown]
 # Accuracy rises up to $w=3$; between 3 and 5 its intervals overlap. The distance falls from $w=1$ to $w=2$, and from there on
 # its intervals overlap, so here no metric asks for a small scale: this network was trained for so short a time that guidance
-# mainly repairs digits. The range that the lecture names, 2 to 5, is where both metrics are at their best.
+# mainly repairs digits. In the range that the lecture names, 2 to 5, the distance is at its best, and accuracy asks for the
+# upper part of it.
 #
 # And the moving average of the weights (notebook 1), on and off:
 

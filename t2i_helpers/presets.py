@@ -146,6 +146,18 @@ SMALL_IMPROVED = {                       # and of their `improved` alone
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
 
+# Notebook 7's networks, changes of MNIST's `improved`: a U-Net and DiTs of equally many parameters, 1.1 million, but the
+# U-Net computes 3.8 times as much a step
+FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
+DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)
+FLOWS = {
+    "flow-unet": FLOW | dict(block_channels=(32, 32, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
+                             cross_attention_dim=32),
+    "flow-dit": DIT, "flow-dit-half": DIT, "flow-dit-short": DIT,
+    "flow-dit-cross": DIT | {"network": "dit-cross"}, "flow-dit-context": DIT | {"network": "dit-context"},
+    "v-dit": DIT | {"prediction": "v_prediction", "scheduler": "ddim"},
+}
+
 PRINTED = {                              # results in the thesis, for comparison
     "mnist": dict(parameters="3,140,385 (Table 4: ~25M)", best_w="10 to 20"),
     "cifar10": dict(parameters="~45M", best_w="2 (quality), 10 (adherence)",

@@ -23,11 +23,6 @@ SMALL_DIGITS = dict(block_channels=(32, 64, 64), down_blocks=(DOWN, DOWN, CROSS)
                     cross_attention_dim=128, data_source="hub")                         # 1.5 M parameters
 SMALL_OBJECTS = dict(block_channels=(32, 32, 64, 64), down_blocks=(DOWN, DOWN, CROSS, DOWN), layers_per_block=1,
                      cross_attention_dim=128, attention_head_dim=8, data_source="hub")  # 1.6 M
-# Notebook 7: a U-Net and a DiT of equally many parameters, of which the U-Net computes 3.8 times as much a step
-FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
-DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)  # 1.1 M
-FLOW_UNET = FLOW | dict(block_channels=(32, 32, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
-                        cross_attention_dim=32)                                         # 1.1 M
 # name: (dataset, variant, changes of its preset, steps or None for the preset's)
 TRAININGS = {
     **{f"{dataset}-{variant}": (dataset, variant, {}, None)
@@ -36,11 +31,9 @@ TRAININGS = {
     "cifar10-weak": ("cifar10", "improved", SMALL_OBJECTS, 600),
     **{f"ablation-{encoder}": ("mnist", "improved", SMALL_DIGITS | {"text_encoder": encoder}, 1000)
        for encoder in ("minilm", "one-hot", "random", "bert", "clip")},
-    **{name: ("mnist", "improved", changes, steps) for name, (changes, steps) in {
-        "flow-dit": (DIT, 1600), "flow-dit-half": (DIT, 800), "flow-dit-short": (DIT, 420),
-        "flow-unet": (FLOW_UNET, 420), "flow-dit-cross": (DIT | {"network": "dit-cross"}, 800),
-        "flow-dit-context": (DIT | {"network": "dit-context"}, 800),
-        "v-dit": (DIT | {"prediction": "v_prediction", "scheduler": "ddim"}, 1600)}.items()},
+    **{name: ("mnist", "improved", presets.FLOWS[name], steps) for name, steps in {
+        "flow-dit": 1600, "flow-dit-half": 800, "flow-dit-short": 420, "flow-unet": 420, "flow-dit-cross": 800,
+        "flow-dit-context": 800, "v-dit": 1600}.items()},
 }
 # Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), and so does the
 # run's own average; a constant decay is what textbooks write.

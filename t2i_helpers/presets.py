@@ -146,8 +146,8 @@ SMALL_IMPROVED = {                       # and of their `improved` alone
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
 
-# Notebook 7's networks, changes of MNIST's `improved`: a U-Net and DiTs of equally many parameters, 1.1 million, but the
-# U-Net computes 3.8 times as much a step
+# Notebook 7's networks, changes of MNIST's `improved`: a U-Net and DiTs of 1.1 million parameters each, of which the
+# U-Net computes 3.8 times as much a step; other conditionings differ in the number of parameters
 FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
 DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)
 FLOWS = {

@@ -54,8 +54,11 @@ def test_the_loss_of_a_flow_is_that_of_its_formula():
         return SimpleNamespace(sample=0.5 * x_s + t.view(-1, 1, 1, 1) / 100)
 
     s = torch.tensor([0.01, 0.41, 1.0]).view(-1, 1, 1, 1)
-    loss = training_loss(unet, make_scheduler(FLOW), X_0, torch.ones(3, 2, 16), EPS, torch.tensor([0, 40, 99]))
-    assert_close(loss, (0.5 * ((1 - s) * X_0 + s * EPS) + s - (EPS - X_0)).square().mean())
+    batch = make_scheduler(FLOW), X_0, torch.ones(3, 2, 16), EPS, torch.tensor([0, 40, 99])
+    error = (0.5 * ((1 - s) * X_0 + s * EPS) + s - (EPS - X_0)).square()
+    assert_close(training_loss(unet, *batch), error.mean())
+    weighted = training_loss(unet, *batch, min_snr_gamma=2.0)           # of x^_0, whose error is s^2 times that of u
+    assert_close(weighted, (((1 - s) / s).square().clamp(max=2) * s**2 * error).mean())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

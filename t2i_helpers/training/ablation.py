@@ -1,8 +1,8 @@
 """The trainings that the guidance study compares, one table; each is made if missing, and resumes if interrupted.
 
 NAME-improved, NAME-thesis   at `full`, the checkpoints of `t2i train`; at `demo` they ship
-flow-NETWORK, v-dit          small networks on MNIST that predict a flow, or v; each also keeps AVERAGES
 NAME-weak                    smaller and trained for fewer steps, for autoguidance; at `demo` they ship
+flow-NETWORK, v-dit          the small networks of notebook 7, which predict a flow or v; each also keeps AVERAGES
 ablation-ENCODER             one small network on MNIST with each text encoder; each also keeps AVERAGES
 
 ``python -m t2i_helpers.training.ablation NAME [SIZE]`` trains one.

@@ -34,13 +34,15 @@ class Preset:
     genre_dropout: float | None = None   # share of captions without the painting's genre; None: no caption has one
     # U-Net
     network: str = "unet"                # its kind, one of models.unet.NETWORKS
+    patch_size: int = 2                  # of a DiT: pixels a side of a token; its width is the first of block_channels,
+    #                                      its depth layers_per_block, its heads attention_head_dim
     block_channels: tuple[int, ...]
     down_blocks: tuple[str, ...]         # the up path is its mirror
     layers_per_block: int
     cross_attention_dim: int
     attention_head_dim: int              # diffusers 0.42 uses it as the number of heads
     # noise: DDPM over train_timesteps
-    prediction: str                      # what the network predicts: "epsilon" or "v_prediction"
+    prediction: str                      # what the network predicts: "epsilon", "v_prediction" or "flow" (no betas)
     beta_schedule: str
     beta_start: float
     beta_end: float
@@ -142,6 +144,18 @@ SMALL_IMPROVED = {                       # and of their `improved` alone
     "mnist": {}, "cifar10": {}, "own": {},
     "wikiart": dict(resolution=128, block_channels=(96, 128, 128), down_blocks=(DOWN, CROSS, CROSS),
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
+}
+
+# Notebook 7's networks, changes of MNIST's `improved`: a U-Net and DiTs of 1.1 million parameters each, of which the
+# U-Net computes 3.8 times as much a step; other conditionings differ in the number of parameters
+FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
+DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)
+FLOWS = {
+    "flow-unet": FLOW | dict(block_channels=(32, 32, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
+                             cross_attention_dim=32),
+    "flow-dit": DIT, "flow-dit-half": DIT, "flow-dit-short": DIT,
+    "flow-dit-cross": DIT | {"network": "dit-cross"}, "flow-dit-context": DIT | {"network": "dit-context"},
+    "v-dit": DIT | {"prediction": "v_prediction", "scheduler": "ddim"},
 }
 
 TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 81_444}          # on the hub

@@ -186,9 +186,10 @@ def _is_current(part) -> bool:
         return False
     chosen = ["data_source", "text_encoder", "seed"]
     chosen += ["class_names", "caption", "resolution", "max_steps"] if preset.dataset == "own" else []
-    today = dataclasses.replace(presets.get(preset.dataset, preset.variant, preset.size),
-                                **{name: getattr(preset, name) for name in chosen})
-    return preset_hash(today) == part["preset_hash"]
+    chosen, today = ({name: getattr(preset, name) for name in chosen},
+                     presets.get(preset.dataset, preset.variant, preset.size))
+    return part["preset_hash"] in {preset_hash(dataclasses.replace(today, **changes | chosen))
+                                   for changes in ({}, *presets.FLOWS.values())}
 
 
 def count_parameters(weights_file) -> int:

@@ -110,7 +110,8 @@ def guided(guider, c, n, abar=0.5, predicts_v=False, x_t=None, unet=None):
     """What `guider` makes of the predictions `c` and `n` at the first of two steps."""
     captions, empty = torch.ones(1), torch.zeros(1)
     unet = unet or FakeUNet(lambda x_t, t, embedding: c if embedding is captions else n)
-    noisy = NoisyBatch(torch.zeros_like(c) if x_t is None else x_t, torch.tensor(abar, dtype=c.dtype), predicts_v)
+    noisy = NoisyBatch(torch.zeros_like(c) if x_t is None else x_t, torch.tensor(abar, dtype=c.dtype),
+                       "v_prediction" if predicts_v else "epsilon")
     return guider(Step(unet, noisy, torch.tensor(50), captions, empty, 0, 0, [1.0, 0.5], {}))
 
 

@@ -30,7 +30,8 @@ PAIR_SAMPLES = RECOGNITION_SAMPLES = 2
 LATENT_SAMPLES = 20
 """,
     "training/ablation.py": """
-TRAININGS = {name: (dataset, variant, {"text_encoder": changes["text_encoder"]} if "text_encoder" in changes else {}, 2)
+KEPT = ("text_encoder", "network", "prediction", "scheduler")
+TRAININGS = {name: (dataset, variant, {field: changes[field] for field in KEPT if field in changes}, 2)
              for name, (dataset, variant, changes, _) in TRAININGS.items()}
 """,
     "evaluation/study.py": """

@@ -30,7 +30,7 @@ def to_colour(s):
 def test_the_update_is_minus_s_times_the_gradient(predicts_v):
     """For a prediction of x_t / 2 the gradient can be written down: sign(x_0 - colour) / pixels times dx_0 / dx_t."""
     x_t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    noisy = NoisyBatch(x_t.clone().requires_grad_(), torch.tensor(0.4), predicts_v)
+    noisy = NoisyBatch(x_t.clone().requires_grad_(), torch.tensor(0.4), "v_prediction" if predicts_v else "epsilon")
     update = LossGuidance(colour_loss([0.3] * 3), 50.0 * PER_UNIT / 3).guidance_update(noisy, 0.5 * noisy.x_t)
     signal, noise = math.sqrt(0.4), math.sqrt(0.6)
     slope = signal - 0.5 * noise if predicts_v else (1 - 0.5 * noise) / signal

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import dataclasses
 import inspect
 import io
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 from diffusers.training_utils import EMAModel
 from PIL import Image
-from support import embeddings, guided, small_preset
+from support import FakeUNet, embeddings, guided, small_preset
 from torch.testing import assert_close
 
 from t2i_helpers import presets
@@ -22,7 +23,7 @@ from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.evaluation import frechet_distance, wilson_interval
 from t2i_helpers.evaluation.latent import decoded_similarity
-from t2i_helpers.models import build_unet, load_image_text, load_pipeline, load_text_encoder
+from t2i_helpers.models import build_unet, dit, load_image_text, load_pipeline, load_text_encoder
 from t2i_helpers.paths import ROOT
 from t2i_helpers.randomness import generator
 from t2i_helpers.reporting import explorers, live
@@ -182,7 +183,7 @@ def test_the_rules_of_guidance_are_the_packages():
     assert_close(interval(c, n, 3, 1.0, 0.0, 0.7), guided(make_guider(f"interval {outside}", 3.0), c, n))
     assert_close(rescale(c, n, 3, 0.7), guided(make_guider("rescale", 3.0, share=0.7), c, n))
     assert_close(cfg_zero(c, n, 3), guided(make_guider("cfg-zero", 3.0), c, n))
-    noisy = NoisyBatch(x_t, torch.tensor(0.5, dtype=torch.float64), True)
+    noisy = NoisyBatch(x_t, torch.tensor(0.5, dtype=torch.float64), "v_prediction")
     theirs = guided(make_guider("apg", 3.0, momentum=0.0), c, n, predicts_v=True, x_t=x_t)
     assert_close(apg(noisy.x_0(c), noisy.x_0(n), 3), noisy.x_0(theirs))
 
@@ -208,6 +209,48 @@ def test_the_loss_of_a_text_is_the_packages_and_lowering_it_brings_the_image_nea
     assert_close(ours, loss(z_0), atol=1e-5, rtol=1e-4)
     (gradient,) = torch.autograd.grad(ours.sum(), z_0)
     assert (loss(z_0 - 0.03 * gradient / gradient.std()) < ours).all()
+
+
+def test_the_training_step_of_a_flow_is_the_packages():
+    (training_step,) = teaching("07_flow_and_transformers", "flow-training", "training_step")
+    preset, (table, _) = dataclasses.replace(small_preset(), prediction="flow"), embeddings(4)       # the last is empty
+    torch.manual_seed(0)
+    ours, labels = build_unet(preset, text_dim=16), torch.tensor([0, 1, 2])
+    theirs, x_0 = copy.deepcopy(ours), torch.randn(3, 1, 8, 8, generator=NUMBERS)
+    optimizers = [torch.optim.SGD(unet.parameters(), lr=1.0) for unet in (ours, theirs)]
+    rng, again = (torch.Generator().manual_seed(7) for _ in range(2))
+    loss = training_step(ours, optimizers[0], x_0, labels, table, 0.5, rng, T=100)
+    t, noise = torch.randint(100, (3,), generator=again), torch.randn(x_0.shape, generator=again)
+    rows = torch.where(torch.rand(3, generator=again) < 0.5, 3, labels)
+    expected = training_loss(theirs, make_scheduler(preset, "euler"), x_0, table[rows], noise, t)
+    expected.backward()
+    optimizers[1].step()
+    assert loss == pytest.approx(expected.item(), rel=1e-5) and 3 in rows
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_the_sampling_of_a_flow_is_the_packages():
+    guided_sampling, cfg_sampling = teaching("07_flow_and_transformers", "flow-sampling", "guided_sampling",
+                                             "cfg_sampling")
+    preset, (c, null), unet = dataclasses.replace(small_preset(), prediction="flow"), embeddings(3), FakeUNet()
+    x = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in range(3)])
+    for w, ours in ((1.0, guided_sampling(unet, c, x, 5, T=100)), (3.0, cfg_sampling(unet, c, null, 3.0, x, 5, T=100))):
+        theirs = sample(unet, make_scheduler(preset, "euler"), make_guider("cfg", w), c, null, seeds=range(3), steps=5,
+                        clip=None)
+        assert_close(ours, theirs.images, atol=1e-5, rtol=0)
+
+
+def test_patches_and_the_block_of_the_transformer_are_the_packages():
+    patchify, unpatchify = teaching("07_flow_and_transformers", "patches", "patchify", "unpatchify")
+    x = torch.randn(2, 3, 8, 8, generator=NUMBERS)
+    assert torch.equal(patchify(x, 2)[:, 5], x[:, :, 2:4, 2:4].permute(0, 2, 3, 1).flatten(1))      # row 1, column 1
+    assert torch.equal(unpatchify(patchify(x, 2), 2, 8), x) and torch.equal(dit._unpatchify(patchify(x, 2), 4, 2), x)
+    (adaln_zero,) = teaching("07_flow_and_transformers", "adaln", "adaln_zero")
+    block, summary = dit.AdaLNZeroBlock(16, 2), torch.randn(2, 16, generator=NUMBERS)
+    torch.nn.init.normal_(block.modulation.weight)
+    tokens = torch.randn(2, 9, 16, generator=NUMBERS)
+    assert_close(adaln_zero(tokens, summary, block), block(tokens, None, summary))
 
 
 # explorers
@@ -293,7 +336,8 @@ def test_check_gives_a_hint_and_never_the_answer(capsys):
 
 
 @pytest.mark.parametrize("name, pictures", [("01_mnist_cfg", 3), ("02_cifar10_cfg", 0), ("03_wikiart_cfg", 1),
-                                            ("04_guidance_study", 2), ("06_latent_diffusion", 0)])
+                                            ("04_guidance_study", 2), ("06_latent_diffusion", 0),
+                                            ("07_flow_and_transformers", 0)])
 def test_solutions_run_and_are_right(name, pictures, capsys):
     """With what the notebook's cells have defined by then, at two steps."""
     from t2i_helpers.data import captions, painting_store, to_unit
@@ -301,7 +345,7 @@ def test_solutions_run_and_are_right(name, pictures, capsys):
     from t2i_helpers.reporting import study
     from t2i_helpers.reporting.drawing import image_grids
 
-    dataset = {"04": "cifar10", "06": "wikiart"}.get(name[:2], name.split("_")[1])
+    dataset = {"04": "cifar10", "06": "wikiart", "07": "mnist"}.get(name[:2], name.split("_")[1])
     pipe, shown = load_pipeline(dataset), []
     improved = presets.get(dataset, "improved", "smoke")
     abar = make_scheduler(improved, "ddpm").alphas_cumprod

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import BadValue
-from .noise import alpha_bar
+from .noise import NoisyBatch, noise_level, predicted
 from .schedulers import BEGIN_ANYWHERE, check_range
 
 
 @dataclass(frozen=True)
 class SDEditInit:
     """Images to begin from in place of pure noise: SDEdit (Meng et al. 2021, arXiv:2108.01073, Algorithm 1). They are
-    noised as far as the last share `strength` of the steps removes: x_t0 = sqrt(abar) x + sqrt(1 - abar) eps."""
+    noised as far as the last share `strength` of the steps removes: x_t0 = signal x + noise eps."""
 
     images: torch.Tensor        # float32 [n, c, h, w]; for `sample` in the model's pixel range
     strength: float             # above 0, little is changed, to 1, as much noise as the first timestep has
@@ -28,15 +28,16 @@ class SDEditInit:
         if not 0 < self.strength <= 1:
             raise BadValue(f"strength = {self.strength}: choose a number above 0, where nothing is changed, up to 1")
         if not isinstance(scheduler, BEGIN_ANYWHERE):
-            raise BadValue(f"{type(scheduler).__name__} cannot begin midway: with a start choose ddpm, ddim or dpm++")
+            raise BadValue(f"{type(scheduler).__name__} cannot begin midway: with a start choose ddpm, ddim or dpm++, "
+                           "or a flow's euler")
         if self.images.shape != noise.shape:
             raise BadValue(f"start images {tuple(self.images.shape)}: the model draws {tuple(noise.shape)}")
         if not self.images.is_floating_point() or not (self.images.abs() <= (bound or math.inf)).all():
             raise BadValue("start images must be floats in the model's pixel range, without NaN")
         steps = len(scheduler.timesteps)
         first = steps - max(1, round(self.strength * steps))
-        abar = alpha_bar(scheduler, scheduler.timesteps[first])
-        return first, abar.sqrt() * self.images.to(noise) + (1 - abar).sqrt() * noise
+        noisy = NoisyBatch(noise, noise_level(scheduler, scheduler.timesteps[first]), predicted(scheduler))
+        return first, noisy.signal * self.images.to(noise) + noisy.noise * noise
 
 
 @dataclass(frozen=True, eq=False)

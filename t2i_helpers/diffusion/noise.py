@@ -1,4 +1,4 @@
-"""What a U-Net's prediction says about the images behind the noise: eps, v and x^_0 in one another."""
+"""What a network's prediction says about the images behind the noise: eps, v, u and x^_0 in one another."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,46 @@ import torch
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps, and of it either eps is predicted or
-    v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho 2022, arXiv:2202.00512)."""
+    """x_t = signal x_0 + noise eps, and what of it is predicted:
+
+    "epsilon"        eps                                with signal = sqrt(abar) and noise = sqrt(1 - abar)
+    "v_prediction"   v = signal eps - noise x_0         the same (Salimans & Ho 2022, arXiv:2202.00512)
+    "flow"           u = eps - x_0 = dx_s / ds          with signal = 1 - s and noise = s (Lipman et al. 2022,
+                     arXiv:2210.02747, optimal-transport path; Liu et al. 2022, arXiv:2209.03003)
+    """
 
     x_t: torch.Tensor           # [n, c, h, w]
-    abar: torch.Tensor          # [], the share of signal in the variance, 0 to 1
-    predicts_v: bool            # else eps
+    level: torch.Tensor         # []: abar, the share of signal in the variance, 0 to 1; of a flow s, 1 to 0
+    predicts: str               # "epsilon", "v_prediction" or "flow"
 
-    signal = property(lambda self: self.abar.sqrt())
-    noise = property(lambda self: (1 - self.abar).sqrt())
+    @property
+    def signal(self) -> torch.Tensor:
+        return 1 - self.level if self.predicts == "flow" else self.level.sqrt()
+
+    @property
+    def noise(self) -> torch.Tensor:
+        return self.level if self.predicts == "flow" else (1 - self.level).sqrt()
 
     def x_0(self, prediction: torch.Tensor) -> torch.Tensor:
         """x^_0, the clean images that `prediction` implies."""
-        if self.predicts_v:
+        if self.predicts == "flow":
+            return self.x_t - self.noise * prediction
+        if self.predicts == "v_prediction":
             return self.signal * self.x_t - self.noise * prediction
         return (self.x_t - self.noise * prediction) / self.signal
 
     def eps(self, prediction: torch.Tensor) -> torch.Tensor:
         """eps^, the noise that `prediction` implies."""
-        return self.signal * prediction + self.noise * self.x_t if self.predicts_v else prediction
+        if self.predicts == "flow":
+            return self.x_t + self.signal * prediction
+        return self.signal * prediction + self.noise * self.x_t if self.predicts == "v_prediction" else prediction
 
     def prediction(self, x_0: torch.Tensor) -> torch.Tensor:
         """The prediction that implies the clean images `x_0`."""
-        return (self.signal * self.x_t - x_0 if self.predicts_v else self.x_t - self.signal * x_0) / self.noise
+        if self.predicts == "flow":
+            return (self.x_t - x_0) / self.noise
+        scaled = self.signal * self.x_t - x_0 if self.predicts == "v_prediction" else self.x_t - self.signal * x_0
+        return scaled / self.noise
 
     def clipped(self, prediction: torch.Tensor, bound: float | None) -> tuple[torch.Tensor, torch.Tensor]:
         """(x^_0 within +-`bound`, the prediction that implies it); unchanged where `bound` is None."""
@@ -38,9 +55,22 @@ class NoisyBatch:
         return within, torch.where(within == x_0, prediction, self.prediction(within))
 
 
-def sigma(abar):
-    """The noise level of Karras et al. (2022), sqrt((1 - abar) / abar): of noise to an image of scale 1."""
-    return ((1 - abar) / abar) ** 0.5
+def sigma(level, predicts: str = "epsilon"):
+    """The noise level of Karras et al. (2022), of noise to an image of scale 1: sqrt((1 - abar) / abar), or of a flow
+    s / (1 - s)."""
+    return level / (1 - level) if predicts == "flow" else ((1 - level) / level) ** 0.5
+
+
+def predicted(scheduler) -> str:
+    """What the network of `scheduler` predicts; diffusers' flow-matching schedulers do not name it."""
+    return scheduler.config.get("prediction_type", "flow")
+
+
+def noise_level(scheduler, t) -> torch.Tensor:
+    """The level of a NoisyBatch at `t`: abar_t, or of a flow s = t / T."""
+    if predicted(scheduler) == "flow":
+        return torch.as_tensor(t, dtype=torch.float32).cpu() / scheduler.config.num_train_timesteps
+    return alpha_bar(scheduler, t)
 
 
 def alpha_bar(scheduler, t) -> torch.Tensor:

@@ -105,7 +105,7 @@ def apg(step, w, *, eta=0.0, momentum=-0.5, radius=math.inf):
     d_parallel), with d = c - n + momentum d_before, no longer than `radius`, split along c. 2 passes; 1 at w = 1."""
     if w == 1:
         return step.cond
-    noisy = NoisyBatch(step.noisy.x_t.double(), step.noisy.abar.double(), step.noisy.predicts_v)
+    noisy = NoisyBatch(step.noisy.x_t.double(), step.noisy.level.double(), step.noisy.predicts)
     c, n = (noisy.x_0(prediction.double()) for prediction in (step.cond, step.null))
     d = c - n + momentum * step.state.get("apg", 0)
     step.state["apg"] = d.detach()
@@ -196,9 +196,9 @@ def fdg(step, w, *, low=0.5):
 def _perturbed(step, w, scale, impair):
     """CFG + scale (c - p), with p drawn while `impair` is hooked into each transformer block of the U-Net's middle."""
     def hook(unet):
-        attentions = getattr(unet.mid_block, "attentions", None)
+        attentions = getattr(getattr(unet, "mid_block", None), "attentions", None)
         if not attentions or not hasattr(attentions[0], "transformer_blocks"):
-            raise BadValue("this U-Net has no attention in its middle to impair: choose another guider, such as cfg")
+            raise BadValue("this network has no attention in its middle to impair: choose another guider, such as cfg")
         return [impair(block) for block in attentions[0].transformer_blocks]
 
     guided = cfg(step, w)
@@ -208,7 +208,8 @@ def _perturbed(step, w, scale, impair):
 
 
 def _check_same_shape(unet, weak):
-    ours, theirs = ((config.in_channels, config.sample_size, config.encoder_hid_dim or config.cross_attention_dim)
+    ours, theirs = ((config.in_channels, config.sample_size,
+                     getattr(config, "encoder_hid_dim", None) or config.cross_attention_dim)
                     for config in (unet.config, weak.config))
     if ours != theirs:
         raise BadValue(f"the weaker network has (channels, pixels a side, width of text) = {theirs} and the guided one "

@@ -15,7 +15,7 @@ from ..randomness import generator
 from .editing import SDEditInit
 from .guidance import Step
 from .losses import LossGuidance
-from .noise import NoisyBatch, alpha_bar, sigma
+from .noise import NoisyBatch, noise_level, predicted, sigma
 from .reuse import reuse
 from .schedulers import BEGIN_ANYWHERE, ddim_step
 
@@ -45,37 +45,38 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
     start     images to begin from in place of pure noise, some way into the steps (`editing.SDEditInit`).
     compiled  `unet` compiled, which is called in its place wherever nothing is hooked into it.
     callback  called after every step with (step from 0, x_t, x^_0): the noisy images that entered the step, scaled to
-              sqrt(abar) x_0 + sqrt(1 - abar) eps, and the clean images that the guided prediction implies.
+              signal x_0 + noise eps (`NoisyBatch`), and the clean images that the guided prediction implies.
 
     Raises BadValue for steps, seeds, a loss or a start that do not fit."""
     if loss is not None and isinstance(scheduler, UniPCMultistepScheduler):
         raise BadValue("UniPC corrects each step, which undoes a loss's update: choose another scheduler, such as ddim")
     if len(cond) != len(seeds) or not len(seeds):
         raise BadValue(f"{len(cond)} captions and {len(seeds)} seeds: give one seed for each caption, at least one")
-    scheduler = _with_timesteps(scheduler, steps, cond.device)
+    scheduler = with_timesteps(scheduler, steps, cond.device)
     take_step = functools.partial(ddim_step, scheduler) if isinstance(scheduler, DDIMScheduler) else scheduler.step
     generators = [generator("sample", int(seed)) for seed in seeds]
     noise = {"generator": generators} if "generator" in inspect.signature(take_step).parameters else {}
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators])                              # [n, c, h, w]
     x = x.to(cond.device, torch.promote_types(cond.dtype, torch.float32))
-    first, x = start.begin(scheduler, x, clip) if start else (0, x * scheduler.init_noise_sigma)
+    first, x = start.begin(scheduler, x, clip) if start else (0, x * getattr(scheduler, "init_noise_sigma", 1))
+    scale = getattr(scheduler, "scale_model_input", lambda x, t: x)         # a flow needs neither
 
-    predicts_v = scheduler.config.prediction_type == "v_prediction"
-    abars = [alpha_bar(scheduler, t) for t in scheduler.timesteps]
-    sigmas = [float(sigma(abar)) for abar in abars]
+    predicts = predicted(scheduler)
+    levels = [noise_level(scheduler, t) for t in scheduler.timesteps]
+    sigmas = [float(sigma(level, predicts)) for level in levels]
     null, state, passes = null.expand_as(cond), {}, 0
     with contextlib.nullcontext() if compiled else reuse(unet):
         for index, t in list(enumerate(scheduler.timesteps))[first:]:
-            x_t = scheduler.scale_model_input(x, t)
-            noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), abars[index], predicts_v)
+            x_t = scale(x, t)
+            noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), levels[index], predicts)
             step = Step(unet, noisy, t, cond, null, index, first, sigmas, state, compiled=compiled)
             with torch.set_grad_enabled(loss is not None):
                 prediction = guider(step)
             passes += step.passes
             if loss is not None:
                 update = loss.guidance_update(noisy, prediction)
-                noisy, prediction = NoisyBatch((x_t + update).detach(), noisy.abar, predicts_v), prediction.detach()
+                noisy, prediction = NoisyBatch((x_t + update).detach(), noisy.level, predicts), prediction.detach()
                 x = x + (update if x_t is x else update / noisy.signal)     # some schedulers keep x_t / sqrt(abar)
             x_0, prediction = noisy.clipped(prediction, clip)
             if step.noise_from is not None:                                 # x^_0 under the noise of another prediction
@@ -83,23 +84,25 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
                     raise BadValue(f"{type(scheduler).__name__} cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
                 _, noise_from = step.noisy.clipped(step.noise_from, clip)
                 x = noisy.signal * x_0 + noisy.noise * step.noisy.eps(noise_from)
-                prediction = NoisyBatch(x, noisy.abar, predicts_v).prediction(x_0)
+                prediction = NoisyBatch(x, noisy.level, predicts).prediction(x_0)
             x = take_step(prediction, t, x, **noise).prev_sample
             if callback is not None:
                 callback(index, noisy.x_t, x_0)
     return Samples(x.float(), passes)
 
 
-def _with_timesteps(scheduler, steps, device):
-    """A copy of `scheduler` with its timesteps set; works around two faults of diffusers 0.42."""
+def with_timesteps(scheduler, steps, device):
+    """A copy of `scheduler` with its timesteps set; works around three faults of diffusers 0.42."""
     longest = scheduler.config.num_train_timesteps
     if not 1 <= steps <= longest:
         raise BadValue(f"steps = {steps}: choose 1 to {longest}, the timesteps of training")
     scheduler = copy.deepcopy(scheduler)
-    if steps == longest:                                    # fault 1: "leading" divides by zero in some schedulers
+    if steps == longest and predicted(scheduler) != "flow":     # fault 1: "leading" divides by zero in some schedulers
         scheduler.register_to_config(timestep_spacing="trailing")
+    if predicted(scheduler) == "flow":                      # fault 2: a flow's last step would begin at s = 1 / T
+        scheduler.sigma_min = 1 / steps
     scheduler.set_timesteps(steps, device=device)
-    excess = int((scheduler.timesteps < 0).sum())           # fault 2: "trailing" may add t = -1, which Heun has twice
+    excess = int((scheduler.timesteps < 0).sum())           # fault 3: "trailing" may add t = -1, which Heun has twice
     if excess:
         scheduler.timesteps = scheduler.timesteps[:-excess]
         if hasattr(scheduler, "sigmas"):

@@ -20,7 +20,9 @@ SCHEDULERS = {
     "lms": (diffusers.LMSDiscreteScheduler, {"timestep_spacing": "leading"}),
     "euler": (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
 }
-BEGIN_ANYWHERE = (diffusers.DDPMScheduler, diffusers.DDIMScheduler, diffusers.DPMSolverMultistepScheduler)
+FLOW_SCHEDULERS = {"euler": diffusers.FlowMatchEulerDiscreteScheduler, "heun": diffusers.FlowMatchHeunDiscreteScheduler}
+BEGIN_ANYWHERE = (diffusers.DDPMScheduler, diffusers.DDIMScheduler, diffusers.DPMSolverMultistepScheduler,
+                  diffusers.FlowMatchEulerDiscreteScheduler)
 
 
 def make_scheduler(preset, name: str | None = None):
@@ -33,8 +35,16 @@ def make_scheduler(preset, name: str | None = None):
     With "leading" timesteps, diffusers' default and so the thesis's, 50 steps of 1000 start at t = 980, where x_t
     still holds a little of the image's brightness: pure noise there is taken for a brighter image. "trailing" starts
     at t = 999 and ends above 0, "linspace" takes in both ends (Lin et al. 2024, arXiv:2305.08891).
+
+    A preset that predicts a flow has no betas: its schedulers are "euler" and "heun", without settings.
     """
     name, settings = parse("scheduler", preset.scheduler if name is None else name, words=("spacing",))
+    if preset.prediction == "flow":
+        if name not in FLOW_SCHEDULERS:
+            raise UnknownName("scheduler of a flow", name, FLOW_SCHEDULERS)
+        if settings:
+            raise BadValue(f"scheduler {name!r} of a flow has no setting {', '.join(settings)}: leave it out")
+        return FLOW_SCHEDULERS[name](preset.train_timesteps)
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, SCHEDULERS)
     kind, extra = SCHEDULERS[name]
@@ -57,10 +67,10 @@ def ddim_step(scheduler, prediction, t, x_t, generator=None):
     own step of `scheduler`, a DDIMScheduler, takes t - T // steps for the next timestep, which is right for "leading"
     ones alone, and at eta = 1 it may take the root of a number that rounding made negative."""
     eta = scheduler.config.get("eta", 0.0)
-    noisy = NoisyBatch(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type == "v_prediction")
+    noisy = NoisyBatch(x_t, scheduler.alphas_cumprod[t], scheduler.config.prediction_type)
     later = scheduler.timesteps[scheduler.timesteps < t]
     after = scheduler.alphas_cumprod[later[0]] if len(later) else scheduler.final_alpha_cumprod
-    variance = eta**2 * (1 - after) / (1 - noisy.abar) * (1 - noisy.abar / after)
+    variance = eta**2 * (1 - after) / (1 - noisy.level) * (1 - noisy.level / after)
     kept = (1 - after - variance).clamp(min=0)
     x = after.sqrt() * noisy.x_0(prediction) + kept.sqrt() * noisy.eps(prediction)
     if eta > 0:

@@ -22,7 +22,7 @@ from ..provenance import code_record, content_hash, write_json
 PART = 250                      # images a file
 
 # The modules whose code decides a number. Results and caches carry a hash of it, `provenance.code_record`.
-DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.latents", "models.text", "randomness")
+DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.dit", "models.latents", "models.text", "randomness")
 MEASURING = ("evaluation.metrics", "evaluation.features")
 JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings",
           "own": "evaluation.paintings"}
@@ -90,7 +90,7 @@ def draw_samples(
         "dataset": preset.dataset, "variant": preset.variant, "preset_hash": preset_hash(preset),
         "weights_sha256_16": pipe.weights_sha256_16, "captions": texts,
         "guider": guider, "w": w, "scheduler": scheduler or preset.scheduler,
-        "timestep_spacing": make_scheduler(preset, scheduler).config.timestep_spacing,
+        "timestep_spacing": make_scheduler(preset, scheduler).config.get("timestep_spacing", "trailing"),
         "steps": preset.sample_steps if steps is None else steps, "first_and_last_seed": [0, n - 1],
         **rule.metadata, **code_record(*DRAWING),
         **({} if asked is None else {"asked": content_hash(asked.tolist())}),

@@ -42,7 +42,7 @@ WORDINGS = {                    # the caption's, and some that no training capti
 class Cell:
     """n images, image i of class i mod 10 and from seed i."""
 
-    checkpoint: str             # a dataset (its `improved` one), or "ablation-NAME[/AVERAGE]"
+    checkpoint: str             # a dataset (its `improved` one), or "TRAINING[/AVERAGE]" of training.ablation
     w: float = 2.0
     guider: str = "cfg"
     scheduler: str = "dpm++"
@@ -86,10 +86,24 @@ def _samplers():
     return [*cells, Cell(scheduler="ddpm", steps=1000, checkpoint="ablation-minilm", n=30)]
 
 
+def _flow():
+    """Of notebook 7: networks and conditionings, steps without guidance, scales, and the weights without an average."""
+    drawn = dict(scheduler="euler", steps=10, n=250)
+    cells = [Cell(checkpoint=name, **drawn) for name in ("flow-dit", "flow-unet", "flow-dit-short", "flow-dit-cross",
+                                                         "flow-dit-context", "flow-dit-half", "flow-dit/raw")]
+    cells += [Cell(checkpoint="flow-dit", w=float(w), **drawn) for w in (1, 3, 4, 5)]
+    cells += [Cell(checkpoint="v-dit", **drawn | {"scheduler": "ddim"})]
+    for name, scheduler in (("flow-dit", "euler"), ("flow-dit", "heun"), ("v-dit", "ddim")):
+        counts = (2, 4, 8) if scheduler == "heun" else (1, 2, 4, 8, 16, 32)         # Heun's take 2 k - 1 passes
+        cells += [Cell(checkpoint=name, w=1.0, **drawn | {"scheduler": scheduler, "steps": k}) for k in counts]
+    return cells
+
+
 PARTS = {
     "rules-mnist": _rules("mnist", 150),
     "rules-cifar10": _rules("cifar10", 260),            # more than the 256 features that are compared
     "samplers": _samplers(),
+    "flow": _flow(),
     "averages": [Cell(checkpoint=f"ablation-minilm{average}", w=float(w), n=300)
                  for average in ("", *(f"/{name}" for name in AVERAGES)) for w in (1, 2, 5)],
     "encoders": [Cell(checkpoint=f"ablation-{encoder}", wording=wording)

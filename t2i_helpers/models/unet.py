@@ -1,4 +1,4 @@
-"""The noise predictor: a diffusers U-Net whose cross-attention reads the caption's tokens."""
+"""The networks that predict noise: diffusers' U-Net, whose cross-attention reads the caption's tokens, and DiT."""
 
 import functools
 import os
@@ -8,6 +8,7 @@ import diffusers
 import torch
 
 from ..errors import UnknownName, one_line
+from .dit import DiT
 from .text import encoder_dim
 
 COMPILE_FROM = 500          # images: compiling takes about a minute
@@ -42,8 +43,23 @@ def _unet_settings(preset, text_dim) -> dict:
     )
 
 
+def _dit_settings(conditioning, preset, text_dim) -> dict:
+    return dict(
+        sample_size=preset.unet_shape[-1],
+        in_channels=preset.unet_shape[0],
+        patch_size=preset.patch_size,
+        dim=preset.block_channels[0],
+        depth=preset.layers_per_block,
+        heads=preset.attention_head_dim,
+        cross_attention_dim=text_dim,
+        conditioning=conditioning,
+    )
+
+
 # name: (class, a function of a preset and the text's width that gives the class's settings)
-NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings)}
+NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings)} | {
+    name: (DiT, functools.partial(_dit_settings, conditioning))
+    for name, conditioning in (("dit", "adaln-zero"), ("dit-cross", "cross-attention"), ("dit-context", "in-context"))}
 
 
 @functools.cache

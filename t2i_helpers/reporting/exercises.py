@@ -28,6 +28,12 @@ def _clean(function):
     return torch.allclose(function(x_t, v, abar), x_0, atol=1e-5)
 
 
+def _clean_and_noise(function):
+    x_0, eps = torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    answer = function(0.7 * x_0 + 0.3 * eps, eps - x_0, 0.3)
+    return all(torch.allclose(*pair, atol=1e-5) for pair in zip(answer, (x_0, eps), strict=True))
+
+
 def _separate(first, second, n):
     return not overlap(*(wilson_interval(share * n, n) for share in (first, second)))
 
@@ -81,4 +87,6 @@ EXERCISES = {        # number: (whether an answer is right, a hint)
     "4.3": (_two_best, "try multiples of 100 with `wilson_interval` until the two intervals separate"),
     "6.1": (lambda factor: factor == 16, "`compression` takes f and k"),
     "6.2": (_undone, "which matrix is the inverse of a rotation?"),
+    "7.1": (_clean_and_noise, "put x_s = (1 - s) x_0 + s eps and u = eps - x_0 into x_s - s u"),
+    "7.2": (lambda answer: tuple(answer) == (4096, 16), "how many pixels has a token a side? Attention compares pairs"),
 }

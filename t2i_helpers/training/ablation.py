@@ -2,6 +2,7 @@
 
 NAME-improved, NAME-thesis   at `full`, the checkpoints of `t2i train`; at `demo` they ship
 NAME-weak                    smaller and trained for fewer steps, for autoguidance; at `demo` they ship
+flow-NETWORK, v-dit          the small networks of notebook 7, which predict a flow or v; each also keeps AVERAGES
 ablation-ENCODER             one small network on MNIST with each text encoder; each also keeps AVERAGES
 """
 
@@ -27,6 +28,9 @@ TRAININGS = {
     "cifar10-weak": ("cifar10", "improved", SMALL_OBJECTS, 600),
     **{f"ablation-{encoder}": ("mnist", "improved", SMALL_DIGITS | {"text_encoder": encoder}, 1000)
        for encoder in ("minilm", "one-hot", "random", "bert", "clip")},
+    **{name: ("mnist", "improved", presets.FLOWS[name], steps) for name, steps in {
+        "flow-dit": 1600, "flow-dit-half": 800, "flow-dit-short": 420, "flow-unet": 420, "flow-dit-cross": 800,
+        "flow-dit-context": 800, "v-dit": 1600}.items()},
 }
 # Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), and so does the
 # run's own average; a constant decay is what textbooks write.
@@ -45,7 +49,7 @@ def training_preset(name: str, size: str = "demo") -> presets.Preset:
 def training_dir(name: str, size: str = "demo") -> Path:
     """The checkpoint folder of the training `name`."""
     kind, variant = name.split("-", 1)
-    return RUNS / f"{name}-{size}" if kind == "ablation" else checkpoint_dir(kind, variant, size)
+    return checkpoint_dir(kind, variant, size) if kind in presets.DATASETS else RUNS / f"{name}-{size}"
 
 
 def train_missing(name: str, size: str = "demo") -> Path:
@@ -55,5 +59,5 @@ def train_missing(name: str, size: str = "demo") -> Path:
         return folder
     last = Run(folder).metrics()[-1] if (folder / "metrics.jsonl").exists() else {"step": 0, "epoch": 0}
     if last["step"] < steps if steps else last["epoch"] < preset.epochs:
-        train(preset, folder, max_steps=steps, averages=AVERAGES if name.startswith("ablation") else None)
+        train(preset, folder, max_steps=steps, averages=None if name.split("-")[0] in presets.DATASETS else AVERAGES)
     return folder

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
+from ..diffusion.noise import predicted
 from ..errors import BadValue, Diverged, UnknownName, one_line
 from ..models import CaptionPipeline, build_unet, caption_table
 from ..models.text import revision_record
@@ -35,18 +36,26 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
     """L = || y - U-Net(x_t, t, c) ||^2, the mean over pixels, with x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
     y is eps (Ho et al. 2020, eq. 14) or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022), as the
     scheduler's ``prediction_type`` says. x_0, noise [n, channels, h, w]; c [n, length, dim]; timesteps int64 [n] in
-    0..T-1. With `min_snr_gamma` each image's error counts as min(SNR_t, gamma) times that of x^_0, SNR_t = abar_t /
-    (1 - abar_t), so that nearly clean images do not dominate the gradient (Hang et al. 2023, arXiv:2303.09556).
+    0..T-1. Of a flow, y is u = eps - x_0, and the U-Net sees x_s = (1 - s) x_0 + s eps and s T, with s = (t + 1) / T
+    (Lipman et al. 2022, arXiv:2210.02747, eq. 23). With `min_snr_gamma` each image's error counts as min(SNR_t, gamma)
+    times that of x^_0, SNR_t = abar_t / (1 - abar_t), so that nearly clean images do not dominate the gradient (Hang et
+    al. 2023, arXiv:2303.09556).
     """
-    x_t = noise_scheduler.add_noise(x_0, noise, timesteps)
-    predicts_v = noise_scheduler.config.prediction_type == "v_prediction"
-    target = noise_scheduler.get_velocity(x_0, noise, timesteps) if predicts_v else noise
-    predicted = unet(x_t, timesteps, c).sample.float()
+    predicts = predicted(noise_scheduler)
+    if predicts == "flow":
+        timesteps = timesteps + 1
+        s = (timesteps / noise_scheduler.config.num_train_timesteps).view(-1, 1, 1, 1)               # [n, 1, 1, 1]
+        x_t, target = (1 - s) * x_0 + s * noise, noise - x_0
+    else:
+        x_t = noise_scheduler.add_noise(x_0, noise, timesteps)
+        target = noise_scheduler.get_velocity(x_0, noise, timesteps) if predicts == "v_prediction" else noise
+    prediction = unet(x_t, timesteps, c).sample.float()
     if min_snr_gamma is None:
-        return F.mse_loss(predicted, target)
-    snr = compute_snr(noise_scheduler, timesteps)                                        # [n]
-    error = F.mse_loss(predicted, target, reduction="none").mean((1, 2, 3))              # [n]
-    return (error * snr.clamp(max=min_snr_gamma) / (snr + 1 if predicts_v else snr)).mean()
+        return F.mse_loss(prediction, target)
+    snr = ((1 - s) / s).square().flatten() if predicts == "flow" else compute_snr(noise_scheduler, timesteps)   # [n]
+    of_x_0 = {"epsilon": snr, "v_prediction": snr + 1, "flow": (snr.sqrt() + 1) ** 2}[predicts]
+    error = F.mse_loss(prediction, target, reduction="none").mean((1, 2, 3))              # [n]
+    return (error * snr.clamp(max=min_snr_gamma) / of_x_0).mean()
 
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
@@ -129,7 +138,7 @@ class _Trainer:
             averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" becomes the run's checkpoint
         self.averages = {name: EMAModel(self.bare_unet.parameters(), foreach=True, **settings)
                          for name, settings in averages.items()}
-        self.noise_scheduler = make_scheduler(preset, "ddpm")
+        self.noise_scheduler = make_scheduler(preset, "euler" if preset.prediction == "flow" else "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
         self.description = record(device, **preset_record(preset), seed=preset.seed, loader=loader,
                                   data_source=images.source, data_fingerprint=images.fingerprint,

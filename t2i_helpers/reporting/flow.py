@@ -1,0 +1,179 @@
+"""Figures and tables of notebook 7: flow matching, its paths and solvers, and the diffusion transformer."""
+
+import dataclasses
+import math
+from types import SimpleNamespace
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..data import captions
+from ..diffusion import make_guider, make_scheduler, sample
+from ..diffusion.noise import NoisyBatch, noise_level, predicted
+from ..diffusion.sampling import with_timesteps
+from ..evaluation.metrics import mean_estimate
+from ..models import build_unet, encoder_dim, load_pipeline
+from ..paths import CHECKPOINTS
+from ..randomness import generator
+from ..training.ablation import train_missing, training_preset
+from .drawing import bars, image_grids, line, new_figure, plot_real, plot_with_ci
+from .exhibits import exhibit
+from .explorers import Mixture
+from .study import ACCURACY, FRECHET, picture, rows_of
+from .tables import with_interval
+
+PAIR = {"flow-dit": "flow", "v-dit": "v-prediction"}           # one network, two objectives
+PASSES = (1, 2, 4, 8, 16, 32)
+SOLVERS = {("flow-dit", "euler"): "flow, Euler", ("flow-dit", "heun"): "flow, Heun",
+           ("v-dit", "ddim"): "v-prediction, DDIM"}
+
+
+def network(name: str, size: str):
+    """The pipeline of the training `name`, at `full` trained first if it is missing; otherwise the one that ships."""
+    return load_pipeline(train_missing(name, "full") if size == "full" else CHECKPOINTS / name)
+
+
+class FlowMixture(Mixture):
+    """The Gaussians of `Mixture` with the exact velocity of a flow, u(x_s, s) = E[eps - x_0 | x_s]."""
+
+    def __init__(self, timesteps: int):
+        self.timesteps = timesteps
+
+    def __call__(self, x_s, t, c):
+        s, x = float(t) / self.timesteps, x_s.flatten(1)
+        variance = ((1 - s) * self.width)**2 + s**2
+        away = x[:, None] - (1 - s) * self.means                                                      # [n, 6, 2]
+        weights = (-away.square().sum(-1) / (2 * variance)).softmax(1)[..., None]                     # [n, 6, 1]
+        x_0 = (weights * (self.means + (1 - s) * self.width**2 / variance * away)).sum(1)             # E[x_0 | x_s]
+        return SimpleNamespace(sample=((x - x_0) / s).view_as(x_s))
+
+
+def deviation(trace, end, scheduler) -> torch.Tensor:
+    """How far each path [n] is from its chord: the mean over steps of |dx / dtau - (x_1 - x_0)|^2, with tau from 0, the
+    image, to 1, the noise, relative to the mean |x_1 - x_0|^2 of all paths. 0 is a straight line at constant speed.
+
+    trace   (x_t, x^_0) [n, ...] of every step of `scheduler`, whose timesteps are set; end [n, ...], where paths end.
+    dx / dtau is u of a flow, and pi / 2 v of the cosine schedule, whose x_t moves along a quarter of an ellipse if the
+    image and the noise are given.
+    """
+    chord, total = trace[0][0] - end, 0
+    for (x_t, x_0), t in zip(trace, scheduler.timesteps, strict=True):
+        noisy = NoisyBatch(x_t, noise_level(scheduler, t), predicted(scheduler))
+        eps = (x_t - noisy.signal * x_0) / noisy.noise
+        velocity = eps - x_0 if noisy.predicts == "flow" else math.pi / 2 * (noisy.signal * eps - noisy.noise * x_0)
+        total = total + (velocity - chord).square().flatten(1).sum(1)
+    return total / len(trace) / chord.square().flatten(1).sum(1).mean()
+
+
+@exhibit("flow_plane", "pdf")
+def plane_paths(flow, preset, points: int = 60, steps: int = 100):
+    """Paths of pairs of image and noise, and of samples with the exact prediction, in the plane."""
+    figure, (axes,) = new_figure(1, 3, 2.4)
+    share, rng = torch.linspace(0, 1, 50)[:, None, None], generator("plane")
+    x_0 = Mixture.means.repeat(2, 1) + Mixture.width * torch.randn(12, 2, generator=rng)
+    eps, angle = torch.randn(12, 2, generator=rng), share * math.pi / 2
+    cosine = make_scheduler(dataclasses.replace(preset, prediction="epsilon"), "ddim")
+    drawings = {
+        "flow": (FlowMixture(flow.train_timesteps), make_scheduler(flow), (1 - share) * x_0 + share * eps),
+        "cosine schedule": (Mixture(cosine.alphas_cumprod), cosine, angle.cos() * x_0 + angle.sin() * eps)}
+    deviations = {}
+    for place, (name, (mixture, scheduler, pairs)) in enumerate(drawings.items()):
+        style, trace = line(place, marker="", linestyle="-", linewidth=0.7), []
+        axes[0].plot(*pairs.unbind(-1), **style)
+        end = sample(mixture, scheduler, make_guider("cfg", 1.0), -torch.ones(points, 1, 1), -torch.ones(1, 1, 1),
+                     seeds=range(points), steps=steps, clip=None, callback=lambda *each: trace.append(each[1:])).images
+        axes[1 + place].plot(*torch.stack([*(x for x, _ in trace), end]).flatten(2).unbind(-1), **style)
+        deviations[name] = mean_estimate(deviation(trace, end, with_timesteps(scheduler, steps, "cpu"))).as_json()
+        axes[1 + place].set_title(f"{name}: {deviations[name]['value']:.2f}")
+    axes[0].set_title("pairs")
+    for axis in axes:
+        axis.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
+    return figure, {"note": f"{points} samples of six Gaussians, {steps} steps", "deviation": deviations, "n": points}
+
+
+@exhibit("flow_steps", "png")
+def step_strips(pipes: dict, counts=(1, 2, 4, 8, 16)):
+    """The same ten noise images drawn in more and more steps, by each of `pipes`, at w = 3."""
+    prompts = captions(next(iter(pipes.values())).preset)
+    return image_grids({PAIR[name]: (torch.stack([pipe(prompts, w=3.0, steps=k, seeds=range(10)).images
+                                                  for k in counts]), [f"{k} steps" for k in counts], range(10))
+                        for name, pipe in pipes.items()}, height=6, width=4.5), {"note": "w = 3"}
+
+
+@exhibit("flow_paths", "pdf")
+def straightness(pipes: dict, steps: int = 32, n: int = 100):
+    """How far the paths of digits are from straight, by the network's objective; n digits without guidance."""
+    figure, ((axis,),) = new_figure(1, 1, 2.0, width=4)
+    deviations = {}
+    for name, pipe in pipes.items():
+        trace, prompts = [], captions(pipe.preset)
+        drawn = pipe([prompts[i % 10] for i in range(n)], w=1.0, steps=steps, seeds=range(n), batch_size=n,
+                     callback=lambda *each: trace.append(each[1:]))
+        scheduler = with_timesteps(make_scheduler(pipe.preset), steps, pipe.device)
+        deviations[name] = mean_estimate(deviation(trace, pipe.encode(drawn.images), scheduler)).as_json()
+    values = [*deviations.values()]
+    axis.barh([*PAIR.values()], [each["value"] for each in values], 0.5, xerr=bars(values), color=line(1)["color"])
+    axis.set(xlabel="distance from a straight path, relative to its length")
+    return figure, {"note": f"n = {n}, {steps} steps, w = 1", "n": n, "deviation": deviations}
+
+
+@exhibit("flow_solvers", "pdf")
+def solver_curves(size: str = "demo"):
+    """Accuracy and Frechet distance against the passes of the network, by objective and solver, without guidance."""
+    rows = rows_of("flow", size, lambda row: row["w"] == 1 and row["cell"]["steps"] in PASSES)
+    return _curves({label: [row for row in rows if (row["cell"]["checkpoint"], row["cell"]["scheduler"]) == solver]
+                    for solver, label in SOLVERS.items()}, "forward_passes", {"yscale": "log", "ylim": (8, None)},
+                   xlabel="passes an image", xscale="log", xticks=PASSES, xticklabels=PASSES)
+
+
+@exhibit("flow_scales", "pdf")
+def scale_curves(size: str = "demo"):
+    """Accuracy and Frechet distance of the flow by guidance scale."""
+    rows = rows_of("flow", size, lambda row: row["cell"]["checkpoint"] == "flow-dit" and row["cell"]["steps"] == 10)
+    return _curves({"flow": sorted(rows, key=lambda row: row["w"])}, "w", {"ylim": (0, None)}, xlabel="w")
+
+
+def _curves(lines: dict, x: str, of_distance: dict, **settings):
+    """Two axes, Frechet distance and accuracy of rows {label: rows} against their field `x`."""
+    figure, (axes,) = new_figure(1, 2, 2.4)
+    for axis, metric, title in zip(axes, (FRECHET, ACCURACY), ("Fréchet distance ↓", "accuracy ↑")):
+        for place, (label, rows) in enumerate(lines.items()):
+            plot_with_ci(axis, [row[x] for row in rows], [*map(metric, rows)], label=label, **line(place))
+        plot_real(axis, metric(rows[0]))
+        axis.set(title=title, **settings | (of_distance if metric is FRECHET else {}))
+    axes[1].legend()
+    return figure
+
+
+def guided(names, size: str) -> dict:
+    """{name: its row of the study at w = 2}."""
+    rows = rows_of("flow", size, lambda row: row["w"] == 2 and row["cell"]["checkpoint"] in names)
+    by_name = {row["cell"]["checkpoint"]: row for row in rows}
+    return {name: by_name[name] for name in names}
+
+
+@exhibit("flow_pictures", "png")
+def pictures(names: dict, size: str = "demo"):
+    """Ten digits at w = 2 by each of the networks {name: label}."""
+    strips = torch.stack([picture(row, size) for row in guided(names, size).values()])
+    return image_grids({"": (strips, [*names.values()], range(10))}, height=3.5)
+
+
+@exhibit("{}", "tex")
+def comparison(table: str, names: dict, size: str = "demo"):
+    """Parameters, arithmetic, accuracy and distance of the networks {name: label} at w = 2; real images last."""
+    rows, lines, parameters, mflop = guided(names, size), [], {}, {}
+    for name, row in rows.items():
+        preset, steps = training_preset(name.partition("/")[0], size), row["training_steps"]
+        width = encoder_dim(preset.text_encoder)
+        unet = build_unet(preset, width)
+        with FlopCounterMode(display=False) as counter:
+            unet(torch.zeros(1, *preset.unet_shape), 1, torch.zeros(1, preset.max_length, width))
+        parameters[name], mflop[name] = sum(p.numel() for p in unet.parameters()), counter.get_total_flops() / 1e6
+        lines.append([names[name], f"{parameters[name]:,}", f"{mflop[name]:.0f}", f"{steps:,}",
+                      f"{3 * mflop[name] * steps * preset.batch_size / 1e6:.1f}",
+                      with_interval(ACCURACY(row), percent=True), with_interval(FRECHET(row))])
+    lines.append(["real images", *"––––", with_interval(ACCURACY(row)["real"], percent=True),
+                  with_interval(FRECHET(row)["real"])])
+    return ["network", "parameters", "MFLOP a pass", "steps", "TFLOP of training", "accuracy", "Fréchet"], lines, {
+        "note": "training as three passes an image, counted by torch; w = 2", "parameters": parameters, "mflop": mflop}

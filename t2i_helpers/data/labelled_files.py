@@ -1,4 +1,4 @@
-"""MNIST and CIFAR-10 as Parquet files that the datasets library wrote, on the hub or elsewhere."""
+"""MNIST, CIFAR-10 and Fashion-MNIST as Parquet files that the datasets library wrote, on the hub or elsewhere."""
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from .decoding import Undecodable, decode_unresized
 from .wikiart_files import known_labels, open_parquet, read_features
 
 READ_AT_ONCE = 1024                      # rows
+SHORTER = {"t - shirt / top": "t-shirt"}  # names of classes in files, and in captions
 
 
 def read_labelled(paths, names: tuple[str, ...], channels: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,7 +40,7 @@ def _columns(path, parquet, names):
     features = read_features(parquet)
     pictures = [name for name, feature in features.items()
                 if feature.get("_type") == "Image" and f"{name}.bytes" in {column.path for column in parquet.schema}]
-    own = {column: [name.replace("_", " ").lower() for name in feature["names"]]
+    own = {column: [SHORTER.get(name, name) for name in (name.replace("_", " ").lower() for name in feature["names"])]
            for column, feature in features.items() if feature.get("names")}
     label = max(own, key=lambda name: len({*own[name]} & {*names}), default=None)
     if len(pictures) != 1 or label is None:

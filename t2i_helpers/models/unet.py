@@ -1,4 +1,4 @@
-"""The noise predictor: a diffusers U-Net whose cross-attention reads the caption's tokens."""
+"""The noise predictor: a diffusers U-Net whose cross-attention reads the caption's tokens, or that knows classes."""
 
 import functools
 import os
@@ -7,6 +7,7 @@ import sys
 import diffusers
 import torch
 
+from ..data import class_names
 from ..errors import UnknownName, one_line
 from .text import encoder_dim
 
@@ -42,8 +43,50 @@ def _unet_settings(preset, text_dim) -> dict:
     )
 
 
+class ClassUNet(diffusers.UNet2DModel):
+    """A U-Net without text: the embedding of its class is added to that of the timestep, and reaches every residual
+    block with it. The last of the classes is the empty one, which a network that is not conditioned gets: a conditioning
+    mask."""
+
+    def forward(self, x_t, t, c, **options):
+        """c [n, length, 1]: the labels, from the text encoder "label"."""
+        return super().forward(x_t, t, class_labels=c[:, 0, 0].long(), **options)
+
+
+class ClassUNetWithoutSkips(ClassUNet):
+    """The same with zeros in place of what the skip connections carry; the number of parameters stays."""
+
+    @functools.wraps(diffusers.UNet2DModel.__init__)
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        for block in self.up_blocks:
+            block.register_forward_pre_hook(_drop_skips)
+
+
+def _drop_skips(block, inputs):
+    hidden, skips, *others = inputs
+    return hidden, tuple(map(torch.zeros_like, skips)), *others
+
+
+def _class_settings(preset, text_dim) -> dict:
+    return dict(
+        sample_size=preset.unet_shape[-1],
+        in_channels=preset.unet_shape[0],
+        out_channels=preset.unet_shape[0],
+        block_out_channels=preset.block_channels,
+        layers_per_block=preset.layers_per_block,
+        down_block_types=preset.down_blocks,
+        up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
+        attention_head_dim=preset.attention_head_dim,
+        norm_num_groups=min(32, preset.block_channels[0] // 2),
+        num_class_embeds=len(class_names(preset)) + 1,
+    )
+
+
 # name: (class, a function of a preset and the text's width that gives the class's settings)
-NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings)}
+NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings),
+            "class-unet": (ClassUNet, _class_settings),
+            "class-unet-without-skips": (ClassUNetWithoutSkips, _class_settings)}
 
 
 @functools.cache

@@ -145,7 +145,7 @@ SMALL = {                                # changes of `demo` and `smoke` for one
     "own": dict(resolution=32, block_channels=(32, 64, 128, 128), down_blocks=(DOWN, DOWN, CROSS, DOWN),
                 layers_per_block=1, cross_attention_dim=128, batch_size=16, learning_rate=5e-4, ema_decay=0.995,
                 warmup_steps=50, sample_steps=20),
-    "fashion": dict(block_channels=(16, 32, 64), layers_per_block=1, batch_size=64, epochs=2, sample_steps=20),
+    "fashion": dict(block_channels=(16, 32, 64), layers_per_block=1, batch_size=64, epochs=2),
 }
 SMALL_IMPROVED = {                       # and of their `improved` alone
     "mnist": {}, "cifar10": {}, "own": {}, "fashion": {},
@@ -187,7 +187,7 @@ WIKIART_FILES = 72
 
 DATASETS = tuple(THESIS)                 # of the thesis
 OTHERS = {"own": OWN, "fashion": FASHION}           # these are only `improved`
-NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt", "fashion": "Fashion-MNIST"}      # for text
+NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt", "fashion": "Fashion-MNIST"}   # for text
 
 
 def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:

@@ -24,10 +24,7 @@ def build_unet(preset, text_dim: int | None = None) -> torch.nn.Module:
     return kind(**settings(preset, text_dim or encoder_dim(preset.text_encoder)))
 
 
-def _unet_settings(preset, text_dim) -> dict:
-    """If `text_dim` differs from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``)
-    projects the embeddings."""
-    projected = text_dim != preset.cross_attention_dim
+def _shape(preset) -> dict:
     return dict(
         sample_size=preset.unet_shape[-1],
         in_channels=preset.unet_shape[0],
@@ -36,17 +33,32 @@ def _unet_settings(preset, text_dim) -> dict:
         layers_per_block=preset.layers_per_block,
         down_block_types=preset.down_blocks,
         up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
-        cross_attention_dim=preset.cross_attention_dim,
         attention_head_dim=preset.attention_head_dim,
+    )
+
+
+def _unet_settings(preset, text_dim) -> dict:
+    """If `text_dim` differs from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``)
+    projects the embeddings."""
+    projected = text_dim != preset.cross_attention_dim
+    return _shape(preset) | dict(
+        cross_attention_dim=preset.cross_attention_dim,
         encoder_hid_dim=text_dim if projected else None,
         encoder_hid_dim_type="text_proj" if projected else None,
     )
 
 
+class PlainUNet(diffusers.UNet2DModel):
+    """A U-Net without any condition."""
+
+    def forward(self, x_t, t, c=None, **options):
+        """c is ignored."""
+        return super().forward(x_t, t, **options)
+
+
 class ClassUNet(diffusers.UNet2DModel):
     """A U-Net without text: the embedding of its class is added to that of the timestep, and reaches every residual
-    block with it. The last of the classes is the empty one, which a network that is not conditioned gets: a conditioning
-    mask."""
+    block with it. The last class is the empty one: the network without a condition."""
 
     def forward(self, x_t, t, c, **options):
         """c [n, length, 1]: the labels, from the text encoder "label"."""
@@ -68,23 +80,17 @@ def _drop_skips(block, inputs):
     return hidden, tuple(map(torch.zeros_like, skips)), *others
 
 
+def _plain_settings(preset, text_dim) -> dict:
+    return _shape(preset) | {"norm_num_groups": min(32, preset.block_channels[0] // 2)}
+
+
 def _class_settings(preset, text_dim) -> dict:
-    return dict(
-        sample_size=preset.unet_shape[-1],
-        in_channels=preset.unet_shape[0],
-        out_channels=preset.unet_shape[0],
-        block_out_channels=preset.block_channels,
-        layers_per_block=preset.layers_per_block,
-        down_block_types=preset.down_blocks,
-        up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
-        attention_head_dim=preset.attention_head_dim,
-        norm_num_groups=min(32, preset.block_channels[0] // 2),
-        num_class_embeds=len(class_names(preset)) + 1,
-    )
+    return _plain_settings(preset, text_dim) | {"num_class_embeds": len(class_names(preset)) + 1}
 
 
 # name: (class, a function of a preset and the text's width that gives the class's settings)
 NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings),
+            "plain-unet": (PlainUNet, _plain_settings),
             "class-unet": (ClassUNet, _class_settings),
             "class-unet-without-skips": (ClassUNetWithoutSkips, _class_settings)}
 

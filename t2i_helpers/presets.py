@@ -191,7 +191,7 @@ NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt", "fashion
 
 
 def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
-    """The preset of `dataset` ("mnist", "cifar10", "wikiart", "fashion") as `variant` at `size`; UnknownName otherwise. That of
+    """The preset of `dataset` (one of DATASETS, or "fashion") as `variant` at `size`; UnknownName otherwise. That of
     "own" images lacks the images and their classes, which `data.own_preset` adds."""
     settings, variants = THESIS | OTHERS, ("improved",) if dataset in OTHERS else VARIANTS
     for kind, name, known in (("dataset", dataset, settings), ("variant", variant, variants), ("size", size, SIZES)):

@@ -12,7 +12,7 @@ from ..training import train
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0), "wikiart": (1.0, 4.0)}
 SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the thesis's count
 PAIR_SAMPLES = 30                                               # images of each (genre, style) pair
-RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
+RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0), "fashion": (1.0,)}
 RECOGNITION_SAMPLES = 100
 
 
@@ -32,20 +32,20 @@ def pipelines(dataset: str, size: str) -> dict:
 def load_or_evaluate(pipe) -> dict:
     """The evaluation.json beside `pipe`'s weights, made now unless it fits weights and classifier."""
     scales, samples = (each[pipe.preset.dataset] for each in (SCALES, SAMPLES))
-    return _load_or_measure(pipe, "evaluation.json", lambda: evaluate(pipe, scales, samples), scales,
+    return load_or_measure(pipe, "evaluation.json", lambda: evaluate(pipe, scales, samples), scales,
                             lambda stored: stored["checkpoint"] | stored["judges"].get("classifier", {}))
 
 
 def load_or_measure_composition(pipe) -> dict:
     """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
-    return _load_or_measure(pipe, "composition.json", lambda: record(
+    return load_or_measure(pipe, "composition.json", lambda: record(
         pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
 
 
 def load_or_measure_recognition(pipe) -> list[dict]:
     """The rows of the recognition.json beside `pipe`'s weights, made now unless they fit weights and classifier."""
     scales = RECOGNITION_SCALES[pipe.preset.dataset]
-    return _load_or_measure(
+    return load_or_measure(
         pipe, "recognition.json", lambda: {"rows": [recognition(pipe, w, RECOGNITION_SAMPLES) for w in scales]}, scales,
         lambda stored: stored["rows"][0] | stored["rows"][0]["checkpoint"])["rows"]
 
@@ -55,14 +55,14 @@ def by_w(evaluation: dict) -> dict[float, dict]:
     return {row["w"]: row for row in evaluation["rows"]}
 
 
-def _load_or_measure(pipe, name, measure, scales=(), hashes_in=lambda stored: stored) -> dict:
+def load_or_measure(pipe, name, measure, scales=(), hashes_in=lambda stored: stored) -> dict:
     """A stored measurement if the hashes in it are those of the weights and the classifier, else a new one."""
     file = pipe.folder / name
     try:
         stored = read_json(file)
         hashes = hashes_in(stored)
         fits = hashes["weights_sha256_16"] == pipe.weights_sha256_16
-        fits &= tuple(row["w"] for row in stored.get("rows", ())) == scales
+        fits &= not scales or tuple(row["w"] for row in stored["rows"]) == scales
         if "classifier_sha256_16" in hashes:
             fits &= hashes["classifier_sha256_16"] == classifier_hash(pipe.preset.dataset)
     except (OSError, ValueError, KeyError, TypeError, IndexError):

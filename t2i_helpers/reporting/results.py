@@ -17,13 +17,16 @@ from ..provenance import count_parameters
 from .derived import all_derived, summary
 from .result import Result, Results, slug
 
-FILES = {"evaluation.json": "", "composition.json": ".composition", "recognition.json": ".recognition",
-         "provenance.json": ".provenance", "metrics.jsonl": ".training"}     # beside a checkpoint's weights -> in names
+# beside a checkpoint's weights -> in names
+FILES = {"evaluation.json": "", "metrics.jsonl": ".training", **{f"{name}.json": f".{name}" for name in (
+    "composition", "recognition", "provenance", "variations", "scales", "samplers", "critic", "fine_tuning",
+    "six_images", "transfer")}}
 LABELS = ("dataset", "variant", "checkpoint", "guider", "loss", "critic", "way", "scheduler", "steps", "strength",
           "wording", "w")                                               # fields that name a row, in this order
 SKIPPED = {"versions", "parts", "drawn_with", "schema", "input_hashes", "code", "first_and_last_seed", "seconds",
            "wall_seconds", "cell", "w", "per_class", "confusion", "cells", "checkpoint", "checkpoints", "evaluations",
-           "preset", "presets", "study", "experiment", "recognition", "composition"}     # provenance, copies, matrices
+           "preset", "presets", "study", "experiment", "recognition", "composition",
+           "curves"}                                                      # provenance, copies, matrices
 
 
 def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[str, dict]]:

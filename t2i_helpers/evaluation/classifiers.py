@@ -70,7 +70,7 @@ def _convolution(inputs, outputs):
 # 24 epochs of CIFAR-10 reach no more than 16; a mirrored digit may be another digit
 RECIPES = {
     "mnist": dict(network=DigitClassifier, epochs=5, flips=False),
-    "fashion": dict(network=DigitClassifier, epochs=3, flips=True),
+    "fashion": dict(network=DigitClassifier, epochs=2, flips=True),
     "cifar10": dict(network=ObjectClassifier, epochs=16, flips=True),
 }
 

@@ -8,11 +8,11 @@ import torch
 from torchvision.io import write_png
 from torchvision.utils import make_grid
 
-from .. import presets
+from .. import paths, presets
 from ..data import load_images, own_preset, to_uint8
 from ..errors import SourceUnavailable
 from ..models import load_pipeline
-from ..paths import DATA, RUNS, atomic_write, mirror
+from ..paths import RUNS, atomic_write, mirror
 from ..provenance import best_device, code_record, record
 from ..randomness import generator
 from ..training import Run, describe_checkpoint, train
@@ -26,9 +26,9 @@ CODE = (*DRAWING, *MEASURING, "evaluation.paintings", "evaluation.transfer", "tr
 SMALL = dict(network="plain-unet", block_channels=(16, 32, 64), down_blocks=(presets.DOWN,) * 3, layers_per_block=1,
              text_encoder="random", caption_dropout=1.0, attention_head_dim=8, beta_schedule="linear", batch_size=64,
              learning_rate=1e-3, learning_rate_decay="none", min_snr_gamma=None, ema_decay=0.99, warmup_steps=20)
-PHOTOGRAPH_STEPS = {"full": 20_000, "demo": 250}
-EPOCHS = {"full": (1, 10, 50), "demo": (1, 4)}
-SAMPLES, SHOWN, STEPS = 200, 10, 20
+PHOTOGRAPH_STEPS = {"full": 20_000, "demo": 150}
+EPOCHS = {"full": (1, 10, 50), "demo": (1, 3)}
+SAMPLES, SHOWN, STEPS = 100, 10, 20
 TRIALS = {                        # half an epoch each: changes of the preset, and parts of a batch
     "as above": ({}, 1), "learning rate 1e-4": ({"learning_rate": 1e-4}, 1),
     "learning rate 1e-2": ({"learning_rate": 1e-2}, 1), "batches of 16": ({"batch_size": 16}, 1),
@@ -38,7 +38,7 @@ TRIALS = {                        # half an epoch each: changes of the preset, a
 
 def butterflies():
     """The specimens as a file of own images in ``data/``; SourceUnavailable where the mirror does not have them."""
-    folder, path = mirror("datasets", BUTTERFLIES), DATA / "butterflies.parquet"
+    folder, path = mirror("datasets", BUTTERFLIES), paths.DATA / "butterflies.parquet"
     if not folder:
         raise SourceUnavailable(f"the butterflies are read from a mirror: put Parquet files with a column image into "
                                 f"datasets/{BUTTERFLIES} of T2I_MIRROR")

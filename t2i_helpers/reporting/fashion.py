@@ -18,13 +18,14 @@ from .exhibits import exhibit
 from .tables import with_interval
 
 PRINTED_LOSS = (0.105, 0.110)                         # of the homework, in its last epochs
-SMOOTHED = 25                                         # steps that a curve of losses is the mean of
+SMOOTHED = 20                                         # steps that a curve of losses is the mean of
 EXPERIMENTS = {"variations": fashion.variations, "scales": fashion.scales, "samplers": fashion.samplers,
-               "critic": fashion.critic, "fine_tuning": fashion.fine_tuning, "six_images": fashion.six_images, "transfer": transfer}
+               "critic": fashion.critic, "six_images": fashion.six_images, "fine_tuning": fashion.fine_tuning,
+               "transfer": transfer}
 QUALITY = (("n", "n"), ("accuracy", "accuracy"), ("Fréchet", "frechet"))
 TABLES = {                                            # (column, field of a row); "transfer.trials": another list
-    "variations": (("network", "variant"), ("steps", "training_steps"), ("image left at T", "signal_left"),
-                   ("validation loss", "validation_loss"), *QUALITY),
+    "variations": (("network", "variant"), ("steps", "training_steps"), ("validation loss", "validation_loss"),
+                   ("at usual β", "loss_at_usual_betas"), *QUALITY),
     "scales": (("w", "w"), *QUALITY),
     "samplers": (("solver", "scheduler"), ("steps", "steps"), ("seconds for ten", "time_s"), *QUALITY),
     "critic": (("chosen by", "critic"), ("n", "n"), ("accuracy", "accuracy")),
@@ -78,7 +79,7 @@ def forward_strip(dataset, preset, shares=(0, 0.2, 0.4, 0.6, 0.8, 1), garment: i
     panels, last = {}, preset.train_timesteps - 1
     x_0 = from_uint8(dataset.images[garment:garment + 1], preset.pixel_range).expand(len(shares), -1, -1, -1)
     noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
-    for title, changes in (("β up to 0.2", {}), ("β up to 0.02", fashion.VARIATIONS["betas up to 0.02"])):
+    for title, changes in (("β up to 0.2", {}), ("β up to 0.02", fashion.SHORT)):
         scheduler = make_scheduler(dataclasses.replace(preset, **changes), "ddpm")
         x_t = scheduler.add_noise(x_0, noise, torch.tensor([round(share * last) for share in shares]))
         left = scheduler.alphas_cumprod[-1].sqrt()

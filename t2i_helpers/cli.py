@@ -84,7 +84,7 @@ def sample(dataset: OptionalArgument = None, /, prompt: tuple[str, ...] = (), ou
     """Draw a grid of prompts (rows) and guidance scales (columns); the images of a row start from the same noise.
 
     Args:
-        dataset: mnist, cifar10 or wikiart [that of --checkpoint].
+        dataset: mnist, cifar10, wikiart or fashion [that of --checkpoint].
         prompt: one or more texts, such as "A handwritten digit 5".
         out: the PNG to write.
         checkpoint: a checkpoint folder [the shipped `improved` one].
@@ -139,7 +139,7 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
     `t2i evaluate study` measures the missing results of the guidance study.
 
     Args:
-        dataset: mnist, cifar10 or wikiart [that of --checkpoint]; or study, whose only options are --size and --stale.
+        dataset: mnist, cifar10, wikiart or fashion [that of --checkpoint]; or study, whose only options are --size and --stale.
         checkpoint: a checkpoint folder [the `improved` one of --size].
         w: guidance scales.
         samples: images a scale [200, of own images at most as many as are held out].

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from diffusers import DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
+from diffusers import DiffusionPipeline, ModelMixin, SchedulerMixin
 from diffusers.utils import logging
 
 from .. import presets
@@ -37,7 +37,7 @@ class CaptionPipeline(DiffusionPipeline):
     The text encoder is not saved with it: captions of the dataset come from their table, other texts load the encoder.
     """
 
-    def __init__(self, unet: UNet2DConditionModel, scheduler: SchedulerMixin, preset: dict | None = None,
+    def __init__(self, unet: ModelMixin, scheduler: SchedulerMixin, preset: dict | None = None,
                  latents: dict | None = None, classes: list[int] | None = None):
         """`latents`: metadata of a latent model's LatentSpace; `classes`: the labels it was trained on, if not all."""
         super().__init__()

@@ -6,6 +6,7 @@ import sys
 
 import diffusers
 import torch
+from diffusers import ModelMixin            # diffusers looks here for it when it loads a class of this module
 
 from ..data import class_names
 from ..errors import UnknownName, one_line
@@ -14,7 +15,7 @@ from .text import encoder_dim
 COMPILE_FROM = 500          # images: compiling takes about a minute
 
 
-def build_unet(preset, text_dim: int | None = None) -> torch.nn.Module:
+def build_unet(preset, text_dim: int | None = None) -> ModelMixin:
     """A fresh network of the kind ``preset.network``: (x_t [n, channels, resolution, resolution], t [n],
     c [n, length, text_dim]) to an object whose ``.sample`` is the prediction, of x_t's shape. `text_dim` is by default
     the width of ``preset.text_encoder``."""

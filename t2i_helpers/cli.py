@@ -139,7 +139,8 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
     `t2i evaluate study` measures the missing results of the guidance study.
 
     Args:
-        dataset: mnist, cifar10, wikiart or fashion [that of --checkpoint]; or study, whose only options are --size and --stale.
+        dataset: mnist, cifar10, wikiart or fashion [that of --checkpoint]; or study, whose only options are --size and
+            --stale.
         checkpoint: a checkpoint folder [the `improved` one of --size].
         w: guidance scales.
         samples: images a scale [200, of own images at most as many as are held out].

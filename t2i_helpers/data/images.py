@@ -108,7 +108,8 @@ def _load_small(preset, split):
     if preset.data_source == "hub":
         folder = paths.mirror("datasets", name)
         kind, source = ("mirror", f"a mirror of {name}") if folder else ("hub", name)
-        source, files = f"{source} on the Hugging Face hub", _listing_hash(folder) if folder else hub.REVISIONS.get(name, "main")
+        source, revision = f"{source} on the Hugging Face hub", hub.REVISIONS.get(name, "main")
+        files = _listing_hash(folder) if folder else revision
         identity = [files, preset.resolution]
         read = functools.partial(_read_hub, preset, folder, split)
     elif dataset == "mnist":

@@ -17,7 +17,7 @@ from ..provenance import best_device, code_record, record
 from ..randomness import generator
 from ..training import Run, describe_checkpoint, train
 from .fashion import validation_loss
-from .metrics import compare
+from .metrics import jackknife, kernel_distance
 from .paintings import image_features
 from .samples import DRAWING, MEASURING
 
@@ -27,7 +27,7 @@ SMALL = dict(network="plain-unet", block_channels=(16, 32, 64), down_blocks=(pre
              text_encoder="random", caption_dropout=1.0, attention_head_dim=8, beta_schedule="linear", batch_size=64,
              learning_rate=1e-3, learning_rate_decay="none", min_snr_gamma=None, ema_decay=0.99, warmup_steps=20)
 PHOTOGRAPH_STEPS = {"full": 20_000, "demo": 150}
-EPOCHS = {"full": (1, 10, 50), "demo": (1, 3)}
+EPOCHS = {"full": (1, 10, 50), "demo": (1, 2)}
 SAMPLES, SHOWN, STEPS = 100, 10, 20
 TRIALS = {                        # half an epoch each: changes of the preset, and parts of a batch
     "as above": ({}, 1), "learning rate 1e-4": ({"learning_rate": 1e-4}, 1),
@@ -70,19 +70,18 @@ def transfer(pipe) -> dict:
     train(photographs_preset(size), photographs, max_steps=PHOTOGRAPH_STEPS[size])
     train_images, test = load_images(preset, "train"), load_images(preset, "test")
     epoch = -(-len(train_images) // preset.batch_size)
-    held_out = image_features(test.images)
-    chosen = torch.randperm(len(test), generator=generator("butterflies"))
-    reference, others = held_out[chosen].chunk(2)
-    floor = compare(others[:SAMPLES], reference)
+    chosen = torch.randperm(len(test), generator=generator("butterflies"))[:3 * SAMPLES]
+    others, reference = image_features(test.images[chosen]).split([SAMPLES, 2 * SAMPLES])
+    floor = jackknife(kernel_distance, others, reference)
     rows, strips, losses = [], [], {}
 
     def measure(name, network, epochs):
         images = to_uint8(network([network.captions[0]] * SAMPLES, w=1.0, steps=STEPS, scheduler="ddim",
                                seeds=range(SAMPLES)).images.cpu())
         strips.append(images[:SHOWN])
-        distance = compare(image_features(images), reference)["kernel"]
+        distance = jackknife(kernel_distance, image_features(images), reference)
         rows.append({"variant": f"{name}, {epochs} epochs", "start": name, "epochs": epochs, "n": SAMPLES,
-                     "kernel": distance.as_json() | {"real": floor["kernel"].as_json()},
+                     "kernel": distance.as_json() | {"real": floor.as_json()},
                      "validation_loss": validation_loss(network, test).as_json()})
         print(f"transfer: {rows[-1]}", flush=True)
 

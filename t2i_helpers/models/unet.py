@@ -6,7 +6,7 @@ import sys
 
 import diffusers
 import torch
-from diffusers import ModelMixin            # diffusers looks here for it when it loads a class of this module
+from diffusers import ModelMixin  # diffusers looks here for it when it loads a class of this module
 
 from ..data import class_names
 from ..errors import UnknownName, one_line

@@ -9,6 +9,7 @@ from ..data import from_uint8, to_unit
 from ..diffusion import make_scheduler
 from ..evaluation import fashion
 from ..evaluation.transfer import SHOWN, transfer
+from ..presets import PRINTED_ELSEWHERE
 from ..provenance import note_use
 from ..training import Run
 from . import guidance, pictures
@@ -17,7 +18,6 @@ from .drawing import GREY, image_grids, line, new_figure
 from .exhibits import exhibit
 from .tables import with_interval
 
-PRINTED_LOSS = (0.105, 0.110)                         # of the homework, in its last epochs
 SMOOTHED = 20                                         # steps that a curve of losses is the mean of
 EXPERIMENTS = {"variations": fashion.variations, "scales": fashion.scales, "samplers": fashion.samplers,
                "critic": fashion.critic, "six_images": fashion.six_images, "fine_tuning": fashion.fine_tuning,
@@ -37,7 +37,7 @@ TABLES = {                                            # (column, field of a row)
                         ("validation loss", "validation_loss")),
 }
 NOTES = {
-    "samplers": "seconds: the faster of two times ten images at once",
+    "samplers": "seconds: the faster of two times ten images at once, on a machine with other work",
     "critic": "accuracy by the classifier, which is not the critic",
     "fine_tuning": "moved: relative to the length of the weights at the start, and in grey levels from 0 to 1",
     "transfer": "distances in EfficientNet-Lite0's features",
@@ -104,7 +104,9 @@ def loss_curve(pipe):
     for place, row in enumerate(rows, 1):
         axis.plot(row["training_steps"], row["validation_loss"]["value"], **line(
             place, linestyle="", label=f"validation: {row['variant']}"))
-    axis.axhspan(*PRINTED_LOSS, color=GREY, alpha=0.4, linewidth=0, label="the homework's loss")
+    printed = PRINTED_ELSEWHERE["homework"]
+    axis.axhspan(printed["loss_low"], printed["loss_high"], color=GREY, alpha=0.4, linewidth=0,
+                 label="the homework's loss")
     axis.set(yscale="log", xlabel="training step", ylabel="mean squared error of ε")
     axis.legend(ncols=2)
     return figure

@@ -60,6 +60,7 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
         settings = {f"{dataset}.{variant}.{size}": presets.to_dict(presets.get(dataset, variant, size))
                     for dataset, variant in evaluated.values() for size in presets.SIZES}
         results.update(flatten(settings, "preset", "presets.get"))
+        results.update(flatten(presets.PRINTED_ELSEWHERE, "printed", "presets.PRINTED_ELSEWHERE"))
         results.update(flatten(presets.TRAINING_IMAGES, "training_images", "presets.TRAINING_IMAGES"))
         evaluations = {name: contents[(folders[name] / "evaluation.json").relative_to(root).as_posix()]
                        for name in evaluated}

@@ -23,7 +23,7 @@ EXPERIMENTS = {"variations": fashion.variations, "scales": fashion.scales, "samp
                "critic": fashion.critic, "six_images": fashion.six_images, "fine_tuning": fashion.fine_tuning,
                "transfer": transfer}
 QUALITY = (("n", "n"), ("accuracy", "accuracy"), ("Fréchet", "frechet"))
-TABLES = {                                            # (column, field of a row); "transfer.trials": another list
+TABLES = {                                            # (column, field of a row); "transfer-trials": another list
     "variations": (("network", "variant"), ("steps", "training_steps"), ("validation loss", "validation_loss"),
                    ("at usual β", "loss_at_usual_betas"), *QUALITY),
     "scales": (("w", "w"), *QUALITY),
@@ -33,7 +33,7 @@ TABLES = {                                            # (column, field of a row)
                     ("pixels moved", "pixels_moved"), *QUALITY),
     "transfer": (("begun from", "start"), ("epochs", "epochs"), ("n", "n"), ("validation loss", "validation_loss"),
                  ("kernel distance", "kernel")),
-    "transfer.trials": (("half an epoch with", "variant"), ("steps", "n"), ("seconds a step", "seconds_a_step"),
+    "transfer-trials": (("half an epoch with", "variant"), ("steps", "n"), ("seconds a step", "seconds_a_step"),
                         ("validation loss", "validation_loss")),
 }
 NOTES = {
@@ -56,7 +56,7 @@ def measured(pipe, name: str) -> dict:
 @exhibit("fashion_{}", "tex")
 def table(name: str, pipe):
     """The rows of an experiment, real images last where they are measured."""
-    experiment, _, part = name.partition(".")
+    experiment, _, part = name.partition("-")
     rows, columns = measured(pipe, experiment)[part or "rows"], TABLES[name]
     cells = [[_cell(row[field], field) for _, field in columns] for row in rows]
     if any("real" in each for each in rows[0].values() if isinstance(each, dict)):

@@ -87,9 +87,10 @@ strip = fashion.forward_strip(dataset, improved)
 show(strip) if garments else strip
 
 # %% [markdown]
-# With the usual $\beta$ the garment is still there at the end: $e^{-1/2}$, 60 % of its contrast. A sampling begins with
-# pure noise, which such a network has never seen. With $\beta$ ten times as large the homework's description fits. Our
-# preset has these, and 5.4 measures what the others cost.
+# With the usual $\beta$ a shadow of the garment is there even at the end: $e^{-1/2}$, 60 % of its contrast. A sampling begins
+# with pure noise, which such a network has never seen. With $\beta$ ten times as large the end is noise, but the garment
+# has faded at 40 % already. The homework's words fit the first at the beginning and the second at the end. Our preset has
+# the larger $\beta$.
 #
 # ## 5.3 A U-Net that knows classes
 #

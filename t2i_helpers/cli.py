@@ -41,18 +41,18 @@ def doctor(json: bool = False) -> None:
 def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", out: Path | None = None,
           max_steps: int | None = None, loader: str = "store", source: str | None = None, encoder: str | None = None,
           seed: int | None = None, data: Path | None = None, caption: str | None = None,
-          resolution: int | None = None, accumulate: int = 1, on_nan: str = "stop", track: str | None = None,
-          slurm: str | None = None) -> None:
+          resolution: int | None = None, accumulate: int = 1, on_nan: str = "stop", start: Path | None = None,
+          track: str | None = None, slurm: str | None = None) -> None:
     """Train a model. The same command again resumes; Ctrl-C leaves a usable checkpoint.
 
     Args:
-        dataset: mnist, cifar10 or wikiart; or own, for the images of --data.
-        variant: thesis or improved.
+        dataset: mnist, cifar10, wikiart or fashion; or own, for the images of --data.
+        variant: thesis or improved (fashion and own: improved).
         size: full, demo or smoke.
         out: the run's folder [checkpoints/runs/DATASET-VARIANT-SIZE, of own images own-DATA-SIZE].
         max_steps: total number of steps after which training stops.
         loader: store, decoded images in memory; or stream, WikiArt's files in bounded memory (wikiart thesis).
-        source: hub, embedded (mnist) or procedural (cifar10, wikiart) [the size's data source].
+        source: hub, embedded (mnist) or procedural (the others) [the size's data source].
         encoder: clip, minilm, bert or a local folder [the size's].
         seed: of weights, order and noise [422, the thesis's].
         data: own images: a folder with one sub-folder a class, or a CSV or Parquet file with columns image and caption.
@@ -60,6 +60,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
         resolution: own images: pixels a side, a multiple of 8 [32; full 64].
         accumulate: parts of a batch that are computed in turn, for GPUs with little memory.
         on_nan: what to do where the loss is NaN: stop, or skip the step (slower).
+        start: a checkpoint of the same kind of network, to begin with its weights instead of random ones.
         track: also log to tensorboard, trackio, mlflow or another of accelerate's trackers, if it is installed.
         slurm: submit this command to a SLURM cluster, such as "partition=gpu,gpus=4,time=600" (minutes).
     """
@@ -85,7 +86,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
     from .training import train as run_training
 
     run = run_training(preset, out, loader=loader, max_steps=max_steps, accumulate=accumulate, on_nan=on_nan,
-                       track=track)
+                       start=start, track=track)
     print(f"{run.metrics()[-1]['step']} steps, checkpoint in {run.folder}")
 
 
@@ -96,7 +97,7 @@ def sample(dataset: OptionalArgument = None, /, prompt: tuple[str, ...] = (), ou
     """Draw a grid of prompts (rows) and guidance scales (columns); the images of a row start from the same noise.
 
     Args:
-        dataset: mnist, cifar10 or wikiart [that of --checkpoint].
+        dataset: mnist, cifar10, wikiart or fashion [that of --checkpoint].
         prompt: one or more texts, such as "A handwritten digit 5".
         out: the PNG to write.
         checkpoint: a checkpoint folder [the shipped `improved` one].
@@ -150,7 +151,8 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
     `t2i evaluate study` measures the missing results of the guidance study.
 
     Args:
-        dataset: mnist, cifar10 or wikiart [that of --checkpoint]; or study, whose only options are --size and --stale.
+        dataset: mnist, cifar10, wikiart or fashion [that of --checkpoint]; or study, whose only options are --size and
+            --stale.
         checkpoint: a checkpoint folder [the `improved` one of --size].
         w: guidance scales.
         samples: images a scale [200, of own images at most as many as are held out].

@@ -253,6 +253,26 @@ def test_patches_and_the_block_of_the_transformer_are_the_packages():
     assert_close(adaln_zero(tokens, summary, block), block(tokens, None, summary))
 
 
+def test_a_network_with_classes_by_hand_is_the_packages():
+    (predict_noise,) = teaching("05_fashion_and_transfer", "class", "predict_noise")
+    torch.manual_seed(0)
+    unet = build_unet(presets.get("fashion", size="smoke")).eval()
+    torch.nn.init.normal_(unet.conv_out.weight, std=0.05)
+    x_t, t, labels = torch.randn(4, 1, 28, 28, generator=NUMBERS), torch.tensor([0, 30, 60, 99]), torch.arange(4)
+    mask = torch.tensor([True, False, True, False])
+    c = torch.where(mask, labels, 10).float().view(-1, 1, 1)                    # 10 is the empty class
+    assert_close(predict_noise(unet, x_t, t, labels, mask), unet(x_t, t, c).sample)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_the_gradient_of_parts_is_that_of_the_batch(parts):
+    (backward_in_parts,) = teaching("05_fashion_and_transfer", "accumulate", "backward_in_parts")
+    images, weights = torch.randn(7, 5, generator=NUMBERS), torch.ones(2, 5, requires_grad=True)
+    (images @ weights[0]).square().mean().backward()
+    backward_in_parts(lambda part: (part @ weights[1]).square().mean(), images, parts)
+    assert_close(weights.grad[1], weights.grad[0])
+
+
 # explorers
 
 @pytest.fixture(scope="module")
@@ -336,8 +356,8 @@ def test_check_gives_a_hint_and_never_the_answer(capsys):
 
 
 @pytest.mark.parametrize("name, pictures", [("01_mnist_cfg", 3), ("02_cifar10_cfg", 0), ("03_wikiart_cfg", 1),
-                                            ("04_guidance_study", 2), ("06_latent_diffusion", 0),
-                                            ("07_flow_and_transformers", 0)])
+                                            ("04_guidance_study", 2), ("05_fashion_and_transfer", 0),
+                                            ("06_latent_diffusion", 0), ("07_flow_and_transformers", 0)])
 def test_solutions_run_and_are_right(name, pictures, capsys):
     """With what the notebook's cells have defined by then, at two steps."""
     from t2i_helpers.data import captions, painting_store, to_unit

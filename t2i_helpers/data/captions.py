@@ -5,6 +5,7 @@ import torch
 CLASS_NAMES = {
     "mnist": tuple("0123456789"),
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "fashion": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
     # huggan/wikiart's ClassLabel order, which is not the thesis's list
     "wikiart": (
         "Abstract Expressionism", "Action painting", "Analytical Cubism", "Art Nouveau", "Baroque",

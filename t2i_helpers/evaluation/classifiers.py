@@ -29,7 +29,7 @@ class Classifier(nn.Module):
 
 
 class DigitClassifier(Classifier):
-    """MNIST: two stages of two convolutions, 340,000 parameters, 128 features."""
+    """MNIST and Fashion-MNIST: two stages of two convolutions, 340,000 parameters, 128 features."""
 
     def __init__(self):
         super().__init__(nn.Sequential(                                            # [n, 1, 28, 28]
@@ -66,9 +66,11 @@ def _convolution(inputs, outputs):
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
+# a garment, unlike a digit, keeps its class in the mirror
 # 24 epochs of CIFAR-10 reach no more than 16; a mirrored digit may be another digit
 RECIPES = {
     "mnist": dict(network=DigitClassifier, epochs=5, flips=False),
+    "fashion": dict(network=DigitClassifier, epochs=2, flips=True),
     "cifar10": dict(network=ObjectClassifier, epochs=16, flips=True),
 }
 

@@ -25,7 +25,7 @@ PART = 250                      # images a file
 DRAWING = ("diffusion", "models.pipeline", "models.unet", "models.dit", "models.latents", "models.text", "randomness")
 MEASURING = ("evaluation.metrics", "evaluation.features")
 JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers", "wikiart": "evaluation.paintings",
-          "own": "evaluation.paintings"}
+          "own": "evaluation.paintings", "fashion": "evaluation.classifiers"}
 NETWORKS = {"classifier": "evaluation.classifiers", "efficientnet": "models.efficientnet",
             "inception": "evaluation.features"}
 

@@ -189,7 +189,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     """
     logging.disable_progress_bar()
     folder = Path(name)
-    if name in presets.DATASETS and not (folder / "model_index.json").is_file():
+    if name in (*presets.DATASETS, "fashion") and not (folder / "model_index.json").is_file():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
     if reason := _why_not_ours(folder):
         raise BadCheckpoint(reason)

@@ -12,11 +12,10 @@ import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
 
-from .. import hub
+from .. import hub, presets
 from ..data import CLASS_NAMES
 from ..errors import BadValue, PromptTooLong, UnknownName, UnknownWord
 from ..paths import cached, mirror
-from ..presets import THESIS
 from ..provenance import code_hash, content_hash
 from ..randomness import generator
 
@@ -32,6 +31,7 @@ ENCODER_LABELS = {
     "bert": "BERT base uncased",
     "one-hot": "one-hot class vectors",
     "random": "a random vector for each word",
+    "label": "the class's number, whose embedding the network learns",
 }
 
 
@@ -93,8 +93,8 @@ class OneHot:
     """A baseline: one dimension a caption, like a class label; it has no vector for any other wording."""
 
     name = "one-hot"
-    captions = ["", *(THESIS[dataset]["caption"].format(name) for dataset, names in CLASS_NAMES.items()
-                      for name in names)]
+    captions = ["", *(presets.THESIS[dataset]["caption"].format(name) for dataset in presets.DATASETS
+                      for name in CLASS_NAMES[dataset])]
     dim = len(captions)
 
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
@@ -132,10 +132,30 @@ class RandomWords:
         return words + [""] * (max_length - len(words))
 
 
-BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords)}
+class Label:
+    """The number of a class of Fashion-MNIST in place of a text, for networks that learn an embedding of each class.
+    The empty caption is one more class."""
+
+    name, dim = "label", 1
+    captions = [*map(presets.FASHION["caption"].format, CLASS_NAMES["fashion"]), ""]
+
+    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
+        """float32 [n, max_length, 1]: the label. BadValue for a text that is no caption."""
+        if unknown := {*prompts} - {*self.captions}:
+            raise BadValue(f"{min(unknown)!r} is no class that this network knows: give a caption of the dataset, such "
+                           f"as {self.captions[0]!r}")
+        labels = torch.tensor([float(self.captions.index(prompt)) for prompt in prompts])
+        return labels.view(-1, 1, 1).expand(-1, max_length, 1)
+
+    def tokens(self, prompt: str, max_length: int) -> list[str]:
+        """The text of each of the tokens of `encode`."""
+        return [prompt] * max_length
 
 
-def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords:
+BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords, Label)}
+
+
+def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords | Label:
     """The frozen encoder `name`: one of ENCODERS or BASELINE_ENCODERS, or a local folder in the hub's format. Raises
     UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub."""
     return _load(name, _identity(name))

@@ -1,4 +1,4 @@
-"""The networks that predict noise: diffusers' U-Net, whose cross-attention reads the caption's tokens, and DiT."""
+"""The networks that predict noise: U-Nets of diffusers that read a caption's tokens or know classes, and DiT."""
 
 import functools
 import os
@@ -6,7 +6,9 @@ import sys
 
 import diffusers
 import torch
+from diffusers import ModelMixin  # diffusers looks here for it when it loads a class of this module
 
+from ..data import class_names
 from ..errors import UnknownName, one_line
 from .dit import DiT
 from .text import encoder_dim
@@ -14,7 +16,7 @@ from .text import encoder_dim
 COMPILE_FROM = 500          # images: compiling takes about a minute
 
 
-def build_unet(preset, text_dim: int | None = None) -> torch.nn.Module:
+def build_unet(preset, text_dim: int | None = None) -> ModelMixin:
     """A fresh network of the kind ``preset.network``: (x_t [n, channels, resolution, resolution], t [n],
     c [n, length, text_dim]) to an object whose ``.sample`` is the prediction, of x_t's shape. `text_dim` is by default
     the width of ``preset.text_encoder``."""
@@ -24,10 +26,7 @@ def build_unet(preset, text_dim: int | None = None) -> torch.nn.Module:
     return kind(**settings(preset, text_dim or encoder_dim(preset.text_encoder)))
 
 
-def _unet_settings(preset, text_dim) -> dict:
-    """If `text_dim` differs from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``)
-    projects the embeddings."""
-    projected = text_dim != preset.cross_attention_dim
+def _shape(preset) -> dict:
     return dict(
         sample_size=preset.unet_shape[-1],
         in_channels=preset.unet_shape[0],
@@ -36,11 +35,59 @@ def _unet_settings(preset, text_dim) -> dict:
         layers_per_block=preset.layers_per_block,
         down_block_types=preset.down_blocks,
         up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
-        cross_attention_dim=preset.cross_attention_dim,
         attention_head_dim=preset.attention_head_dim,
+    )
+
+
+def _unet_settings(preset, text_dim) -> dict:
+    """If `text_dim` differs from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``)
+    projects the embeddings."""
+    projected = text_dim != preset.cross_attention_dim
+    return _shape(preset) | dict(
+        cross_attention_dim=preset.cross_attention_dim,
         encoder_hid_dim=text_dim if projected else None,
         encoder_hid_dim_type="text_proj" if projected else None,
     )
+
+
+class PlainUNet(diffusers.UNet2DModel):
+    """A U-Net without any condition."""
+
+    def forward(self, x_t, t, c=None, **options):
+        """c is ignored."""
+        return super().forward(x_t, t, **options)
+
+
+class ClassUNet(diffusers.UNet2DModel):
+    """A U-Net without text: the embedding of its class is added to that of the timestep, and reaches every residual
+    block with it. The last class is the empty one: the network without a condition."""
+
+    def forward(self, x_t, t, c, **options):
+        """c [n, length, 1]: the labels, from the text encoder "label"."""
+        return super().forward(x_t, t, class_labels=c[:, 0, 0].long(), **options)
+
+
+class ClassUNetWithoutSkips(ClassUNet):
+    """The same with zeros in place of what the skip connections carry; the number of parameters stays."""
+
+    @functools.wraps(diffusers.UNet2DModel.__init__)
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        for block in self.up_blocks:
+            block.register_forward_pre_hook(_drop_skips)
+
+
+def _drop_skips(block, inputs):
+    hidden, skips, *others = inputs
+    return hidden, tuple(map(torch.zeros_like, skips)), *others
+
+
+def _plain_settings(preset, text_dim) -> dict:
+    return _shape(preset) | {"norm_num_groups": min(32, preset.block_channels[0] // 2)}
+
+
+def _class_settings(preset, text_dim) -> dict:
+    return _plain_settings(preset, text_dim) | {"num_class_embeds": len(class_names(preset)) + 1}
 
 
 def _dit_settings(conditioning, preset, text_dim) -> dict:
@@ -57,9 +104,12 @@ def _dit_settings(conditioning, preset, text_dim) -> dict:
 
 
 # name: (class, a function of a preset and the text's width that gives the class's settings)
-NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings)} | {
-    name: (DiT, functools.partial(_dit_settings, conditioning))
-    for name, conditioning in (("dit", "adaln-zero"), ("dit-cross", "cross-attention"), ("dit-context", "in-context"))}
+NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings),
+            "plain-unet": (PlainUNet, _plain_settings),
+            "class-unet": (ClassUNet, _class_settings),
+            "class-unet-without-skips": (ClassUNetWithoutSkips, _class_settings),
+            **{name: (DiT, functools.partial(_dit_settings, conditioning)) for name, conditioning in (
+                ("dit", "adaln-zero"), ("dit-cross", "cross-attention"), ("dit-context", "in-context"))}}
 
 
 @functools.cache

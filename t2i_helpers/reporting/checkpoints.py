@@ -15,7 +15,7 @@ from ..training import train
 SCALES = {"mnist": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), "cifar10": (0.0, 1.0, 2.0, 5.0, 10.0), "wikiart": (1.0, 4.0)}
 SAMPLES = {"mnist": 1000, "cifar10": 1000, "wikiart": 400}      # 1,000 is the thesis's count
 PAIR_SAMPLES = 30                                               # images of each (genre, style) pair
-RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0)}
+RECOGNITION_SCALES = {"mnist": (1.0, 2.0), "cifar10": (1.0, 5.0), "fashion": (1.0,)}
 RECOGNITION_SAMPLES = 100
 LATENT_SAMPLES = 60
 

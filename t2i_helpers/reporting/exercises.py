@@ -85,6 +85,8 @@ EXERCISES = {        # number: (whether an answer is right, a hint)
             and (guider.settings["sigma_min"], guider.settings["sigma_max"]) == (0.5, 5),
             "the settings of \"interval\" stand in `rules.py`: `sigma_min` and `sigma_max`"),
     "4.3": (_two_best, "try multiples of 100 with `wilson_interval` until the two intervals separate"),
+    "5.1": (lambda last: abs(last - 0.19) < 0.006, "`(1 - betas).prod()`; a sum ten times as large is nearly right"),
+    "5.2": (lambda steps: abs(steps - 69_315) < 100, "the share of the start falls by the factor 0.99999 in each step"),
     "6.1": (lambda factor: factor == 16, "`compression` takes f and k"),
     "6.2": (_undone, "which matrix is the inverse of a rotation?"),
     "7.1": (_clean_and_noise, "put x_s = (1 - s) x_0 + s eps and u = eps - x_0 into x_s - s u"),

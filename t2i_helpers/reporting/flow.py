@@ -83,7 +83,7 @@ def plane_paths(flow, preset, points: int = 60, steps: int = 100):
         end = sample(mixture, scheduler, make_guider("cfg", 1.0), -torch.ones(points, 1, 1), -torch.ones(1, 1, 1),
                      seeds=range(points), steps=steps, clip=None, callback=lambda *each: trace.append(each[1:])).images
         axes[1 + place].plot(*torch.stack([*(x for x, _ in trace), end]).flatten(2).unbind(-1), **style)
-        deviations[name] = mean_estimate(deviation(trace, end, with_timesteps(scheduler, steps, "cpu"))).as_json()
+        deviations[name] = mean_estimate(deviation(trace, end, with_timesteps(scheduler, steps, "cpu")))
         axes[1 + place].set_title(f"{name}: {deviations[name]['value']:.2f}")
     axes[0].set_title("pairs")
     for axis in axes:
@@ -110,7 +110,7 @@ def straightness(pipes: dict, steps: int = 32, n: int = 100):
         drawn = pipe([prompts[i % 10] for i in range(n)], w=1.0, steps=steps, seeds=range(n), batch_size=n,
                      callback=lambda *each: trace.append(each[1:]))
         scheduler = with_timesteps(make_scheduler(pipe.preset), steps, pipe.device)
-        deviations[name] = mean_estimate(deviation(trace, pipe.encode(drawn.images), scheduler)).as_json()
+        deviations[name] = mean_estimate(deviation(trace, pipe.encode(drawn.images), scheduler))
     values = [*deviations.values()]
     axis.barh([*PAIR.values()], [each["value"] for each in values], 0.5, xerr=bars(values), color=line(1)["color"])
     axis.set(xlabel="distance from a straight path, relative to its length")
@@ -175,5 +175,5 @@ def comparison(table: str, names: dict, size: str = "demo"):
                       with_interval(ACCURACY(row), percent=True), with_interval(FRECHET(row))])
     lines.append(["real images", *"––––", with_interval(ACCURACY(row)["real"], percent=True),
                   with_interval(FRECHET(row)["real"])])
-    return ["network", "parameters", "MFLOP a pass", "steps", "TFLOP of training", "accuracy", "Fréchet"], lines, {
+    return ["network", "parameters", "MFLOP a pass", "steps", "TFLOP of training", "accuracy (%)", "Fréchet"], lines, {
         "note": "training as three passes an image, counted by torch; w = 2", "parameters": parameters, "mflop": mflop}

@@ -17,13 +17,16 @@ from ..provenance import count_parameters
 from .derived import all_derived, summary
 from .result import Result, Results, slug
 
-FILES = {"evaluation.json": "", "composition.json": ".composition", "recognition.json": ".recognition",
-         "latent.json": ".latent", "provenance.json": ".provenance", "metrics.jsonl": ".training"}  # beside weights
+# beside a checkpoint's weights -> in names
+FILES = {"evaluation.json": "", "metrics.jsonl": ".training", **{f"{name}.json": f".{name}" for name in (
+    "composition", "recognition", "latent", "provenance", "variations", "scales", "samplers", "critic", "fine_tuning",
+    "six_images", "transfer")}}
 LABELS = ("dataset", "variant", "checkpoint", "guider", "loss", "critic", "way", "scheduler", "steps", "strength",
           "wording", "train_timesteps", "embedding", "sigma", "w")     # fields that name a row, in this order
 SKIPPED = {"versions", "parts", "drawn_with", "schema", "input_hashes", "code", "first_and_last_seed", "seconds",
            "wall_seconds", "cell", "w", "per_class", "confusion", "cells", "checkpoint", "checkpoints", "evaluations",
-           "preset", "presets", "study", "experiment", "recognition", "composition"}     # provenance, copies, matrices
+           "preset", "presets", "study", "experiment", "recognition", "composition",
+           "curves"}                                                      # provenance, copies, matrices
 
 
 def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[str, dict]]:
@@ -55,6 +58,7 @@ def read_results(root: Path, sidecars: dict[str, dict]) -> tuple[Results, dict[s
         settings = {".".join([*pair, size]): presets.to_dict(presets.get(*pair, size)) for pair in pairs
                     for size in presets.SIZES}
         results.update(flatten(settings, "preset", "presets.get"))
+        results.update(flatten(presets.PRINTED_ELSEWHERE, "printed", "presets.PRINTED_ELSEWHERE"))
         results.update(flatten(presets.TRAINING_IMAGES, "training_images", "presets.TRAINING_IMAGES"))
         evaluations = {name: contents[(folder / "evaluation.json").relative_to(root).as_posix()]
                        for name, folder in evaluated.items()}

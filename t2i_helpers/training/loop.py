@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..diffusion.noise import predicted
-from ..errors import BadValue, Diverged, UnknownName, one_line
-from ..models import CaptionPipeline, build_unet, caption_table
+from ..errors import BadCheckpoint, BadValue, Diverged, UnknownName, one_line
+from ..models import CaptionPipeline, build_unet, caption_table, load_pipeline
 from ..models.text import revision_record
 from ..models.unet import compile_unet
 from ..paths import atomic_write, directory_lock
@@ -60,19 +60,21 @@ def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma
 
 def train(preset, out, *, loader: str = "store", max_steps: int | None = None, state_every: int = 200,
           sample_every: int = 500, averages: dict[str, dict] | None = None, accumulate: int = 1,
-          gradient_checkpointing: bool = False, on_nan: str = "stop", track: str | None = None) -> Run:
+          gradient_checkpointing: bool = False, on_nan: str = "stop", start=None, track: str | None = None) -> Run:
     """Train `preset` in the run folder `out` for ``preset.epochs`` epochs, or `max_steps` steps in total; the same call
     again resumes.
 
     `loader` is "store", the decoded images in memory, or "stream", WikiArt's files in bounded memory. `averages` are
     further moving averages of the weights, settings of diffusers' EMAModel by name; each becomes a checkpoint in the
     subfolder of its name. `accumulate` parts of a batch are computed in turn, in less memory; `gradient_checkpointing`
-    also needs less, but computes activations again in the backward pass, which takes a third more time. Ctrl-C (or
+    also needs less, but computes activations again in the backward pass, which takes a third more time. `start` is the
+    folder of a checkpoint whose weights the training begins with, instead of random ones (fine-tuning). Ctrl-C (or
     SIGTERM, or SIGUSR1) stops after the current step, saves a checkpoint and raises KeyboardInterrupt. Raises
-    BadCheckpoint if `out` holds a run of another preset, loader, data or seed, OutputError if it holds something else
-    or another process trains in it, BadValue if the stream cannot be used for `preset` or a batch does not fit into the
-    GPU's memory, and Diverged if the loss or the weights become NaN or infinite; the last good state is kept. With
-    `on_nan` "skip", a step with such a loss or gradient changes no weight; that waits for the GPU at every step.
+    BadCheckpoint if `out` holds a run of another preset, loader, data, seed or start, or if the start has another
+    network; OutputError if it holds something else or another process trains in it, BadValue if the stream cannot be
+    used for `preset` or a batch does not fit into the GPU's memory, and Diverged if the loss or the weights become NaN
+    or infinite; the last good state is kept. With `on_nan` "skip", a step with such a loss or gradient changes no
+    weight; that waits for the GPU at every step.
     `track` names one of accelerate's trackers, such as "tensorboard", that also gets the losses, into `out`.
     """
     if max_steps is not None and max_steps < 1:
@@ -90,9 +92,11 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
         raise BadValue(f"track = {track!r}: it is not installed: pip install {track}")
     run = Run(out)
     check_loader(loader, preset, accelerator.num_processes)
-    run.open(preset_record(preset) | {"loader": loader})            # refuse another preset before reading data
+    start = start and load_pipeline(start, device="cpu")
+    run.open(preset_record(preset) | _start_record(loader, start))          # refuse another preset before reading data
     with directory_lock(out, wait=False) if accelerator.is_main_process else contextlib.nullcontext():
-        trainer = _Trainer(preset, run, loader, accelerator, averages or {}, accumulate, gradient_checkpointing, on_nan)
+        trainer = _Trainer(preset, run, loader, accelerator, averages or {}, accumulate, gradient_checkpointing, on_nan,
+                           start)
         steps_to_do = min(trainer.last_step, max_steps or preset.max_steps or trainer.last_step)
         if trainer.step < steps_to_do:
             with _stop_requested() as stop:
@@ -105,7 +109,7 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
 class _Trainer:
     """The state of one training: images or their stream, captions, network, optimizer, averages."""
 
-    def __init__(self, preset, run, loader, accelerator, averages, accumulate, gradient_checkpointing, on_nan):
+    def __init__(self, preset, run, loader, accelerator, averages, accumulate, gradient_checkpointing, on_nan, start):
         self.accumulate, self.on_nan = accumulate, on_nan
         if preset.learning_rate_decay not in ("none", "cosine"):
             raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
@@ -123,6 +127,8 @@ class _Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from(preset.seed, "weights"))
             unet = build_unet(preset)
+        if start:
+            _copy_weights(start, unet)
         optimizer = torch.optim.AdamW(unet.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay,
                                       fused=device.type == "cuda")
         if device.type == "cuda":
@@ -140,7 +146,8 @@ class _Trainer:
                          for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "euler" if preset.prediction == "flow" else "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
-        self.description = record(device, **preset_record(preset), seed=preset.seed, loader=loader,
+        self.description = record(device, **preset_record(preset), seed=preset.seed,
+                                  **_start_record(loader, start),
                                   data_source=images.source, data_fingerprint=images.fingerprint,
                                   training_images=len(images), text_encoder=preset.text_encoder,
                                   **revision_record(preset.text_encoder),
@@ -337,6 +344,21 @@ class _Trainer:
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
         with atomic_write(self.run.folder / "samples" / f"step-{self.step:06d}.png") as temporary:
             save_image(images.cpu(), temporary, nrow=8, padding=1)
+
+
+def _start_record(loader, start) -> dict:
+    """The part of a run's record that says how it was started."""
+    if start is None:
+        return {"loader": loader}
+    return {"loader": loader, "start": {"checkpoint": start.folder.name, "weights_sha256_16": start.weights_sha256_16}}
+
+
+def _copy_weights(start, unet):
+    try:
+        unet.load_state_dict(start.unet.state_dict())
+    except RuntimeError as error:
+        raise BadCheckpoint(f"{start.folder} has another network than this training ({one_line(error)}): start from a "
+                            "checkpoint of the same preset") from error
 
 
 def _keep_freed_memory():

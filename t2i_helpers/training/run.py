@@ -153,5 +153,5 @@ def _identity(record) -> dict:
     if preset["dataset"] == "own":
         may_change.append("data_source")              # the images may be moved; the fingerprint is of their pixels
     return {name: value for name, value in preset.items() if name not in may_change} | {
-        "loader": record.get("loader", "store"),
+        "loader": record.get("loader", "store"), "start": record.get("start"),
         **{name: record[name] for name in ("data_fingerprint",) if name in record}}

@@ -1,0 +1,205 @@
+"""The experiments of notebook 5, on Fashion-MNIST and on butterflies. Each trains the networks that are missing, and
+returns JSON with the hash of the weights that it depends on."""
+
+import dataclasses
+import math
+import time
+
+import torch
+
+from .. import presets
+from ..data import LabelledImages, class_names, from_uint8, load_images
+from ..diffusion import make_scheduler
+from ..models import load_pipeline
+from ..paths import RUNS
+from ..provenance import code_record, record
+from ..randomness import generator
+from ..training import Run, train, training_loss
+from .classifiers import classifier_hash, load_classifier, predict
+from .evaluate import evaluate
+from .experiments import CANDIDATES, best_of
+from .features import real_features
+from .metrics import frechet_distance, mean_estimate, proportion
+from .paintings import train_probe
+from .samples import DRAWING, MEASURING, draw_samples
+
+CODE = (*DRAWING, *MEASURING, "evaluation.classifiers", "evaluation.fashion")
+SAMPLES = 260                     # images that are compared: more than twice the classifier's 128 features
+STEPS = {"full": 2000, "demo": 300}               # of the networks that are compared with each other
+VARIATIONS = {                    # what they change in the preset
+    "with skip connections": {},
+    "without skip connections": {"network": "class-unet-without-skips"},
+}
+SHORT = {"beta_start": 1e-4, "beta_end": 0.02}    # the usual betas, which are those of 1,000 steps
+SAMPLERS = (("ddpm", 100), ("ddim", 40), ("ddim", 10), ("ddim", 5), ("ddpm", 10))
+SCALES = (0.0, 1.0, 2.0, 5.0)
+DECAYS = {"raw": 0.0, "ema-0.999": 0.999, "ema-0.9999": 0.9999, "ema-0.99999": 0.99999}
+RATES, TUNING_STEPS, GUIDED = (1e-7, 1e-4), 40, 3.0
+PROBED = 5000
+SIX, DRAWS = 6, 400
+
+
+def _result(pipe, **content) -> dict:
+    return record(pipe.device, weights_sha256_16=pipe.weights_sha256_16, **code_record(*CODE),
+                  classifier_sha256_16=classifier_hash("fashion"), **content)
+
+
+def _row(pipe, w=1.0, steps=10, scheduler="ddim") -> dict:
+    """Accuracy and Frechet distance of SAMPLES images, each beside real ones."""
+    (row,) = evaluate(pipe, [w], SAMPLES, steps=steps, scheduler=scheduler)["rows"]
+    return {"w": w, "n": SAMPLES, "accuracy": row["accuracy"], "frechet": row["classifier"]["frechet"]}
+
+
+@torch.inference_mode()
+def validation_loss(pipe, images: LabelledImages, n: int = 1000, batch: int = 50, betas=None) -> dict:
+    """The training loss on the first `n` held-out images, without dropped captions or weights of noise levels. Noise
+    and timesteps are the same for every network. With other `betas`, settings of a preset, the network is asked about
+    their noise levels: each at the timestep where it knows the nearest one."""
+    preset, losses = pipe.preset, []
+    scheduler, table = make_scheduler(preset, "ddpm"), pipe.embed(pipe.captions)[0]
+    abar, asked = (make_scheduler(dataclasses.replace(preset, **changes), "ddpm").alphas_cumprod
+                   for changes in ({}, betas or {}))
+    nearest = (asked[:, None] - abar).abs().argmin(1)                                    # [T], of timesteps
+    for first in range(0, min(n, len(images)), batch):
+        part, labels = images.images[first:first + batch], images.labels[first:first + batch]
+        rng = generator("validation", first)
+        noise = torch.randn(part.shape, generator=rng)
+        t = nearest[torch.randint(preset.train_timesteps, (len(part),), generator=rng)]
+        x_0, noise, t = from_uint8(part, preset.pixel_range).to(pipe.device), noise.to(pipe.device), t.to(pipe.device)
+        losses.append(training_loss(pipe.unet, scheduler, x_0, table[labels], noise, t))
+    return mean_estimate(torch.stack(losses))
+
+
+def variations(pipe) -> dict:
+    """VARIATIONS after the same number of steps, and `pipe`: validation loss, accuracy, Frechet distance."""
+    size, images = pipe.preset.size, load_images(pipe.preset, "test")
+    networks = {}
+    for name, changes in VARIATIONS.items():
+        folder = RUNS / f"fashion-{name.replace(' ', '-')}-{size}"
+        train(dataclasses.replace(pipe.preset, **changes), folder, max_steps=STEPS[size])
+        networks[name] = load_pipeline(folder)
+    rows = []
+    for name, network in (networks | {"trained on": pipe}).items():
+        steps = Run(network.folder).metrics()[-1]["step"]
+        rows.append({"variant": name, "training_steps": steps,
+                     "validation_loss": validation_loss(network, images),
+                     "loss_at_usual_betas": validation_loss(network, images, betas=SHORT), **_row(network)})
+        print(f"variations: {name}: {rows[-1]}", flush=True)
+    return _result(pipe, rows=rows)
+
+
+def scales(pipe) -> dict:
+    """Quality at each of SCALES."""
+    return _result(pipe, rows=[_row(pipe, w) for w in SCALES])
+
+
+def samplers(pipe) -> dict:
+    """Quality and seconds of each of SAMPLERS."""
+    rows = []
+    for scheduler, steps in SAMPLERS:
+        times = []
+        for _ in range(2):
+            began = time.perf_counter()
+            pipe(pipe.captions, w=1.0, steps=steps, scheduler=scheduler, seeds=range(len(pipe.captions)))
+            times.append(time.perf_counter() - began)
+        rows.append({"scheduler": scheduler, "steps": steps, "time_s": min(times), **_row(pipe, 1.0, steps, scheduler)})
+        print(f"samplers: {rows[-1]}", flush=True)
+    return _result(pipe, rows=rows)
+
+
+def sharpness(images: torch.Tensor) -> torch.Tensor:
+    """The mean absolute Laplacian of each of `images` uint8 [n, 1, h, w], float32 [n]."""
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
+    return torch.nn.functional.conv2d(from_uint8(images, (0, 1)), kernel).abs().mean((1, 2, 3))
+
+
+def critic_scores(preset, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """{"good", "clear", "blurry"}: float [n] in [0, 1], in place of CLIP's answers for uint8 `images` [n, 1, h, w].
+
+    "good" is the probability of the label by a linear classifier of pixels, "clear" the share of real images of the
+    class that are less sharp, "blurry" the rest."""
+    real = load_images(preset, "train")
+    pixels = real.images[:PROBED].flatten(1).float()
+    probe = train_probe(pixels, real.labels[:PROBED], len(real.captions))
+    good = probe(images.flatten(1).float()).softmax(1)[torch.arange(len(labels)), labels]
+    theirs, ours = sharpness(real.images[:PROBED]), sharpness(images)
+    clear = torch.stack([(theirs[real.labels[:PROBED] == label] < each).float().mean()
+                         for label, each in zip(labels, ours)])
+    return {"good": good, "clear": clear, "blurry": 1 - clear}
+
+
+def critic(pipe) -> dict:
+    """The best BEST of CANDIDATES images of each class by the critic, judged by the shipped classifier, and how often
+    these two networks agree on the images and on real ones."""
+    classifier, n = load_classifier("fashion", pipe.device), 10 * CANDIDATES
+    images, labels, _ = draw_samples(pipe, 1.0, SAMPLES, steps=10, scheduler="ddim").load()
+    images, labels = images[:n], labels[:n]
+    scores = critic_scores(pipe.preset, images, labels)
+    right = predict(classifier, images).labels == labels
+    chosen = {"all": torch.arange(n)}
+    by_both = scores["good"] * scores["clear"]
+    for name, score in (("good", scores["good"]), ("clear", scores["clear"]), ("good and clear", by_both)):
+        chosen[name] = best_of(score, labels)
+    rows = [{"critic": name, "n": len(rows), "accuracy": proportion(right[rows]),
+             "scores": {word: float(score[rows].mean()) for word, score in scores.items()}}
+            for name, rows in chosen.items()]
+    test = load_images(pipe.preset, "test")
+    real, answers = test.images[:1000], test.labels[:1000]
+    seen, real_scores = predict(classifier, real).labels == answers, critic_scores(pipe.preset, real, answers)
+    by_class = {name: {word: float(score[labels == label].mean()) for word, score in scores.items()}
+                for label, name in enumerate(class_names(pipe.preset))}
+    return _result(pipe, rows=rows, by_class=by_class, agreement={
+        "drawn_shares": proportion(((scores["good"] > 0.5) == right).float()) | {"n": n},
+        "real_shares": proportion(((real_scores["good"] > 0.5) == seen).float()) | {"n": len(answers)}})
+
+
+def fine_tuning(pipe) -> dict:
+    """A network that is not finished, trained further at each of RATES, its weights averaged with each of DECAYS,
+    without and with guidance: how far weights and images move, accuracy, Frechet distance."""
+    size = pipe.preset.size
+    start = RUNS / f"fashion-with-skip-connections-{size}"
+    before, rows = load_pipeline(start), []
+    seeds = range(20)
+    drawn = {w: before(before.captions * 2, w=w, steps=10, scheduler="ddim", seeds=seeds).images
+             for w in (1.0, GUIDED)}
+    rows += [{"learning_rate": 0.0, "variant": "start", "weights_moved": 0.0, "pixels_moved": 0.0, **_row(before, w)}
+             for w in drawn]
+    for rate in RATES:
+        preset = dataclasses.replace(pipe.preset, learning_rate=rate, ema_decay=None, warmup_steps=0)
+        folder = RUNS / f"fashion-tuned-{rate:g}-{size}"
+        train(preset, folder, max_steps=TUNING_STEPS, start=start, averages={
+            name: {"decay": decay, "min_decay": decay} for name, decay in DECAYS.items()})
+        for name in DECAYS if rate == max(RATES) else ("raw",):
+            tuned = load_pipeline(folder / name)
+            pairs = [*zip(tuned.unet.parameters(), before.unet.parameters())]
+            moved = math.sqrt(sum(float((a - b).square().sum()) for a, b in pairs))
+            moved /= math.sqrt(sum(float(b.square().sum()) for _, b in pairs))
+            for w, theirs in drawn.items():
+                ours = tuned(tuned.captions * 2, w=w, steps=10, scheduler="ddim", seeds=seeds).images
+                rows.append({"learning_rate": rate, "variant": f"{name}, lr {rate:g}", "weights_moved": moved,
+                             "pixels_moved": float((ours - theirs).abs().mean()), **_row(tuned, w)})
+                print(f"fine-tuning: {rows[-1]}", flush=True)
+    return _result(pipe, rows=rows, tuning_steps=TUNING_STEPS)
+
+
+def six_images(pipe) -> dict:
+    """Frechet distances of SIX images from SIX real ones, DRAWS times: of real images, and of those of `pipe` by DDPM
+    in all steps and in ten. The share of draws in which all steps seem better, and how far apart two distances of real
+    images are by chance: their ratio, and the share of ratios above that of the paper's two numbers."""
+    classifier, rng = load_classifier("fashion", pipe.device), generator("six")
+    sets = {"real": real_features("fashion").features}
+    for name, steps in (("ddpm, 10 steps", 10), ("ddpm, 100 steps", 100)):
+        images, *_ = draw_samples(pipe, 1.0, SAMPLES, steps=steps, scheduler="ddpm").load()
+        sets[name] = predict(classifier, images).features
+    distances = {name: torch.tensor([frechet_distance(*(x[torch.randperm(len(x), generator=rng)[:SIX]]
+                                                        for x in (features, sets["real"]))) for _ in range(DRAWS)])
+                 for name, features in sets.items()}
+    quantiles = torch.tensor([0.025, 0.5, 0.975])
+    few, all_steps = distances["ddpm, 10 steps"], distances["ddpm, 100 steps"]
+    paper, pairs = presets.PRINTED_ELSEWHERE["paper"], distances["real"].view(2, -1)
+    ratio, printed = (pairs.amax(0) / pairs.amin(0)).double(), paper["frechet_before"] / paper["frechet_after"]
+    return _result(pipe, n=SIX, draws=DRAWS, quantiles={name: x.quantile(quantiles).tolist()
+                                                        for name, x in distances.items()},
+                   all_steps_better_shares=proportion((all_steps < few).float()) | {"n": DRAWS},
+                   ratio_of_two=float(ratio.median()), larger_ratio_shares=proportion(
+                       (ratio > printed).double()) | {"n": len(ratio)})

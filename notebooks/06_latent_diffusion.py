@@ -392,10 +392,11 @@ for name, row in {"as trained": as_trained, "rotated": measured["embedding"][0]}
     print(f"{name}: n = {row['n']}, style {shown(row['accuracy'], 100)} %, genre {shown(row['genre_accuracy'], 100)} %")
 
 # %% [markdown]
-# No information is lost, yet the judge finds the style of the caption about as often as by chance, one in sixteen. So a
-# failure after an exchange says nothing about the encoder. The fair test is to train the U-Net with each encoder. Notebook 4 did this on digits, where MiniLM, a small
-# relative of BERT that never saw an image, stands beside random word vectors and one-hot vectors (CLIP's and BERT's own
-# weights are on the hub only; `t2i evaluate study` adds them where they are):
+# No information is lost, yet the judge finds the style of the caption about as often as by chance, one in sixteen, and
+# clearly less often than with the network's own encoder. So a failure after an exchange says nothing about the encoder.
+# The fair test is to train the U-Net with each encoder. Notebook 4 did this on digits, where MiniLM, a small relative of
+# BERT that never saw an image, stands beside random word vectors and one-hot vectors (CLIP's and BERT's own weights are
+# on the hub only; `t2i evaluate study` adds them where they are):
 
 # %%
 from t2i_helpers.reporting.study import rows_of

@@ -257,7 +257,7 @@ def sdedit_explorer(pipe, steps: int, w: float = 2.0):
     """A drawing of a few strokes, noised and denoised with a caption (SDEdit, Meng et al. 2021)."""
     prompts = captions(pipe.preset)
     drawings = {name: stroke_drawing(strokes, pipe.preset.resolution) for name, strokes in DRAWINGS.items()
-                if len(strokes[0].colour) == pipe.preset.channels}
+                if len(strokes[0][2]) == pipe.preset.channels}
 
     def draw(drawing=[*drawings][0], prompt=prompts[9], strength=0.7):
         start = drawings[drawing][None]

@@ -87,8 +87,8 @@ def transfer(pipe) -> dict:
 
     measure("photographs", load_pipeline(photographs), 0)
     for name, start in (("photographs", photographs), ("random weights", None)):
-        out = RUNS / f"butterflies-from-{name.replace(' ', '-')}-{size}"
         for epochs in EPOCHS[size]:
+            out = RUNS / f"butterflies-from-{name.replace(' ', '-')}-{epochs}-epochs-{size}"
             train(preset, out, max_steps=epochs * epoch, start=start)
             measure(name, load_pipeline(out), epochs)
         losses[name] = [row["loss"] for row in Run(out).metrics()]

@@ -19,7 +19,7 @@ from t2i_helpers.evaluation import classifiers, load_classifier, predict
 from t2i_helpers.evaluation.classifiers import RECIPES, ObjectClassifier
 from t2i_helpers.randomness import generator
 
-SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "fashion": (1, 28, 28)}
 each_dataset = pytest.mark.parametrize("dataset", RECIPES)
 
 

@@ -131,7 +131,7 @@ def butterflies(pipe):
     strips = read_image(str(file)).float().div(255)                                        # [3, rows * 32, SHOWN * 32]
     note_use("file", file)
     images = torch.stack([torch.stack(strip.chunk(SHOWN, 2)) for strip in strips.chunk(len(rows), 1)])
-    return image_grids({"": (images, [f"{row['start']},\n{row['epochs']} epochs" for row in rows])})
+    return image_grids({"": (images, [f"{row['start']},\nepochs: {row['epochs']}" for row in rows])})
 
 
 @exhibit("transfer_loss", "pdf")

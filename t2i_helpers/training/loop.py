@@ -140,6 +140,7 @@ class _Trainer:
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
         self.bare_unet = accelerator.unwrap_model(self.unet)
         self.network = compile_unet(self.unet) if device.type == "cuda" else self.unet
+        self.compiled_for = -(-preset.batch_size // processes // accumulate)    # an epoch's last batch is smaller
         if preset.ema_decay:
             averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" becomes the run's checkpoint
         self.averages = {name: EMAModel(self.bare_unet.parameters(), foreach=True, **settings)
@@ -230,8 +231,9 @@ class _Trainer:
         for number, part in enumerate(parts, 1):
             last = share_gradients and number == len(parts)         # when processes add up their gradients
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.unet):
+                network = self.network if len(part[0]) == self.compiled_for else self.unet
                 with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bf16):
-                    loss = training_loss(self.network, self.noise_scheduler, *part, self.preset.min_snr_gamma)
+                    loss = training_loss(network, self.noise_scheduler, *part, self.preset.min_snr_gamma)
                 loss = loss * (len(part[0]) / len(batch[0]))
                 self.accelerator.backward(loss)
             total = total + loss.detach()

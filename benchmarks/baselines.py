@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
 
 from t2i_helpers.data import captions
 from t2i_helpers.diffusion import make_scheduler
-from t2i_helpers.models import load_text_encoder
+from t2i_helpers.models.text import encoder_location
 
 
 class Pictures(Dataset):
@@ -46,7 +46,7 @@ class ClipSizedText:
 
     def __init__(self, length, device):
         torch.manual_seed(0)
-        self.tokenizer = load_text_encoder("minilm").tokenizer
+        self.tokenizer = AutoTokenizer.from_pretrained(encoder_location("minilm"))
         self.model = CLIPTextModel(CLIPTextConfig()).to(device).eval()
         self.length, self.device = length, device
 
@@ -95,10 +95,10 @@ def train(unet, preset, images, device, steps, mixed_precision=False):
 
 
 @torch.no_grad()
-def sample(unet, preset, prompts, w, scheduler, steps, generators, mixed_precision=False):
-    """Images in [0, 1] by classifier-free guidance, with both branches in one batch at every step."""
-    device, encoder = unet.device, load_text_encoder(preset.text_encoder)
-    embeddings = encoder.encode([""] * len(prompts) + prompts, preset.max_length).to(device)
+def sample(unet, preset, cond, null, w, scheduler, steps, generators, mixed_precision=False):
+    """Images in [0, 1] by classifier-free guidance, with both branches in one batch at every step. cond [n, length, dim]
+    and null [1, length, dim] are the embeddings of the captions and of the empty one."""
+    device, embeddings = unet.device, torch.cat([null.expand_as(cond), cond])               # [2n, length, dim]
     scheduler.set_timesteps(steps, device=device)
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device) * scheduler.init_noise_sigma

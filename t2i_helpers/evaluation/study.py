@@ -21,7 +21,7 @@ from ..models import WEIGHTS, load_pipeline
 from ..paths import atomic_write, read_json, study_dir, write_text
 from ..presets import DATASETS
 from ..provenance import code_record, file_hash, write_json
-from ..training.ablation import AVERAGES, train_missing, training_dir
+from ..training.ablation import AVERAGES, CHANGES, SEEDS, train_missing, training_dir
 from .classifiers import weights_file
 from .evaluate import evaluate
 from .experiments import CODE, EXPERIMENTS, dependency_hashes
@@ -99,11 +99,20 @@ def _flow():
     return cells
 
 
+def _changes():
+    """`thesis` with one change each; an average of the weights and the spacing of timesteps need no training."""
+    ways = [(change, "", "ddpm") for change in CHANGES] + [("none", "/ema-999", "ddpm"),
+                                                           ("none", "", "ddpm spacing=trailing")]
+    return [Cell(checkpoint=f"change-{change}-{seed}{average}", scheduler=scheduler, steps=20, w=w)
+            for change, average, scheduler in ways for w in (1.0, 5.0) for seed in SEEDS]
+
+
 PARTS = {
     "rules-mnist": _rules("mnist", 150),
     "rules-cifar10": _rules("cifar10", 260),            # more than the 256 features that are compared
     "samplers": _samplers(),
     "flow": _flow(),
+    "changes": _changes(),
     "averages": [Cell(checkpoint=f"ablation-minilm{average}", w=float(w), n=300)
                  for average in ("", *(f"/{name}" for name in AVERAGES)) for w in (1, 2, 5)],
     "encoders": [Cell(checkpoint=f"ablation-{encoder}", wording=wording)

@@ -4,7 +4,7 @@ NAME-improved, NAME-thesis   at `full`, the checkpoints of `t2i train`; at `demo
 NAME-weak                    smaller and trained for fewer steps, for autoguidance; at `demo` they ship
 flow-NETWORK, v-dit          the small networks of notebook 7, which predict a flow or v; each also keeps AVERAGES
 ablation-ENCODER             one small network on MNIST with each text encoder; each also keeps AVERAGES
-change-CHANGE-SEED           the same network by the recipe `thesis`, with exactly one of CHANGES, from three seeds
+change-CHANGE-SEED           a smaller network by the recipe `thesis`, with exactly one of CHANGES, from three seeds
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from .run import Run
 DOWN, CROSS = presets.DOWN, presets.CROSS
 SMALL_DIGITS = dict(block_channels=(32, 64, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
                     cross_attention_dim=128, data_source="hub")                         # 1.5 M parameters
+SMALLER_DIGITS = SMALL_DIGITS | dict(block_channels=(32, 32, 64), cross_attention_dim=32, batch_size=32)    # 1.1 M
 SMALL_OBJECTS = dict(block_channels=(32, 32, 64, 64), down_blocks=(DOWN, DOWN, CROSS, DOWN), layers_per_block=1,
                      cross_attention_dim=128, attention_head_dim=8, data_source="hub")  # 1.6 M
 CHANGES = {"none": {}, "dropout": {"caption_dropout": 0.1}, "range": {"pixel_range": (-1.0, 1.0)},
@@ -32,7 +33,7 @@ TRAININGS = {
     "cifar10-weak": ("cifar10", "improved", SMALL_OBJECTS, 600),
     **{f"ablation-{encoder}": ("mnist", "improved", SMALL_DIGITS | {"text_encoder": encoder}, 1000)
        for encoder in ("minilm", "one-hot", "random", "bert", "clip")},
-    **{f"change-{change}-{seed}": ("mnist", "thesis", SMALL_DIGITS | CHANGES[change] | {"seed": seed}, 1000)
+    **{f"change-{change}-{seed}": ("mnist", "thesis", SMALLER_DIGITS | CHANGES[change] | {"seed": seed}, 1000)
        for change in CHANGES for seed in SEEDS},
     **{name: ("mnist", "improved", presets.FLOWS[name], steps) for name, steps in {
         "flow-dit": 1600, "flow-dit-half": 800, "flow-dit-short": 420, "flow-unet": 420, "flow-dit-cross": 800,

@@ -1,7 +1,7 @@
-"""The stages of one short run on a big GPU; `gpu.sh` prepares them and starts them side by side.
+"""The stages of a short run on a big GPU; `gpu.sh` prepares and starts them.
 
-python benchmarks/gpu.py OUT STAGE [--seconds S]: a stage writes OUT/STAGE.json and checkpoints into the repository it
-runs in. CLIP's weights are not at hand, so captions are encoded by the packaged MiniLM, in advance.
+python benchmarks/gpu.py OUT STAGE... [--seconds S]: a stage writes OUT/STAGE.json, and what ships into `checkpoints/`.
+CLIP's weights are not at hand, so captions are encoded by the packaged MiniLM, in advance.
 """
 
 import argparse
@@ -41,23 +41,22 @@ COMMIT = Path(__file__).parent.parent / ".gpu" / "commit.json"      # the code's
 
 def chosen(dataset, variant, size):
     """`full` CIFAR-10 is the thesis's network; the others are what ships."""
-    preset = presets.get(dataset, variant, size)
     changes = presets.SHIPPED.get(dataset, {}) if size == "demo" else {}
-    return dataclasses.replace(preset, data_source="procedural" if size == "smoke" else "hub",
-                               text_encoder="minilm", **changes)
+    changes |= {} if size == "smoke" else {"data_source": "hub"}
+    return dataclasses.replace(presets.get(dataset, variant, size), text_encoder="minilm", **changes)
 
 
 class Stages:
     """Each method is a stage, "name" or "name-argument-argument", and returns what it measured."""
 
-    def __init__(self, out, size, seconds, epochs):
-        self.out, self.smoke, self.seconds, self.epochs = Path(out), size == "smoke", seconds, epochs
+    def __init__(self, out, size, seconds):
+        self.out, self.smoke, self.seconds = Path(out), size == "smoke", seconds
         self.small, self.large = ("smoke", "smoke") if self.smoke else ("demo", "full")
         self.checkpoints = self.out / "checkpoints" if self.smoke else CHECKPOINTS
         self.device = best_device()
 
     def run(self, name) -> dict:
-        kind, *arguments = name.split("-", 1)[0], *name.split("-")[1:]
+        kind, *arguments = name.split("-")
         began = time.monotonic()
         try:
             result = getattr(self, kind)(*arguments)
@@ -70,8 +69,7 @@ class Stages:
 
     def captions(self) -> dict:
         """The caption tables of all trainings, for a machine without the text encoder."""
-        for dataset, size in (("mnist", self.small), ("cifar10", self.small), ("cifar10", self.large),
-                              ("wikiart", self.small)):
+        for dataset, size in (("mnist", self.small), ("cifar10", self.small), ("cifar10", self.large)):
             for variant in presets.VARIANTS:
                 preset = chosen(dataset, variant, size)
                 caption_table(preset.text_encoder, every_caption(preset), preset.max_length)
@@ -103,17 +101,16 @@ class Stages:
         """Train for the preset's epochs, or as long as `seconds` allow; a small network becomes a checkpoint."""
         small = size != "full"
         preset = chosen(dataset, variant, self.small if small else self.large)
-        if self.epochs:
-            preset = dataclasses.replace(preset, epochs=self.epochs)
         name = f"{dataset}-{variant}"
         folder = self.out / f"{name}-{size}" if self.smoke else RUNS / f"{name}-{size or 'gpu'}"
-        if self.seconds:
-            threading.Timer(self.seconds, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-        stopped = False
+        timer = threading.Timer(self.seconds or NEVER / 1000, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.daemon, stopped = True, False
+        timer.start()
         try:
             train(preset, folder, state_every=NEVER, sample_every=NEVER)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:                        # the run saved its state and is a checkpoint
             stopped = True
+        timer.cancel()
         rows = Run(folder).metrics()
         if small:
             export_checkpoint(folder, self.checkpoints / name)
@@ -177,13 +174,12 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("stages", nargs="+")
     parser.add_argument("--seconds", type=float, help="of a training")
-    parser.add_argument("--epochs", type=int, help="of a training, by default its preset's")
     parser.add_argument("--size", default="full", help="smoke rehearses everything on a CPU")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     if COMMIT.exists():                                  # the code travels without its repository
         provenance.git_state = functools.partial(read_json, COMMIT)
-    stages = Stages(arguments.out, arguments.size, arguments.seconds, arguments.epochs)
+    stages = Stages(arguments.out, arguments.size, arguments.seconds)
     for name in arguments.stages:
         print(name, json.dumps(stages.run(name))[:400], flush=True)
 

@@ -5,7 +5,6 @@ import itertools
 import json
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,19 +40,28 @@ def test_the_gpu_run_rehearsed_on_a_cpu(tmp_path, monkeypatch):
     """All stages with tiny networks: every one has a result, trainings resume bit for bit, and files come back."""
     chosen = gpu.chosen
     monkeypatch.setattr(gpu, "chosen", lambda *names: dataclasses.replace(chosen(*names), **TINY_UNET, max_steps=4))
-    monkeypatch.setattr(gpu, "TRIAL", 6)
     monkeypatch.setattr(gpu, "DATA", paths.DATA)
-    monkeypatch.setattr(sys, "argv", ["gpu.py", str(tmp_path), "--size", "smoke", "--seconds", "2000"])
+    names = ("machine", "train-mnist-thesis", "train-mnist-improved", "train-cifar10-improved-full",
+             "samples-cifar10-improved", "bench-train", "bench-sample")
+    monkeypatch.setattr(sys, "argv", ["gpu.py", str(tmp_path), *names, "--size", "smoke"])
     gpu.main()
-    stages = json.loads((tmp_path / "results.json").read_text())["stages"]
-    assert {name: stage.get("error") for name, stage in stages.items()} == dict.fromkeys(gpu.SHARES)
+    stages = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in names}
+    assert {name: stage.get("error") for name, stage in stages.items()} == dict.fromkeys(names)
     assert stages["machine"]["resume_is_identical"] and stages["machine"]["difference_to_cpu"] < 1e-3
-    assert stages["machine"]["difference_in_bf16"] < 0.05
-    assert all(stages["bench"][task]["rows"][0]["images_per_second"] > 0 for task in ("sample", "train"))
-    with tarfile.open(tmp_path / "mnist-thesis.tar") as tar:
-        tar.extractall(tmp_path, filter="data")
-    assert load_pipeline(tmp_path / "mnist-thesis").preset.variant == "thesis"
-    assert len(list(tmp_path.glob("*.*"))) <= 8 and len(load_file(tmp_path / "samples.safetensors")) == 4
+    assert stages["machine"]["difference_in_bf16"] < 0.05 and stages["train-mnist-thesis"]["steps"] == 4
+    assert all(stages[f"bench-{task}"]["rows"][0]["images_per_second"] > 0 for task in ("sample", "train"))
+    assert load_pipeline(tmp_path / "checkpoints" / "mnist-thesis").preset.variant == "thesis"
+    assert len(load_file(tmp_path / "cifar10-improved-samples.safetensors")) == 2
+
+
+def test_a_training_of_the_gpu_run_ends_in_time_and_is_exported(tmp_path, monkeypatch):
+    chosen = gpu.chosen
+    monkeypatch.setattr(gpu, "chosen", lambda *names: dataclasses.replace(
+        chosen(*names), **TINY_UNET, max_steps=None, epochs=10**6))
+    monkeypatch.setattr(gpu, "RUNS", tmp_path)
+    result = gpu.Stages(tmp_path, "smoke", seconds=3).run("train-mnist-thesis")
+    assert result["stopped"] and result["steps"] > 0
+    assert load_pipeline(tmp_path / "checkpoints" / "mnist-thesis").preset.epochs == 10**6
 
 
 def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):

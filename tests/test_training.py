@@ -187,6 +187,24 @@ def test_a_resumed_run_is_the_run_that_never_stopped(variant, stop, straight, tm
     assert_same(train(PRESETS[variant], tmp_path / "run", max_steps=STEPS), straight(variant))
 
 
+def test_a_loaded_optimizer_state_has_the_strides_of_its_parameters(tmp_path):
+    """A fused AdamW on a GPU refuses to step otherwise: there the weights are channels_last."""
+    def trainer():
+        unet = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+        return SimpleNamespace(bare_unet=unet, optimizer=torch.optim.AdamW(unet.parameters()), averages={}, step=1,
+                               seconds=0.0, images=SimpleNamespace(stream=None))
+
+    first, second = trainer(), trainer()
+    first.bare_unet(torch.randn(2, 3, 8, 8)).sum().backward()
+    first.optimizer.step()
+    Run(tmp_path).save_state(first)
+    Run(tmp_path).load_state(second)
+    for each, parameter in zip(first.bare_unet.parameters(), second.bare_unet.parameters()):
+        for slot in ("exp_avg", "exp_avg_sq"):
+            loaded = second.optimizer.state[parameter][slot]
+            assert torch.equal(loaded, first.optimizer.state[each][slot]) and loaded.stride() == parameter.stride()
+
+
 @each_variant
 def test_a_killed_run_resumes_from_its_last_state(variant, straight, tmp_path):
     with at_step(5), pytest.raises(Killed):

@@ -13,7 +13,7 @@ from ..errors import UnknownName, one_line
 from .dit import DiT
 from .text import encoder_dim
 
-COMPILE_FROM = 500          # images: compiling takes about a minute
+COMPILE_FROM = 10_000       # images: compiling takes minutes
 
 
 def build_unet(preset, text_dim: int | None = None) -> ModelMixin:

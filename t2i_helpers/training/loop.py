@@ -29,6 +29,7 @@ from ..randomness import generator, seed_from
 from .loaders import LOADERS, LOG_EVERY, check_loader
 from .run import Run
 
+COMPILE_FROM = 5_000                    # steps: compiling takes minutes
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4          # mallopt's options
 
 
@@ -139,7 +140,7 @@ class _Trainer:
             unet.enable_gradient_checkpointing()
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
         self.bare_unet = accelerator.unwrap_model(self.unet)
-        self.network = compile_unet(self.unet) if device.type == "cuda" else self.unet
+        self.network = self.unet
         self.compiled_for = -(-preset.batch_size // processes // accumulate)    # an epoch's last batch is smaller
         if preset.ema_decay:
             averages = {"ema": {"decay": preset.ema_decay}} | averages         # "ema" becomes the run's checkpoint
@@ -169,6 +170,8 @@ class _Trainer:
                 print(f"resuming after step {self.step}")
             else:
                 self.run.save_state(self)           # a killed run can be told from a checkpoint without its state
+        if self.accelerator.device.type == "cuda" and steps_to_do - self.step >= COMPILE_FROM:
+            self.network = compile_unet(self.unet)
         bar = tqdm(total=steps_to_do, initial=self.step, unit="step", disable=not main)
         while self.step < steps_to_do and not self.should_stop(stop):
             epoch = self.step // self.steps_per_epoch + 1

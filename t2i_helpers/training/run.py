@@ -103,9 +103,11 @@ class Run:
                 state.setdefault(group, {})[rest] = value
             trainer.step, trainer.seconds = int(metadata["step"]), float(metadata["seconds"])
             trainer.bare_unet.load_state_dict(state["unet"])
-            slots = {}
+            slots, parameters = {}, list(trainer.bare_unet.parameters())
             for name, value in state["optimizer"].items():
                 index, slot = name.split(".")
+                if value.ndim:              # a fused optimizer wants the strides of its parameter, such as channels_last
+                    value = torch.empty_like(parameters[int(index)]).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
             trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": slots})
             for average, ema in trainer.averages.items():

@@ -3,6 +3,7 @@
 import statistics
 import textwrap
 
+import scipy.stats
 import torch
 from torchvision.io import read_image
 
@@ -34,6 +35,8 @@ WHEN = [                                # an aim, the metric for it, and the dis
 ]
 IMAGE_TEXT_NOTE = "the image-text model of the project stands in for CLIP"
 JUDGES = f"judged by our own classifier; {IMAGE_TEXT_NOTE}; intervals 95 %"
+CHANGED = {"none": "thesis", "dropout": "caption dropout 0.1", "range": "pixels in [−1, 1]", "v": "v-prediction",
+           "average": "averaged weights", "trailing": "trailing timesteps"}
 DECAYS = {"/raw": "none", "/ema-99": "0.99", "/ema-999": "0.999", "/ema-9999": "0.9999", "": "rising"}
 
 
@@ -280,6 +283,51 @@ def averages_figure(size: str = "demo"):
     strips = torch.stack([picture(by[decay, 2], size) for decay in DECAYS])
     image_grid(bottom.subplots(), strips, list(DECAYS.values()), range(10), "decay (rows), w = 2")
     return figure
+
+
+@exhibit("study_changes", "pdf")
+def changes_figure(size: str = "demo"):
+    """The recipe `thesis` with one change each: accuracy and Frechet distance at w = 1 and 5, a point a seed, and the
+    mean of the seeds; in the sidecar also the mean differences from the unchanged recipe, seed by seed."""
+    rows = grouped(rows_of("changes", size), lambda row: (_change(row), f"w{row['w']:g}"))
+    metrics = {"accuracy": ACCURACY, "frechet": FRECHET}
+    values = {name: {key: torch.tensor([metric(row)["value"] for row in each], dtype=torch.float64)
+                     for key, each in rows.items()} for name, metric in metrics.items()}        # [seeds] each
+    figure, (axes,) = new_figure(1, 2, 2.8)
+    for axis, by in zip(axes, values.values()):
+        for place, (w, shift) in enumerate((("w1", -0.12), ("w5", 0.12))):
+            for row, change in enumerate(CHANGED):
+                seeds = by[change, w]
+                axis.plot(seeds, [row + shift] * len(seeds), "|", color=PALETTE[place], markersize=7)
+                axis.plot(seeds.mean(), row + shift, label=f"w = {w[1:]}" if row == 0 else None,
+                          **line(place, linestyle=""))
+        axis.set_yticks(range(len(CHANGED)), CHANGED.values() if axis is axes[0] else [])
+        axis.invert_yaxis()
+    axes[0].set(xlabel="accuracy (better →)", xlim=(0, 1))
+    axes[1].set(xlabel="Fréchet distance (← better)", xscale="log")
+    axes[1].axvline(FRECHET(rows["none", "w1"][0])["real"]["value"], color=GREY, linestyle="--", label="real images")
+    axes[1].legend()
+    return figure, {"seeds": len(seeds), "means": _by_change(values, lambda by, key: by[key]),
+                    "differences": _by_change(values, lambda by, key: by[key] - by["none", key[1]])}
+
+
+def _change(row) -> str:
+    """Which of CHANGED a row of the part "changes" has."""
+    cell = row["cell"]
+    return ("average" if "/" in cell["checkpoint"] else "trailing" if "trailing" in cell["scheduler"]
+            else cell["checkpoint"].split("-")[1])
+
+
+def _by_change(values, each) -> dict:
+    """{change: {"w1": {metric: mean of `each` over seeds, with Student's interval}}}."""
+    return {change: {w: {name: _over_seeds(each(by, (change, w))) for name, by in values.items()}
+                     for w in ("w1", "w5")} for change in CHANGED}
+
+
+def _over_seeds(values) -> dict:
+    half = float(scipy.stats.t.ppf(0.975, len(values) - 1) * values.std()) / len(values) ** 0.5
+    mean = float(values.mean())
+    return {"value": mean, "interval": [mean - half, mean + half], "n": len(values)}
 
 
 @exhibit("study_frechet_n", "pdf")

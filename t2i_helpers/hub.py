@@ -14,6 +14,9 @@ WAITS = 1, 4                            # seconds before the second and the thir
 REVISIONS = {
     "ylecun/mnist": "77f3279092a1c1579b2250db8eafed0ad422088c",
     "uoft-cs/cifar10": "0b2714987fa478483af9968de7c934580d0bb9a2",
+    "openai/clip-vit-base-patch32": "c237dc49a33fc61debc9276459120b7eac67e7ef",     # `main` has no safetensors
+    "CompVis/stable-diffusion-v1-4": "133a221b8aa7292a167afc5127cb63fb5005638b",
+    "timm/resnet18.tv_in1k": "bbd144b3e5565108aad885f145491d11bc6ce807",
     "google-bert/bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
     "madebyollin/taesd": "614f76814bbe30edbe2e627ace1c2234c81a2c0e",
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from types import SimpleNamespace
 
 import datasets
@@ -23,7 +24,10 @@ from t2i_helpers.data.captions import caption_rows, captions, every_caption, hel
 from t2i_helpers.data.pixels import from_uint8, to_uint8, to_unit
 from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.errors import BadData, BadValue, SourceUnavailable, UnknownName
+from t2i_helpers.evaluation.features import IMAGENET
 from t2i_helpers.models import sources
+from t2i_helpers.models.stable_diffusion import STABLE_DIFFUSION
+from t2i_helpers.models.text import ENCODERS
 
 EMBEDDED = presets.get("mnist", "improved", "demo")
 HUB = presets.get("mnist", "improved", "full")
@@ -280,3 +284,8 @@ def test_a_download_that_fails_midway_is_repeated_and_one_that_is_refused_is_one
         assert asked["ylecun/mnist"] == {"repo_type": "dataset", "revision": hub.REVISIONS["ylecun/mnist"]}
         assert asked["huggan/wikiart"]["revision"] is None
     assert waits == waited
+
+
+def test_every_model_that_is_read_from_the_hub_is_pinned_to_a_commit():
+    names = {repository for repository, _ in ENCODERS.values() if repository} | {IMAGENET, STABLE_DIFFUSION}
+    assert len(names) == 4 and all(re.fullmatch("[0-9a-f]{40}", hub.REVISIONS[name]) for name in names)

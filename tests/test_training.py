@@ -261,20 +261,27 @@ def test_a_finished_run_stays_as_it_is(straight, tmp_path):
 TWO_PROCESSES = """
 import sys
 from pathlib import Path
+from accelerate import notebook_launcher
 from support import TINY_UNET
 from t2i_helpers import cli, paths, presets
 paths.DATA = Path(sys.argv[1]) / "data"
 presets.SIZES["smoke"] |= TINY_UNET | {"bf16": False}               # half a batch rounds otherwise
-cli.main(["train", "mnist", "--size", "smoke", "--max-steps", "2", "--accumulate", "3", "--out", sys.argv[1] + "/run"])
+arguments = "train mnist --size smoke --max-steps 2 --accumulate 3 --out".split() + [sys.argv[1] + "/run"]
+if sys.argv[2] == "notebook":
+    notebook_launcher(cli.main, (arguments,), num_processes=2)
+else:
+    cli.main(arguments)
 """
+TORCHRUN = "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"
 
 
-def test_two_processes_of_torchrun_compute_what_one_does_and_one_goes_on(tmp_path, empty_data_folder):
+@pytest.mark.parametrize("launcher, options", [("torchrun", TORCHRUN), ("notebook", ())])
+def test_two_processes_compute_what_one_does_and_one_goes_on(launcher, options, tmp_path, empty_data_folder):
     """The two also accumulate the gradients of their halves: each four images in parts of two."""
     (tmp_path / "train.py").write_text(TWO_PROCESSES)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([*command, tmp_path / "train.py", tmp_path], check=True, env=environment, capture_output=True)
+    command = [sys.executable, *options, tmp_path / "train.py", tmp_path, launcher]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
     both = Run(tmp_path / "run")
     assert both.config()["processes"] == 2 and len(both.config()["parts"]) == 1 and both.saved_step() == 2
     preset = dataclasses.replace(presets.get("mnist", "improved", "smoke"), **TINY_UNET, bf16=False)

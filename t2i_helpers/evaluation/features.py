@@ -144,10 +144,11 @@ def load_clip_score(device="cpu"):
 
     with _or_unavailable("CLIP", "clip", "its model.safetensors"):
         where = encoder_location("clip")
+        options = {"revision": hub.REVISIONS.get(str(where), "main")}
 
         def read():
-            return (*CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True),
-                    CLIPProcessor.from_pretrained(where))
+            return (*CLIPModel.from_pretrained(where, use_safetensors=True, output_loading_info=True, **options),
+                    CLIPProcessor.from_pretrained(where, **options))
 
         model, loading, processor = hub.download(read) if isinstance(where, str) else read()
         if missing := loading["missing_keys"]:                      # transformers initialises them at random

@@ -106,7 +106,7 @@ class Run:
             slots, parameters = {}, list(trainer.bare_unet.parameters())
             for name, value in state["optimizer"].items():
                 index, slot = name.split(".")
-                if value.ndim:              # a fused optimizer wants the strides of its parameter, such as channels_last
+                if value.ndim:                  # a fused optimizer wants the strides of its parameter (channels_last)
                     value = torch.empty_like(parameters[int(index)]).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
             trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": slots})

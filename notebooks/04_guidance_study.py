@@ -408,6 +408,12 @@ show(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}))
 show(guidance.attention_over_steps(digits, 2 * steps))
 
 # %% [markdown]
+# Pick a token and a step. Which tokens besides the word have much attention, and when?
+
+# %%
+explorers.attention_explorer(digits, 2 * steps)
+
+# %% [markdown]
 # The relevant word, "5", has high attention along the strokes, above all in early steps. This suggests that early steps
 # decide the content. Then a late change of the caption has no effect, and an early change has a large one. We compare two
 # changes: another caption from step $\tau$ on; and Prompt-to-Prompt (Hertz et al. 2022), which uses the new caption

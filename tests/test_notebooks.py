@@ -296,6 +296,7 @@ EXPLORERS = {
     "latent": (lambda digits: explorers.latent_explorer(load_pipeline("wikiart"), 3, ["A sketch"]), "step", 3),
     "plane": (lambda digits: explorers.plane_explorer(digits.preset, points=20), "rule", "rescale"),
     "sdedit": (lambda digits: explorers.sdedit_explorer(digits, 2), "strength", 0.9),
+    "attention": (lambda digits: explorers.attention_explorer(digits, 3), "token", 0),
 }
 
 

@@ -18,7 +18,9 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, from_uint8, genre_caption, stroke_drawing, to_uint8, to_unit
 from ..data.wikiart import BATCH, FILE_OF, RESERVOIR, mixing, our_stream_order
 from ..diffusion import SDEditInit, make_guider, make_scheduler, sample
+from ..diffusion.editing import AttentionMaps
 from ..evaluation import frechet_distance, load_classifier, predict
+from ..models import load_text_encoder
 from ..randomness import generator
 from .drawing import GREY, image_grid, image_grids, line, new_figure
 from .exhibits import inline_image
@@ -266,3 +268,31 @@ def sdedit_explorer(pipe, steps: int, w: float = 2.0):
                            height=2, width=3)
 
     return Explorer(draw, drawing=[*drawings], prompt=prompts, strength=(0.1, 0.9, 0.1))
+
+
+def attention_explorer(pipe, steps: int, w: float = 2.0):
+    """Where one token of a caption has the pixels' attention at one step, and its share of it at every step."""
+    prompts = captions(pipe.preset)
+    encoder, length = load_text_encoder(pipe.preset.text_encoder), pipe.preset.max_length
+    tokens = encoder.tokens(prompts[5], length)
+    places = [(name if name in encoder.tokens(prompts[1], length) else "the class", place)
+              for place, name in enumerate(tokens)]
+
+    @functools.cache
+    def record(prompt):
+        recorder, estimates = AttentionMaps(make_guider("cfg", w)), []
+        pipe([prompt], steps=steps, seeds=[1], guider=recorder, callback=lambda step, x_t, x_0: estimates.append(x_0))
+        return to_unit(torch.cat(estimates), pipe.preset.pixel_range).cpu(), recorder.maps()[:, 0].cpu()
+
+    def draw(prompt=prompts[5], token=dict(places)["the class"], step=steps // 4):
+        x_0, maps = record(prompt)                                      # [steps, c, h, w], [steps, tokens, side, side]
+        figure, ((picture, attention, shares),) = new_figure(1, 3, 2.0)
+        image_grid(picture, x_0[step][None, None], title=rf"$\hat x_0$ after step {step + 1}")
+        attention.imshow(maps[step, token], cmap="magma", vmin=0, vmax=float(maps[:, token].max()))
+        attention.set(title="attention", xticks=(), yticks=())
+        shares.plot(range(1, steps + 1), maps[:, token].mean((1, 2)), **line(1, marker=""))
+        shares.axvline(step + 1, color=GREY)
+        shares.set(title="mean over the pixels", xlabel="step", ylim=(0, 1))
+        return figure
+
+    return Explorer(draw, prompt=prompts, token=places, step=(0, steps - 1))

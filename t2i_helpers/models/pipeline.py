@@ -146,7 +146,8 @@ class CaptionPipeline(DiffusionPipeline):
             losses = loss.split(n, size) if loss else [None] * len(batches)
             return [sample(self.unet, solver, guider or make_guider("cfg", w), cond[batch], null, seeds=seeds[batch],
                            steps=steps, loss=part_loss, callback=callback, clip=self.clip,
-                           start=start and SDEditInit(start.images[batch], start.strength), compiled=compiled)
+                           start=start and SDEditInit(start.images[batch], start.strength),
+                           compiled=compiled if batch.stop <= n else None)         # compiled for the size of the others
                     for batch, part_loss in zip(batches, losses)]
 
         batch_size, parts = min(n, batch_size), None

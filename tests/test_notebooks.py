@@ -323,8 +323,8 @@ def test_an_explorer_shows_a_picture_at_once_and_another_when_a_control_moves(na
 
 @pytest.mark.parametrize("label", [-1, 1])
 def test_the_mixture_in_the_plane_has_the_exact_score(label):
-    abar = make_scheduler(presets.get("mnist"), "ddim").alphas_cumprod
-    mixture, t = explorers.Mixture(abar), torch.tensor(400)
+    scheduler, t = make_scheduler(dataclasses.replace(presets.get("mnist"), prediction="epsilon"), "ddim"), 400
+    mixture, abar = explorers.Mixture(scheduler), scheduler.alphas_cumprod
     x = torch.randn(5, 2, generator=NUMBERS, requires_grad=True)
     means = mixture.means if label < 0 else mixture.means[2 * label:2 * label + 2]
     variance = abar[t] * mixture.width**2 + 1 - abar[t]

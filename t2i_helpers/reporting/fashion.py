@@ -14,11 +14,10 @@ from ..provenance import note_use
 from ..training import Run
 from . import guidance, pictures
 from .checkpoints import load_or_measure
-from .drawing import GREY, image_grids, line, new_figure
+from .drawing import GREY, image_grids, line, new_figure, smoothed
 from .exhibits import exhibit
 from .tables import with_interval
 
-SMOOTHED = 20                                         # steps that a curve of losses is the mean of
 EXPERIMENTS = {"variations": fashion.variations, "scales": fashion.scales, "samplers": fashion.samplers,
                "critic": fashion.critic, "six_images": fashion.six_images, "fine_tuning": fashion.fine_tuning,
                "transfer": transfer}
@@ -88,19 +87,14 @@ def forward_strip(dataset, preset, shares=(0, 0.2, 0.4, 0.6, 0.8, 1), garment: i
     return image_grids(panels), {"note": f"one garment, one noise; {preset.train_timesteps} timesteps"}
 
 
-def _curve(axis, place, losses, label):
-    losses = torch.tensor(losses)
-    axis.plot(range(SMOOTHED, len(losses) + 1), losses.unfold(0, SMOOTHED, 1).mean(1), **line(
-        place, marker="", label=f"{label}, mean of {SMOOTHED} steps"))
-
-
 @exhibit("fashion_loss", "pdf")
 def loss_curve(pipe):
     """The training loss, the validation loss at the end, and the homework's loss."""
     figure, ((axis,),) = new_figure(1, 1, 2.3)
     run, rows = Run(pipe.folder), measured(pipe, "variations")["rows"]
     note_use("file", run.metrics_file)
-    _curve(axis, 0, [row["loss"] for row in run.metrics()], "training")
+    steps, means = smoothed([row["loss"] for row in run.metrics()], 20)
+    axis.plot(steps, means, **line(0, marker="", label=f"training, mean of {steps[0]} steps"))
     for place, row in enumerate(rows, 1):
         axis.plot(row["training_steps"], row["validation_loss"]["value"], **line(
             place, linestyle="", label=f"validation: {row['variant']}"))
@@ -139,7 +133,8 @@ def transfer_loss(pipe):
     """The training losses from both beginnings."""
     result, (figure, ((axis,),)) = measured(pipe, "transfer"), new_figure(1, 1, 2.1)
     for place, (name, losses) in enumerate(result["curves"].items()):
-        _curve(axis, place, losses, f"from {name}")
+        steps, means = smoothed(losses, 20)
+        axis.plot(steps, means, **line(place, marker="", label=f"from {name}, mean of {steps[0]} steps"))
     axis.set(yscale="log", xlabel=f"step ({result['steps_an_epoch']} an epoch)", ylabel="mean squared error of v")
     axis.legend()
     return figure

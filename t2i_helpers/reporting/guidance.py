@@ -20,7 +20,7 @@ from ..provenance import note_use
 from .checkpoints import load_or_measure_recognition
 from .drawing import COLOURS, PALETTE, image_grid, image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
-from .pictures import denoising, names, vary
+from .pictures import denoising, names, traced, vary
 from .study import IMAGE_TEXT_NOTE
 
 SHORT = {"airplane": "plane", "automobile": "car"}            # over a small picture
@@ -212,11 +212,11 @@ def attention_over_steps(pipe, steps: int, which: int = 5, w: float = 2.0, colum
     the token's mean share of the attention."""
     preset, prompt = pipe.preset, captions(pipe.preset)[which]
     tokens = load_text_encoder(preset.text_encoder).tokens(prompt, preset.max_length)
-    recorder, trace = AttentionMaps(make_guider("cfg", w)), []
-    pipe([prompt], steps=steps, guider=recorder, callback=lambda step, x_t, x_0: trace.append(x_0[0]))
+    recorder = AttentionMaps(make_guider("cfg", w))
+    trace, _ = traced(pipe, [prompt], steps=steps, guider=recorder)
     shown = torch.linspace(0, len(trace) - 1, min(columns, len(trace))).long()
     maps = recorder.maps()[shown, 0].cpu()                                        # [columns, tokens, side, side]
-    clean = to_unit(torch.stack(trace)[shown], preset.pixel_range).cpu()          # [columns, c, h, w]
+    clean = to_unit(torch.cat([trace[i][1] for i in shown]), preset.pixel_range).cpu()        # [columns, c, h, w]
     shares = maps.mean((0, 2, 3))
     scaled = F.interpolate(maps, clean.shape[-2:]) / maps.amax((0, 2, 3)).view(-1, 1, 1)
     coloured = torch.tensor(colormaps["magma"](scaled.numpy())[..., :3]).movedim(-1, -3).float()

@@ -6,7 +6,7 @@ import torch
 from IPython.display import Image as Picture
 from IPython.display import display
 
-from .drawing import image_grid, line, new_figure
+from .drawing import image_grid, line, new_figure, smoothed
 from .exhibits import inline_image
 
 
@@ -19,14 +19,12 @@ class TrainingView:
 
     def update(self, losses: list[float], images: torch.Tensor) -> None:
         """Show the losses of all steps so far, and images [rows, columns, c, h, w] in [0, 1]."""
-        done, losses = len(losses), torch.tensor(losses)
+        done, (steps, means) = len(losses), smoothed(losses)
         speed = (done - self.done) / (time.monotonic() - self.began)                            # steps/s
-        window = max(1, min(50, done // 4))
         figure, ((curve, grid),) = new_figure(1, 2, 2.2, width_ratios=(2, 3))
         curve.plot(range(1, done + 1), losses, color=line(1)["color"], alpha=0.25, linewidth=0.6)
-        curve.plot(range(window, done + 1), losses.unfold(0, window, 1).mean(1), **line(1, marker=""))
-        curve.set(yscale="log", xlabel="step", ylabel="loss",
-                  title=f"loss, mean of {window} steps: {losses[-window:].mean():.3f}")
+        curve.plot(steps, means, **line(1, marker=""))
+        curve.set(yscale="log", xlabel="step", ylabel="loss", title=f"loss, mean of {steps[0]} steps: {means[-1]:.3f}")
         image_grid(grid, images, title=f"step {done} of {self.steps}: {speed * self.batch_size:.0f} images/s, "
                                        f"{(self.steps - done) / speed:.0f} s left")
         picture = Picture(data=inline_image(figure))

@@ -7,7 +7,7 @@ from ..diffusion import make_scheduler
 from ..provenance import note_use
 from ..training import Run
 from . import pictures
-from .drawing import COLOURS, image_grid, image_grids, line, new_figure, variant_line
+from .drawing import COLOURS, image_grid, image_grids, line, new_figure, smoothed, variant_line
 from .exhibits import exhibit
 from .latex import WithInterval
 from .study import experiment
@@ -39,12 +39,12 @@ def loss_curves(pipes):
     for variant, pipe in pipes.items():
         run = Run(pipe.folder)
         note_use("file", run.metrics_file)
-        steps, losses = torch.tensor([(row["step"], row["loss"]) for row in run.metrics()]).T
-        window = max(1, min(50, len(losses) // 4))
+        losses = [row["loss"] for row in run.metrics()]
+        steps, means = smoothed(losses)
         predicted = "v" if pipe.preset.prediction == "v_prediction" else "ε"
-        axis.plot(steps, losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
-        axis.plot(steps[window - 1:], losses.unfold(0, window, 1).mean(1), **variant_line(
-            variant, marker="", label=f"{variant}, loss of {predicted} (mean of {window} steps)"))
+        axis.plot(range(1, len(losses) + 1), losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
+        axis.plot(steps, means, **variant_line(
+            variant, marker="", label=f"{variant}, loss of {predicted} (mean of {steps[0]} steps)"))
     axis.set(yscale="log", xlabel="training step", ylabel="mean squared error")
     axis.legend()
     return figure

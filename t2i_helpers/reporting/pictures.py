@@ -24,6 +24,13 @@ def vary(pipe, prompts, option: str, values, **fixed) -> torch.Tensor:
     return torch.stack([pipe(prompts, **{option: value}, **fixed).images for value in values], 1)
 
 
+def traced(draw, *arguments, **options) -> tuple[list, torch.Tensor]:
+    """([(x_t, x^_0) of each step], images) of a sampling by `draw`, a pipeline or `sample`."""
+    trace = []
+    drawn = draw(*arguments, **options, callback=lambda step, x_t, x_0: trace.append((x_t, x_0)))
+    return trace, drawn.images
+
+
 def real_images(dataset, preset, rows: int = 4):
     """Real images, one column a class."""
     return image_grids({"": (first_images(dataset, rows).transpose(0, 1), (), names(preset))}), {
@@ -66,10 +73,10 @@ def denoising(pipes, steps: int, w: float, schedulers=(None,), digit: int = 4, c
     panels = {}
     for title, pipe, scheduler in ((name or variant, pipe, name) for variant, pipe in pipes.items()
                                    for name in schedulers):
-        trace, prompt = [], captions(pipe.preset)[digit]
-        pipe([prompt], w=w, steps=steps, scheduler=scheduler, seeds=[pipe.preset.seed],
-             callback=lambda step, x_t, x_0: trace.append(torch.stack([x_t[0], x_0[0]])))
+        prompt = captions(pipe.preset)[digit]
+        trace, _ = traced(pipe, [prompt], w=w, steps=steps, scheduler=scheduler, seeds=[pipe.preset.seed])
         shown = torch.linspace(0, len(trace) - 1, columns).round().long().tolist()
-        strip = to_unit(torch.stack([trace[i] for i in shown], 1), pipe.preset.pixel_range)   # [2, columns, c, h, w]
+        strip = torch.stack([torch.cat(trace[i]) for i in shown], 1)                          # [2, columns, c, h, w]
+        strip = to_unit(strip, pipe.preset.pixel_range)
         panels[title] = strip, ["$x_t$", r"$\hat{x}_0$"], [f"step {i + 1}" for i in shown]
     return image_grids(panels), {"note": f"“{prompt}”, w = {w:g}, from one noise image"}

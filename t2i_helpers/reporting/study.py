@@ -17,7 +17,7 @@ from ..paths import WEIGHTS, checkpoint_dir, study_dir
 from ..presets import DATASETS, NAMES
 from ..provenance import note_use
 from ..randomness import generator
-from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, new_figure, plot_real, plot_with_ci
+from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, new_figure, plot_curves, plot_real, plot_with_ci
 from .exhibits import exhibit
 from .tables import with_interval
 
@@ -201,18 +201,19 @@ def loss_curves(size: str = "demo"):
     """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
     result = experiment("losses", size)
     figure, ((left, right),) = new_figure(1, 2, 2.4)
-    for place, (name, rows) in enumerate(grouped(result["rows"], lambda row: row["loss"]).items()):
-        strengths, unit = [row["strength"] for row in rows], rows[0]["loss_at_end"]["value"]
-        shares = [{"value": loss["value"] / unit, "interval": [end / unit for end in loss["interval"]]}
-                  for loss in (row["loss_at_end"] for row in rows)]
-        plot_with_ci(left, strengths, shares, label=name, **line(place))
-        plot_with_ci(right, strengths, [row["accuracy"] for row in rows], **line(place))
-    left.set(title="loss, relative to s = 0 ↓", xlabel="strength s")
-    right.set(title="accuracy ↑", xlabel="strength s", ylim=(0, 1.05))
-    left.set_ylim(bottom=0)
+    losses = grouped(result["rows"], lambda row: row["loss"])
+    units = {name: rows[0]["loss_at_end"]["value"] for name, rows in losses.items()}
+
+    def share(row):
+        loss, unit = row["loss_at_end"], units[row["loss"]]
+        return {"value": loss["value"] / unit, "interval": [end / unit for end in loss["interval"]]}
+
+    plot_curves((left, right), losses, "strength", {"loss, relative to s = 0 ↓": share, "accuracy ↑": ACCURACY})
+    left.set(xlabel="strength s", ylim=(0, None))
+    right.set(xlabel="strength s", ylim=(0, 1.05))
     left.legend()
-    note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, n = {rows[0]['n']} a point; "
-            f"{JUDGES}; the classifier is no fair judge of its own loss")
+    note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, "
+            f"n = {result['rows'][0]['n']} a point; {JUDGES}; the classifier is no fair judge of its own loss")
     return figure, {"note": note, "experiment": result}
 
 
@@ -234,12 +235,10 @@ def quality_against_passes(size: str = "demo"):
     rows = sorted(rows_of("samplers", size, lambda row: not _is_spaced(row)), key=lambda row: row["forward_passes"])
     figure, ((left, right),) = new_figure(1, 2, 2.8)
     ticks = 10, 20, 40, 100, 200
-    for axis, title, metric in ((left, "accuracy ↑", ACCURACY), (right, "Fréchet distance ↓", FRECHET)):
-        for place, (name, chosen) in enumerate(grouped(rows, lambda row: row["cell"]["scheduler"]).items()):
-            plot_with_ci(axis, [row["forward_passes"] for row in chosen], [*map(metric, chosen)], label=name,
-                         **line(place))
-        plot_real(axis, metric(rows[0]))
-        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
+    plot_curves((left, right), grouped(rows, lambda row: row["cell"]["scheduler"]), "forward_passes",
+                {"accuracy ↑": ACCURACY, "Fréchet distance ↓": FRECHET})
+    for axis in (left, right):
+        axis.set(xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
         axis.minorticks_off()
     left.set_ylim(0, 1.05)
     right.set_yscale("log")

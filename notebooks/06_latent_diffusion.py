@@ -167,7 +167,7 @@ show(latent.columns("channels", prompts, {"drawn": lambda: called, **channels, "
 # probe still finds the style, and the kernel distance from other real paintings.
 
 # %%
-measured = checkpoints.load_or_measure_latent(paintings)
+measured = checkpoints.measured(paintings, "latent")
 
 
 def shown(metric, scale=1):

@@ -17,7 +17,7 @@ from ..randomness import generator
 from ..training import Run, train, training_loss
 from .classifiers import classifier_hash, load_classifier, predict
 from .evaluate import evaluate
-from .experiments import CANDIDATES, best_of
+from .experiments import CANDIDATES, best_of, chosen_rows
 from .features import real_features
 from .metrics import frechet_distance, mean_estimate, proportion
 from .paintings import train_probe
@@ -136,19 +136,14 @@ def critic(pipe) -> dict:
     images, labels = images[:n], labels[:n]
     scores = critic_scores(pipe.preset, images, labels)
     right = predict(classifier, images).labels == labels
-    chosen = {"all": torch.arange(n)}
-    by_both = scores["good"] * scores["clear"]
-    for name, score in (("good", scores["good"]), ("clear", scores["clear"]), ("good and clear", by_both)):
-        chosen[name] = best_of(score, labels)
-    rows = [{"critic": name, "n": len(rows), "accuracy": proportion(right[rows]),
-             "scores": {word: float(score[rows].mean()) for word, score in scores.items()}}
-            for name, rows in chosen.items()]
+    criteria = {word: scores[word] for word in ("good", "clear")} | {"good and clear": scores["good"] * scores["clear"]}
+    critics = {"all": torch.arange(n)} | {name: best_of(score, labels) for name, score in criteria.items()}
     test = load_images(pipe.preset, "test")
     real, answers = test.images[:1000], test.labels[:1000]
     seen, real_scores = predict(classifier, real).labels == answers, critic_scores(pipe.preset, real, answers)
     by_class = {name: {word: float(score[labels == label].mean()) for word, score in scores.items()}
                 for label, name in enumerate(class_names(pipe.preset))}
-    return _result(pipe, rows=rows, by_class=by_class, agreement={
+    return _result(pipe, rows=chosen_rows(critics, right, scores), by_class=by_class, agreement={
         "drawn_shares": proportion(((scores["good"] > 0.5) == right).float()) | {"n": n},
         "real_shares": proportion(((real_scores["good"] > 0.5) == seen).float()) | {"n": len(answers)}})
 
@@ -203,3 +198,6 @@ def six_images(pipe) -> dict:
                    all_steps_better_shares=proportion((all_steps < few).float()) | {"n": DRAWS},
                    ratio_of_two=float(ratio.median()), larger_ratio_shares=proportion(
                        (ratio > printed).double()) | {"n": len(ratio)})
+
+
+EXPERIMENTS = {each.__name__: each for each in (variations, scales, samplers, critic, fine_tuning, six_images)}

@@ -7,20 +7,17 @@ from torchvision.io import read_image
 
 from ..data import from_uint8, to_unit
 from ..diffusion import make_scheduler
-from ..evaluation import fashion
-from ..evaluation.transfer import SHOWN, transfer
+from ..evaluation.fashion import SHORT
+from ..evaluation.transfer import SHOWN
 from ..presets import PRINTED_ELSEWHERE
 from ..provenance import note_use
 from ..training import Run
 from . import guidance, pictures
-from .checkpoints import load_or_measure
+from .checkpoints import measured
 from .drawing import GREY, image_grids, line, new_figure, smoothed
 from .exhibits import exhibit
 from .tables import with_interval
 
-EXPERIMENTS = {"variations": fashion.variations, "scales": fashion.scales, "samplers": fashion.samplers,
-               "critic": fashion.critic, "six_images": fashion.six_images, "fine_tuning": fashion.fine_tuning,
-               "transfer": transfer}
 QUALITY = (("n", "n"), ("accuracy (%)", "accuracy"), ("Fréchet", "frechet"))
 TABLES = {                                            # (column, field of a row); "transfer-trials": another list
     "variations": (("network", "variant"), ("steps", "training_steps"), ("validation loss", "validation_loss"),
@@ -47,21 +44,14 @@ sweep = exhibit("fashion_sweep", "png", scales=(0, 1, 2, 5, 10), beside=False)(p
 recognition = exhibit("fashion_recognition", "pdf")(guidance.recognition_curves.__wrapped__)
 
 
-def measured(pipe, name: str) -> dict:
-    """The experiment `name`, stored beside the weights of `pipe`, or made now."""
-    return load_or_measure(pipe, f"{name}.json", lambda: EXPERIMENTS[name](pipe))
-
-
 @exhibit("fashion_{}", "tex")
 def table(name: str, pipe):
     """The rows of an experiment, real images last where they are measured."""
     experiment, _, part = name.partition("-")
     rows, columns = measured(pipe, experiment)[part or "rows"], TABLES[name]
-    cells = [[_cell(row[field], field) for _, field in columns] for row in rows]
-    if any("real" in each for each in rows[0].values() if isinstance(each, dict)):
-        real = [rows[0][field].get("real") if isinstance(rows[0][field], dict) else None for _, field in columns]
-        cells.append(["real images", *(_cell(each, field) if each else "–" for each, (_, field) in zip(
-            real[1:], columns[1:]))])
+    if real := {field: each["real"] for field, each in rows[0].items() if isinstance(each, dict) and "real" in each}:
+        rows = [*rows, real | {columns[0][1]: "real images"}]
+    cells = [[_cell(row.get(field, "–"), field) for _, field in columns] for row in rows]
     return [title for title, _ in columns], cells, {"note": "; ".join(filter(None, [
         NOTES.get(name), "judged by our own classifier" if "frechet" in rows[0] else "", "intervals 95 %"]))}
 
@@ -78,7 +68,7 @@ def forward_strip(dataset, preset, shares=(0, 0.2, 0.4, 0.6, 0.8, 1), garment: i
     panels, last = {}, preset.train_timesteps - 1
     x_0 = from_uint8(dataset.images[garment:garment + 1], preset.pixel_range).expand(len(shares), -1, -1, -1)
     noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
-    for title, changes in (("β up to 0.2", {}), ("β up to 0.02", fashion.SHORT)):
+    for title, changes in (("β up to 0.2", {}), ("β up to 0.02", SHORT)):
         scheduler = make_scheduler(dataclasses.replace(preset, **changes), "ddpm")
         x_t = scheduler.add_noise(x_0, noise, torch.tensor([round(share * last) for share in shares]))
         left = scheduler.alphas_cumprod[-1].sqrt()

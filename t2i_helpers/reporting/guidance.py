@@ -17,7 +17,7 @@ from ..evaluation.experiments import IMAGE_TEXT, STRENGTHS, guiding_losses
 from ..models import load_text_encoder
 from ..paths import WEIGHTS, checkpoint_dir
 from ..provenance import note_use
-from .checkpoints import load_or_measure_recognition
+from .checkpoints import measured
 from .drawing import COLOURS, PALETTE, image_grid, image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
 from .pictures import denoising, names, traced, vary
@@ -181,7 +181,7 @@ def recognition_curves(pipes):
 
     Under it the quartiles of the step from which on an image is always recognised.
     """
-    recognised = {name: load_or_measure_recognition(pipe) for name, pipe in pipes.items()}
+    recognised = {name: measured(pipe, "recognition")["rows"] for name, pipe in pipes.items()}
     figure, axes = new_figure(2, len(recognised), 3.9, height_ratios=(3, 1), sharex=True, sharey="row")
     for (curves, ranges), (name, rows) in zip(axes.T, recognised.items()):
         for place, (row, kind) in enumerate(itertools.product(rows, ("x_0", "x_t"))):

@@ -452,7 +452,7 @@ for name in ("ddim", "ddpm"):
 # > **Question:** whose loss will be lower, and does that network draw better?
 
 # %%
-from t2i_helpers.reporting.checkpoints import load_or_evaluate, pipelines
+from t2i_helpers.reporting.checkpoints import measured, pipelines
 
 pipes = pipelines("mnist", SIZE)
 steps = improved.sample_steps
@@ -603,7 +603,7 @@ show(mnist.noise_table(SIZE))
 # > trained. Does this contradict cause 1?
 
 # %%
-evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipes.items()}
 for variant, evaluation in evaluations.items():                                # all metrics, for the report
     show(metrics_table(f"mnist_{variant}_metrics", variant, evaluation))
 show(guidance_table("mnist_guidance", evaluations))

@@ -104,7 +104,7 @@ for size, text_dim in (("full", 512), ("demo", 384)):             # CLIP's and M
 # photographs.
 
 # %%
-from t2i_helpers.reporting.checkpoints import load_or_evaluate, pipelines
+from t2i_helpers.reporting.checkpoints import measured, pipelines
 
 pipes = pipelines("cifar10", SIZE)
 steps = improved.sample_steps
@@ -265,7 +265,7 @@ show(lambda: cifar10.real_against_real(size=SIZE), otherwise="cifar10_floor")
 # %%
 from t2i_helpers.reporting.tables import comparison_table, guidance_table, metrics_table
 
-evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipes.items()}
 show(guidance_table("table01_cifar10", evaluations))
 
 # %%
@@ -336,7 +336,7 @@ for row in evaluations["improved"]["rows"]:
 # paired differences would be more sensitive.)
 
 # %%
-mnist_evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipelines("mnist", SIZE).items()}
+mnist_evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipelines("mnist", SIZE).items()}
 show(comparison_table("table02_comparison", {"mnist": mnist_evaluations, "cifar10": evaluations}))
 
 # %% [markdown]

@@ -63,11 +63,6 @@ def measured(pipe, name: str) -> dict:
     return stored
 
 
-def load_or_evaluate(pipe) -> dict:
-    """The evaluation of `pipe`, see `measured`."""
-    return measured(pipe, "evaluation")
-
-
 def by_w(evaluation: dict) -> dict[float, dict]:
     """The rows of an evaluation by guidance scale."""
     return {row["w"]: row for row in evaluation["rows"]}

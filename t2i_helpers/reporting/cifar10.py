@@ -1,6 +1,6 @@
 """Figures 8-11 of the thesis (section 3.3), and the distance of real images to real images.
 
-`evaluations` is {variant: what `load_or_evaluate` returns}.
+`evaluations` is {variant: the evaluation that `checkpoints.measured` returns}.
 """
 
 import torch

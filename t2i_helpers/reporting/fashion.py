@@ -5,7 +5,6 @@ import dataclasses
 import torch
 from torchvision.io import read_image
 
-from ..data import from_uint8, to_unit
 from ..diffusion import make_scheduler
 from ..evaluation.fashion import SHORT
 from ..evaluation.transfer import SHOWN
@@ -16,6 +15,7 @@ from . import guidance, pictures
 from .checkpoints import measured
 from .drawing import GREY, image_grids, line, new_figure, smoothed
 from .exhibits import exhibit
+from .recorded import describe_training
 from .tables import with_interval
 
 QUALITY = (("n", "n"), ("accuracy (%)", "accuracy"), ("Fréchet", "frechet"))
@@ -63,17 +63,13 @@ def _cell(value, field):
 
 
 @exhibit("fashion_forward", "png")
-def forward_strip(dataset, preset, shares=(0, 0.2, 0.4, 0.6, 0.8, 1), garment: int = 0):
+def forward_strip(dataset, preset, shares=(0, 0.2, 0.4, 0.6, 0.8, 1)):
     """One garment with the noise of each share of the steps, by the preset's betas and by those of 1,000 steps."""
-    panels, last = {}, preset.train_timesteps - 1
-    x_0 = from_uint8(dataset.images[garment:garment + 1], preset.pixel_range).expand(len(shares), -1, -1, -1)
-    noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
-    for title, changes in (("β up to 0.2", {}), ("β up to 0.02", SHORT)):
-        scheduler = make_scheduler(dataclasses.replace(preset, **changes), "ddpm")
-        x_t = scheduler.add_noise(x_0, noise, torch.tensor([round(share * last) for share in shares]))
-        left = scheduler.alphas_cumprod[-1].sqrt()
+    panels, timesteps = {}, [round(share * (preset.train_timesteps - 1)) for share in shares]
+    for title, each in (("β up to 0.2", preset), ("β up to 0.02", dataclasses.replace(preset, **SHORT))):
+        left = make_scheduler(each, "ddpm").alphas_cumprod[-1].sqrt()
         panels[f"{title}: {left:.1%} of the image left at the end"] = (
-            to_unit(x_t, preset.pixel_range)[None], (), [f"{share:.0%}" for share in shares])
+            pictures.noised(dataset, each, timesteps)[None], (), [f"{share:.0%}" for share in shares])
     return image_grids(panels), {"note": f"one garment, one noise; {preset.train_timesteps} timesteps"}
 
 
@@ -108,14 +104,22 @@ def six_images(pipe):
     return figure, {"note": f"median and central 95 % of {result['draws']} draws of six; our own classifier's features"}
 
 
+def _own_networks(result) -> dict:
+    """The note on the networks of "transfer", which are others than that of the garments."""
+    return {"whole_note": f"{describe_training('photographs', result['checkpoint'])}; {result['training_images']:,} "
+                          f"butterflies, {result['steps_an_epoch']} steps an epoch"}
+
+
 @exhibit("transfer_butterflies", "png")
 def butterflies(pipe):
     """Butterflies by training, a row each, and what the network of photographs draws."""
-    rows, file = measured(pipe, "transfer")["rows"], pipe.folder / "transfer.png"
+    result, file = measured(pipe, "transfer"), pipe.folder / "transfer.png"
+    rows = result["rows"]
     strips = read_image(str(file)).float().div(255)                                        # [3, rows * 32, SHOWN * 32]
     note_use("file", file)
     images = torch.stack([torch.stack(strip.chunk(SHOWN, 2)) for strip in strips.chunk(len(rows), 1)])
-    return image_grids({"": (images, [f"{row['start']},\nepochs: {row['epochs']}" for row in rows])})
+    labels = [f"{row['start']},\nepochs: {row['epochs']}" for row in rows]
+    return image_grids({"": (images, labels)}), _own_networks(result)
 
 
 @exhibit("transfer_loss", "pdf")
@@ -127,4 +131,4 @@ def transfer_loss(pipe):
         axis.plot(steps, means, **line(place, marker="", label=f"from {name}, mean of {steps[0]} steps"))
     axis.set(yscale="log", xlabel=f"step ({result['steps_an_epoch']} an epoch)", ylabel="mean squared error of v")
     axis.legend()
-    return figure
+    return figure, _own_networks(result)

@@ -1,8 +1,5 @@
 """Figures 1-7 of the thesis (section 3.2), drawn from checkpoints of both variants with the same seeds."""
 
-import torch
-
-from ..data import from_uint8, to_unit
 from ..diffusion import make_scheduler
 from ..provenance import note_use
 from ..training import Run
@@ -53,13 +50,9 @@ def loss_curves(pipes):
 @exhibit("forward_noising", "png")
 def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 600, 700, 800, 999)):
     """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps for one digit and one noise, and the two weights under it."""
-    scheduler = make_scheduler(preset, "ddpm")
-    x_0 = from_uint8(dataset.images[:1], preset.pixel_range).expand(len(timesteps), -1, -1, -1)
-    noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
-    x_t = scheduler.add_noise(x_0, noise, torch.tensor(timesteps))                # [len(timesteps), 1, 28, 28]
+    x_t, abar = pictures.noised(dataset, preset, timesteps), make_scheduler(preset, "ddpm").alphas_cumprod
     figure, ((top,), (axis,)) = new_figure(2, 1, 2.4, height_ratios=(1, 2))
-    image_grid(top, to_unit(x_t, preset.pixel_range)[None], column_labels=[f"t = {t}" for t in timesteps])
-    abar = scheduler.alphas_cumprod
+    image_grid(top, x_t[None], column_labels=[f"t = {t}" for t in timesteps])
     axis.plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", **line(1, marker=""))
     axis.plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", **line(0, marker=""))
     axis.set(xlabel="timestep t", ylabel="weight")

@@ -1,8 +1,12 @@
 """Pictures that several datasets have. `pipes` is {"thesis": pipeline, "improved": pipeline}, or one of them."""
 
+import dataclasses
+
 import torch
 
-from ..data import CLASS_NAMES, captions, from_uint8, to_unit
+from ..data import CLASS_NAMES, captions, from_uint8, load_images, to_unit
+from ..diffusion import make_scheduler
+from ..errors import SourceUnavailable
 from .drawing import image_grids
 
 
@@ -16,6 +20,23 @@ def first_images(dataset, count: int, classes=None) -> torch.Tensor:
     chosen = torch.stack([torch.nonzero(dataset.labels == label)[:count, 0]
                           for label in classes or dataset.labels.unique()])
     return from_uint8(dataset.images[chosen], (0, 1))
+
+
+def images_or_shapes(preset):
+    """(training images, the same), or, where they are not available, (drawn shapes, None); the reason is printed."""
+    try:
+        images = load_images(preset)
+        return images, images
+    except SourceUnavailable as unavailable:
+        print(unavailable)
+        return load_images(dataclasses.replace(preset, data_source="procedural")), None
+
+
+def noised(dataset, preset, timesteps) -> torch.Tensor:
+    """The first image with one noise at each of the timesteps, [timesteps, c, h, w] in [0, 1]."""
+    x_0 = from_uint8(dataset.images[:1], preset.pixel_range).expand(len(timesteps), -1, -1, -1)
+    noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
+    return to_unit(make_scheduler(preset, "ddpm").add_noise(x_0, noise, torch.tensor(timesteps)), preset.pixel_range)
 
 
 def vary(pipe, prompts, option: str, values, **fixed) -> torch.Tensor:

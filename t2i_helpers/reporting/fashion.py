@@ -16,21 +16,21 @@ from .checkpoints import measured
 from .drawing import GREY, image_grids, line, new_figure, smoothed
 from .exhibits import exhibit
 from .recorded import describe_training
-from .tables import with_interval
+from .tables import metric_table
 
-QUALITY = (("n", "n"), ("accuracy (%)", "accuracy"), ("Fréchet", "frechet"))
-TABLES = {                                            # (column, field of a row); "transfer-trials": another list
-    "variations": (("network", "variant"), ("steps", "training_steps"), ("validation loss", "validation_loss"),
-                   ("at usual β", "loss_at_usual_betas"), *QUALITY),
-    "scales": (("w", "w"), *QUALITY),
-    "samplers": (("solver", "scheduler"), ("steps", "steps"), ("seconds for ten", "time_s"), *QUALITY),
-    "critic": (("chosen by", "critic"), ("n", "n"), ("accuracy (%)", "accuracy")),
-    "fine_tuning": (("weights", "variant"), ("w", "w"), ("weights moved", "weights_moved"),
-                    ("pixels moved", "pixels_moved"), *QUALITY),
-    "transfer": (("begun from", "start"), ("epochs", "epochs"), ("n", "n"), ("validation loss", "validation_loss"),
-                 ("kernel distance", "kernel")),
-    "transfer-trials": (("half an epoch with", "variant"), ("steps", "n"), ("seconds a step", "seconds_a_step"),
-                        ("validation loss", "validation_loss")),
+QUALITY = {"n": "n", "accuracy (%)": "accuracy", "Fréchet": "frechet"}
+TABLES = {                                            # {column: field of a row}; "transfer-trials": another list
+    "variations": {"network": "variant", "steps": "training_steps", "validation loss": "validation_loss",
+                   "at usual β": "loss_at_usual_betas", **QUALITY},
+    "scales": {"w": "w", **QUALITY},
+    "samplers": {"solver": "scheduler", "steps": "steps", "seconds for ten": "time_s", **QUALITY},
+    "critic": {"chosen by": "critic", "n": "n", "accuracy (%)": "accuracy"},
+    "fine_tuning": {"weights": "variant", "w": "w", "weights moved": "weights_moved", "pixels moved": "pixels_moved",
+                    **QUALITY},
+    "transfer": {"begun from": "start", "epochs": "epochs", "n": "n", "validation loss": "validation_loss",
+                 "kernel distance": "kernel"},
+    "transfer-trials": {"half an epoch with": "variant", "steps": "n", "seconds a step": "seconds_a_step",
+                        "validation loss": "validation_loss"},
 }
 NOTES = {
     "samplers": "seconds: the faster of two times ten images at once, on a machine with other work",
@@ -48,18 +48,10 @@ recognition = exhibit("fashion_recognition", "pdf")(guidance.recognition_curves.
 def table(name: str, pipe):
     """The rows of an experiment, real images last where they are measured."""
     experiment, _, part = name.partition("-")
-    rows, columns = measured(pipe, experiment)[part or "rows"], TABLES[name]
-    if real := {field: each["real"] for field, each in rows[0].items() if isinstance(each, dict) and "real" in each}:
-        rows = [*rows, real | {columns[0][1]: "real images"}]
-    cells = [[_cell(row.get(field, "–"), field) for _, field in columns] for row in rows]
-    return [title for title, _ in columns], cells, {"note": "; ".join(filter(None, [
-        NOTES.get(name), "judged by our own classifier" if "frechet" in rows[0] else "", "intervals 95 %"]))}
-
-
-def _cell(value, field):
-    if isinstance(value, dict):
-        return with_interval(value, percent=field == "accuracy")
-    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.2g}"
+    result = measured(pipe, experiment)
+    rows, own = result[part or "rows"], _own_networks(result)["whole_note"] if experiment == "transfer" else ""
+    note = [NOTES.get(name), "judged by our own classifier" if "frechet" in rows[0] else "", "intervals 95 %", own]
+    return *metric_table(rows, TABLES[name]), {"whole_note" if own else "note": "; ".join(filter(None, note))}
 
 
 @exhibit("fashion_forward", "png")

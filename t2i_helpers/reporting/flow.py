@@ -20,7 +20,7 @@ from .exhibits import exhibit
 from .explorers import Mixture
 from .pictures import traced
 from .study import ACCURACY, FRECHET, picture, rows_of
-from .tables import with_interval
+from .tables import metric_table
 
 PAIR = {"flow-dit": "flow", "v-dit": "v-prediction"}           # one network, two objectives
 PASSES = (1, 2, 4, 8, 16, 32)
@@ -145,18 +145,18 @@ def pictures(names: dict, size: str = "demo"):
 @exhibit("{}", "tex")
 def comparison(table: str, names: dict, size: str = "demo"):
     """Parameters, arithmetic, accuracy and distance of the networks {name: label} at w = 2; real images last."""
-    rows, lines, parameters, mflop = guided(names, size), [], {}, {}
+    rows, parameters, mflop, effort = guided(names, size), {}, {}, {}
     for name, row in rows.items():
-        preset, steps = training_preset(name.partition("/")[0], size), row["training_steps"]
+        preset = training_preset(name.partition("/")[0], size)
         width = encoder_dim(preset.text_encoder)
         unet = build_unet(preset, width)
         with FlopCounterMode(display=False) as counter:
             unet(torch.zeros(1, *preset.unet_shape), 1, torch.zeros(1, preset.max_length, width))
         parameters[name], mflop[name] = sum(p.numel() for p in unet.parameters()), counter.get_total_flops() / 1e6
-        lines.append([names[name], f"{parameters[name]:,}", f"{mflop[name]:.0f}", f"{steps:,}",
-                      f"{3 * mflop[name] * steps * preset.batch_size / 1e6:.1f}",
-                      with_interval(ACCURACY(row), percent=True), with_interval(FRECHET(row))])
-    lines.append(["real images", *"––––", with_interval(ACCURACY(row)["real"], percent=True),
-                  with_interval(FRECHET(row)["real"])])
-    return ["network", "parameters", "MFLOP a pass", "steps", "TFLOP of training", "accuracy (%)", "Fréchet"], lines, {
+        effort[name] = 3 * mflop[name] * row["training_steps"] * preset.batch_size / 1e6
+    columns = {"network": names.get, "parameters": parameters.get, "MFLOP a pass": lambda name: f"{mflop[name]:.0f}",
+               "steps": lambda name: rows[name]["training_steps"],
+               "TFLOP of training": lambda name: f"{effort[name]:.1f}",
+               "accuracy (%)": lambda name: ACCURACY(rows[name]), "Fréchet": lambda name: FRECHET(rows[name])}
+    return *metric_table([*rows], columns), {
         "note": "training as three passes an image, counted by torch; w = 2", "parameters": parameters, "mflop": mflop}

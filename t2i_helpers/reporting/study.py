@@ -19,7 +19,7 @@ from ..provenance import note_use
 from ..randomness import generator
 from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, new_figure, plot_curves, plot_real, plot_with_ci
 from .exhibits import exhibit
-from .tables import with_interval
+from .tables import metric_table, with_interval
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
@@ -151,13 +151,10 @@ def rules_table(part: str, size: str = "demo"):
     best = [row for row in rules.pop("cfg") if row["w"] > 0]
     best += [min(rows, key=lambda row: FRECHET(row)["value"]) for rows in rules.values()]
     best.sort(key=lambda row: -ACCURACY(row)["value"])
-    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"])] for row in best] + [["real images", "–", "–"]]
-    for title, metric in COLUMNS.items():
-        for cells, shown in zip(lines, [*map(metric, best), metric(best[0])["real"]]):
-            cells.append(with_interval(shown, "%" in title))
     note = ("plain guidance (cfg) at every w, each other rule at the w of its least Fréchet distance, a choice that is "
             "within the noise at this n; passes: evaluations of a U-Net an image")
-    return ["rule", "w", "passes", *COLUMNS], lines, {"note": note}
+    columns = {"rule": _rule, "w": lambda row: f"{row['w']:g}", "passes": "forward_passes", **COLUMNS}
+    return *metric_table(best, columns), {"note": note}
 
 
 @exhibit("study_when", "tex")
@@ -221,12 +218,12 @@ def loss_curves(size: str = "demo"):
 def best_of_table(size: str = "demo"):
     """The critic's mean scores and the accuracy, of all candidates and of those that each critic chose."""
     result = experiment("best-of", size)
-    rows = [[f"{NAMES[row['dataset']]}, w = {row['w']:g}", row["critic"], str(row["n"]),
-             *(f"{row['scores'][word]:.3f}" for word in WORDS), with_interval(row["accuracy"], True)]
-            for row in result["rows"]]
+    columns = {"": lambda row: f"{NAMES[row['dataset']]}, w = {row['w']:g}", "chosen by": "critic", "n": "n",
+               **{word: lambda row, word=word: f"{row['scores'][word]:.3f}" for word in WORDS},
+               "accuracy (%)": ACCURACY}
     note = (f"the best {BEST} of {CANDIDATES} of each class; {result['scheduler'].upper()}, {result['steps']} steps; "
             f"good, clear, blurry: the critic's probability of each word among the three; {JUDGES}")
-    return ["", "chosen by", "n", *WORDS, "accuracy (%)"], rows, {"note": note, "experiment": result}
+    return *metric_table(result["rows"], columns), {"note": note, "experiment": result}
 
 
 @exhibit("quality_against_passes", "pdf")

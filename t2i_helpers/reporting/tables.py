@@ -30,6 +30,22 @@ def with_interval(metric, percent=False) -> WithInterval:
     return WithInterval(metric["value"], *metric["interval"], percent)
 
 
+def metric_table(rows: list[dict], columns: dict) -> tuple[list[str], list[list]]:
+    """(header, cells) of {title: a field of the rows, or a function of a row}, with real images last if a metric knows
+    their value. A metric is shown with its interval, and in per cent if its title has the sign."""
+    lines = [[row[value] if isinstance(value, str) else value(row) for value in columns.values()] for row in rows]
+    real = [value.get("real") if isinstance(value, dict) else None for value in lines[0]]
+    if any(real):
+        lines.append(["real images", *(value or "–" for value in real[1:])])
+    return [*columns], [[_cell(value, "%" in title) for value, title in zip(line, columns)] for line in lines]
+
+
+def _cell(value, percent):
+    if isinstance(value, dict):
+        return with_interval(value, percent)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2g}" if isinstance(value, float) else value
+
+
 @exhibit("{}", "tex")
 def guidance_table(name: str, evaluations: dict):
     """One row a guidance scale, one pair of columns a variant, real images last; the thesis's own numbers if any.

@@ -382,7 +382,6 @@ print(f"{tuple(patches.shape)}, {sum(p.numel() for p in unet.parameters()):,} pa
 
 # %%
 from t2i_helpers.data import to_unit
-from t2i_helpers.reporting.live import TrainingView
 
 TRAINING_STEPS = {"smoke": 4, "demo": 600, "full": 600}[SIZE]
 timesteps = list(range(999, 0, -100 if SIZE == "smoke" else -50))               # of drawing: 20 steps, the first at 999
@@ -398,7 +397,7 @@ def digits(w, ddpm=False, rows=1):
 
 
 # %%
-view = TrainingView(TRAINING_STEPS, 32, done=len(losses))
+view = explorers.TrainingView(TRAINING_STEPS, 32, done=len(losses))
 while len(losses) < TRAINING_STEPS:
     chosen = torch.randint(len(dataset), (32,), generator=rng)
     images, labels = patches[chosen], dataset.labels[chosen]

@@ -56,21 +56,11 @@ thesis, improved = (presets.get("cifar10", variant, SIZE) for variant in ("thesi
 # shapes in the same format, and the printed line says so.
 
 # %%
-import dataclasses
+from t2i_helpers.reporting.pictures import images_or_shapes
 
-from t2i_helpers.data import load_images
-from t2i_helpers.errors import SourceUnavailable
-
-photographs = None
-try:
-    dataset = photographs = load_images(improved)
-    shown = show(cifar10.dataset_samples(photographs, improved))
-except SourceUnavailable as unavailable:
-    print(unavailable)
-    stand_in = dataclasses.replace(improved, data_source="procedural")
-    dataset = load_images(stand_in)
-    shown = cifar10.dataset_samples(dataset, stand_in)
-shown
+dataset, photographs = images_or_shapes(improved)               # without photographs: drawn shapes, and None
+samples = cifar10.dataset_samples(dataset, improved)
+show(samples) if photographs else samples
 
 # %% [markdown]
 # ## 2.2 The U-Net, counted

@@ -26,7 +26,7 @@ from t2i_helpers.evaluation.latent import decoded_similarity
 from t2i_helpers.models import build_unet, dit, load_image_text, load_pipeline, load_text_encoder
 from t2i_helpers.paths import ROOT
 from t2i_helpers.randomness import generator
-from t2i_helpers.reporting import explorers, live
+from t2i_helpers.reporting import explorers
 from t2i_helpers.reporting.exercises import EXERCISES, check
 from t2i_helpers.training import training_loss
 
@@ -338,8 +338,8 @@ def test_the_mixture_in_the_plane_has_the_exact_score(label):
 def test_a_training_view_is_updated_in_place(monkeypatch):
     shown, updated = [], []
     handle = type("Handle", (), {"update": staticmethod(updated.append)})
-    monkeypatch.setattr(live, "display", lambda picture, **options: shown.append(picture) or handle)
-    view = live.TrainingView(20, 4)
+    monkeypatch.setattr(explorers, "display", lambda picture, **options: shown.append(picture) or handle)
+    view = explorers.TrainingView(20, 4)
     for losses in ([1.0, 0.5], [1.0, 0.5, 0.4]):
         view.update(losses, torch.rand(1, 3, 1, 8, 8))
     assert len(shown) == 1 and shown[0].data == updated[0].data != updated[-1].data

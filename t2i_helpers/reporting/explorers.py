@@ -1,4 +1,4 @@
-"""Pictures with controls: a control that moves draws the picture again, or takes it from a cache.
+"""Pictures that change: by a control, which draws the picture again or takes it from a cache, or during a training.
 
 The first picture is an ordinary output of its cell, so that views without a kernel show it too.
 """
@@ -6,6 +6,7 @@ The first picture is an ordinary output of its cell, so that views without a ker
 import dataclasses
 import functools
 import inspect
+import time
 from types import SimpleNamespace
 
 import ipywidgets as widgets
@@ -21,7 +22,7 @@ from ..diffusion import SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.noise import NoisyBatch, noise_level, predicted
 from ..evaluation import frechet_distance, load_classifier, predict
 from ..randomness import generator
-from .drawing import GREY, image_grid, image_grids, line, new_figure
+from .drawing import GREY, image_grid, image_grids, line, new_figure, smoothed
 from .exhibits import inline_image
 from .latent import as_grey
 from .pictures import traced
@@ -275,3 +276,26 @@ def sdedit_explorer(pipe, steps: int, w: float = 2.0):
                            height=2, width=3)
 
     return Explorer(draw, drawing=[*drawings], prompt=prompts, strength=(0.1, 0.9, 0.1))
+
+
+class TrainingView:
+    """A training's loss, speed, time left and latest images, updated in place: of a training of `steps` steps of
+    `batch_size` images, of which some may be done."""
+
+    def __init__(self, steps: int, batch_size: int, done: int = 0):
+        self.steps, self.batch_size, self.done = steps, batch_size, done
+        self.began, self.shown = time.monotonic(), None
+
+    def update(self, losses: list[float], images: torch.Tensor) -> None:
+        """Show the losses of all steps so far, and images [rows, columns, c, h, w] in [0, 1]."""
+        done, (steps, means) = len(losses), smoothed(losses)
+        speed = (done - self.done) / (time.monotonic() - self.began)                            # steps/s
+        figure, ((curve, grid),) = new_figure(1, 2, 2.2, width_ratios=(2, 3))
+        curve.plot(range(1, done + 1), losses, color=line(1)["color"], alpha=0.25, linewidth=0.6)
+        curve.plot(steps, means, **line(1, marker=""))
+        curve.set(yscale="log", xlabel="step", ylabel="loss", title=f"loss, mean of {steps[0]} steps: {means[-1]:.3f}")
+        image_grid(grid, images, title=f"step {done} of {self.steps}: {speed * self.batch_size:.0f} images/s, "
+                                       f"{(self.steps - done) / speed:.0f} s left")
+        picture = Picture(data=inline_image(figure))
+        self.shown = self.shown or display(picture, display_id=True)
+        self.shown.update(picture)

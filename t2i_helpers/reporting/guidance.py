@@ -137,8 +137,7 @@ def negative_prompts(pipe, steps: int, caption: str = "A handwritten digit 4", w
 def loss_strips(pipe, steps: int, classes=(7, 8)):
     """One image of each of `classes` (rows) guided by each loss at each of STRENGTHS (columns); drawn live at w = 1."""
     prompts = [captions(pipe.preset)[label] for label in classes]
-    for file in (weights_file(pipe.preset.dataset), IMAGE_TEXT):
-        note_use("file", file)
+    note_use("file", weights_file(pipe.preset.dataset), IMAGE_TEXT)
     losses = guiding_losses(pipe, classes)
     images = [vary(pipe, prompts, "loss", [LossGuidance(loss, s) if s else None for s in STRENGTHS],
                             w=1.0, steps=steps, scheduler="ddim") for loss in losses.values()]

@@ -54,10 +54,9 @@ def rows_of(part: str, size: str = "demo", keep=lambda row: True) -> list[dict]:
 def noted(rows: list[dict], part: str, size: str) -> list[dict]:
     """The rows, recorded with their file and, where they ship, their networks."""
     datasets = {row["cell"]["checkpoint"] for row in rows} & set(DATASETS)
-    for file in (study_dir(size) / f"{part}.jsonl",
-                 *(checkpoint_dir(dataset, "improved", size) / WEIGHTS for dataset in sorted(datasets))):
-        if file.exists():                                           # an optional part may be missing
-            note_use("file", file)
+    files = [study_dir(size) / f"{part}.jsonl",
+             *(checkpoint_dir(dataset, "improved", size) / WEIGHTS for dataset in sorted(datasets))]
+    note_use("file", *(file for file in files if file.exists()))         # an optional part may be missing
     note_use("rows", rows)
     return rows
 
@@ -72,8 +71,7 @@ def experiment(name: str, size: str = "demo") -> dict:
     result = read_experiment(name, size)
     if not result:
         raise BadData(f"{name} was not measured with the networks and settings that are here: run t2i evaluate study")
-    for file in (study_dir(size) / f"{name}.json", *networks(name, size).values()):
-        note_use("file", file)
+    note_use("file", study_dir(size) / f"{name}.json", *networks(name, size).values())
     return result
 
 

@@ -133,8 +133,7 @@ def setup_table(size: str = "demo"):
     """The thesis's machine and software beside those of this machine, and where checkpoints were trained and judged."""
     root, kind = (RUNS, "config") if size == "full" else (CHECKPOINTS, "provenance")
     files = {name: sorted(root.glob(f"*/{name}.json")) for name in (kind, "evaluation")}
-    for file in sum(files.values(), []):
-        note_use("file", file)
+    note_use("file", *sum(files.values(), []))
     trained, evaluated = ([read_json(file) for file in each] for each in files.values())
     here = describe_machine()
     encoders = sorted({record["text_encoder"] for record in trained if "text_encoder" in record})
@@ -168,8 +167,7 @@ def trained_table(size: str = "demo"):
         if not (folder / WEIGHTS).exists():
             continue
         preset, last = describe_checkpoint(folder)["preset"], Run(folder).metrics()[-1]
-        for file in (folder / "metrics.jsonl", folder / WEIGHTS):
-            note_use("file", file)
+        note_use("file", folder / "metrics.jsonl", folder / WEIGHTS)
         in_thesis = TRAINING_IMAGES[dataset] * get(dataset, "thesis", "full").epochs
         rows.append([f"{NAMES[dataset]}, {variant}", f"{count_parameters(folder / WEIGHTS):,}",
                      f"{preset['resolution']}×{preset['resolution']}", str(preset["batch_size"]),

@@ -30,7 +30,7 @@ from t2i_helpers.evaluation.study import run_study  # noqa: E402
 from t2i_helpers.models import build_unet, caption_table, load_pipeline  # noqa: E402
 from t2i_helpers.paths import CHECKPOINTS, DATA, RUNS, read_json  # noqa: E402
 from t2i_helpers.provenance import best_device, computes_bf16, record, write_json  # noqa: E402
-from t2i_helpers.reporting.checkpoints import load_or_evaluate, load_or_measure_recognition  # noqa: E402
+from t2i_helpers.reporting.checkpoints import measured  # noqa: E402
 from t2i_helpers.training import Run, train  # noqa: E402
 from t2i_helpers.training.export import export_checkpoint  # noqa: E402
 
@@ -125,12 +125,12 @@ class Stages:
 
     def evaluate(self, dataset, variant) -> dict:
         with exact():
-            load_or_evaluate(load_pipeline(self.checkpoints / f"{dataset}-{variant}"))
+            measured(load_pipeline(self.checkpoints / f"{dataset}-{variant}"), "evaluation")
         return {}
 
     def recognition(self, dataset) -> dict:
         with exact():
-            load_or_measure_recognition(load_pipeline(self.checkpoints / f"{dataset}-improved"))
+            measured(load_pipeline(self.checkpoints / f"{dataset}-improved"), "recognition")
         return {}
 
     def study(self, *part) -> dict:

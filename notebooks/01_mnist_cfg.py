@@ -382,7 +382,6 @@ print(f"{tuple(patches.shape)}, {sum(p.numel() for p in unet.parameters()):,} pa
 
 # %%
 from t2i_helpers.data import to_unit
-from t2i_helpers.reporting.live import TrainingView
 
 TRAINING_STEPS = {"smoke": 4, "demo": 600, "full": 600}[SIZE]
 timesteps = list(range(999, 0, -100 if SIZE == "smoke" else -50))               # of drawing: 20 steps, the first at 999
@@ -398,7 +397,7 @@ def digits(w, ddpm=False, rows=1):
 
 
 # %%
-view = TrainingView(TRAINING_STEPS, 32, done=len(losses))
+view = explorers.TrainingView(TRAINING_STEPS, 32, done=len(losses))
 while len(losses) < TRAINING_STEPS:
     chosen = torch.randint(len(dataset), (32,), generator=rng)
     images, labels = patches[chosen], dataset.labels[chosen]
@@ -452,7 +451,7 @@ for name in ("ddim", "ddpm"):
 # > **Question:** whose loss will be lower, and does that network draw better?
 
 # %%
-from t2i_helpers.reporting.checkpoints import load_or_evaluate, pipelines
+from t2i_helpers.reporting.checkpoints import measured, pipelines
 
 pipes = pipelines("mnist", SIZE)
 steps = improved.sample_steps
@@ -603,7 +602,7 @@ show(mnist.noise_table(SIZE))
 # > trained. Does this contradict cause 1?
 
 # %%
-evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipes.items()}
 for variant, evaluation in evaluations.items():                                # all metrics, for the report
     show(metrics_table(f"mnist_{variant}_metrics", variant, evaluation))
 show(guidance_table("mnist_guidance", evaluations))
@@ -665,13 +664,15 @@ check("1.5", mixed)
 
 # %% [markdown]
 # **1.6 Your own images.** Put images into a folder with one sub-folder for each class, such as `leaves/oak/1.jpg` and
-# `leaves/maple/1.jpg`; the names of the sub-folders become the captions. `t2i train` trains on them. The next cell does
+# `leaves/maple/1.jpg`; the names of the sub-folders become the captions. `t2i train own` trains on them in a terminal.
+# While it does, and whenever you open this notebook again, `run_so_far` shows where the training is. The next cell does
 # nothing until you name a folder.
 
 # %%
 my_folder = ""                                          # such as "leaves"
 if my_folder:
-    print(f"in a terminal: t2i train mnist --data {my_folder} --out runs/mine")
+    print(f"in a terminal: t2i train own --data {my_folder} --out runs/mine")
+    # explorers.run_so_far("runs/mine")
     # from t2i_helpers.models import load_pipeline
     # mine = load_pipeline("runs/mine")
     # image_grids({"mine": (mine(mine.captions, w=2.0).images[None],)}, height=2)

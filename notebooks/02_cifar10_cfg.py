@@ -56,21 +56,11 @@ thesis, improved = (presets.get("cifar10", variant, SIZE) for variant in ("thesi
 # shapes in the same format, and the printed line says so.
 
 # %%
-import dataclasses
+from t2i_helpers.reporting.pictures import images_or_shapes
 
-from t2i_helpers.data import load_images
-from t2i_helpers.errors import SourceUnavailable
-
-photographs = None
-try:
-    dataset = photographs = load_images(improved)
-    shown = show(cifar10.dataset_samples(photographs, improved))
-except SourceUnavailable as unavailable:
-    print(unavailable)
-    stand_in = dataclasses.replace(improved, data_source="procedural")
-    dataset = load_images(stand_in)
-    shown = cifar10.dataset_samples(dataset, stand_in)
-shown
+dataset, photographs = images_or_shapes(improved)               # without photographs: drawn shapes, and None
+samples = cifar10.dataset_samples(dataset, improved)
+show(samples) if photographs else samples
 
 # %% [markdown]
 # ## 2.2 The U-Net, counted
@@ -104,7 +94,7 @@ for size, text_dim in (("full", 512), ("demo", 384)):             # CLIP's and M
 # photographs.
 
 # %%
-from t2i_helpers.reporting.checkpoints import load_or_evaluate, pipelines
+from t2i_helpers.reporting.checkpoints import measured, pipelines
 
 pipes = pipelines("cifar10", SIZE)
 steps = improved.sample_steps
@@ -265,7 +255,7 @@ show(lambda: cifar10.real_against_real(size=SIZE), otherwise="cifar10_floor")
 # %%
 from t2i_helpers.reporting.tables import comparison_table, guidance_table, metrics_table
 
-evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipes.items()}
 show(guidance_table("table01_cifar10", evaluations))
 
 # %%
@@ -336,7 +326,7 @@ for row in evaluations["improved"]["rows"]:
 # paired differences would be more sensitive.)
 
 # %%
-mnist_evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipelines("mnist", SIZE).items()}
+mnist_evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipelines("mnist", SIZE).items()}
 show(comparison_table("table02_comparison", {"mnist": mnist_evaluations, "cifar10": evaluations}))
 
 # %% [markdown]

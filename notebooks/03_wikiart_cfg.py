@@ -333,7 +333,7 @@ print(inspect.getsource(autoencoder_loss))
 # tiny autoencoder for the latents of Stable Diffusion, it appears beside ours:
 
 # %%
-from t2i_helpers.reporting.checkpoints import load_or_evaluate, pipelines
+from t2i_helpers.reporting.checkpoints import measured, pipelines
 
 pipes = pipelines("wikiart", SIZE)
 latent, steps = pipes["improved"], improved.sample_steps
@@ -423,7 +423,7 @@ show(wikiart.guidance_sweep({"improved": latent}, steps))
 # %%
 from t2i_helpers.reporting.tables import guidance_table, metrics_table
 
-evaluations = {variant: load_or_evaluate(pipe) for variant, pipe in pipes.items()}
+evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipes.items()}
 tables = [show(metrics_table(f"wikiart_{variant}_metrics", variant, evaluation))
           for variant, evaluation in evaluations.items()]
 show(guidance_table("wikiart_guidance", evaluations))

@@ -55,21 +55,11 @@ improved = presets.get("fashion", size=SIZE)
 # machine with neither uses drawn shapes, and the printed line says so.
 
 # %%
-import dataclasses
+from t2i_helpers.reporting.pictures import images_or_shapes
 
-from t2i_helpers.data import load_images
-from t2i_helpers.errors import SourceUnavailable
-
-garments = None
-try:
-    dataset = garments = load_images(improved)
-    shown = show(fashion.dataset_samples(garments, improved))
-except SourceUnavailable as unavailable:
-    print(unavailable)
-    stand_in = dataclasses.replace(improved, data_source="procedural")
-    dataset = load_images(stand_in)
-    shown = fashion.dataset_samples(dataset, stand_in)
-shown
+dataset, garments = images_or_shapes(improved)                  # without garments: drawn shapes, and None
+samples = fashion.dataset_samples(dataset, improved)
+show(samples) if garments else samples
 
 # %% [markdown]
 # ## 5.2 Forward: a hundred steps

@@ -167,7 +167,7 @@ show(latent.columns("channels", prompts, {"drawn": lambda: called, **channels, "
 # probe still finds the style, and the kernel distance from other real paintings.
 
 # %%
-measured = checkpoints.load_or_measure_latent(paintings)
+measured = checkpoints.measured(paintings, "latent")
 
 
 def shown(metric, scale=1):
@@ -296,7 +296,7 @@ show(latent.columns("seeds", prompts, {f"seed {seed}": lambda seed=seed: pipe(
 # caption it is 0.
 
 # %%
-evaluation = checkpoints.load_or_evaluate(paintings)
+evaluation = checkpoints.measured(paintings, "evaluation")
 for row in evaluation["rows"]:
     print(f"w = {row['w']:g}: {shown(row['efficientnet']['diversity'])}, n = {row['n']}")
 print(f"real paintings: {shown(row['efficientnet']['diversity']['real'])}")

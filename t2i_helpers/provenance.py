@@ -37,11 +37,11 @@ def recording():
         _RECORDINGS.pop()
 
 
-def note_use(kind: str, content) -> None:
-    """Add to the innermost recording, if there is one, that `content` is used. Kinds: "checkpoint" and "sampling"
+def note_use(kind: str, *contents) -> None:
+    """Add to the innermost recording, if there is one, that `contents` are used. Kinds: "checkpoint" and "sampling"
     (dictionaries with a "pipe"), "evaluation", "rows" of the study, "images", "preset", and "file", a path."""
     if _RECORDINGS:
-        _RECORDINGS[-1].append((kind, content))
+        _RECORDINGS[-1].extend((kind, content) for content in contents)
 
 
 def git_state() -> dict:

@@ -15,7 +15,8 @@ from t2i_helpers.evaluation import fashion
 from t2i_helpers.evaluation.transfer import SMALL
 from t2i_helpers.models import WEIGHTS, build_unet, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS, read_json
-from t2i_helpers.reporting.fashion import EXPERIMENTS, TABLES, measured, table
+from t2i_helpers.reporting.checkpoints import measured
+from t2i_helpers.reporting.fashion import TABLES, table
 from t2i_helpers.training import Run, train
 
 GARMENTS = presets.get("fashion", size="smoke")
@@ -109,7 +110,7 @@ def test_the_critic_prefers_sharp_garments():
     assert scores["good"].min() >= 0 and scores["good"].max() <= 1
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [*fashion.EXPERIMENTS, "transfer"])
 def test_a_stored_experiment_is_of_the_shipped_weights_and_makes_its_tables(name):
     pipe, file = load_pipeline("fashion"), CHECKPOINTS / "fashion-improved" / f"{name}.json"
     assert read_json(file)["weights_sha256_16"] == pipe.weights_sha256_16

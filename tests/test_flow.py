@@ -18,7 +18,7 @@ from t2i_helpers.models.dit import BLOCKS, AdaLNZeroBlock
 from t2i_helpers.models.weights import save_compact
 from t2i_helpers.paths import WEIGHTS
 from t2i_helpers.reporting.explorers import Mixture
-from t2i_helpers.reporting.flow import FlowMixture, deviation
+from t2i_helpers.reporting.flow import deviation
 from t2i_helpers.training import Run, training_loss
 from t2i_helpers.training.ablation import TRAININGS, training_preset
 
@@ -168,15 +168,15 @@ def test_the_mixture_s_velocity_is_that_of_its_exact_noise():
     """A flow's x_s is x_t of the abar with the same ratio of noise to signal, but for its scale."""
     s, x_s = 0.4, torch.randn(5, 2, 1, 1, generator=NUMBERS)
     length, none = (s**2 + (1 - s)**2)**0.5, -torch.ones(5, 1, 1)
-    u = FlowMixture(10)(x_s, torch.tensor(4.0), none).sample
-    eps = Mixture(torch.tensor([((1 - s) / length)**2]))(x_s / length, 0, none).sample
+    flow = make_scheduler(dataclasses.replace(FLOW, train_timesteps=10))
+    noise = SimpleNamespace(config={"prediction_type": "epsilon"}, alphas_cumprod=torch.tensor([((1 - s) / length)**2]))
+    u = Mixture(flow)(x_s, torch.tensor(4.0), none).sample
+    eps = Mixture(noise)(x_s / length, 0, none).sample
     assert_close(x_s + (1 - s) * u, eps, atol=1e-5, rtol=0)
 
 
 def test_a_flow_and_the_cosine_schedule_draw_the_same_from_the_same_noise():
     cosine, flow = (dataclasses.replace(preset, prediction=prediction, train_timesteps=1000)
                     for preset, prediction in ((small_preset(), "epsilon"), (FLOW, "flow")))
-    ddim, none = make_scheduler(cosine, "ddim"), -torch.ones(5, 1, 1)
-    ends = [sample(mixture, scheduler, make_guider("cfg", 1.0), none, none[:1], seeds=range(5), steps=50, clip=None)
-            for mixture, scheduler in ((FlowMixture(1000), make_scheduler(flow)), (Mixture(ddim.alphas_cumprod), ddim))]
-    assert_close(*(each.images for each in ends), atol=0.03, rtol=0)
+    schedulers = make_scheduler(flow), make_scheduler(cosine, "ddim")
+    assert_close(*(Mixture(scheduler).sample(5, 50)[0][-1] for scheduler in schedulers), atol=0.03, rtol=0)

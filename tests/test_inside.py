@@ -314,8 +314,8 @@ def test_recognition_is_the_classifiers_word_at_every_step(mnist_pipe):
 
 
 def test_every_figure_is_drawn_and_names_the_stand_in(mnist_pipe, monkeypatch):
-    monkeypatch.setattr(guidance, "load_or_measure_recognition", lambda pipe: [
-        recognise(pipe, w, 2, steps=1) for w in (1.0, 5.0)])
+    monkeypatch.setattr(guidance, "measured", lambda pipe, name: {
+        "rows": [recognise(pipe, w, 2, steps=1) for w in (1.0, 5.0)]})
     both = {"MNIST": mnist_pipe, "CIFAR-10": load_pipeline("cifar10")}
     for shown in (guidance.recognition_curves(both), guidance.attention_over_steps(mnist_pipe, 1),
                   guidance.prompt_swap(mnist_pipe, 1), guidance.painted_strokes(both, 1)):

@@ -15,6 +15,7 @@ from diffusers.training_utils import EMAModel
 from PIL import Image
 from support import FakeUNet, embeddings, guided, small_preset
 from torch.testing import assert_close
+from torchvision.utils import save_image
 
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images
@@ -24,9 +25,9 @@ from t2i_helpers.diffusion.noise import NoisyBatch
 from t2i_helpers.evaluation import frechet_distance, wilson_interval
 from t2i_helpers.evaluation.latent import decoded_similarity
 from t2i_helpers.models import build_unet, dit, load_image_text, load_pipeline, load_text_encoder
-from t2i_helpers.paths import ROOT
+from t2i_helpers.paths import CHECKPOINTS, ROOT
 from t2i_helpers.randomness import generator
-from t2i_helpers.reporting import explorers, live
+from t2i_helpers.reporting import explorers
 from t2i_helpers.reporting.exercises import EXERCISES, check
 from t2i_helpers.training import training_loss
 
@@ -324,8 +325,8 @@ def test_an_explorer_shows_a_picture_at_once_and_another_when_a_control_moves(na
 
 @pytest.mark.parametrize("label", [-1, 1])
 def test_the_mixture_in_the_plane_has_the_exact_score(label):
-    abar = make_scheduler(presets.get("mnist"), "ddim").alphas_cumprod
-    mixture, t = explorers.Mixture(abar), torch.tensor(400)
+    scheduler, t = make_scheduler(dataclasses.replace(presets.get("mnist"), prediction="epsilon"), "ddim"), 400
+    mixture, abar = explorers.Mixture(scheduler), scheduler.alphas_cumprod
     x = torch.randn(5, 2, generator=NUMBERS, requires_grad=True)
     means = mixture.means if label < 0 else mixture.means[2 * label:2 * label + 2]
     variance = abar[t] * mixture.width**2 + 1 - abar[t]
@@ -339,11 +340,26 @@ def test_the_mixture_in_the_plane_has_the_exact_score(label):
 def test_a_training_view_is_updated_in_place(monkeypatch):
     shown, updated = [], []
     handle = type("Handle", (), {"update": staticmethod(updated.append)})
-    monkeypatch.setattr(live, "display", lambda picture, **options: shown.append(picture) or handle)
-    view = live.TrainingView(20, 4)
+    monkeypatch.setattr(explorers, "display", lambda picture, **options: shown.append(picture) or handle)
+    view = explorers.TrainingView(20, 4)
     for losses in ([1.0, 0.5], [1.0, 0.5, 0.4]):
         view.update(losses, torch.rand(1, 3, 1, 8, 8))
     assert len(shown) == 1 and shown[0].data == updated[0].data != updated[-1].data
+
+
+def test_a_run_is_seen_from_its_files_while_another_process_trains(tmp_path, monkeypatch):
+    for name in ("config.json", "metrics.jsonl"):
+        lines = (CHECKPOINTS / "mnist-improved" / name).read_text().splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(lines[:40 if name == "metrics.jsonl" else None]))
+    (tmp_path / "samples").mkdir()
+    for step, grey in ((500, 0.2), (1000, 0.6)):
+        save_image(torch.full((3, 4, 6), grey), tmp_path / "samples" / f"step-{step:06d}.png")
+    seen = []
+    monkeypatch.setattr(explorers, "_progress", lambda *values: seen.extend(values))
+    explorers.run_so_far(tmp_path)
+    losses, steps, speed, batch_size, images = seen
+    assert (len(losses), steps, batch_size) == (40, 10 * 938, 64) and speed > 0
+    assert images.shape == (1, 1, 3, 4, 6) and images.unique().item() == pytest.approx(0.6, abs=0.01)
 
 
 def test_check_gives_a_hint_and_never_the_answer(capsys):

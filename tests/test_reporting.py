@@ -162,12 +162,12 @@ def test_at_full_the_study_is_the_user_s(tmp_path, monkeypatch):
 def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monkeypatch):
     pipe, measured = pipes["improved"], []
     monkeypatch.setattr(checkpoints, "evaluate", lambda *_: measured.append(1) or {"rows": []})
-    stored = checkpoints.load_or_evaluate(pipe)
+    stored = checkpoints.measured(pipe, "evaluation")
     assert stored["rows"] and not measured
     monkeypatch.setattr(pipe, "folder", tmp_path)
     for content in ("{", json.dumps(stored | {"checkpoint": {"weights_sha256_16": "other"}}), json.dumps(stored)):
         (tmp_path / "evaluation.json").write_text(content)
-        checkpoints.load_or_evaluate(pipe)
+        checkpoints.measured(pipe, "evaluation")
     assert len(measured) == 2
 
 

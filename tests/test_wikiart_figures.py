@@ -56,7 +56,7 @@ def test_framed_pairs_are_those_that_training_never_saw():
 def test_the_composition_table_puts_drawn_beside_real(monkeypatch):
     part = {"n": 300, **{key: {"value": 0.5, "interval": [0.4, 0.6], "real": {"value": 0.7, "interval": [0.6, 0.8]}}
                          for key in ("genre_accuracy", "style_accuracy", "both")}}
-    monkeypatch.setattr(wikiart, "load_or_measure_composition", lambda pipe: {
+    monkeypatch.setattr(wikiart, "measured", lambda pipe, name: {
         "seen": part, "unseen": part, "chance": {"genre": 1 / 9, "style": 1 / 16}, "w": 4.0, "steps": 15})
     table = wikiart.composition_table(None)
     assert table.rows[1][:2] == ["unseen in training", "300"] and "11.1%" in table.note

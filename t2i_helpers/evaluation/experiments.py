@@ -101,6 +101,14 @@ def best_of(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return torch.cat([ranked[labels[ranked] == label][:BEST] for label in labels.unique()])
 
 
+def chosen_rows(critics: dict, right: torch.Tensor, scores: dict) -> list[dict]:
+    """Rows {"critic", "n", "accuracy", "scores"} of {critic: the images that it chose}: the share of them that is
+    `right`, bool [n], and their mean of each of {word: score [n]}."""
+    return [{"critic": name, "n": len(chosen), "accuracy": proportion(right[chosen]),
+             "scores": {word: float(score[chosen].mean()) for word, score in scores.items()}}
+            for name, chosen in critics.items()]
+
+
 def best_of_fifteen(size: str = "demo") -> dict:
     """The best 3 of 15 images of every class by two critics: rows {"dataset", "w", "critic", "accuracy", "scores"}, the
     first of a dataset of all candidates; the accuracy by the shipped classifier, as the judge, and the mean score for
@@ -112,15 +120,13 @@ def best_of_fifteen(size: str = "demo") -> dict:
         images, labels = images[:10 * CANDIDATES], labels[:10 * CANDIDATES]
         right = predict(load_classifier(dataset, pipe.device), images).labels == labels
         model, images = load_image_text(pipe.device), images / 255
-        scores = critic_scores(model, dataset, images, labels)                               # [n, 3]
+        scores = dict(zip(WORDS, critic_scores(model, dataset, images, labels).T))           # [n] each
         captioned = caption_scores(model, captions(pipe.preset), images, labels)             # [n]
-        for name, chosen in (("nobody: all of them", torch.arange(len(labels))),
-                             ("least blurry", best_of(1 - scores[:, WORDS.index("blurry")], labels)),
-                             ("nearest to the caption", best_of(captioned, labels))):
-            accuracy = proportion(right[chosen])
-            rows.append({"dataset": dataset, "w": w, "critic": name, "n": len(chosen), "accuracy": accuracy,
-                         "scores": dict(zip(WORDS, scores[chosen].mean(0).tolist()))})
-            print(f"best-of: {dataset}: {name}: accuracy {accuracy['value']:.3f}", flush=True)
+        critics = {"nobody: all of them": torch.arange(len(labels)),
+                   "least blurry": best_of(1 - scores["blurry"], labels),
+                   "nearest to the caption": best_of(captioned, labels)}
+        rows += [{"dataset": dataset, "w": w} | row for row in chosen_rows(critics, right, scores)]
+        print(f"best-of: {dataset} measured", flush=True)
     return _result("best-of", size, pipe, steps=10, scheduler="dpm++", rows=rows)
 
 

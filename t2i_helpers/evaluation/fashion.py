@@ -2,10 +2,10 @@
 returns JSON with the hash of the weights that it depends on."""
 
 import dataclasses
-import math
-import time
+import timeit
 
 import torch
+from torch.nn.utils import parameters_to_vector
 
 from .. import presets
 from ..data import LabelledImages, class_names, from_uint8, load_images
@@ -17,7 +17,7 @@ from ..randomness import generator
 from ..training import Run, train, training_loss
 from .classifiers import classifier_hash, load_classifier, predict
 from .evaluate import evaluate
-from .experiments import CANDIDATES, best_of
+from .experiments import CANDIDATES, best_of, chosen_rows
 from .features import real_features
 from .metrics import frechet_distance, mean_estimate, proportion
 from .paintings import train_probe
@@ -78,14 +78,11 @@ def variations(pipe) -> dict:
         folder = RUNS / f"fashion-{name.replace(' ', '-')}-{size}"
         train(dataclasses.replace(pipe.preset, **changes), folder, max_steps=STEPS[size])
         networks[name] = load_pipeline(folder)
-    rows = []
-    for name, network in (networks | {"trained on": pipe}).items():
-        steps = Run(network.folder).metrics()[-1]["step"]
-        rows.append({"variant": name, "training_steps": steps,
-                     "validation_loss": validation_loss(network, images),
-                     "loss_at_usual_betas": validation_loss(network, images, betas=SHORT), **_row(network)})
-        print(f"variations: {name}: {rows[-1]}", flush=True)
-    return _result(pipe, rows=rows)
+    return _result(pipe, rows=[
+        {"variant": name, "training_steps": Run(network.folder).metrics()[-1]["step"],
+         "validation_loss": validation_loss(network, images),
+         "loss_at_usual_betas": validation_loss(network, images, betas=SHORT), **_row(network)}
+        for name, network in (networks | {"trained on": pipe}).items()])
 
 
 def scales(pipe) -> dict:
@@ -95,16 +92,12 @@ def scales(pipe) -> dict:
 
 def samplers(pipe) -> dict:
     """Quality and seconds of each of SAMPLERS."""
-    rows = []
-    for scheduler, steps in SAMPLERS:
-        times = []
-        for _ in range(2):
-            began = time.perf_counter()
-            pipe(pipe.captions, w=1.0, steps=steps, scheduler=scheduler, seeds=range(len(pipe.captions)))
-            times.append(time.perf_counter() - began)
-        rows.append({"scheduler": scheduler, "steps": steps, "time_s": min(times), **_row(pipe, 1.0, steps, scheduler)})
-        print(f"samplers: {rows[-1]}", flush=True)
-    return _result(pipe, rows=rows)
+    def seconds(scheduler, steps):
+        return min(timeit.repeat(lambda: pipe(pipe.captions, w=1.0, steps=steps, scheduler=scheduler,
+                                              seeds=range(len(pipe.captions))), number=1, repeat=2))
+
+    return _result(pipe, rows=[{"scheduler": scheduler, "steps": steps, "time_s": seconds(scheduler, steps),
+                                **_row(pipe, 1.0, steps, scheduler)} for scheduler, steps in SAMPLERS])
 
 
 def sharpness(images: torch.Tensor) -> torch.Tensor:
@@ -136,19 +129,14 @@ def critic(pipe) -> dict:
     images, labels = images[:n], labels[:n]
     scores = critic_scores(pipe.preset, images, labels)
     right = predict(classifier, images).labels == labels
-    chosen = {"all": torch.arange(n)}
-    by_both = scores["good"] * scores["clear"]
-    for name, score in (("good", scores["good"]), ("clear", scores["clear"]), ("good and clear", by_both)):
-        chosen[name] = best_of(score, labels)
-    rows = [{"critic": name, "n": len(rows), "accuracy": proportion(right[rows]),
-             "scores": {word: float(score[rows].mean()) for word, score in scores.items()}}
-            for name, rows in chosen.items()]
+    criteria = {word: scores[word] for word in ("good", "clear")} | {"good and clear": scores["good"] * scores["clear"]}
+    critics = {"all": torch.arange(n)} | {name: best_of(score, labels) for name, score in criteria.items()}
     test = load_images(pipe.preset, "test")
     real, answers = test.images[:1000], test.labels[:1000]
     seen, real_scores = predict(classifier, real).labels == answers, critic_scores(pipe.preset, real, answers)
     by_class = {name: {word: float(score[labels == label].mean()) for word, score in scores.items()}
                 for label, name in enumerate(class_names(pipe.preset))}
-    return _result(pipe, rows=rows, by_class=by_class, agreement={
+    return _result(pipe, rows=chosen_rows(critics, right, scores), by_class=by_class, agreement={
         "drawn_shares": proportion(((scores["good"] > 0.5) == right).float()) | {"n": n},
         "real_shares": proportion(((real_scores["good"] > 0.5) == seen).float()) | {"n": len(answers)}})
 
@@ -156,29 +144,28 @@ def critic(pipe) -> dict:
 def fine_tuning(pipe) -> dict:
     """A network that is not finished, trained further at each of RATES, its weights averaged with each of DECAYS,
     without and with guidance: how far weights and images move, accuracy, Frechet distance."""
+    def draw(network, w):
+        return network(network.captions * 2, w=w, steps=10, scheduler="ddim", seeds=range(20)).images
+
     size = pipe.preset.size
     start = RUNS / f"fashion-with-skip-connections-{size}"
-    before, rows = load_pipeline(start), []
-    seeds = range(20)
-    drawn = {w: before(before.captions * 2, w=w, steps=10, scheduler="ddim", seeds=seeds).images
-             for w in (1.0, GUIDED)}
-    rows += [{"learning_rate": 0.0, "variant": "start", "weights_moved": 0.0, "pixels_moved": 0.0, **_row(before, w)}
-             for w in drawn]
+    before = load_pipeline(start)
+    weights = parameters_to_vector(before.unet.parameters()).detach()
+    drawn = {w: draw(before, w) for w in (1.0, GUIDED)}
+    networks = {("start", 0.0): before}
     for rate in RATES:
         preset = dataclasses.replace(pipe.preset, learning_rate=rate, ema_decay=None, warmup_steps=0)
         folder = RUNS / f"fashion-tuned-{rate:g}-{size}"
         train(preset, folder, max_steps=TUNING_STEPS, start=start, averages={
             name: {"decay": decay, "min_decay": decay} for name, decay in DECAYS.items()})
-        for name in DECAYS if rate == max(RATES) else ("raw",):
-            tuned = load_pipeline(folder / name)
-            pairs = [*zip(tuned.unet.parameters(), before.unet.parameters())]
-            moved = math.sqrt(sum(float((a - b).square().sum()) for a, b in pairs))
-            moved /= math.sqrt(sum(float(b.square().sum()) for _, b in pairs))
-            for w, theirs in drawn.items():
-                ours = tuned(tuned.captions * 2, w=w, steps=10, scheduler="ddim", seeds=seeds).images
-                rows.append({"learning_rate": rate, "variant": f"{name}, lr {rate:g}", "weights_moved": moved,
-                             "pixels_moved": float((ours - theirs).abs().mean()), **_row(tuned, w)})
-                print(f"fine-tuning: {rows[-1]}", flush=True)
+        networks |= {(f"{name}, lr {rate:g}", rate): load_pipeline(folder / name)
+                     for name in (DECAYS if rate == max(RATES) else ("raw",))}
+    rows = []
+    for (name, rate), tuned in networks.items():
+        moved = parameters_to_vector(tuned.unet.parameters()).detach() - weights
+        rows += [{"learning_rate": rate, "variant": name, "weights_moved": float(moved.norm() / weights.norm()),
+                  "pixels_moved": float((draw(tuned, w) - theirs).abs().mean()), **_row(tuned, w)}
+                 for w, theirs in drawn.items()]
     return _result(pipe, rows=rows, tuning_steps=TUNING_STEPS)
 
 
@@ -203,3 +190,6 @@ def six_images(pipe) -> dict:
                    all_steps_better_shares=proportion((all_steps < few).float()) | {"n": DRAWS},
                    ratio_of_two=float(ratio.median()), larger_ratio_shares=proportion(
                        (ratio > printed).double()) | {"n": len(ratio)})
+
+
+EXPERIMENTS = {each.__name__: each for each in (variations, scales, samplers, critic, fine_tuning, six_images)}

@@ -15,7 +15,7 @@ from ..models import load_pipeline
 from ..paths import RUNS, atomic_write, mirror
 from ..provenance import best_device, code_record, record
 from ..randomness import generator
-from ..training import Run, describe_checkpoint, train
+from ..training import describe_checkpoint, train
 from .fashion import validation_loss
 from .metrics import jackknife, kernel_distance
 from .paintings import image_features
@@ -73,25 +73,19 @@ def transfer(pipe) -> dict:
     chosen = torch.randperm(len(test), generator=generator("butterflies"))[:3 * SAMPLES]
     others, reference = image_features(test.images[chosen]).split([SAMPLES, 2 * SAMPLES])
     floor = jackknife(kernel_distance, others, reference)
-    rows, strips, losses = [], [], {}
-
-    def measure(name, network, epochs):
+    networks, losses, rows, strips = {("photographs", 0): photographs}, {}, [], []
+    for name, start in (("photographs", photographs), ("random weights", None)):
+        for epochs in EPOCHS[size]:
+            networks[name, epochs] = out = RUNS / f"butterflies-from-{name.replace(' ', '-')}-{epochs}-epochs-{size}"
+            run = train(preset, out, max_steps=epochs * epoch, start=start)
+        losses[name] = [row["loss"] for row in run.metrics()]
+    for (name, epochs), network in ((key, load_pipeline(folder)) for key, folder in networks.items()):
         images = to_uint8(network([network.captions[0]] * SAMPLES, w=1.0, steps=STEPS, scheduler="ddim",
-                               seeds=range(SAMPLES)).images.cpu())
+                                  seeds=range(SAMPLES)).images.cpu())
         strips.append(images[:SHOWN])
         distance = jackknife(kernel_distance, image_features(images), reference)
         rows.append({"variant": f"{name}, {epochs} epochs", "start": name, "epochs": epochs, "n": SAMPLES,
-                     "kernel": distance | {"real": floor},
-                     "validation_loss": validation_loss(network, test)})
-        print(f"transfer: {rows[-1]}", flush=True)
-
-    measure("photographs", load_pipeline(photographs), 0)
-    for name, start in (("photographs", photographs), ("random weights", None)):
-        for epochs in EPOCHS[size]:
-            out = RUNS / f"butterflies-from-{name.replace(' ', '-')}-{epochs}-epochs-{size}"
-            train(preset, out, max_steps=epochs * epoch, start=start)
-            measure(name, load_pipeline(out), epochs)
-        losses[name] = [row["loss"] for row in Run(out).metrics()]
+                     "kernel": distance | {"real": floor}, "validation_loss": validation_loss(network, test)})
     with atomic_write(folder / "transfer.png") as temporary:
         write_png(make_grid(torch.cat(strips), nrow=SHOWN, padding=0), str(temporary))
     trials = []
@@ -102,7 +96,6 @@ def transfer(pipe) -> dict:
         run = train(changed, out, max_steps=steps, start=photographs, accumulate=parts)
         trials.append({"variant": name, "n": steps, "seconds_a_step": run.metrics()[-1]["seconds"] / steps,
                        "validation_loss": validation_loss(load_pipeline(out), test)})
-        print(f"transfer: {trials[-1]}", flush=True)
     checkpoint = describe_checkpoint(photographs)
     del checkpoint["preset_hash"]                       # the network is smaller than CIFAR-10's preset
     return record(best_device(), checkpoint=checkpoint, **code_record(*CODE), steps=STEPS,

@@ -5,10 +5,11 @@ import dataclasses
 import torch
 
 from ..data import to_unit
-from ..diffusion import make_guider, make_scheduler, sample
-from .drawing import GREY, image_grids, line, new_figure
+from ..diffusion import make_scheduler
+from .drawing import image_grids, line, new_figure
 from .exhibits import exhibit
-from .explorers import Mixture, plane
+from .explorers import Mixture, draw_plane
+from .pictures import traced
 
 HELD = 8                        # the last frame is shown this many times
 
@@ -16,8 +17,7 @@ HELD = 8                        # the last frame is shown this many times
 @exhibit("denoising_animation", "gif")
 def denoising(pipe, steps: int, w: float = 2.0):
     """One image a class, as noise x_t and as the estimate x^_0, at every step."""
-    trace = []
-    end = pipe(pipe.captions, w=w, steps=steps, callback=lambda i, x_t, x_0: trace.append((x_t, x_0))).images
+    trace, end = traced(pipe, pipe.captions, w=w, steps=steps)
     pairs = [to_unit(torch.stack(pair), pipe.preset.pixel_range) for pair in trace] + [end.expand(2, *end.shape)]
     frames = [image_grids({f"{step} of {steps} steps": (pair, ["$x_t$", r"$\hat x_0$"])}, height=1.4, width=5)
               for step, pair in enumerate(pairs)]
@@ -38,22 +38,14 @@ def sweep(pipes, steps: int, scales=(0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)):
 @exhibit("plane_animation", "gif")
 def points_in_a_plane(preset, scales=(0.0, 1.0, 3.0), points: int = 200, steps: int = 20):
     """Points that DDIM moves from noise to one of three classes with the exact score, without and with guidance."""
-    preset = dataclasses.replace(preset, prediction="epsilon")
-    mixture, traces = Mixture(make_scheduler(preset, "ddim").alphas_cumprod), []
-    ticks, everywhere = plane(mixture)
-    for w in scales:
-        trace = []
-        end = sample(mixture, make_scheduler(preset, "ddim"), make_guider("cfg", w), torch.zeros(points, 1, 1),
-                     -torch.ones(1, 1, 1), seeds=range(points), steps=steps, clip=None,
-                     callback=lambda i, x_t, x_0, trace=trace: trace.append(x_t)).images
-        traces.append([*trace, end])
-    frames = []
+    mixture = Mixture(make_scheduler(dataclasses.replace(preset, prediction="epsilon"), "ddim"))
+    paths, frames = [mixture.sample(points, steps, label=0, w=w)[0] for w in scales], []
     for step in range(steps + 1):
         figure, (axes,) = new_figure(1, len(scales), 2.0, width=5)
-        for axis, w, trace in zip(axes, scales, traces):
-            axis.contour(ticks, ticks, everywhere.exp(), 4, colors=GREY, linewidths=0.5)
-            axis.plot(*trace[step].flatten(1).T, ".", color=line(0)["color"], markersize=2)
-            axis.set(title=f"w = {w:g}", xlim=(-3, 3), ylim=(-3, 3), xticks=(), yticks=(), aspect="equal")
+        for axis, w, path in zip(axes, scales, paths):
+            draw_plane(axis, mixture)
+            axis.plot(*path[step].T, ".", color=line(0)["color"], markersize=2)
+            axis.set(title=f"w = {w:g}", xticks=(), yticks=())
         figure.suptitle(f"{step} of {steps} steps")
         frames.append(figure)
     return frames + HELD * frames[-1:], {"w": list(scales), "note": f"{points} points, an exact score, DDIM"}

@@ -2,10 +2,11 @@
 
 import json
 
-from ..evaluation import evaluate, recognition
+from ..evaluation import evaluate, fashion, recognition
 from ..evaluation.classifiers import classifier_hash
 from ..evaluation.latent import measure_latent
 from ..evaluation.paintings import composition
+from ..evaluation.transfer import transfer
 from ..models import load_pipeline
 from ..paths import checkpoint_dir, read_json
 from ..presets import VARIANTS, get
@@ -33,38 +34,21 @@ def pipelines(dataset: str, size: str) -> dict:
     return {variant: pipeline(dataset, variant, size) for variant in VARIANTS}
 
 
-def load_or_evaluate(pipe) -> dict:
-    """The evaluation.json beside `pipe`'s weights, made now unless it fits weights and classifier."""
-    scales, samples = (each[pipe.preset.dataset] for each in (SCALES, SAMPLES))
-    return load_or_measure(pipe, "evaluation.json", lambda: evaluate(pipe, scales, samples), scales)
+MEASUREMENTS = {        # beside a checkpoint, in NAME.json; "latent" takes 20 minutes of a processor core
+    "evaluation": lambda pipe: evaluate(pipe, *(each[pipe.preset.dataset] for each in (SCALES, SAMPLES))),
+    "recognition": lambda pipe: {"rows": [recognition(pipe, w, RECOGNITION_SAMPLES)
+                                          for w in RECOGNITION_SCALES[pipe.preset.dataset]]},
+    "composition": lambda pipe: record(pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)),
+    "latent": lambda pipe: record(pipe.device, **measure_latent(pipe, LATENT_SAMPLES)),
+    **fashion.EXPERIMENTS, "transfer": transfer,
+}
 
 
-def load_or_measure_composition(pipe) -> dict:
-    """The composition.json beside `pipe`'s weights, made now unless it fits the weights."""
-    return load_or_measure(pipe, "composition.json", lambda: record(
-        pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)))
-
-
-def load_or_measure_latent(pipe) -> dict:
-    """The latent.json beside `pipe`'s weights, made now (20 minutes of a processor core) unless it fits the weights."""
-    return load_or_measure(pipe, "latent.json", lambda: record(pipe.device, **measure_latent(pipe, LATENT_SAMPLES)))
-
-
-def load_or_measure_recognition(pipe) -> list[dict]:
-    """The rows of the recognition.json beside `pipe`'s weights, made now unless they fit weights and classifier."""
-    scales = RECOGNITION_SCALES[pipe.preset.dataset]
-    return load_or_measure(pipe, "recognition.json", lambda: {
-        "rows": [recognition(pipe, w, RECOGNITION_SAMPLES) for w in scales]}, scales)["rows"]
-
-
-def by_w(evaluation: dict) -> dict[float, dict]:
-    """The rows of an evaluation by guidance scale."""
-    return {row["w"]: row for row in evaluation["rows"]}
-
-
-def load_or_measure(pipe, name, measure, scales=()) -> dict:
-    """A stored measurement at `scales` if it holds the hashes of the weights and the classifier, else a new one."""
-    file = pipe.folder / name
+def measured(pipe, name: str) -> dict:
+    """The NAME.json of MEASUREMENTS beside the weights of `pipe`, made now unless it holds their hash, that of the
+    current classifier, and the scales of SCALES or RECOGNITION_SCALES."""
+    file = pipe.folder / f"{name}.json"
+    scales = {"evaluation": SCALES, "recognition": RECOGNITION_SCALES}.get(name, {}).get(pipe.preset.dataset)
     try:
         stored = read_json(file)
         fits = not scales or tuple(row["w"] for row in stored["rows"]) == scales
@@ -73,7 +57,12 @@ def load_or_measure(pipe, name, measure, scales=()) -> dict:
     text = json.dumps(stored)
     fits &= pipe.weights_sha256_16 in text
     if not fits or "classifier_sha256_16" in text and classifier_hash(pipe.preset.dataset) not in text:
-        stored = measure()
+        stored = MEASUREMENTS[name](pipe)
         write_json(file, stored)
     note_use("file", file)
     return stored
+
+
+def by_w(evaluation: dict) -> dict[float, dict]:
+    """The rows of an evaluation by guidance scale."""
+    return {row["w"]: row for row in evaluation["rows"]}

@@ -1,6 +1,6 @@
 """Figures 8-11 of the thesis (section 3.3), and the distance of real images to real images.
 
-`evaluations` is {variant: what `load_or_evaluate` returns}.
+`evaluations` is {variant: the evaluation that `checkpoints.measured` returns}.
 """
 
 import torch
@@ -14,7 +14,7 @@ from ..randomness import generator
 from . import pictures
 from .checkpoints import by_w
 from .derived import PRINTED
-from .drawing import GREY, line, new_figure, plot_real, plot_with_ci, variant_line
+from .drawing import GREY, line, new_figure, plot_curves, variant_line
 from .exhibits import exhibit
 from .study import ACCURACY, FRECHET, finish_tradeoff, points
 
@@ -28,12 +28,10 @@ DISTANCES = (5, 10, 20, 50, 100)                # ticks
 def metrics_against_w(evaluations):
     """Figure 9: quality (left) and adherence (right) against w, with 95 % intervals and the score of real images."""
     figure, ((left, right),) = new_figure(1, 2, 2.6)
-    for axis, title, metric in ((left, "Fréchet distance ↓", FRECHET), (right, "accuracy ↑", ACCURACY)):
-        for variant, evaluation in evaluations.items():
-            rows = by_w(evaluation)
-            plot_with_ci(axis, [*rows], [*map(metric, rows.values())], **variant_line(variant))
-        plot_real(axis, metric(evaluation["rows"][0]))
-        axis.set(title=title, xlabel="guidance scale w")
+    plot_curves((left, right), {variant: each["rows"] for variant, each in evaluations.items()}, "w",
+                {"Fréchet distance ↓": FRECHET, "accuracy ↑": ACCURACY})
+    for axis in (left, right):
+        axis.set_xlabel("guidance scale w")
     left.set(yscale="log", yticks=DISTANCES, yticklabels=DISTANCES)
     right.set_ylim(0, 1.05)
     right.plot(*zip(*((row["w"], row["accuracy"]) for row in PRINTED["cifar10"]["table1"])), "x", color=GREY,

@@ -72,6 +72,24 @@ def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     axis.fill_between(x, low, high, color=curve.get_color(), alpha=alpha, linewidth=0)
 
 
+def plot_curves(axes, lines: dict, x: str, metrics: dict) -> None:
+    """A metric an axis, {title: a function from a row to the metric}: a curve through each of {label: rows} against
+    their field `x`, and the value of real images where rows have it."""
+    for axis, (title, metric) in zip(axes, metrics.items()):
+        for place, (label, rows) in enumerate(lines.items()):
+            plot_with_ci(axis, [row[x] for row in rows], [*map(metric, rows)], label=label, **line(place))
+        if "real" in metric(rows[0]):
+            plot_real(axis, metric(rows[0]))
+        axis.set_title(title)
+
+
+def smoothed(losses, window: int = 50) -> tuple[range, torch.Tensor]:
+    """(steps, mean loss of the last `window` steps) of the losses of steps 1, 2, ..; a short training has a smaller
+    window, which is the first of the steps."""
+    window = max(1, min(window, len(losses) // 4))
+    return range(window, len(losses) + 1), torch.as_tensor(losses).unfold(0, window, 1).mean(1)
+
+
 def bars(metrics) -> list[list[float]]:
     """The intervals of metrics as error bars for matplotlib: [2, metrics], down and up."""
     return [[max(0.0, metric["value"] - metric["interval"][0]) for metric in metrics],

@@ -9,6 +9,8 @@ from ..diffusion import Guider
 from ..intervals import overlap, wilson_interval
 from .study import rows_of
 
+X_0, EPS = torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
 
 def check(number: str, answer) -> None:
     """Print whether `answer` to the exercise `number` is right, or a hint. None is no answer yet."""
@@ -22,16 +24,14 @@ def check(number: str, answer) -> None:
 
 
 def _clean(function):
-    x_0, eps = torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     abar = torch.tensor(0.3)
-    x_t, v = abar.sqrt() * x_0 + (1 - abar).sqrt() * eps, abar.sqrt() * eps - (1 - abar).sqrt() * x_0
-    return torch.allclose(function(x_t, v, abar), x_0, atol=1e-5)
+    x_t, v = abar.sqrt() * X_0 + (1 - abar).sqrt() * EPS, abar.sqrt() * EPS - (1 - abar).sqrt() * X_0
+    return torch.allclose(function(x_t, v, abar), X_0, atol=1e-5)
 
 
 def _clean_and_noise(function):
-    x_0, eps = torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    answer = function(0.7 * x_0 + 0.3 * eps, eps - x_0, 0.3)
-    return all(torch.allclose(*pair, atol=1e-5) for pair in zip(answer, (x_0, eps), strict=True))
+    answer = function(0.7 * X_0 + 0.3 * EPS, EPS - X_0, 0.3)
+    return all(torch.allclose(*pair, atol=1e-5) for pair in zip(answer, (X_0, EPS), strict=True))
 
 
 def _separate(first, second, n):

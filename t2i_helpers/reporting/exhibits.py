@@ -78,7 +78,8 @@ def exhibit(name: str, format: str, **fixed):
     """Make a function that draws return an Exhibit, or a Table where `format` is "tex".
 
     The function returns its figure, or (header, rows) of a table, and optionally metadata of its own, with a "note".
-    The note and the metadata of what it reads are added. `fixed` are arguments; {} in `name` is the first argument.
+    The note and the metadata of what it reads are added, or no note to a "whole_note". `fixed` are arguments; {} in
+    `name` is the first argument.
     """
     def decorate(draw):
         @functools.wraps(draw)
@@ -90,7 +91,7 @@ def exhibit(name: str, format: str, **fixed):
                 result = draw(*arguments, **fixed | options)
             *content, own = result if isinstance(result, tuple) else (result, {})
             note, metadata = describe(uses, draw.__module__, (latex if format == "tex" else drawing).__name__)
-            note = "; ".join(filter(None, [own.pop("note", ""), note]))
+            note = own.pop("whole_note", None) or "; ".join(filter(None, [own.pop("note", ""), note]))
             metadata |= own | {"wall_seconds": round(time.monotonic() - began, 1)}
             file_name = name.format(*arguments).replace("-", "_")
             if format == "tex":

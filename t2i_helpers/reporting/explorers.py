@@ -1,4 +1,4 @@
-"""Pictures with controls: a control that moves draws the picture again, or takes it from a cache.
+"""Pictures that change: by a control, which draws the picture again or takes it from a cache, or during a training.
 
 The first picture is an ordinary output of its cell, so that views without a kernel show it too.
 """
@@ -6,6 +6,8 @@ The first picture is an ordinary output of its cell, so that views without a ker
 import dataclasses
 import functools
 import inspect
+import time
+from datetime import timedelta
 from types import SimpleNamespace
 
 import ipywidgets as widgets
@@ -14,17 +16,22 @@ import torch
 from IPython.display import Image as Picture
 from IPython.display import display
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torchvision.io import ImageReadMode, read_image
 
+from .. import presets
 from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, from_uint8, genre_caption, stroke_drawing, to_uint8, to_unit
 from ..data.wikiart import BATCH, FILE_OF, RESERVOIR, mixing, our_stream_order
 from ..diffusion import SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.editing import AttentionMaps
+from ..diffusion.noise import NoisyBatch, noise_level, predicted
 from ..evaluation import frechet_distance, load_classifier, predict
 from ..models import load_text_encoder
 from ..randomness import generator
-from .drawing import GREY, image_grid, image_grids, line, new_figure
+from ..training import Run
+from .drawing import GREY, image_grid, image_grids, line, new_figure, smoothed
 from .exhibits import inline_image
 from .latent import as_grey
+from .pictures import traced
 
 
 class Explorer:
@@ -103,15 +110,14 @@ def denoising_explorer(pipe, steps: int):
 
     @functools.lru_cache
     def record(label, w):
-        gaps, trace = [], []
+        gaps = []
 
         def guider(step):
             gaps.append((step.noisy.eps(step.cond) - step.noisy.eps(step.null))[0].abs().cpu())
             return make_guider("cfg", w)(step)
 
-        pipe([captions(pipe.preset)[label]], guider=guider, steps=steps,
-             callback=lambda index, x_t, x_0: trace.append((x_t[0].cpu(), x_0[0].cpu())))
-        noisy, clean = (to_unit(torch.stack(each), pipe.preset.pixel_range) for each in zip(*trace))
+        trace, _ = traced(pipe, [captions(pipe.preset)[label]], guider=guider, steps=steps)
+        noisy, clean = (to_unit(torch.cat(each).cpu(), pipe.preset.pixel_range) for each in zip(*trace))
         return noisy, clean, torch.stack(gaps), predict(classifier, to_uint8(clean)).probabilities
 
     def draw(step=first, label=names[4], w=2.0):
@@ -182,9 +188,7 @@ def latent_explorer(pipe, steps: int, prompts: list[str]):
     """Every step of one sampling in latent space: z_t and the estimated z_0, decoded, and the channels of z_0."""
     @functools.lru_cache
     def record(prompt, w, seed):
-        trace = []
-        pipe([prompt], w=w, seeds=[seed], steps=steps, callback=lambda index, z_t, z_0: trace.append((z_t, z_0)))
-        return trace
+        return traced(pipe, [prompt], w=w, seeds=[seed], steps=steps)[0]
 
     middle, (first, *_) = max(1, steps // 2), prompts
 
@@ -198,57 +202,67 @@ def latent_explorer(pipe, steps: int, prompts: list[str]):
 
 
 class Mixture:
-    """Six Gaussians in the plane, two for each of three classes, in the place of a U-Net: their exact eps."""
+    """Six Gaussians in the plane, two for each of three classes, in the place of a U-Net: their exact prediction."""
 
     config = SimpleNamespace(in_channels=2, sample_size=1)
     width = 0.28
     angles = torch.tensor([60.0, 105, 180, 225, 300, 345]).deg2rad()
     means = 1.5 * torch.stack([angles.cos(), angles.sin()], 1)                                              # [6, 2]
 
-    def __init__(self, alphas_cumprod):
-        self.alphas_cumprod = alphas_cumprod
+    ticks = torch.linspace(-3, 3, 61)                                                           # of the plane
 
-    def density(self, abar, label):
-        """The distribution of x_t in the plane for a class, or for all at -1."""
-        means = abar**0.5 * (self.means if label < 0 else self.means[2 * label:2 * label + 2])
-        parts = Independent(Normal(means, (abar * self.width**2 + 1 - abar)**0.5), 1)
-        return MixtureSameFamily(Categorical(torch.ones(len(means))), parts)
+    def __init__(self, scheduler):
+        self.scheduler = scheduler
+
+    def means_of(self, label):
+        """The means [k, 2] of a class, or of all at -1."""
+        return self.means if label < 0 else self.means[2 * label:2 * label + 2]
 
     def __call__(self, x_t, t, c):
-        """eps = -sqrt(1 - abar) grad log p_t(x_t | c) of x_t [n, 2, 1, 1]; c [n, 1, 1] holds the class."""
-        abar, x = self.alphas_cumprod[int(t)], x_t.flatten(1).detach().requires_grad_()
-        with torch.enable_grad():
-            log_density = self.density(abar, int(c[0])).log_prob(x).sum()
-        (score,) = torch.autograd.grad(log_density, x)
-        return SimpleNamespace(sample=(-(1 - abar).sqrt() * score).view_as(x_t))
+        """What implies E[x_0 | x_t, c] for x_t [n, 2, 1, 1]; c [n, 1, 1] holds the class."""
+        noisy = NoisyBatch(x_t, noise_level(self.scheduler, t), predicted(self.scheduler))
+        means, variance = self.means_of(int(c[0])), (noisy.signal * self.width)**2 + noisy.noise**2
+        away = x_t.flatten(1)[:, None] - noisy.signal * means                                           # [n, k, 2]
+        weights = (-away.square().sum(-1) / (2 * variance)).softmax(1)[..., None]                       # [n, k, 1]
+        x_0 = (weights * (means + noisy.signal * self.width**2 / variance * away)).sum(1)
+        return SimpleNamespace(sample=noisy.prediction(x_0.view_as(x_t)))
+
+    def log_density(self, label: int = -1) -> torch.Tensor:
+        """log p(x | label) at `ticks` of both axes, [ticks, ticks], for contours of matplotlib."""
+        parts = Independent(Normal(self.means_of(label), self.width), 1)
+        density = MixtureSameFamily(Categorical(torch.ones(len(self.means_of(label)))), parts)
+        return density.log_prob(torch.cartesian_prod(self.ticks, self.ticks)).view(len(self.ticks), -1).T
+
+    def sample(self, points: int, steps: int, label: int = -1, rule: str = "cfg", w: float = 1.0):
+        """(paths [steps + 1, points, 2] from noise to samples of a class, [(x_t, x^_0) of each step])."""
+        cond = torch.full((points, 1, 1), float(label))
+        trace, end = traced(sample, self, self.scheduler, make_guider(rule, w), cond, -torch.ones(1, 1, 1),
+                            seeds=range(points), steps=steps, clip=None)
+        return torch.stack([*(x_t for x_t, _ in trace), end]).flatten(2), trace
 
 
-def plane(mixture, label: int = -1):
-    """(ticks of both axes, log p(x | label) [ticks, ticks] for contours of matplotlib), by default of all classes."""
-    ticks = torch.linspace(-3, 3, 61)
-    return ticks, mixture.density(1.0, label).log_prob(torch.cartesian_prod(ticks, ticks)).view(len(ticks), -1).T
+def draw_plane(axis, mixture):
+    """Contours of the density of all classes in the plane."""
+    axis.contour(mixture.ticks, mixture.ticks, mixture.log_density().exp(), 4, colors=GREY, linewidths=0.5)
+    axis.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
 
 
 def plane_explorer(preset, points: int = 300):
     """Guided sampling in the plane with an exact score: paths, and where they end beside p(x) p(c|x)^w."""
     preset = dataclasses.replace(preset, prediction="epsilon")
-    mixture = Mixture(make_scheduler(preset, "ddim").alphas_cumprod)
-    (ticks, everywhere), (_, of_class) = plane(mixture), plane(mixture, 0)
 
     def draw(rule="cfg", w=2.0, steps=20, sampler="ddim"):
-        trace = []
-        end = sample(mixture, make_scheduler(preset, sampler), make_guider(rule, w), torch.zeros(points, 1, 1),
-                     -torch.ones(1, 1, 1), seeds=range(points), steps=steps, clip=None,
-                     callback=lambda i, x_t, x_0: trace.append(x_t)).images.flatten(1)
-        paths = torch.stack([*(x.flatten(1) for x in trace), end])                                  # [steps + 1, n, 2]
+        mixture = Mixture(make_scheduler(preset, sampler))
+        paths, _ = mixture.sample(points, steps, 0, rule, w)
+        everywhere, of_class = mixture.log_density(), mixture.log_density(0)
         figure, ((left, right),) = new_figure(1, 2, 3.0)
         left.plot(*paths[:, :40].unbind(-1), color=line(1)["color"], linewidth=0.5, alpha=0.7)
-        right.plot(*end.T, ".", color=line(0)["color"], markersize=2)
+        right.plot(*paths[-1].T, ".", color=line(0)["color"], markersize=2)
         for axis, log, title in ((left, of_class, "paths, and $p(x|c)$"),
                                  (right, torch.lerp(everywhere, of_class, w), "ends, and $p(x)\\,p(c|x)^w$")):
-            axis.contour(ticks, ticks, everywhere.exp(), 4, colors=GREY, linewidths=0.5)
-            axis.contourf(ticks, ticks, (log - log.max()).exp(), 6, cmap="Blues", alpha=0.6, zorder=0)
-            axis.set(title=title, xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
+            draw_plane(axis, mixture)
+            axis.contourf(mixture.ticks, mixture.ticks, (log - log.max()).exp(), 6, cmap="Blues", alpha=0.6, zorder=0)
+            axis.set_title(title)
         return figure
 
     return Explorer(draw, rule=["cfg", "interval sigma_min=0.3 sigma_max=3", "rescale", "apg", "cfg-zero", "tcfg"],
@@ -296,3 +310,43 @@ def attention_explorer(pipe, steps: int, w: float = 2.0):
         return figure
 
     return Explorer(draw, prompt=prompts, token=places, step=(0, steps - 1))
+
+
+class TrainingView:
+    """A training's loss, speed, time left and latest images, updated in place: of a training of `steps` steps of
+    `batch_size` images, of which some may be done."""
+
+    def __init__(self, steps: int, batch_size: int, done: int = 0):
+        self.steps, self.batch_size, self.done = steps, batch_size, done
+        self.began, self.shown = time.monotonic(), None
+
+    def update(self, losses: list[float], images: torch.Tensor) -> None:
+        """Show the losses of all steps so far, and images [rows, columns, c, h, w] in [0, 1]."""
+        speed = (len(losses) - self.done) / (time.monotonic() - self.began)                      # steps/s
+        picture = _progress(losses, self.steps, speed, self.batch_size, images)
+        self.shown = self.shown or display(picture, display_id=True)
+        self.shown.update(picture)
+
+
+def run_so_far(folder) -> Picture:
+    """The loss, the speed, the time left and the latest images of the training in a run folder, from its files: also
+    while another process trains it."""
+    run = Run(folder)
+    rows, config = run.metrics(), run.config()
+    preset, last = presets.from_dict(config["preset"]), rows[-1]
+    steps = preset.max_steps or preset.epochs * -(-config["training_images"] // preset.batch_size)
+    grids = sorted((run.folder / "samples").glob("*.png"))
+    images = read_image(str(grids[-1]), ImageReadMode.RGB) / 255 if grids else torch.ones(3, 8, 8)      # [3, h, w]
+    return _progress([row["loss"] for row in rows], steps, last["step"] / last["seconds"], preset.batch_size,
+                     images[None, None])
+
+
+def _progress(losses, steps, speed, batch_size, images) -> Picture:
+    done, (at, means) = len(losses), smoothed(losses)
+    figure, ((curve, grid),) = new_figure(1, 2, 2.2, width_ratios=(2, 3))
+    curve.plot(range(1, done + 1), losses, color=line(1)["color"], alpha=0.25, linewidth=0.6)
+    curve.plot(at, means, **line(1, marker=""))
+    curve.set(yscale="log", xlabel="step", ylabel="loss", title=f"loss, mean of {at[0]} steps: {means[-1]:.3f}")
+    left = timedelta(seconds=round(max(0, steps - done) / speed))
+    image_grid(grid, images, title=f"step {done:,} of {steps:,}: {speed * batch_size:.0f} images/s, {left} left")
+    return Picture(data=inline_image(figure))

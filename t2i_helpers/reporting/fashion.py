@@ -5,36 +5,32 @@ import dataclasses
 import torch
 from torchvision.io import read_image
 
-from ..data import from_uint8, to_unit
 from ..diffusion import make_scheduler
-from ..evaluation import fashion
-from ..evaluation.transfer import SHOWN, transfer
+from ..evaluation.fashion import SHORT
+from ..evaluation.transfer import SHOWN
 from ..presets import PRINTED_ELSEWHERE
 from ..provenance import note_use
 from ..training import Run
 from . import guidance, pictures
-from .checkpoints import load_or_measure
-from .drawing import GREY, image_grids, line, new_figure
+from .checkpoints import measured
+from .drawing import GREY, image_grids, line, new_figure, smoothed
 from .exhibits import exhibit
-from .tables import with_interval
+from .recorded import describe_training
+from .tables import metric_table
 
-SMOOTHED = 20                                         # steps that a curve of losses is the mean of
-EXPERIMENTS = {"variations": fashion.variations, "scales": fashion.scales, "samplers": fashion.samplers,
-               "critic": fashion.critic, "six_images": fashion.six_images, "fine_tuning": fashion.fine_tuning,
-               "transfer": transfer}
-QUALITY = (("n", "n"), ("accuracy (%)", "accuracy"), ("Fréchet", "frechet"))
-TABLES = {                                            # (column, field of a row); "transfer-trials": another list
-    "variations": (("network", "variant"), ("steps", "training_steps"), ("validation loss", "validation_loss"),
-                   ("at usual β", "loss_at_usual_betas"), *QUALITY),
-    "scales": (("w", "w"), *QUALITY),
-    "samplers": (("solver", "scheduler"), ("steps", "steps"), ("seconds for ten", "time_s"), *QUALITY),
-    "critic": (("chosen by", "critic"), ("n", "n"), ("accuracy (%)", "accuracy")),
-    "fine_tuning": (("weights", "variant"), ("w", "w"), ("weights moved", "weights_moved"),
-                    ("pixels moved", "pixels_moved"), *QUALITY),
-    "transfer": (("begun from", "start"), ("epochs", "epochs"), ("n", "n"), ("validation loss", "validation_loss"),
-                 ("kernel distance", "kernel")),
-    "transfer-trials": (("half an epoch with", "variant"), ("steps", "n"), ("seconds a step", "seconds_a_step"),
-                        ("validation loss", "validation_loss")),
+QUALITY = {"n": "n", "accuracy (%)": "accuracy", "Fréchet": "frechet"}
+TABLES = {                                            # {column: field of a row}; "transfer-trials": another list
+    "variations": {"network": "variant", "steps": "training_steps", "validation loss": "validation_loss",
+                   "at usual β": "loss_at_usual_betas", **QUALITY},
+    "scales": {"w": "w", **QUALITY},
+    "samplers": {"solver": "scheduler", "steps": "steps", "seconds for ten": "time_s", **QUALITY},
+    "critic": {"chosen by": "critic", "n": "n", "accuracy (%)": "accuracy"},
+    "fine_tuning": {"weights": "variant", "w": "w", "weights moved": "weights_moved", "pixels moved": "pixels_moved",
+                    **QUALITY},
+    "transfer": {"begun from": "start", "epochs": "epochs", "n": "n", "validation loss": "validation_loss",
+                 "kernel distance": "kernel"},
+    "transfer-trials": {"half an epoch with": "variant", "steps": "n", "seconds a step": "seconds_a_step",
+                        "validation loss": "validation_loss"},
 }
 NOTES = {
     "samplers": "seconds: the faster of two times ten images at once, on a machine with other work",
@@ -48,50 +44,25 @@ sweep = exhibit("fashion_sweep", "png", scales=(0, 1, 2, 5, 10), beside=False)(p
 recognition = exhibit("fashion_recognition", "pdf")(guidance.recognition_curves.__wrapped__)
 
 
-def measured(pipe, name: str) -> dict:
-    """The experiment `name`, stored beside the weights of `pipe`, or made now."""
-    return load_or_measure(pipe, f"{name}.json", lambda: EXPERIMENTS[name](pipe))
-
-
 @exhibit("fashion_{}", "tex")
 def table(name: str, pipe):
     """The rows of an experiment, real images last where they are measured."""
     experiment, _, part = name.partition("-")
-    rows, columns = measured(pipe, experiment)[part or "rows"], TABLES[name]
-    cells = [[_cell(row[field], field) for _, field in columns] for row in rows]
-    if any("real" in each for each in rows[0].values() if isinstance(each, dict)):
-        real = [rows[0][field].get("real") if isinstance(rows[0][field], dict) else None for _, field in columns]
-        cells.append(["real images", *(_cell(each, field) if each else "–" for each, (_, field) in zip(
-            real[1:], columns[1:]))])
-    return [title for title, _ in columns], cells, {"note": "; ".join(filter(None, [
-        NOTES.get(name), "judged by our own classifier" if "frechet" in rows[0] else "", "intervals 95 %"]))}
-
-
-def _cell(value, field):
-    if isinstance(value, dict):
-        return with_interval(value, percent=field == "accuracy")
-    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.2g}"
+    result = measured(pipe, experiment)
+    rows, own = result[part or "rows"], _own_networks(result)["whole_note"] if experiment == "transfer" else ""
+    note = [NOTES.get(name), "judged by our own classifier" if "frechet" in rows[0] else "", "intervals 95 %", own]
+    return *metric_table(rows, TABLES[name]), {"whole_note" if own else "note": "; ".join(filter(None, note))}
 
 
 @exhibit("fashion_forward", "png")
-def forward_strip(dataset, preset, shares=(0, 0.2, 0.4, 0.6, 0.8, 1), garment: int = 0):
+def forward_strip(dataset, preset, shares=(0, 0.2, 0.4, 0.6, 0.8, 1)):
     """One garment with the noise of each share of the steps, by the preset's betas and by those of 1,000 steps."""
-    panels, last = {}, preset.train_timesteps - 1
-    x_0 = from_uint8(dataset.images[garment:garment + 1], preset.pixel_range).expand(len(shares), -1, -1, -1)
-    noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
-    for title, changes in (("β up to 0.2", {}), ("β up to 0.02", fashion.SHORT)):
-        scheduler = make_scheduler(dataclasses.replace(preset, **changes), "ddpm")
-        x_t = scheduler.add_noise(x_0, noise, torch.tensor([round(share * last) for share in shares]))
-        left = scheduler.alphas_cumprod[-1].sqrt()
+    panels, timesteps = {}, [round(share * (preset.train_timesteps - 1)) for share in shares]
+    for title, each in (("β up to 0.2", preset), ("β up to 0.02", dataclasses.replace(preset, **SHORT))):
+        left = make_scheduler(each, "ddpm").alphas_cumprod[-1].sqrt()
         panels[f"{title}: {left:.1%} of the image left at the end"] = (
-            to_unit(x_t, preset.pixel_range)[None], (), [f"{share:.0%}" for share in shares])
+            pictures.noised(dataset, each, timesteps)[None], (), [f"{share:.0%}" for share in shares])
     return image_grids(panels), {"note": f"one garment, one noise; {preset.train_timesteps} timesteps"}
-
-
-def _curve(axis, place, losses, label):
-    losses = torch.tensor(losses)
-    axis.plot(range(SMOOTHED, len(losses) + 1), losses.unfold(0, SMOOTHED, 1).mean(1), **line(
-        place, marker="", label=f"{label}, mean of {SMOOTHED} steps"))
 
 
 @exhibit("fashion_loss", "pdf")
@@ -100,7 +71,8 @@ def loss_curve(pipe):
     figure, ((axis,),) = new_figure(1, 1, 2.3)
     run, rows = Run(pipe.folder), measured(pipe, "variations")["rows"]
     note_use("file", run.metrics_file)
-    _curve(axis, 0, [row["loss"] for row in run.metrics()], "training")
+    steps, means = smoothed([row["loss"] for row in run.metrics()], 20)
+    axis.plot(steps, means, **line(0, marker="", label=f"training, mean of {steps[0]} steps"))
     for place, row in enumerate(rows, 1):
         axis.plot(row["training_steps"], row["validation_loss"]["value"], **line(
             place, linestyle="", label=f"validation: {row['variant']}"))
@@ -124,14 +96,22 @@ def six_images(pipe):
     return figure, {"note": f"median and central 95 % of {result['draws']} draws of six; our own classifier's features"}
 
 
+def _own_networks(result) -> dict:
+    """The note on the networks of "transfer", which are others than that of the garments."""
+    return {"whole_note": f"{describe_training('photographs', result['checkpoint'])}; {result['training_images']:,} "
+                          f"butterflies, {result['steps_an_epoch']} steps an epoch"}
+
+
 @exhibit("transfer_butterflies", "png")
 def butterflies(pipe):
     """Butterflies by training, a row each, and what the network of photographs draws."""
-    rows, file = measured(pipe, "transfer")["rows"], pipe.folder / "transfer.png"
+    result, file = measured(pipe, "transfer"), pipe.folder / "transfer.png"
+    rows = result["rows"]
     strips = read_image(str(file)).float().div(255)                                        # [3, rows * 32, SHOWN * 32]
     note_use("file", file)
     images = torch.stack([torch.stack(strip.chunk(SHOWN, 2)) for strip in strips.chunk(len(rows), 1)])
-    return image_grids({"": (images, [f"{row['start']},\nepochs: {row['epochs']}" for row in rows])})
+    labels = [f"{row['start']},\nepochs: {row['epochs']}" for row in rows]
+    return image_grids({"": (images, labels)}), _own_networks(result)
 
 
 @exhibit("transfer_loss", "pdf")
@@ -139,7 +119,8 @@ def transfer_loss(pipe):
     """The training losses from both beginnings."""
     result, (figure, ((axis,),)) = measured(pipe, "transfer"), new_figure(1, 1, 2.1)
     for place, (name, losses) in enumerate(result["curves"].items()):
-        _curve(axis, place, losses, f"from {name}")
+        steps, means = smoothed(losses, 20)
+        axis.plot(steps, means, **line(place, marker="", label=f"from {name}, mean of {steps[0]} steps"))
     axis.set(yscale="log", xlabel=f"step ({result['steps_an_epoch']} an epoch)", ylabel="mean squared error of v")
     axis.legend()
-    return figure
+    return figure, _own_networks(result)

@@ -2,13 +2,12 @@
 
 import dataclasses
 import math
-from types import SimpleNamespace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import captions
-from ..diffusion import make_guider, make_scheduler, sample
+from ..diffusion import make_scheduler
 from ..diffusion.noise import NoisyBatch, noise_level, predicted
 from ..diffusion.sampling import with_timesteps
 from ..evaluation.metrics import mean_estimate
@@ -16,11 +15,12 @@ from ..models import build_unet, encoder_dim, load_pipeline
 from ..paths import CHECKPOINTS
 from ..randomness import generator
 from ..training.ablation import train_missing, training_preset
-from .drawing import bars, image_grids, line, new_figure, plot_real, plot_with_ci
+from .drawing import bars, image_grids, line, new_figure, plot_curves
 from .exhibits import exhibit
 from .explorers import Mixture
+from .pictures import traced
 from .study import ACCURACY, FRECHET, picture, rows_of
-from .tables import with_interval
+from .tables import metric_table
 
 PAIR = {"flow-dit": "flow", "v-dit": "v-prediction"}           # one network, two objectives
 PASSES = (1, 2, 4, 8, 16, 32)
@@ -31,21 +31,6 @@ SOLVERS = {("flow-dit", "euler"): "flow, Euler", ("flow-dit", "heun"): "flow, He
 def network(name: str, size: str):
     """The pipeline of the training `name`, at `full` trained first if it is missing; otherwise the one that ships."""
     return load_pipeline(train_missing(name, "full") if size == "full" else CHECKPOINTS / name)
-
-
-class FlowMixture(Mixture):
-    """The Gaussians of `Mixture` with the exact velocity of a flow, u(x_s, s) = E[eps - x_0 | x_s]."""
-
-    def __init__(self, timesteps: int):
-        self.timesteps = timesteps
-
-    def __call__(self, x_s, t, c):
-        s, x = float(t) / self.timesteps, x_s.flatten(1)
-        variance = ((1 - s) * self.width)**2 + s**2
-        away = x[:, None] - (1 - s) * self.means                                                      # [n, 6, 2]
-        weights = (-away.square().sum(-1) / (2 * variance)).softmax(1)[..., None]                     # [n, 6, 1]
-        x_0 = (weights * (self.means + (1 - s) * self.width**2 / variance * away)).sum(1)             # E[x_0 | x_s]
-        return SimpleNamespace(sample=((x - x_0) / s).view_as(x_s))
 
 
 def deviation(trace, end, scheduler) -> torch.Tensor:
@@ -72,17 +57,17 @@ def plane_paths(flow, preset, points: int = 60, steps: int = 100):
     share, rng = torch.linspace(0, 1, 50)[:, None, None], generator("plane")
     x_0 = Mixture.means.repeat(2, 1) + Mixture.width * torch.randn(12, 2, generator=rng)
     eps, angle = torch.randn(12, 2, generator=rng), share * math.pi / 2
-    cosine = make_scheduler(dataclasses.replace(preset, prediction="epsilon"), "ddim")
     drawings = {
-        "flow": (FlowMixture(flow.train_timesteps), make_scheduler(flow), (1 - share) * x_0 + share * eps),
-        "cosine schedule": (Mixture(cosine.alphas_cumprod), cosine, angle.cos() * x_0 + angle.sin() * eps)}
+        "flow": (make_scheduler(flow), (1 - share) * x_0 + share * eps),
+        "cosine schedule": (make_scheduler(dataclasses.replace(preset, prediction="epsilon"), "ddim"),
+                            angle.cos() * x_0 + angle.sin() * eps)}
     deviations = {}
-    for place, (name, (mixture, scheduler, pairs)) in enumerate(drawings.items()):
-        style, trace = line(place, marker="", linestyle="-", linewidth=0.7), []
+    for place, (name, (scheduler, pairs)) in enumerate(drawings.items()):
+        style = line(place, marker="", linestyle="-", linewidth=0.7)
         axes[0].plot(*pairs.unbind(-1), **style)
-        end = sample(mixture, scheduler, make_guider("cfg", 1.0), -torch.ones(points, 1, 1), -torch.ones(1, 1, 1),
-                     seeds=range(points), steps=steps, clip=None, callback=lambda *each: trace.append(each[1:])).images
-        axes[1 + place].plot(*torch.stack([*(x for x, _ in trace), end]).flatten(2).unbind(-1), **style)
+        paths, trace = Mixture(scheduler).sample(points, steps)
+        axes[1 + place].plot(*paths.unbind(-1), **style)
+        end = paths[-1][..., None, None]
         deviations[name] = mean_estimate(deviation(trace, end, with_timesteps(scheduler, steps, "cpu")))
         axes[1 + place].set_title(f"{name}: {deviations[name]['value']:.2f}")
     axes[0].set_title("pairs")
@@ -106,11 +91,10 @@ def straightness(pipes: dict, steps: int = 32, n: int = 100):
     figure, ((axis,),) = new_figure(1, 1, 2.0, width=4)
     deviations = {}
     for name, pipe in pipes.items():
-        trace, prompts = [], captions(pipe.preset)
-        drawn = pipe([prompts[i % 10] for i in range(n)], w=1.0, steps=steps, seeds=range(n), batch_size=n,
-                     callback=lambda *each: trace.append(each[1:]))
+        prompts = [captions(pipe.preset)[i % 10] for i in range(n)]
+        trace, images = traced(pipe, prompts, w=1.0, steps=steps, seeds=range(n), batch_size=n)
         scheduler = with_timesteps(make_scheduler(pipe.preset), steps, pipe.device)
-        deviations[name] = mean_estimate(deviation(trace, pipe.encode(drawn.images), scheduler))
+        deviations[name] = mean_estimate(deviation(trace, pipe.encode(images), scheduler))
     values = [*deviations.values()]
     axis.barh([*PAIR.values()], [each["value"] for each in values], 0.5, xerr=bars(values), color=line(1)["color"])
     axis.set(xlabel="distance from a straight path, relative to its length")
@@ -136,11 +120,10 @@ def scale_curves(size: str = "demo"):
 def _curves(lines: dict, x: str, of_distance: dict, **settings):
     """Two axes, Frechet distance and accuracy of rows {label: rows} against their field `x`."""
     figure, (axes,) = new_figure(1, 2, 2.4)
-    for axis, metric, title in zip(axes, (FRECHET, ACCURACY), ("Fréchet distance ↓", "accuracy ↑")):
-        for place, (label, rows) in enumerate(lines.items()):
-            plot_with_ci(axis, [row[x] for row in rows], [*map(metric, rows)], label=label, **line(place))
-        plot_real(axis, metric(rows[0]))
-        axis.set(title=title, **settings | (of_distance if metric is FRECHET else {}))
+    plot_curves(axes, lines, x, {"Fréchet distance ↓": FRECHET, "accuracy ↑": ACCURACY})
+    for axis in axes:
+        axis.set(**settings)
+    axes[0].set(**of_distance)
     axes[0].legend()                # its upper right is empty
     return figure
 
@@ -162,18 +145,18 @@ def pictures(names: dict, size: str = "demo"):
 @exhibit("{}", "tex")
 def comparison(table: str, names: dict, size: str = "demo"):
     """Parameters, arithmetic, accuracy and distance of the networks {name: label} at w = 2; real images last."""
-    rows, lines, parameters, mflop = guided(names, size), [], {}, {}
+    rows, parameters, mflop, effort = guided(names, size), {}, {}, {}
     for name, row in rows.items():
-        preset, steps = training_preset(name.partition("/")[0], size), row["training_steps"]
+        preset = training_preset(name.partition("/")[0], size)
         width = encoder_dim(preset.text_encoder)
         unet = build_unet(preset, width)
         with FlopCounterMode(display=False) as counter:
             unet(torch.zeros(1, *preset.unet_shape), 1, torch.zeros(1, preset.max_length, width))
         parameters[name], mflop[name] = sum(p.numel() for p in unet.parameters()), counter.get_total_flops() / 1e6
-        lines.append([names[name], f"{parameters[name]:,}", f"{mflop[name]:.0f}", f"{steps:,}",
-                      f"{3 * mflop[name] * steps * preset.batch_size / 1e6:.1f}",
-                      with_interval(ACCURACY(row), percent=True), with_interval(FRECHET(row))])
-    lines.append(["real images", *"––––", with_interval(ACCURACY(row)["real"], percent=True),
-                  with_interval(FRECHET(row)["real"])])
-    return ["network", "parameters", "MFLOP a pass", "steps", "TFLOP of training", "accuracy (%)", "Fréchet"], lines, {
+        effort[name] = 3 * mflop[name] * row["training_steps"] * preset.batch_size / 1e6
+    columns = {"network": names.get, "parameters": parameters.get, "MFLOP a pass": lambda name: f"{mflop[name]:.0f}",
+               "steps": lambda name: rows[name]["training_steps"],
+               "TFLOP of training": lambda name: f"{effort[name]:.1f}",
+               "accuracy (%)": lambda name: ACCURACY(rows[name]), "Fréchet": lambda name: FRECHET(rows[name])}
+    return *metric_table([*rows], columns), {
         "note": "training as three passes an image, counted by torch; w = 2", "parameters": parameters, "mflop": mflop}

@@ -17,10 +17,10 @@ from ..evaluation.experiments import IMAGE_TEXT, STRENGTHS, guiding_losses
 from ..models import load_text_encoder
 from ..paths import WEIGHTS, checkpoint_dir
 from ..provenance import note_use
-from .checkpoints import load_or_measure_recognition
+from .checkpoints import measured
 from .drawing import COLOURS, PALETTE, image_grid, image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
-from .pictures import denoising, names, vary
+from .pictures import denoising, names, traced, vary
 from .study import IMAGE_TEXT_NOTE
 
 SHORT = {"airplane": "plane", "automobile": "car"}            # over a small picture
@@ -137,8 +137,7 @@ def negative_prompts(pipe, steps: int, caption: str = "A handwritten digit 4", w
 def loss_strips(pipe, steps: int, classes=(7, 8)):
     """One image of each of `classes` (rows) guided by each loss at each of STRENGTHS (columns); drawn live at w = 1."""
     prompts = [captions(pipe.preset)[label] for label in classes]
-    for file in (weights_file(pipe.preset.dataset), IMAGE_TEXT):
-        note_use("file", file)
+    note_use("file", weights_file(pipe.preset.dataset), IMAGE_TEXT)
     losses = guiding_losses(pipe, classes)
     images = [vary(pipe, prompts, "loss", [LossGuidance(loss, s) if s else None for s in STRENGTHS],
                             w=1.0, steps=steps, scheduler="ddim") for loss in losses.values()]
@@ -181,7 +180,7 @@ def recognition_curves(pipes):
 
     Under it the quartiles of the step from which on an image is always recognised.
     """
-    recognised = {name: load_or_measure_recognition(pipe) for name, pipe in pipes.items()}
+    recognised = {name: measured(pipe, "recognition")["rows"] for name, pipe in pipes.items()}
     figure, axes = new_figure(2, len(recognised), 3.9, height_ratios=(3, 1), sharex=True, sharey="row")
     for (curves, ranges), (name, rows) in zip(axes.T, recognised.items()):
         for place, (row, kind) in enumerate(itertools.product(rows, ("x_0", "x_t"))):
@@ -212,11 +211,11 @@ def attention_over_steps(pipe, steps: int, which: int = 5, w: float = 2.0, colum
     the token's mean share of the attention."""
     preset, prompt = pipe.preset, captions(pipe.preset)[which]
     tokens = load_text_encoder(preset.text_encoder).tokens(prompt, preset.max_length)
-    recorder, trace = AttentionMaps(make_guider("cfg", w)), []
-    pipe([prompt], steps=steps, guider=recorder, callback=lambda step, x_t, x_0: trace.append(x_0[0]))
+    recorder = AttentionMaps(make_guider("cfg", w))
+    trace, _ = traced(pipe, [prompt], steps=steps, guider=recorder)
     shown = torch.linspace(0, len(trace) - 1, min(columns, len(trace))).long()
     maps = recorder.maps()[shown, 0].cpu()                                        # [columns, tokens, side, side]
-    clean = to_unit(torch.stack(trace)[shown], preset.pixel_range).cpu()          # [columns, c, h, w]
+    clean = to_unit(torch.cat([trace[i][1] for i in shown]), preset.pixel_range).cpu()        # [columns, c, h, w]
     shares = maps.mean((0, 2, 3))
     scaled = F.interpolate(maps, clean.shape[-2:]) / maps.amax((0, 2, 3)).view(-1, 1, 1)
     coloured = torch.tensor(colormaps["magma"](scaled.numpy())[..., :3]).movedim(-1, -3).float()

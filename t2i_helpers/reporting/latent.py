@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ..diffusion import make_scheduler
-from .checkpoints import load_or_evaluate, load_or_measure_latent
+from ..diffusion.noise import sigma
+from . import checkpoints
 from .drawing import GREY, image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
 from .recorded import PAINTING_FEATURES
@@ -45,9 +46,9 @@ def sigmas(preset):
         scheduler.set_timesteps(count)
         levels.plot(scheduler.timesteps, scheduler.sigmas[:-1], label=f"{count} steps", **line(place, markersize=2.5))
     for place, (name, each) in enumerate({"Stable Diffusion": stable, "ours (cosine)": preset}.items()):
-        last = {count: make_scheduler(dataclasses.replace(each, train_timesteps=count), "ddpm").alphas_cumprod[-1]
-                for count in LENGTHS}
-        largest[name] = {f"T{count}": float(((1 - abar) / abar) ** 0.5) for count, abar in last.items()}
+        schedulers = (make_scheduler(dataclasses.replace(each, train_timesteps=count), "ddpm") for count in LENGTHS)
+        largest[name] = {f"T{count}": float(sigma(scheduler.alphas_cumprod[-1]))
+                         for count, scheduler in zip(LENGTHS, schedulers)}
         ends.plot(LENGTHS, largest[name].values(), label=name, **line(place))
     levels.set(xlabel="timestep t", ylabel=r"$\sigma$")
     levels.invert_xaxis()
@@ -61,7 +62,7 @@ def sigmas(preset):
 def curves(pipe):
     """An accuracy and the kernel distance (rows) by steps, guidance scale, length of the schedule and strength of a
     text's guidance (columns), beside real paintings."""
-    measured, evaluation = load_or_measure_latent(pipe), load_or_evaluate(pipe)
+    measured, evaluation = (checkpoints.measured(pipe, name) for name in ("latent", "evaluation"))
     (default,) = [row for row in measured["schedule"] if row["train_timesteps"] == pipe.preset.train_timesteps]
     stored = [row | {"kernel": row["efficientnet"]["kernel"]} for row in evaluation["rows"]]
     lists = {"steps": [*measured["steps"], default | {"steps": measured["steps_by_default"]}],

@@ -1,13 +1,10 @@
 """Figures 1-7 of the thesis (section 3.2), drawn from checkpoints of both variants with the same seeds."""
 
-import torch
-
-from ..data import from_uint8, to_unit
 from ..diffusion import make_scheduler
 from ..provenance import note_use
 from ..training import Run
 from . import pictures
-from .drawing import COLOURS, image_grid, image_grids, line, new_figure, variant_line
+from .drawing import COLOURS, image_grid, image_grids, line, new_figure, smoothed, variant_line
 from .exhibits import exhibit
 from .latex import WithInterval
 from .study import experiment
@@ -39,12 +36,12 @@ def loss_curves(pipes):
     for variant, pipe in pipes.items():
         run = Run(pipe.folder)
         note_use("file", run.metrics_file)
-        steps, losses = torch.tensor([(row["step"], row["loss"]) for row in run.metrics()]).T
-        window = max(1, min(50, len(losses) // 4))
+        losses = [row["loss"] for row in run.metrics()]
+        steps, means = smoothed(losses)
         predicted = "v" if pipe.preset.prediction == "v_prediction" else "ε"
-        axis.plot(steps, losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
-        axis.plot(steps[window - 1:], losses.unfold(0, window, 1).mean(1), **variant_line(
-            variant, marker="", label=f"{variant}, loss of {predicted} (mean of {window} steps)"))
+        axis.plot(range(1, len(losses) + 1), losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
+        axis.plot(steps, means, **variant_line(
+            variant, marker="", label=f"{variant}, loss of {predicted} (mean of {steps[0]} steps)"))
     axis.set(yscale="log", xlabel="training step", ylabel="mean squared error")
     axis.legend()
     return figure
@@ -53,13 +50,9 @@ def loss_curves(pipes):
 @exhibit("forward_noising", "png")
 def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 600, 700, 800, 999)):
     """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps for one digit and one noise, and the two weights under it."""
-    scheduler = make_scheduler(preset, "ddpm")
-    x_0 = from_uint8(dataset.images[:1], preset.pixel_range).expand(len(timesteps), -1, -1, -1)
-    noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
-    x_t = scheduler.add_noise(x_0, noise, torch.tensor(timesteps))                # [len(timesteps), 1, 28, 28]
+    x_t, abar = pictures.noised(dataset, preset, timesteps), make_scheduler(preset, "ddpm").alphas_cumprod
     figure, ((top,), (axis,)) = new_figure(2, 1, 2.4, height_ratios=(1, 2))
-    image_grid(top, to_unit(x_t, preset.pixel_range)[None], column_labels=[f"t = {t}" for t in timesteps])
-    abar = scheduler.alphas_cumprod
+    image_grid(top, x_t[None], column_labels=[f"t = {t}" for t in timesteps])
     axis.plot(abar.sqrt(), label=r"$\sqrt{\bar\alpha_t}$, weight of the image", **line(1, marker=""))
     axis.plot((1 - abar).sqrt(), label=r"$\sqrt{1-\bar\alpha_t}$, weight of the noise", **line(0, marker=""))
     axis.set(xlabel="timestep t", ylabel="weight")

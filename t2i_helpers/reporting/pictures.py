@@ -1,8 +1,12 @@
 """Pictures that several datasets have. `pipes` is {"thesis": pipeline, "improved": pipeline}, or one of them."""
 
+import dataclasses
+
 import torch
 
-from ..data import CLASS_NAMES, captions, from_uint8, to_unit
+from ..data import CLASS_NAMES, captions, from_uint8, load_images, to_unit
+from ..diffusion import make_scheduler
+from ..errors import SourceUnavailable
 from .drawing import image_grids
 
 
@@ -18,10 +22,34 @@ def first_images(dataset, count: int, classes=None) -> torch.Tensor:
     return from_uint8(dataset.images[chosen], (0, 1))
 
 
+def images_or_shapes(preset):
+    """(training images, the same), or, where they are not available, (drawn shapes, None); the reason is printed."""
+    try:
+        images = load_images(preset)
+        return images, images
+    except SourceUnavailable as unavailable:
+        print(unavailable)
+        return load_images(dataclasses.replace(preset, data_source="procedural")), None
+
+
+def noised(dataset, preset, timesteps) -> torch.Tensor:
+    """The first image with one noise at each of the timesteps, [timesteps, c, h, w] in [0, 1]."""
+    x_0 = from_uint8(dataset.images[:1], preset.pixel_range).expand(len(timesteps), -1, -1, -1)
+    noise = torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(preset.seed)).expand_as(x_0)
+    return to_unit(make_scheduler(preset, "ddpm").add_noise(x_0, noise, torch.tensor(timesteps)), preset.pixel_range)
+
+
 def vary(pipe, prompts, option: str, values, **fixed) -> torch.Tensor:
     """Images of `prompts` (rows) with each of the values of an option of `pipe` (columns), a row from one noise image:
     [prompts, values, c, h, w]."""
     return torch.stack([pipe(prompts, **{option: value}, **fixed).images for value in values], 1)
+
+
+def traced(draw, *arguments, **options) -> tuple[list, torch.Tensor]:
+    """([(x_t, x^_0) of each step], images) of a sampling by `draw`, a pipeline or `sample`."""
+    trace = []
+    drawn = draw(*arguments, **options, callback=lambda step, x_t, x_0: trace.append((x_t, x_0)))
+    return trace, drawn.images
 
 
 def real_images(dataset, preset, rows: int = 4):
@@ -66,10 +94,10 @@ def denoising(pipes, steps: int, w: float, schedulers=(None,), digit: int = 4, c
     panels = {}
     for title, pipe, scheduler in ((name or variant, pipe, name) for variant, pipe in pipes.items()
                                    for name in schedulers):
-        trace, prompt = [], captions(pipe.preset)[digit]
-        pipe([prompt], w=w, steps=steps, scheduler=scheduler, seeds=[pipe.preset.seed],
-             callback=lambda step, x_t, x_0: trace.append(torch.stack([x_t[0], x_0[0]])))
+        prompt = captions(pipe.preset)[digit]
+        trace, _ = traced(pipe, [prompt], w=w, steps=steps, scheduler=scheduler, seeds=[pipe.preset.seed])
         shown = torch.linspace(0, len(trace) - 1, columns).round().long().tolist()
-        strip = to_unit(torch.stack([trace[i] for i in shown], 1), pipe.preset.pixel_range)   # [2, columns, c, h, w]
+        strip = torch.stack([torch.cat(trace[i]) for i in shown], 1)                          # [2, columns, c, h, w]
+        strip = to_unit(strip, pipe.preset.pixel_range)
         panels[title] = strip, ["$x_t$", r"$\hat{x}_0$"], [f"step {i + 1}" for i in shown]
     return image_grids(panels), {"note": f"“{prompt}”, w = {w:g}, from one noise image"}

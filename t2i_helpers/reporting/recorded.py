@@ -82,7 +82,7 @@ def _sampling(uses) -> dict:
         "first_and_last_seed": [min(seeds), max(seeds)], "images": len(seeds)}
 
 
-def _training(label, checkpoint) -> str:
+def describe_training(label, checkpoint) -> str:
     """How long a checkpoint was trained, on what."""
     preset, steps = checkpoint["preset"], checkpoint["training_steps"]
     return f"{label}: {steps:,} steps of {preset['batch_size']} {image_source_label(preset['data_source'])}"
@@ -97,7 +97,7 @@ def _reduced(checkpoints) -> list[str]:
 def _notes(checkpoints, samplings, evaluations, rows):
     """What a reader needs to know of each kind of input."""
     if checkpoints:
-        yield ", ".join(_training(*item) for item in checkpoints.items())
+        yield ", ".join(describe_training(*item) for item in checkpoints.items())
         yield from _reduced(checkpoints.values())
         encoders = sorted({checkpoint["preset"]["text_encoder"] for checkpoint in checkpoints.values()})
         yield "text: " + ", ".join(ENCODER_LABELS.get(name, name) for name in encoders)
@@ -105,8 +105,8 @@ def _notes(checkpoints, samplings, evaluations, rows):
                            for each in samplings.values()})
     if evaluations:
         for label, each in evaluations.items():
-            yield (f"{_training(label, each['checkpoint'])}, {each['scheduler'].upper()}, {each['steps']} steps, "
-                   f"n = {each['rows'][0]['n']:,}")
+            yield (f"{describe_training(label, each['checkpoint'])}, {each['scheduler'].upper()}, "
+                   f"{each['steps']} steps, n = {each['rows'][0]['n']:,}")
         yield from _reduced(each["checkpoint"] for each in evaluations.values())
         own = any("classifier" in each["judges"] for each in evaluations.values())
         yield f"judged by {OWN_FEATURES if own else PAINTING_FEATURES}"

@@ -18,9 +18,9 @@ from ..paths import WEIGHTS, checkpoint_dir, study_dir
 from ..presets import DATASETS, NAMES
 from ..provenance import note_use
 from ..randomness import generator
-from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, new_figure, plot_real, plot_with_ci
+from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, new_figure, plot_curves, plot_real, plot_with_ci
 from .exhibits import exhibit
-from .tables import with_interval
+from .tables import metric_table, with_interval
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
@@ -57,10 +57,9 @@ def rows_of(part: str, size: str = "demo", keep=lambda row: True) -> list[dict]:
 def noted(rows: list[dict], part: str, size: str) -> list[dict]:
     """The rows, recorded with their file and, where they ship, their networks."""
     datasets = {row["cell"]["checkpoint"] for row in rows} & set(DATASETS)
-    for file in (study_dir(size) / f"{part}.jsonl",
-                 *(checkpoint_dir(dataset, "improved", size) / WEIGHTS for dataset in sorted(datasets))):
-        if file.exists():                                           # an optional part may be missing
-            note_use("file", file)
+    files = [study_dir(size) / f"{part}.jsonl",
+             *(checkpoint_dir(dataset, "improved", size) / WEIGHTS for dataset in sorted(datasets))]
+    note_use("file", *(file for file in files if file.exists()))         # an optional part may be missing
     note_use("rows", rows)
     return rows
 
@@ -75,8 +74,7 @@ def experiment(name: str, size: str = "demo") -> dict:
     result = read_experiment(name, size)
     if not result:
         raise BadData(f"{name} was not measured with the networks and settings that are here: run t2i evaluate study")
-    for file in (study_dir(size) / f"{name}.json", *networks(name, size).values()):
-        note_use("file", file)
+    note_use("file", study_dir(size) / f"{name}.json", *networks(name, size).values())
     return result
 
 
@@ -154,13 +152,10 @@ def rules_table(part: str, size: str = "demo"):
     best = [row for row in rules.pop("cfg") if row["w"] > 0]
     best += [min(rows, key=lambda row: FRECHET(row)["value"]) for rows in rules.values()]
     best.sort(key=lambda row: -ACCURACY(row)["value"])
-    lines = [[_rule(row), f"{row['w']:g}", str(row["forward_passes"])] for row in best] + [["real images", "–", "–"]]
-    for title, metric in COLUMNS.items():
-        for cells, shown in zip(lines, [*map(metric, best), metric(best[0])["real"]]):
-            cells.append(with_interval(shown, "%" in title))
     note = ("plain guidance (cfg) at every w, each other rule at the w of its least Fréchet distance, a choice that is "
             "within the noise at this n; passes: evaluations of a U-Net an image")
-    return ["rule", "w", "passes", *COLUMNS], lines, {"note": note}
+    columns = {"rule": _rule, "w": lambda row: f"{row['w']:g}", "passes": "forward_passes", **COLUMNS}
+    return *metric_table(best, columns), {"note": note}
 
 
 @exhibit("study_when", "tex")
@@ -204,18 +199,19 @@ def loss_curves(size: str = "demo"):
     """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
     result = experiment("losses", size)
     figure, ((left, right),) = new_figure(1, 2, 2.4)
-    for place, (name, rows) in enumerate(grouped(result["rows"], lambda row: row["loss"]).items()):
-        strengths, unit = [row["strength"] for row in rows], rows[0]["loss_at_end"]["value"]
-        shares = [{"value": loss["value"] / unit, "interval": [end / unit for end in loss["interval"]]}
-                  for loss in (row["loss_at_end"] for row in rows)]
-        plot_with_ci(left, strengths, shares, label=name, **line(place))
-        plot_with_ci(right, strengths, [row["accuracy"] for row in rows], **line(place))
-    left.set(title="loss, relative to s = 0 ↓", xlabel="strength s")
-    right.set(title="accuracy ↑", xlabel="strength s", ylim=(0, 1.05))
-    left.set_ylim(bottom=0)
+    losses = grouped(result["rows"], lambda row: row["loss"])
+    units = {name: rows[0]["loss_at_end"]["value"] for name, rows in losses.items()}
+
+    def share(row):
+        loss, unit = row["loss_at_end"], units[row["loss"]]
+        return {"value": loss["value"] / unit, "interval": [end / unit for end in loss["interval"]]}
+
+    plot_curves((left, right), losses, "strength", {"loss, relative to s = 0 ↓": share, "accuracy ↑": ACCURACY})
+    left.set(xlabel="strength s", ylim=(0, None))
+    right.set(xlabel="strength s", ylim=(0, 1.05))
     left.legend()
-    note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, n = {rows[0]['n']} a point; "
-            f"{JUDGES}; the classifier is no fair judge of its own loss")
+    note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, "
+            f"n = {result['rows'][0]['n']} a point; {JUDGES}; the classifier is no fair judge of its own loss")
     return figure, {"note": note, "experiment": result}
 
 
@@ -223,12 +219,12 @@ def loss_curves(size: str = "demo"):
 def best_of_table(size: str = "demo"):
     """The critic's mean scores and the accuracy, of all candidates and of those that each critic chose."""
     result = experiment("best-of", size)
-    rows = [[f"{NAMES[row['dataset']]}, w = {row['w']:g}", row["critic"], str(row["n"]),
-             *(f"{row['scores'][word]:.3f}" for word in WORDS), with_interval(row["accuracy"], True)]
-            for row in result["rows"]]
+    columns = {"": lambda row: f"{NAMES[row['dataset']]}, w = {row['w']:g}", "chosen by": "critic", "n": "n",
+               **{word: lambda row, word=word: f"{row['scores'][word]:.3f}" for word in WORDS},
+               "accuracy (%)": ACCURACY}
     note = (f"the best {BEST} of {CANDIDATES} of each class; {result['scheduler'].upper()}, {result['steps']} steps; "
             f"good, clear, blurry: the critic's probability of each word among the three; {JUDGES}")
-    return ["", "chosen by", "n", *WORDS, "accuracy (%)"], rows, {"note": note, "experiment": result}
+    return *metric_table(result["rows"], columns), {"note": note, "experiment": result}
 
 
 @exhibit("quality_against_passes", "pdf")
@@ -237,12 +233,10 @@ def quality_against_passes(size: str = "demo"):
     rows = sorted(rows_of("samplers", size, lambda row: not _is_spaced(row)), key=lambda row: row["forward_passes"])
     figure, ((left, right),) = new_figure(1, 2, 2.8)
     ticks = 10, 20, 40, 100, 200
-    for axis, title, metric in ((left, "accuracy ↑", ACCURACY), (right, "Fréchet distance ↓", FRECHET)):
-        for place, (name, chosen) in enumerate(grouped(rows, lambda row: row["cell"]["scheduler"]).items()):
-            plot_with_ci(axis, [row["forward_passes"] for row in chosen], [*map(metric, chosen)], label=name,
-                         **line(place))
-        plot_real(axis, metric(rows[0]))
-        axis.set(title=title, xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
+    plot_curves((left, right), grouped(rows, lambda row: row["cell"]["scheduler"]), "forward_passes",
+                {"accuracy ↑": ACCURACY, "Fréchet distance ↓": FRECHET})
+    for axis in (left, right):
+        axis.set(xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
         axis.minorticks_off()
     left.set_ylim(0, 1.05)
     right.set_yscale("log")

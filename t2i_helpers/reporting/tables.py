@@ -30,6 +30,22 @@ def with_interval(metric, percent=False) -> WithInterval:
     return WithInterval(metric["value"], *metric["interval"], percent)
 
 
+def metric_table(rows: list[dict], columns: dict) -> tuple[list[str], list[list]]:
+    """(header, cells) of {title: a field of the rows, or a function of a row}, with real images last if a metric knows
+    their value. A metric is shown with its interval, and in per cent if its title has the sign."""
+    lines = [[row[value] if isinstance(value, str) else value(row) for value in columns.values()] for row in rows]
+    real = [value.get("real") if isinstance(value, dict) else None for value in lines[0]]
+    if any(real):
+        lines.append(["real images", *(value or "–" for value in real[1:])])
+    return [*columns], [[_cell(value, "%" in title) for value, title in zip(line, columns)] for line in lines]
+
+
+def _cell(value, percent):
+    if isinstance(value, dict):
+        return with_interval(value, percent)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2g}" if isinstance(value, float) else value
+
+
 @exhibit("{}", "tex")
 def guidance_table(name: str, evaluations: dict):
     """One row a guidance scale, one pair of columns a variant, real images last; the thesis's own numbers if any.
@@ -117,8 +133,7 @@ def setup_table(size: str = "demo"):
     """The thesis's machine and software beside those of this machine, and where checkpoints were trained and judged."""
     root, kind = (RUNS, "config") if size == "full" else (CHECKPOINTS, "provenance")
     files = {name: sorted(root.glob(f"*/{name}.json")) for name in (kind, "evaluation")}
-    for file in sum(files.values(), []):
-        note_use("file", file)
+    note_use("file", *sum(files.values(), []))
     trained, evaluated = ([read_json(file) for file in each] for each in files.values())
     here = describe_machine()
     encoders = sorted({record["text_encoder"] for record in trained if "text_encoder" in record})
@@ -152,8 +167,7 @@ def trained_table(size: str = "demo"):
         if not (folder / WEIGHTS).exists():
             continue
         preset, last = describe_checkpoint(folder)["preset"], Run(folder).metrics()[-1]
-        for file in (folder / "metrics.jsonl", folder / WEIGHTS):
-            note_use("file", file)
+        note_use("file", folder / "metrics.jsonl", folder / WEIGHTS)
         in_thesis = TRAINING_IMAGES[dataset] * get(dataset, "thesis", "full").epochs
         rows.append([f"{NAMES[dataset]}, {variant}", f"{count_parameters(folder / WEIGHTS):,}",
                      f"{preset['resolution']}×{preset['resolution']}", str(preset["batch_size"]),

@@ -16,7 +16,7 @@ from ..models import load_autoencoder
 from ..paths import TABLES, read_json
 from ..randomness import generator
 from . import pictures
-from .checkpoints import load_or_measure_composition
+from .checkpoints import measured
 from .derived import PRINTED
 from .drawing import COLOURS, image_grids, new_figure
 from .exhibits import exhibit
@@ -179,7 +179,7 @@ def neighbours(pipe, dataset, steps: int, w: float = W, k: int = 4):
 @exhibit("wikiart_composition_accuracy", "tex")
 def composition_table(pipe):
     """`evaluation.composition` of `pipe`: accuracies on seen and unseen pairs, beside those of real paintings."""
-    result = load_or_measure_composition(pipe)
+    result = measured(pipe, "composition")
     titles = {"genre_accuracy": "genre", "style_accuracy": "style", "both": "both"}
     header = ["pairs", "n", *(f"{title}: {of}" for title in titles.values() for of in ("drawn (%)", "real (%)"))]
     rows = [[f"{name} in training", f"{result[name]['n']:,}",

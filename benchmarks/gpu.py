@@ -42,7 +42,7 @@ COMMIT = Path(__file__).parent.parent / ".gpu" / "commit.json"      # the code's
 def chosen(dataset, variant, size):
     """`full` CIFAR-10 is the thesis's network; the others are what ships."""
     preset = presets.get(dataset, variant, size)
-    changes = presets.SHIPPED.get(dataset, {}) if size == "demo" else {}
+    changes = presets.NAMED.get(f"{dataset}-shipped", {}) if size == "demo" else {}
     return dataclasses.replace(preset, data_source="procedural" if size == "smoke" else "hub",
                                text_encoder="minilm", **changes)
 

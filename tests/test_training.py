@@ -246,7 +246,7 @@ from pathlib import Path
 from support import TINY_UNET
 from t2i_helpers import cli, paths, presets
 paths.DATA = Path(sys.argv[1]) / "data"
-presets.SIZES["smoke"] |= TINY_UNET | {"bf16": False}               # half a batch rounds otherwise
+presets.SMOKE |= TINY_UNET | {"bf16": False}               # half a batch rounds otherwise
 cli.main(["train", "mnist", "--size", "smoke", "--max-steps", "2", "--accumulate", "3", "--out", sys.argv[1] + "/run"])
 """
 

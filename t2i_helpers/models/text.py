@@ -13,7 +13,7 @@ import transformers
 from huggingface_hub import try_to_load_from_cache
 
 from .. import hub, presets
-from ..data import CLASS_NAMES
+from ..data import captions
 from ..errors import BadValue, PromptTooLong, UnknownName, UnknownWord
 from ..paths import cached, mirror
 from ..provenance import code_hash, content_hash
@@ -129,9 +129,8 @@ class RandomWords:
         return words + [""] * (max_length - len(words))
 
 
-THESIS_CAPTIONS = ["", *(presets.THESIS[dataset]["caption"].format(name) for dataset in presets.DATASETS
-                         for name in CLASS_NAMES[dataset])]
-GARMENTS = [*map(presets.FASHION["caption"].format, CLASS_NAMES["fashion"]), ""]
+THESIS_CAPTIONS = ["", *(caption for dataset in presets.DATASETS for caption in captions(presets.get(dataset)))]
+GARMENTS = [*captions(presets.get("fashion")), ""]
 BASELINE_ENCODERS = {
     "one-hot": ClassVectors("one-hot", THESIS_CAPTIONS, torch.eye(len(THESIS_CAPTIONS))),
     "random": RandomWords(),

@@ -41,7 +41,7 @@ COMMIT = Path(__file__).parent.parent / ".gpu" / "commit.json"      # the code's
 
 def chosen(dataset, variant, size):
     """`full` CIFAR-10 is the thesis's network; the others are what ships."""
-    changes = presets.LONGER.get(dataset, {}) if size == "demo" else {}
+    changes = presets.NAMED.get(f"{dataset}-longer", {}) if size == "demo" else {}
     changes |= {} if size == "smoke" else {"data_source": "hub"}
     return dataclasses.replace(presets.get(dataset, variant, size), text_encoder="minilm", **changes)
 

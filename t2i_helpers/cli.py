@@ -75,13 +75,10 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
     changes = {"data_source": source, "text_encoder": encoder, "seed": seed}
     preset = dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
     out = out or RUNS / name
-    if slurm is not None:
+    if slurm is not None and "SUBMITIT_EXECUTOR" not in os.environ:         # submitit sets it: the job trains
         from .training.slurm import submit
 
-        arguments = sys.argv[1:]
-        place = next(place for place, word in enumerate(arguments) if word.startswith("--slurm"))
-        del arguments[place:place + (1 if "=" in arguments[place] else 2)]
-        job = submit(arguments, slurm, out.with_name(f"{out.name}-jobs"))
+        job = submit(sys.argv[1:], slurm, out.with_name(f"{out.name}-jobs"))
         return print(f"job {job.job_id}, its script and logs are in {job.paths.folder}")
     from .training import train as run_training
 

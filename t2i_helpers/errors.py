@@ -58,16 +58,21 @@ class OutputError(T2IError):
     """A result cannot be written to the given path."""
 
 
-def one_line(error: BaseException, length: int = 160) -> str:
+def one_line(error: BaseException) -> str:
     """The first line of another library's error, for use in one of ours."""
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:length]
+    return (lines[0] if lines else type(error).__name__)[:160]
 
 
 @contextlib.contextmanager
-def or_bad_checkpoint(path, remedy: str = "restore it"):
-    """BadCheckpoint in place of any error of the block, which reads `path`."""
+def or_raise(kind: type[T2IError], what: str, remedy: str):
+    """`kind` in place of any error of the block: `what` went wrong, the error as the reason, and the `remedy`."""
     try:
         yield
-    except Exception as error:          # libraries raise a dozen unrelated types for a damaged file
-        raise BadCheckpoint(f"{path} cannot be read ({one_line(error)}): {remedy}") from error
+    except Exception as error:          # libraries raise a dozen unrelated types for a damaged file or no connection
+        raise kind(f"{what} ({one_line(error)}): {remedy}") from error
+
+
+def or_bad_checkpoint(path, remedy: str = "restore it"):
+    """BadCheckpoint in place of any error of the block, which reads `path`."""
+    return or_raise(BadCheckpoint, f"{path} cannot be read", remedy)

@@ -1,12 +1,11 @@
 """Access to the Hugging Face hub. Without it, its libraries retry for minutes before they fail."""
 
-import contextlib
 import time
 from pathlib import Path
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, snapshot_download
 
-from .errors import SourceUnavailable, one_line
+from .errors import SourceUnavailable, or_raise
 
 OFFLINE = constants.HF_HUB_OFFLINE      # what the user asked for; `download` changes the libraries' flag
 WAITS = 1, 4                            # seconds before the second and the third try
@@ -49,13 +48,9 @@ def download(read):
     return read()
 
 
-@contextlib.contextmanager
 def or_unavailable(what: str, remedy: str):
     """SourceUnavailable in place of any error of the block, which reads `what`."""
-    try:
-        yield
-    except Exception as error:        # without a connection, the libraries raise a dozen unrelated types
-        raise SourceUnavailable(f"cannot {what} ({one_line(error)}): {remedy}") from error
+    return or_raise(SourceUnavailable, f"cannot {what}", remedy)
 
 
 def snapshot(name: str, kind: str = "model", **options) -> Path:

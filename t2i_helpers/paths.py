@@ -152,24 +152,20 @@ def save_tensors(path, tensors: dict, metadata: dict[str, str] | None = None) ->
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
-def save_cache(path, tensors: dict) -> None:
-    """`save_tensors` of what can be computed again: only a warning, once a folder, if it cannot be written."""
-    try:
-        save_tensors(path, tensors)
-    except OutputError as error:
-        _warn_of_cache(Path(path).parent, one_line(error.__cause__))
-
-
 def cached(name: str, make) -> dict:
-    """The tensors that `make()` returns by name, kept, if possible, as ``data/<name>.safetensors``; a damaged file is
-    replaced. `name` ends with a hash of everything that they depend on, the version of the code included."""
+    """The tensors that `make()` returns by name, kept as ``data/<name>.safetensors``. A damaged file is replaced; if
+    none can be written, there is only a warning. `name` ends with a hash of everything that they depend on, the version
+    of the code included."""
     from safetensors.torch import load_file
 
     path = DATA / f"{name}.safetensors"
     with contextlib.suppress(OSError, SafetensorError):
         return load_file(path)
     tensors = make()
-    save_cache(path, tensors)
+    try:
+        save_tensors(path, tensors)
+    except OutputError as error:
+        _warn_of_cache(one_line(error.__cause__))
     return tensors
 
 
@@ -179,15 +175,15 @@ def cache_folder(folder: Path) -> Path:
     try:
         check_writable(folder / "file")
     except OutputError as error:
-        _warn_of_cache(DATA, one_line(error.__cause__))
+        _warn_of_cache(one_line(error.__cause__))
         folder = Path(tempfile.mkdtemp(prefix="t2i-")) / folder.name
         atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
     return folder
 
 
 @functools.cache
-def _warn_of_cache(folder, reason):
-    print(f"warning: nothing is kept in {folder} ({reason}): set T2I_HOME to another folder", file=sys.stderr)
+def _warn_of_cache(reason):
+    print(f"warning: nothing is kept in {DATA} ({reason}): set T2I_HOME to another folder", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ class Preset:
 
 COMMON = dict(                           # of all three experiments
     layers_per_block=2, cross_attention_dim=512, beta_start=1e-4, beta_end=0.02, train_timesteps=1000,
-    weight_decay=0.01, scheduler="ddpm", sample_steps=50, seed=422)
+    weight_decay=0.01, max_steps=None, scheduler="ddpm", sample_steps=50, seed=422)
 THESIS = {
     "mnist": dict(                       # section 3.2; 3,140,385 parameters
         resolution=28, channels=1, pixel_range=(0.0, 1.0), caption="A handwritten digit {}", max_length=8,
@@ -100,13 +100,12 @@ OWN = dict(                              # your own images: see data/own.py
     resolution=64, channels=3, pixel_range=(-1.0, 1.0), caption="A photo of a {}", max_length=77,
     block_channels=(128, 256, 256, 512), down_blocks=(DOWN, CROSS, CROSS, DOWN), attention_head_dim=8,
     beta_schedule="squaredcos_cap_v2", batch_size=128, learning_rate=1e-4, epochs=1_000_000,
-    checkpoint_epochs=1_000_000, caption_dropout=0.1, guidance_scales=(0, 2, 5))
+    max_steps=50_000, checkpoint_epochs=1_000_000, caption_dropout=0.1, guidance_scales=(0, 2, 5))
 FASHION = dict(                          # a homework on Fashion-MNIST: 100 steps, the class in place of a text
-    resolution=28, channels=1, pixel_range=(-1.0, 1.0), caption="A photo of a {}", max_length=1, network="class-unet",
-    block_channels=(64, 128, 128), down_blocks=(DOWN, DOWN, DOWN), attention_head_dim=8, beta_schedule="linear",
-    batch_size=128, learning_rate=1e-3, epochs=30, checkpoint_epochs=1_000_000, caption_dropout=0.1,
-    guidance_scales=(0, 1, 2, 5))
-OWN_STEPS = {"full": 50_000, "demo": 1_000, "smoke": 4}          # whatever the number of images
+    resolution=28, channels=1, pixel_range=(-1.0, 1.0), caption="A photo of a {}", text_encoder="label", max_length=1,
+    network="class-unet", block_channels=(64, 128, 128), down_blocks=(DOWN, DOWN, DOWN), attention_head_dim=8,
+    beta_schedule="linear", batch_size=128, learning_rate=1e-3, epochs=30, checkpoint_epochs=1_000_000,
+    caption_dropout=0.1, guidance_scales=(0, 1, 2, 5))
 VARIANTS = {
     "thesis": dict(prediction="epsilon", ema_decay=None, gradient_clip=None, warmup_steps=0, bf16=False,
                    timestep_spacing="leading"),
@@ -123,17 +122,13 @@ IMPROVED = {                             # further changes of `improved` for one
                     block_channels=(192, 384, 512), down_blocks=(DOWN, CROSS, CROSS), attention_head_dim=8,
                     beta_schedule="squaredcos_cap_v2", batch_size=128, learning_rate=3e-4,
                     learning_rate_decay="cosine", scheduler="dpm++"),
-    "own": {},
     # with the betas of 1,000 steps, 100 steps would leave 60 % of the image: they are ten times as large
     "fashion": dict(prediction="epsilon", train_timesteps=100, beta_start=1e-3, beta_end=0.2, sample_steps=100,
                     ema_decay=0.999, warmup_steps=100),
 }
 
-SIZES = {
-    "full": dict(text_encoder="clip", max_steps=None),
-    "demo": dict(text_encoder="minilm", max_steps=None),
-    "smoke": dict(text_encoder="minilm", max_steps=4, batch_size=8, warmup_steps=0, sample_steps=3),
-}
+SIZES = ("full", "demo", "smoke")
+SMOKE = dict(max_steps=4, batch_size=8, warmup_steps=0, sample_steps=3)
 SMALL = {                                # changes of `demo` and `smoke` for one dataset
     "mnist": dict(batch_size=64, epochs=10, sample_steps=20),
     # attention at 8x8 pixels only: at 16x16 it costs a CPU as much as all convolutions
@@ -145,12 +140,11 @@ SMALL = {                                # changes of `demo` and `smoke` for one
                     learning_rate=5e-4, epochs=60, sample_steps=20),
     # CIFAR-10's network; small batches, since one to ten minutes on a CPU are few images
     "own": dict(resolution=32, block_channels=(32, 64, 128, 128), down_blocks=(DOWN, DOWN, CROSS, DOWN),
-                layers_per_block=1, cross_attention_dim=128, batch_size=16, learning_rate=5e-4, ema_decay=0.995,
-                warmup_steps=50, sample_steps=20),
+                layers_per_block=1, cross_attention_dim=128, batch_size=16, learning_rate=5e-4, max_steps=1_000,
+                ema_decay=0.995, warmup_steps=50, sample_steps=20),
     "fashion": dict(block_channels=(16, 32, 64), layers_per_block=1, batch_size=64, epochs=2),
 }
 SMALL_IMPROVED = {                       # and of their `improved` alone
-    "mnist": {}, "cifar10": {}, "own": {}, "fashion": {},
     "wikiart": dict(resolution=128, block_channels=(96, 128, 128), down_blocks=(DOWN, CROSS, CROSS),
                     attention_head_dim=4, batch_size=64, ema_decay=0.9995, warmup_steps=300, sample_steps=15),
 }
@@ -159,7 +153,8 @@ SMALL_IMPROVED = {                       # and of their `improved` alone
 # U-Net computes 3.8 times as much a step; other conditionings differ in the number of parameters
 FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
 DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)
-FLOWS = {
+NAMED = {                                # other trainings than their presets', by name
+    "mnist-longer": dict(batch_size=512, epochs=20),          # as long as the thesis did
     "flow-unet": FLOW | dict(block_channels=(32, 32, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
                              cross_attention_dim=32),
     "flow-dit": DIT, "flow-dit-half": DIT, "flow-dit-short": DIT,
@@ -172,31 +167,27 @@ PRINTED_ELSEWHERE = {                    # by the sources of notebook 5
     "paper": dict(frechet_before=1332.33, frechet_after=1088.94, images=6),
 }
 
-# Networks of `demo` trained longer on a GPU, by benchmarks/gpu.sh: MNIST's as long as the thesis trained
-LONGER = {"mnist": dict(batch_size=512, epochs=20)}
-
 TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 81_444, "fashion": 60_000}      # on the hub
 WIKIART_FILES = 72
 
 DATASETS = tuple(THESIS)                 # of the thesis
-OTHERS = {"own": OWN, "fashion": FASHION}           # these are only `improved`
+SETTINGS = THESIS | {"own": OWN, "fashion": FASHION}             # the last two are only `improved`
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt", "fashion": "Fashion-MNIST"}   # for text
 
 
 def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
     """The preset of `dataset` (one of DATASETS, or "fashion") as `variant` at `size`; UnknownName otherwise. That of
     "own" images lacks the images and their classes, which `data.own_preset` adds."""
-    settings, variants = THESIS | OTHERS, ("improved",) if dataset in OTHERS else VARIANTS
-    for kind, name, known in (("dataset", dataset, settings), ("variant", variant, variants), ("size", size, SIZES)):
+    variants = VARIANTS if dataset in DATASETS else ("improved",)
+    for kind, name, known in (("dataset", dataset, SETTINGS), ("variant", variant, variants), ("size", size, SIZES)):
         if name not in known:
             raise UnknownName(kind, name, known)
     improved, small = variant == "improved", size != "full"
-    fields = COMMON | settings[dataset] | VARIANTS[variant] | (IMPROVED[dataset] if improved else {})
-    fields |= (SMALL[dataset] if small else {}) | (SMALL_IMPROVED[dataset] if improved and small else {}) | SIZES[size]
-    if dataset == "own":
-        fields["max_steps"] = OWN_STEPS[size]
-    if dataset == "fashion":
-        fields["text_encoder"] = "label"
+    fields = COMMON | {"text_encoder": "minilm" if small else "clip"} | SETTINGS[dataset] | VARIANTS[variant]
+    fields |= IMPROVED.get(dataset, {}) if improved else {}
+    fields |= SMALL[dataset] if small else {}
+    fields |= SMALL_IMPROVED.get(dataset, {}) if improved and small else {}
+    fields |= SMOKE if size == "smoke" else {}
     offline = "embedded" if dataset == "mnist" else "procedural"
     source = "hub" if size == "full" or size == "demo" and dataset != "mnist" else offline
     return Preset(dataset=dataset, variant=variant, size=size, data_source=source, **fields)

@@ -188,8 +188,8 @@ def _is_current(part) -> bool:
     chosen += ["class_names", "caption", "resolution", "max_steps"] if preset.dataset == "own" else []
     chosen, today = ({name: getattr(preset, name) for name in chosen},
                      presets.get(preset.dataset, preset.variant, preset.size))
-    known = {}, presets.LONGER.get(preset.dataset, {}), *presets.FLOWS.values()
-    return part["preset_hash"] in {preset_hash(dataclasses.replace(today, **changes | chosen)) for changes in known}
+    return part["preset_hash"] in {preset_hash(dataclasses.replace(today, **changes | chosen))
+                                   for changes in ({}, *presets.NAMED.values())}
 
 
 def count_parameters(weights_file) -> int:

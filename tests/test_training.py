@@ -265,7 +265,7 @@ from accelerate import notebook_launcher
 from support import TINY_UNET
 from t2i_helpers import cli, paths, presets
 paths.DATA = Path(sys.argv[1]) / "data"
-presets.SIZES["smoke"] |= TINY_UNET | {"bf16": False}               # half a batch rounds otherwise
+presets.SMOKE |= TINY_UNET | {"bf16": False}               # half a batch rounds otherwise
 arguments = "train mnist --size smoke --max-steps 2 --accumulate 3 --out".split() + [sys.argv[1] + "/run"]
 if sys.argv[2] == "notebook":
     notebook_launcher(cli.main, (arguments,), num_processes=2)

@@ -1,11 +1,9 @@
 """The stream of paintings: every one once an epoch, whatever the workers, ranks, stops and damages."""
 
-import base64
 import io
 import itertools
 import json
 import warnings
-import zlib
 from types import SimpleNamespace
 
 import fsspec
@@ -93,8 +91,7 @@ def test_damaged_states_those_of_other_files_seeds_and_ranks_and_values_out_of_r
             other.load_state_dict(state)
     with refuses(BadValue, "rows [99]"):
         stream_of(write_art_files(tmp_path, (100,)), rank=0, world_size=100).mark_seen(99)
-    for damage in ({"seen": "c-p"}, {"seen": base64.b85encode(zlib.compress(bytes(2))).decode()}, {"seen": 1},
-                   {"epoch": "x"}):
+    for damage in ({"seen": "c-p"}, {"seen": "00" * 2}, {"seen": 1}, {"epoch": "x"}):
         with refuses(BadValue, "damaged"):
             stream_of(folder).load_state_dict(state | damage)
     for options in (dict(size=0), dict(reservoir=0), dict(rank=2, world_size=2), dict(rank=-1)):

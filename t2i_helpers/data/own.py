@@ -13,7 +13,7 @@ import pyarrow.parquet
 import torch
 
 from .. import presets
-from ..errors import BadData, BadValue, one_line
+from ..errors import BadData, BadValue, or_raise
 from ..paths import cached
 from ..provenance import code_hash, content_hash
 from .decoding import Undecodable, decode
@@ -71,11 +71,9 @@ def _visible(folder):
 
 def _of_table(path):
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys((*IMAGE_COLUMNS, *CAPTION_COLUMNS), pa.string()))
-    try:
+    with or_raise(BadData, f"{path} cannot be read", "write it again"):
         table = (pa.parquet.read_table(path) if path.suffix.lower() == ".parquet" else pa.csv.read_csv(
             path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=as_text))
-    except (OSError, pa.ArrowException) as error:
-        raise BadData(f"{path} cannot be read ({one_line(error)}): write it again") from error
     columns = [next((name for name in names if name in table.column_names), None)
                for names in (IMAGE_COLUMNS, CAPTION_COLUMNS)]
     if None in columns:

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from tqdm.auto import tqdm
 
-from ..errors import BadData, BadValue, OutputError
+from ..errors import BadData, BadValue, OutputError, or_raise
 from ..paths import atomic_write, directory_lock, read_json, save_tensors
 from ..provenance import content_hash, record, write_json
 from ..randomness import epoch_order
@@ -33,7 +33,9 @@ class PixelStore:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        try:
+        remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""          # a build would trust it
+        with or_raise(BadData, f"{folder} holds no complete store",
+                      f"{remedy}run t2i data build-wikiart --source DIR --out {folder}"):
             self.manifest = read_json(self.folder / "manifest.json")
             # copy on write: torch asks for writable memory, and nothing written there reaches the file
             self.images, self.labels, self.genres, self.row_ids = (
@@ -42,10 +44,6 @@ class PixelStore:
             rows, size = len(self.labels), self.manifest["size"]
             if self.images.shape != (rows, size, size, 3) or not rows == len(self.genres) == len(self.row_ids):
                 raise ValueError("its arrays differ in length")
-        except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
-            remedy = "delete it and " if (self.folder / "manifest.json").exists() else ""      # a build would trust it
-            raise BadData(f"{folder} holds no complete store ({error}): {remedy}run t2i data build-wikiart "
-                          f"--source DIR --out {folder}") from error
 
     def __len__(self) -> int:
         return len(self.labels)

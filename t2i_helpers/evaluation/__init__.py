@@ -5,6 +5,3 @@ from .evaluate import evaluate
 from .experiments import recognition
 from .metrics import frechet_distance, wilson_interval
 from .samples import SampleStore, draw_samples
-
-__all__ = ["SampleStore", "draw_samples", "evaluate", "frechet_distance", "load_classifier", "predict", "recognition",
-           "wilson_interval"]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..data import from_uint8
-from ..errors import BadCheckpoint, UnknownName
+from ..errors import UnknownName, or_bad_checkpoint
 from ..models.weights import load_state
 from ..paths import CHECKPOINTS, read_json
 from ..provenance import file_hash
@@ -75,6 +75,9 @@ RECIPES = {
 }
 
 
+REMEDY = "restore it, or run python scripts/train_classifier.py "
+
+
 def classifier_folder(dataset: str) -> Path:
     """The folder of the shipped classifier of `dataset`; UnknownName for a dataset without one."""
     if dataset not in RECIPES:
@@ -95,25 +98,17 @@ def classifier_hash(dataset: str) -> str:
 def classifier_metadata(dataset: str) -> dict:
     """The sidecar of the shipped classifier: its training, its test accuracy, the test images' saturation."""
     path = classifier_folder(dataset) / "provenance.json"
-    try:
+    with or_bad_checkpoint(path, REMEDY + dataset):
         return read_json(path)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, dataset) from error
 
 
 def load_classifier(dataset: str, device="cpu") -> Classifier:
     """The shipped classifier of `dataset`; BadCheckpoint if it is damaged."""
     path = weights_file(dataset)
-    classifier = RECIPES[dataset]["network"]()
-    try:
+    with or_bad_checkpoint(path, REMEDY + dataset):
+        classifier = RECIPES[dataset]["network"]()
         classifier.load_state_dict(load_state(path))
-    except (BadCheckpoint, RuntimeError) as error:
-        raise _unreadable(path, dataset) from error
     return classifier.eval().to(device)
-
-
-def _unreadable(path, dataset):
-    return BadCheckpoint(f"{path} cannot be read: restore it, or run python scripts/train_classifier.py {dataset}")
 
 
 @dataclass(frozen=True)

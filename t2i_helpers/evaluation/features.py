@@ -7,12 +7,12 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from .. import hub, presets
 from ..data import from_uint8, load_images
-from ..errors import BadValue, SourceUnavailable
+from ..errors import BadValue, SourceUnavailable, or_raise
 from ..models.text import encoder_location
 from ..paths import cached, mirror
 from ..provenance import best_device, code_hash, content_hash, file_hash
@@ -37,13 +37,10 @@ class FeatureFile:
     @classmethod
     def load(cls, path, width: int) -> "FeatureFile":
         """Read a safetensors file with a tensor "features" [n, width]; BadValue for any other file."""
-        try:
-            with safe_open(path, "pt") as file:
-                features, metadata = file.get_tensor("features").float(), file.metadata() or {}
-                labels = file.get_tensor("labels").long() if "labels" in file.keys() else None
-        except (OSError, SafetensorError) as error:
-            raise BadValue(f"{path} holds no features ({error}): name a safetensors file with a tensor "
-                           "\"features\"") from error
+        remedy = 'name a safetensors file with a tensor "features"'
+        with or_raise(BadValue, f"{path} holds no features", remedy), safe_open(path, "pt") as file:
+            features, metadata = file.get_tensor("features").float(), file.metadata() or {}
+            labels = file.get_tensor("labels").long() if "labels" in file.keys() else None
         if features.ndim != 2 or features.shape[1] != width:
             raise BadValue(f"{path} holds features {tuple(features.shape)}, not {width} wide: name the features of the "
                            "same network")

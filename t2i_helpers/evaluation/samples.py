@@ -9,12 +9,12 @@ import contextlib
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from tqdm.auto import tqdm
 
 from ..data import captions, every_caption, to_uint8
 from ..diffusion import make_scheduler
-from ..errors import BadValue, OutputError
+from ..errors import BadValue, OutputError, or_raise
 from ..paths import DATA, cache_folder, directory_lock, read_json, save_tensors
 from ..presets import preset_hash
 from ..provenance import code_record, content_hash, write_json
@@ -38,29 +38,19 @@ class SampleStore:
 
     def metadata(self) -> dict:
         """The content of samples.json; BadValue where it cannot be read."""
-        try:
+        with or_raise(BadValue, f"{self.folder} is no sample store", "draw the samples again"):
             return read_json(self.folder / "samples.json")
-        except (OSError, ValueError) as error:
-            raise BadValue(f"{self.folder} is no sample store ({error}): draw the samples again") from error
-
-    def is_complete(self, parts) -> bool:
-        """Whether the metadata and all files of `parts` are there."""
-        with contextlib.suppress(BadValue):
-            return bool(self.metadata()) and all((self.folder / part).exists() for part in parts)
-        return False
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor, int]:
         """(images uint8 [n, c, h, w], labels int64 [n], forward passes an image); BadValue for a store that is empty,
         incomplete or damaged."""
         images, labels = [], []
         for path in sorted(self.folder.glob("part-*.safetensors")):
-            try:
-                with safe_open(path, "pt") as file:
-                    images.append(file.get_tensor("images"))
-                    labels.append(file.get_tensor("labels"))
-                    passes = int(file.metadata()["forward_passes"])
-            except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-                raise BadValue(f"{path} is damaged ({error}): delete it and run the same command again") from error
+            remedy = "delete it and run the same command again"
+            with or_raise(BadValue, f"{path} is damaged", remedy), safe_open(path, "pt") as file:
+                images.append(file.get_tensor("images"))
+                labels.append(file.get_tensor("labels"))
+                passes = int(file.metadata()["forward_passes"])
         first, last = self.metadata()["first_and_last_seed"]
         if (n := sum(map(len, labels))) != last - first + 1:
             raise BadValue(f"the sample store {self.folder} holds {n} of {last - first + 1} images: run the same "
@@ -100,8 +90,9 @@ def draw_samples(
     name = f"{preset.dataset}-{preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
     parts = {range(first, min(first + PART, n)): f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
-    if store.is_complete(parts.values()):
-        return store
+    with contextlib.suppress(BadValue):
+        if store.metadata() and all((store.folder / part).exists() for part in parts.values()):
+            return store
     store = SampleStore(cache_folder(store.folder))
     write_json(store.folder / "samples.json", metadata)
     paths = {seeds: store.folder / part for seeds, part in parts.items()}

@@ -5,7 +5,6 @@
 resumes. `provenance.stale_reasons` names results of other code, and ``--stale`` measures them again.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -15,8 +14,8 @@ from pathlib import Path
 
 from torchvision.utils import save_image
 
-from ..data.captions import NUMBERS
-from ..errors import BadData, SourceUnavailable, UnknownName
+from ..data import sentences
+from ..errors import BadData, SourceUnavailable, UnknownName, or_raise
 from ..models import WEIGHTS, load_pipeline
 from ..paths import atomic_write, read_json, study_dir, write_text
 from ..presets import DATASETS
@@ -28,14 +27,9 @@ from .experiments import CODE, EXPERIMENTS, dependency_hashes
 from .features import real_features
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
-WORDINGS = {                    # the caption's, and some that no training caption has
-    "caption": None,
-    "7": [str(digit) for digit in range(10)],
-    "the digit 7": [f"the digit {digit}" for digit in range(10)],
-    "a picture of the number 7": [f"a picture of the number {digit}" for digit in range(10)],
-    "seven": list(NUMBERS),
-    "a handwritten digit seven": [f"a handwritten digit {word}" for word in NUMBERS],
-}
+WORDINGS = {"caption": None} | {         # and some that no training caption has, named like that of a 7
+    wording.format(7, word="seven"): sentences("mnist", wording) for wording in (
+        "{}", "the digit {}", "a picture of the number {}", "{word}", "a handwritten digit {word}")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +161,7 @@ def read_part(part: str, size: str = "demo") -> dict[Cell, dict]:
     path, rows = study_dir(size) / f"{part}.jsonl", {}
     hash_once = functools.cache(file_hash)      # of files of megabytes, shared by many rows
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
-        with _naming(f"{path}, line {number}", "delete the line to measure its cell"):
+        with or_raise(BadData, f"{path}, line {number} is damaged", "restore it, or delete it to measure it again"):
             row = json.loads(line)
             cell, known = Cell(**row["cell"]), {WEAK: None} | row
             current = _hashes(cell, size, hash_once)
@@ -179,17 +173,9 @@ def read_part(part: str, size: str = "demo") -> dict[Cell, dict]:
 def read_experiment(name: str, size: str = "demo") -> dict:
     """The stored result of an experiment with the current networks and settings, else {}; BadData if it is damaged."""
     path = study_dir(size) / f"{name}.json"
-    with _naming(path, "delete it to measure it"):
+    with or_raise(BadData, f"{path} is damaged", "restore it, or delete it to measure it again"):
         stored = read_json(path) if path.exists() else {}
         return stored if stored and stored["made_with"] == dependency_hashes(name, size) else {}
-
-
-@contextlib.contextmanager
-def _naming(where, remedy):
-    try:
-        yield
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadData(f"{where}: {error}; restore the file, or {remedy} again") from error
 
 
 def measure(cell: Cell, size: str = "demo") -> dict:

@@ -12,7 +12,7 @@ from .. import presets
 from ..data import captions, every_caption, from_unit, to_unit
 from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.schedulers import parse
-from ..errors import BadCheckpoint, BadValue, T2IError, one_line
+from ..errors import BadCheckpoint, BadValue, or_bad_checkpoint, or_raise
 from ..paths import CHECKPOINTS, INSTALLED, WEIGHTS, checkpoint_dir, read_json
 from ..provenance import best_device, file_hash, note_use
 from .latents import MOST, load_latent_space
@@ -111,7 +111,7 @@ class CaptionPipeline(DiffusionPipeline):
         COMPILE_FROM images are drawn.
         Raises PromptTooLong, UnknownName or BadValue before anything is drawn.
         """
-        check_prompts(prompts)
+        cond, null = self.embed(prompts)
         if isinstance(seeds, int):
             raise BadValue(f"seeds = {seeds}: give a list with one seed for each prompt")
         preset, n = self.preset, len(prompts)
@@ -123,7 +123,6 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue(f"{n} prompts and {len(seeds)} seeds: give one seed for each prompt")
         if callback is not None and n > batch_size:
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
-        cond, null = self.embed(prompts)
         if negative is not None:
             if isinstance(guider, Guider) and guider.name == "auto":
                 raise BadValue("autoguidance uses no empty caption, which a negative text would replace: leave out the "
@@ -190,26 +189,21 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     """
     logging.disable_progress_bar()
     folder = Path(name)
-    if name in (*presets.DATASETS, "fashion") and not (folder / "model_index.json").is_file():
+    if name in presets.SETTINGS and not (folder / "model_index.json").is_file():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
     if reason := _why_not_ours(folder):
         raise BadCheckpoint(reason)
-    try:
+    with or_bad_checkpoint(folder, "train or restore it again"):
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
         kind, _ = NETWORKS[presets.from_dict(read_json(folder / "model_index.json")["preset"]).network]
         unet = kind.from_config(kind.load_config(folder / "unet"))
         unet.load_state_dict(load_state(folder / WEIGHTS))
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)
         presets.get(pipeline.preset.dataset, pipeline.preset.variant, pipeline.preset.size)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, T2IError) as error:
-        raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): train or restore it again") from error
     pipeline.unet.eval()
     pipeline.folder, pipeline.weights_sha256_16 = folder, weights
-    try:
+    with or_raise(BadValue, f"device {device!r} cannot be used", f"this machine has {best_device()!r}"):
         return pipeline.to(device or best_device())
-    except (RuntimeError, AssertionError) as error:
-        raise BadValue(f"device {device!r} cannot be used ({one_line(error, 80)}): this machine has {best_device()!r}"
-                       ) from error
 
 
 def _why_not_ours(folder) -> str | None:

@@ -10,7 +10,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from .. import hub, presets
 from ..diffusion import make_scheduler
-from ..errors import BadCheckpoint, one_line
+from ..errors import or_bad_checkpoint
 from ..paths import WEIGHTS, mirror
 from ..provenance import best_device, file_hash
 from .latents import WEIGHTS_FILE, Autoencoder, LatentSpace
@@ -55,14 +55,12 @@ def load_stable_diffusion(name: str | Path = STABLE_DIFFUSION, device=None) -> S
         with hub.or_unavailable(f"load {name}", "connect to the hub, or set T2I_MIRROR to a folder with "
                                                 f"models/{name}"):
             folder = hub.snapshot(str(name), allow_patterns=FILES)
-    try:
+    with or_bad_checkpoint(folder, "name a folder with Stable Diffusion's tokenizer, text_encoder, unet, scheduler and "
+                                   "vae as safetensors"):
         unet, vae, model = (_network(kind, folder, part) for kind, part in (
             (UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"), (CLIPTextModel, "text_encoder")))
         tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
         own = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise BadCheckpoint(f"{folder} cannot be read ({one_line(error)}): name a folder with Stable Diffusion's "
-                            "tokenizer, text_encoder, unet, scheduler and vae as safetensors") from error
     noise = {field: own.config[field] for field in ("beta_schedule", "beta_start", "beta_end", "timestep_spacing")}
     pipe = StableDiffusion.for_preset(dataclasses.replace(
         presets.get("own", "improved", "full"), **noise, caption="{}", class_names=("",), prediction=own.config.

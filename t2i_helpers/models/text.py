@@ -13,7 +13,7 @@ import transformers
 from huggingface_hub import try_to_load_from_cache
 
 from .. import hub, presets
-from ..data import CLASS_NAMES
+from ..data import captions
 from ..errors import BadValue, PromptTooLong, UnknownName, UnknownWord
 from ..paths import cached, mirror
 from ..provenance import code_hash, content_hash
@@ -89,22 +89,19 @@ def check_prompts(prompts) -> None:
             raise BadValue(f"the prompt {prompt!r:.80} is no text in UTF-8: give one text for each image")
 
 
-class OneHot:
-    """A baseline: one dimension a caption, like a class label; it has no vector for any other wording."""
+class ClassVectors:
+    """A baseline: a vector for each caption and the empty one, like a class label, and none for any other wording."""
 
-    name = "one-hot"
-    captions = ["", *(presets.THESIS[dataset]["caption"].format(name) for dataset in presets.DATASETS
-                      for name in CLASS_NAMES[dataset])]
-    dim = len(captions)
+    def __init__(self, name: str, captions: list[str], vectors: torch.Tensor):
+        self.name, self.captions, self.vectors, self.dim = name, captions, vectors, vectors.shape[1]
 
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: the one-hot caption, then zeros. BadValue for a text that is no caption."""
-        table = torch.zeros(len(prompts), max_length, self.dim)
-        for row, prompt in enumerate(prompts):
-            if prompt not in self.captions:
-                raise BadValue(f"{prompt!r} is no class of the one-hot encoder: give one such as {self.captions[1]!r}")
-            table[row, 0, self.captions.index(prompt)] = 1
-        return table
+        """float32 [n, max_length, dim]: the caption's vector, then zeros. BadValue for a text that is no caption."""
+        if unknown := {*prompts} - {*self.captions}:
+            raise BadValue(f"{min(unknown)!r} is no class of the {self.name} encoder: give one such as "
+                           f"{self.captions[1]!r}")
+        vectors = self.vectors[[self.captions.index(prompt) for prompt in prompts]]                     # [n, dim]
+        return torch.nn.functional.pad(vectors[:, None], (0, 0, 0, max_length - 1))
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
         """The text of each of the tokens of `encode`."""
@@ -132,30 +129,17 @@ class RandomWords:
         return words + [""] * (max_length - len(words))
 
 
-class Label:
-    """The number of a class of Fashion-MNIST in place of a text, for networks that learn an embedding of each class.
-    The empty caption is one more class."""
-
-    name, dim = "label", 1
-    captions = [*map(presets.FASHION["caption"].format, CLASS_NAMES["fashion"]), ""]
-
-    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, 1]: the label. BadValue for a text that is no caption."""
-        if unknown := {*prompts} - {*self.captions}:
-            raise BadValue(f"{min(unknown)!r} is no class that this network knows: give a caption of the dataset, such "
-                           f"as {self.captions[0]!r}")
-        labels = torch.tensor([float(self.captions.index(prompt)) for prompt in prompts])
-        return labels.view(-1, 1, 1).expand(-1, max_length, 1)
-
-    def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The text of each of the tokens of `encode`."""
-        return [prompt] * max_length
+THESIS_CAPTIONS = ["", *(caption for dataset in presets.DATASETS for caption in captions(presets.get(dataset)))]
+GARMENTS = [*captions(presets.get("fashion")), ""]
+BASELINE_ENCODERS = {
+    "one-hot": ClassVectors("one-hot", THESIS_CAPTIONS, torch.eye(len(THESIS_CAPTIONS))),
+    "random": RandomWords(),
+    # the number of the class in place of a text, for networks that learn an embedding of each class
+    "label": ClassVectors("label", GARMENTS, torch.arange(float(len(GARMENTS)))[:, None]),
+}
 
 
-BASELINE_ENCODERS = {encoder.name: encoder for encoder in (OneHot, RandomWords, Label)}
-
-
-def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords | Label:
+def load_text_encoder(name: str) -> TextEncoder | ClassVectors | RandomWords:
     """The frozen encoder `name`: one of ENCODERS or BASELINE_ENCODERS, or a local folder in the hub's format. Raises
     UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub."""
     return _load(name, _identity(name))
@@ -164,7 +148,7 @@ def load_text_encoder(name: str) -> TextEncoder | OneHot | RandomWords | Label:
 @lru_cache(maxsize=4)
 def _load(name, identity):
     if name in BASELINE_ENCODERS:
-        return BASELINE_ENCODERS[name]()
+        return BASELINE_ENCODERS[name]
     transformers.utils.logging.disable_progress_bar()
     where = encoder_location(name)
 

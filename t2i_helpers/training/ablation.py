@@ -35,7 +35,7 @@ TRAININGS = {
        for encoder in ("minilm", "one-hot", "random", "bert", "clip")},
     **{f"change-{change}-{seed}": ("mnist", "thesis", SMALLER_DIGITS | CHANGES[change] | {"seed": seed}, 1000)
        for change in CHANGES for seed in SEEDS},
-    **{name: ("mnist", "improved", presets.FLOWS[name], steps) for name, steps in {
+    **{name: ("mnist", "improved", presets.NAMED[name], steps) for name, steps in {
         "flow-dit": 1600, "flow-dit-half": 800, "flow-dit-short": 420, "flow-unet": 420, "flow-dit-cross": 800,
         "flow-dit-context": 800, "v-dit": 1600}.items()},
 }

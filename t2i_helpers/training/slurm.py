@@ -1,10 +1,9 @@
 """`t2i train ... --slurm`, a training as a job of a cluster that is queued again when it is preempted."""
 
-import importlib.util
 import subprocess
 import sys
 
-from ..errors import BadValue, UnknownName
+from ..errors import BadValue, UnknownName, or_raise
 
 # settings of --slurm: (submitit's name, type)
 SETTINGS = {"partition": ("slurm_partition", str), "account": ("slurm_account", str), "gpus": ("gpus_per_node", int),
@@ -39,24 +38,18 @@ def submit(arguments: list[str], settings: str, folder):
     several GPUs accelerate starts one process for each. "cluster=local" runs the job on this machine. Raises
     UnknownName for a setting that does not exist, BadValue for a bad value and without submitit or SLURM.
     """
-    if importlib.util.find_spec("submitit") is None:
-        raise BadValue("--slurm needs submitit: pip install submitit")
-    import submitit
-
+    with or_raise(BadValue, "--slurm needs submitit", "pip install submitit"):
+        import submitit
     given = dict(setting.partition("=")[::2] for setting in settings.split(","))
     cluster, options = given.pop("cluster", "slurm"), {}
     for name, text in given.items():
         if name not in SETTINGS:
             raise UnknownName("setting of --slurm", name, (*SETTINGS, "cluster"))
         theirs, kind = SETTINGS[name]
-        try:
+        with or_raise(BadValue, f"--slurm {settings}", f"{name} is a whole number"):
             options[theirs] = kind(text)
-        except ValueError:
-            raise BadValue(f"--slurm {settings}: {name} is a whole number") from None
-    try:
+    with or_raise(BadValue, f"--slurm {settings}", "cluster=local runs the job on this machine"):     # without sbatch
         executor = submitit.AutoExecutor(folder, cluster=cluster)
-    except (RuntimeError, ValueError) as error:                         # no sbatch; an unknown cluster
-        raise BadValue(f"--slurm {settings}: {error}; cluster=local runs the job on this machine") from error
     executor.update_parameters(name="t2i", **options if cluster == "slurm" else {
         name: value for name, value in options.items() if not name.startswith("slurm_")})
     several = options.get("gpus_per_node", 1) > 1

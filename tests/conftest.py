@@ -60,8 +60,25 @@ def pipe(run):
 
 
 @pytest.fixture(scope="session")
+def digits():
+    """The shipped pipeline of MNIST, `improved`."""
+    return load_pipeline("mnist")
+
+
+@pytest.fixture(scope="session")
+def pipes(digits):
+    """The shipped pipelines of MNIST by variant."""
+    return {"thesis": load_pipeline("mnist", "thesis"), "improved": digits}
+
+
+@pytest.fixture(scope="session")
+def paintings():
+    """The shipped pipeline of WikiArt, `improved`."""
+    return load_pipeline("wikiart")
+
+
+@pytest.fixture(scope="session")
 def unet():
     """For `small_preset`, untrained; its text embeddings are any 16 numbers."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build_unet(small_preset(), text_dim=16).eval()
+    torch.manual_seed(0)
+    return build_unet(small_preset(), text_dim=16).eval()

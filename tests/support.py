@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from t2i_helpers import presets
 from t2i_helpers.data.wikiart_files import write_art_file
@@ -127,6 +128,11 @@ def of_diffusers(guider):
         return guider(batches).pred
 
     return guide
+
+
+def change_tensors(file, change):
+    """Write the tensors of a safetensors file again as `change` makes them."""
+    save_file(change(load_file(file)), file, metadata={"format": "pt"})
 
 
 def jpeg(pixels, **options) -> bytes:

@@ -1,9 +1,9 @@
-"""The core modules, and which subpackage may import which."""
+"""The core modules: presets, paths, provenance, randomness; and which subpackage may import which."""
 
 import ast
+import dataclasses
 import errno
 import hashlib
-import json
 import subprocess
 import sys
 
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from support import refuses
 
 from t2i_helpers import hub, paths, presets, provenance
-from t2i_helpers.errors import OutputError
+from t2i_helpers.errors import OutputError, UnknownName
+from t2i_helpers.models import build_unet
 from t2i_helpers.randomness import generator, seed_from
 
 CORE = {"presets", "paths", "provenance", "errors", "randomness", "intervals", "hub", "__init__"}
@@ -118,24 +119,6 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path, where, action):
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
 
 
-def test_the_mirror_is_used_only_where_its_folder_exists(tmp_path, monkeypatch):
-    assert paths.mirror("datasets", "a/b") is None
-    monkeypatch.setenv("T2I_MIRROR", str(tmp_path))
-    assert paths.mirror("datasets", "a/b") is None
-    (tmp_path / "datasets" / "a" / "b").mkdir(parents=True)
-    assert paths.mirror("datasets", "a/b") == tmp_path / "datasets" / "a" / "b"
-
-
-def test_a_record_walks_back_to_preset_code_and_libraries(tmp_path):
-    preset = presets.get("mnist", "thesis", "full")
-    record = provenance.record("cpu", **provenance.preset_record(preset), seeds=[1, 2])
-    path = provenance.write_json(tmp_path / "x.json", record)
-    assert json.loads(path.read_text()) == record
-    assert presets.from_dict(record["preset"]) == preset and record["preset_hash"] == presets.preset_hash(preset)
-    assert record["versions"]["torch"] == torch.__version__.split("+")[0] and record["seeds"] == [1, 2]
-    assert "CPU" in record["device"] and "MPS" in provenance.device_name("mps")
-
-
 def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):
     def git(*arguments):
         who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
@@ -155,3 +138,62 @@ def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):
     (tmp_path / "inside ü").mkdir()                                         # a repository around ours is not ours
     monkeypatch.setattr(provenance, "ROOT", tmp_path / "inside ü")
     assert provenance.git_state() == unknown
+
+
+ALL = [presets.get(d, v, s) for d in presets.DATASETS for v in presets.VARIANTS for s in presets.SIZES]
+FIELDS = [field.name for field in dataclasses.fields(presets.Preset)]
+
+
+def differing(a, b):
+    return {name for name in FIELDS if getattr(a, name) != getattr(b, name)}
+
+
+@pytest.mark.parametrize("preset", ALL, ids=lambda p: f"{p.dataset}-{p.variant}-{p.size}")
+def test_a_size_changes_how_much_never_what(preset):
+    how_much = {"size", "data_source", "text_encoder", "max_steps", "batch_size", "epochs", "sample_steps",
+                "warmup_steps", "ema_decay"}
+    if preset.dataset != "mnist":           # on a CPU the same network, narrower
+        how_much |= {"block_channels", "down_blocks", "layers_per_block", "cross_attention_dim", "attention_head_dim"}
+    if preset.dataset == "wikiart":         # and of a quarter of the pixels, with the rate of a small network
+        how_much |= {"resolution", "learning_rate"}
+    full = presets.get(preset.dataset, preset.variant, "full")
+    assert differing(preset, full) <= how_much
+    assert (preset.ema_decay is None) == (full.ema_decay is None)
+
+
+@pytest.mark.parametrize("names, words", [
+    (("mnsit",), ("mnsit", "cifar10")), (("mnist", "better"), ("better", "improved")),
+    (("mnist", "thesis", "xl"), ("xl", "smoke"))])
+def test_unknown_names_are_refused_with_the_known_ones(names, words):
+    with refuses(UnknownName, *words):
+        presets.get(*names)
+
+
+def test_presets_survive_json_and_keep_their_hash_also_when_the_class_gains_a_field():
+    fields = presets.to_dict(ALL[0])
+    assert fields.pop("horizontal_flips") is False and presets.from_dict(fields) == ALL[0]
+    for preset in ALL:
+        again = presets.from_dict(presets.to_dict(preset))
+        assert again == preset and presets.preset_hash(again) == presets.preset_hash(preset)
+    assert len({presets.preset_hash(preset) for preset in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_any_field_changes_the_hash(field):
+    preset = presets.get("mnist", "improved", "full")
+    value = getattr(preset, field)
+    other = {str: lambda: value + "x", tuple: lambda: (*value, value[0]), bool: lambda: not value,
+             type(None): lambda: 1}.get(type(value), lambda: value + 1)()
+    assert presets.preset_hash(dataclasses.replace(preset, **{field: other})) != presets.preset_hash(preset)
+
+
+@pytest.mark.parametrize("dataset, variant, count, shape", [
+    ("mnist", "thesis", 3_140_385, (1, 28, 28)), ("cifar10", "thesis", 87_983_363, (3, 32, 32)),
+    ("wikiart", "thesis", 347_990_531, (3, 128, 128)), ("wikiart", "improved", None, (4, 16, 16))])
+def test_a_unet_has_the_thesis_s_parameters_and_sees_pixels_or_latents(dataset, variant, count, shape):
+    preset = presets.get(dataset, variant, "full")
+    with torch.device("meta"):
+        unet = build_unet(preset)
+    assert count in (None, sum(p.numel() for p in unet.parameters())) and unet.encoder_hid_proj is None
+    assert preset.unet_shape == (unet.config.in_channels, *[unet.config.sample_size] * 2) == shape
+    assert unet.config.out_channels == shape[0]

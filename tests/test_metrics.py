@@ -1,21 +1,26 @@
-"""Distances between feature sets and the intervals around numbers, against other implementations and closed forms."""
+"""Distances between feature sets, intervals around numbers, and how noisy pictures are, against other implementations,
+closed forms and known noise."""
 
 import math
 
 import numpy as np
 import pytest
-import scipy.linalg
 import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_fid import fid_score
+from scipy.signal import convolve2d
 from scipy.spatial.distance import pdist
 from support import refuses
+from torch.testing import assert_close
 
+from t2i_helpers.data import load_images
 from t2i_helpers.errors import BadValue
 from t2i_helpers.evaluation import frechet_distance, metrics, wilson_interval
+from t2i_helpers.evaluation.experiments import NOISE, background_noise, guidance_noise, noise_level
 from t2i_helpers.evaluation.metrics import DISTANCES, jackknife, kernel_distance, precision, recall
+from t2i_helpers.presets import get
 from t2i_helpers.randomness import generator
 
 SEEDS = st.integers(0, 10_000)
@@ -39,15 +44,6 @@ def test_the_frechet_distance_is_pytorch_fid_s_symmetric_and_zero_between_a_set_
     assert frechet_distance(a, b) == pytest.approx(theirs, rel=1e-4, abs=1e-4)
     assert frechet_distance(b, a) == pytest.approx(theirs, rel=1e-4, abs=1e-4)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-3)
-
-
-def test_with_fewer_images_than_features_the_frechet_distance_is_that_of_singular_covariances():
-    a, b = mixed(30, 64, "a"), mixed(40, 64, "b")
-    factors = [(x - x.mean(0)).double() / (len(x) - 1) ** 0.5 for x in (a, b)]              # covariance = x^T x
-    root = torch.linalg.svdvals(factors[0] @ factors[1].T).sum()
-    spread = sum(x.square().sum() for x in factors)
-    expected = (a.double().mean(0) - b.double().mean(0)).square().sum() + spread - 2 * root
-    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("mean, scale", [(0.1, 1.2), (0, 1)], ids=["apart", "one distribution"])
@@ -89,13 +85,6 @@ def test_the_kernel_distance_compares_at_most_so_many_rows():
     assert few != kernel_distance(a, b) and few == pytest.approx(squared_mmd(a, b), rel=0.3)
 
 
-@pytest.mark.parametrize("n", [10, 40, 160])
-def test_the_kernel_distance_of_one_distribution_is_zero_on_average_at_any_n(n):
-    found = [kernel_distance(gaussian(n, 4, "a", n, seed), gaussian(n, 4, "b", n, seed)) for seed in range(300)]
-    assert abs(np.mean(found)) < 3 * np.std(found) / 300**0.5
-    assert min(found) < 0 < max(found)
-
-
 def brute_precision(features, real):
     features, real = features.double().numpy(), real.double().numpy()
     radius = [sorted(np.linalg.norm(real - centre, axis=1))[3] for centre in real]
@@ -115,17 +104,13 @@ def mean_difference(a, b):
     return float(a[:, 0].mean() - b[:, 0].mean())
 
 
-def test_the_jackknife_of_a_mean_has_the_width_of_the_standard_formula():
-    halves = []
-    for seed in range(300):
-        a, b = gaussian(400, 2, "a", seed, scale=2.0), gaussian(300, 2, "b", seed)
-        found = jackknife(mean_difference, a, b)
-        low, high = found["interval"]
-        assert found["value"] == mean_difference(a, b) == pytest.approx((low + high) / 2)
-        halves.append((high - low) / 2)
-    expected = scipy.stats.t.ppf(0.975, metrics.GROUPS - 1) * (4 / 400 + 1 / 300) ** 0.5
-    assert np.mean(np.square(halves)) ** 0.5 == pytest.approx(expected, rel=0.03)
-    assert np.mean(np.abs(np.array(halves) / expected - 1) < 0.4) > 0.8
+def test_the_jackknife_is_its_formula_with_student_s_t():
+    """Its variance is 9 / 10 of the sum of squares of the ten values without a group (Efron & Tibshirani 1993)."""
+    values = gaussian(10, 1, "values")[:, 0].tolist()
+    without = iter(values)
+    found = jackknife(lambda a, b: 0.0 if len(a) == 40 else next(without), gaussian(40, 2, "a"), gaussian(60, 2, "b"))
+    half = scipy.stats.t.ppf(0.975, 9) * (9 * np.var(values)) ** 0.5
+    assert found["value"] == 0 and found["interval"] == pytest.approx([-half, half], rel=1e-3)
 
 
 def test_the_jackknife_s_interval_holds_the_truth_19_times_in_20():
@@ -213,3 +198,45 @@ def test_saturation_is_the_share_of_numbers_at_an_end():
     images = torch.tensor([[0, 2, 3, 252, 253, 255], [100, 101, 102, 103, 104, 105]], dtype=torch.uint8)
     found = metrics.saturation(images.view(2, 1, 2, 3))
     assert found["value"] == pytest.approx(1 / 3) and found["interval"][0] <= 1 / 3 <= found["interval"][1]
+
+
+def test_noise_level_is_immerkaers():
+    images = torch.rand(3, 1, 11, 8, generator=torch.Generator().manual_seed(0))
+    kernel = [[1, -2, 1], [-2, 4, -2], [1, -2, 1]]
+    expected = [abs(convolve2d(image[0].double(), kernel, mode="valid")).sum()
+                * math.sqrt(math.pi / 2) / (6 * (8 - 2) * (11 - 2)) for image in images]
+    assert_close(noise_level(images).double(), torch.tensor(expected), rtol=1e-5, atol=0)
+
+
+def noise(*shape):
+    return gaussian(1, math.prod(shape), "noise").view(shape)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.1, 0.3])
+def test_gaussian_noise_is_measured(sigma):
+    images = 0.5 + sigma * noise(4, 1, 128, 128)
+    assert noise_level(images).tolist() == pytest.approx([sigma] * 4, rel=0.03)
+    assert background_noise(images).tolist() == pytest.approx([0.96 * sigma] * 4, rel=0.03)
+
+
+def test_slopes_are_no_noise_but_strokes_are_unless_the_background_is_asked_where_noise_is_found():
+    slope = torch.linspace(0, 1, 28).expand(1, 1, 28, 28)
+    assert_close(noise_level(slope), torch.zeros(1), atol=1e-6, rtol=0)
+    clean = load_images(get("mnist"), "test").images[::10].float() / 255
+    assert noise_level(clean).mean() > 0.03 and background_noise(clean).mean() < 0.003
+    assert (background_noise(clean) == 0).double().mean() > 0.9
+    assert float(background_noise(clean + 0.05 * noise(*clean.shape)).mean()) == pytest.approx(0.05, rel=0.2)
+
+
+def test_guided_and_unguided_digits_are_compared_seed_by_seed():
+    found = guidance_noise(n=10, steps=1)
+    rows = {(row["variant"], row["w"]): row for row in found["rows"]}
+    assert rows.keys() == {(variant, w) for variant in ("thesis", "improved") for w in (1.0, 5.0)}
+    for apart in found["differences"]:
+        for name in NOISE:
+            guided, plain = (rows[apart["variant"], w][name]["value"] for w in (5.0, 1.0))
+            assert apart[name]["value"] == pytest.approx(guided - plain, abs=1e-9)
+            low, high = apart[name]["interval"]
+            assert low < apart[name]["value"] < high
+    assert found["real"]["n"] == 10 and found["real"]["background_noise"]["value"] < 0.01
+    assert found["made_with"].keys() >= {"mnist-thesis", "mnist-improved"}

@@ -142,7 +142,6 @@ def test_the_sampling_loop_is_the_packages(solver, w):
     preset, (c, null) = small_preset(), embeddings(3)
     torch.manual_seed(0)
     unet = build_unet(preset, text_dim=16).eval()
-    torch.nn.init.normal_(unet.conv_out.weight, std=0.05)           # which diffusers sets to give zero
     scheduler = make_scheduler(preset, solver)
     theirs = sample(unet, scheduler, make_guider("cfg", w), c, null, seeds=range(3), steps=10).images
     ours = draw(unet, scheduler.alphas_cumprod, list(range(99, 0, -10)), c, null, w,
@@ -258,7 +257,6 @@ def test_a_network_with_classes_by_hand_is_the_packages():
     (predict_noise,) = teaching("05_fashion_and_transfer", "class", "predict_noise")
     torch.manual_seed(0)
     unet = build_unet(presets.get("fashion", size="smoke")).eval()
-    torch.nn.init.normal_(unet.conv_out.weight, std=0.05)
     x_t, t, labels = torch.randn(4, 1, 28, 28, generator=NUMBERS), torch.tensor([0, 30, 60, 99]), torch.arange(4)
     mask = torch.tensor([True, False, True, False])
     c = torch.where(mask, labels, 10).float().view(-1, 1, 1)                    # 10 is the empty class
@@ -275,16 +273,6 @@ def test_the_gradient_of_parts_is_that_of_the_batch(parts):
 
 
 # explorers
-
-@pytest.fixture(scope="module")
-def paintings():
-    return load_pipeline("wikiart")
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_pipeline("mnist")
-
 
 DIGITS = presets.get("mnist")
 EXPLORERS = {

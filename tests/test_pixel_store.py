@@ -1,5 +1,6 @@
-"""The store of decoded paintings: what it holds, how it is built and rebuilt, and what it refuses."""
+"""The decoder of paintings, and the store of decoded ones: what it holds, how it is built and rebuilt, and refusals."""
 
+import io
 import os
 import shutil
 import signal
@@ -12,14 +13,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support import jpeg, refuses, write_art_files
 
 from t2i_helpers.data import pixel_store
-from t2i_helpers.data.decoding import decode
+from t2i_helpers.data.decoding import Undecodable, decode
 from t2i_helpers.data.pixel_store import MappedImages, PixelStore, in_processes
 from t2i_helpers.data.wikiart import WikiArtStream
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings, write_art_file
 from t2i_helpers.errors import BadData, BadValue, OutputError
+from t2i_helpers.provenance import read_sidecar
 
 ROWS = (7, 13, 5, 11)
 
@@ -104,19 +107,13 @@ def test_any_folder_can_be_named_and_one_that_is_a_file_or_on_a_full_disk_is_ref
     assert not (tmp_path / "out").exists()
 
 
-def killed(item):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def broken(item):
-    raise BadData(f"file {item} is damaged")
-
-
-@pytest.mark.parametrize("function, error, words", [
-    (broken, BadData, ["file 1 is damaged"]), (killed, OutputError, ["worker process died", "fewer workers"])])
-def test_an_error_or_the_end_of_a_process_is_one_line(function, error, words):
+@pytest.mark.parametrize("function, items, error, words", [
+    (read_sidecar, ["a.json", "b.json"], BadData, ["a.json"]),
+    (signal.raise_signal, 2 * [signal.SIGKILL], OutputError, ["worker process died", "fewer workers"]),
+], ids=["error", "killed"])
+def test_an_error_or_the_end_of_a_process_is_one_line(function, items, error, words):
     with refuses(error, *words):
-        list(in_processes(function, [1, 2], 2))
+        list(in_processes(function, items, 2))
 
 
 def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_path, monkeypatch):
@@ -142,18 +139,12 @@ def test_the_same_call_again_decodes_only_what_is_missing(folder, store, tmp_pat
     assert len(calls) == 5
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_damaged_file_is_one_line_whoever_reads_it(folder, tmp_path, workers):
-    source = shutil.copytree(folder, tmp_path / "in")
-    path = source / "train-00001.parquet"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:8] + bytes(2000) + whole[2008:])
-    with refuses(BadData, str(path), "after row 0"):
-        PixelStore.build(source, tmp_path / "out", size=8, workers=workers)
-
-
-@pytest.mark.parametrize("seed, size", [(1, 8), (0, 4)])
-def test_parts_of_another_version_of_a_file_or_another_size_are_made_again(folder, tmp_path, monkeypatch, seed, size):
+@pytest.mark.parametrize("change, size", [
+    (lambda files, part: write_art_files(files, ROWS[:1], seed=1), 8), (lambda files, part: None, 4),
+    (lambda files, part: os.truncate(part, part.stat().st_size - 1), 8),
+], ids=["another version", "another size", "cut short"])
+def test_parts_of_another_version_of_a_file_or_another_size_and_damaged_ones_are_made_again(
+        folder, tmp_path, monkeypatch, change, size):
     def dies(*_):
         raise KeyboardInterrupt
 
@@ -161,7 +152,7 @@ def test_parts_of_another_version_of_a_file_or_another_size_are_made_again(folde
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pixel_store, "_join", dies)
         PixelStore.build(changed, tmp_path / "out", size=8, workers=1)
-    write_art_files(changed, ROWS[:1], seed)
+    change(changed, next((tmp_path / "out/parts").iterdir()))
     again, fresh = (PixelStore.build(changed, tmp_path / name, size=size, workers=1) for name in ("out", "fresh"))
     assert again.manifest["fingerprint"] == fresh.manifest["fingerprint"]
 
@@ -197,3 +188,74 @@ def test_mapped_images_are_the_chosen_rows_as_tensors(store):
     for index in (1, slice(1, None), torch.tensor([2, 0]), torch.tensor([True, False, True]), torch.tensor([[0, 2]])):
         assert torch.equal(mapped[index], images[index])
     assert torch.equal(torch.cat(list(mapped.split(2))), images) and mapped.to("cpu") is mapped
+
+
+def picture(height=90, width=70, seed=0):
+    """uint8 [height, width, 3]: smooth colours with some grain."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    waves = [128 + 90 * np.sin(7 * x + channel + 5 * y * y) for channel in range(3)]
+    return (np.stack(waves, -1) + rng.normal(0, 12, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+
+def saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def levels(encoded, size=32):
+    return decode(encoded, size).permute(1, 2, 0).numpy().astype(int)
+
+
+def difference(encoded, reference=None):
+    """Grey levels between our decoder and full decoding and resizing by Pillow, of `reference` or the same bytes."""
+    with Image.open(io.BytesIO(reference or encoded)) as image:
+        return np.abs(levels(encoded) - np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)))
+
+
+@given(st.integers(33, 400), st.integers(33, 400), st.integers(60, 98), st.sampled_from([0, 1, 2]), st.booleans())
+def test_jpegs_are_within_one_level_of_pillow_s_on_average_and_two_at_most(height, width, quality, chroma, progressive):
+    encoded = jpeg(picture(height, width), quality=quality, subsampling=chroma, progressive=progressive)
+    assert difference(encoded).mean() <= 1 and difference(encoded).max() <= 2
+
+
+@pytest.mark.parametrize("mode, kind", [("L", "JPEG"), ("CMYK", "JPEG"), *(
+    ("RGB", kind) for kind in ("PNG", "WEBP", "GIF", "BMP", "TIFF"))])
+def test_other_colours_and_formats_become_rgb(mode, kind):
+    encoded = saved(Image.fromarray(picture()).convert(mode), kind)
+    assert difference(encoded).max() <= 2 and (mode != "L" or np.ptp(levels(encoded), axis=-1).max() == 0)
+
+
+def test_a_palette_keeps_its_colours_16_bits_their_brightness_and_what_is_transparent_is_white():
+    reduced = Image.fromarray(picture()).quantize(16)
+    assert difference(saved(reduced, "PNG"), saved(reduced.convert("RGB"), "PNG")).max() <= 1
+    grey = np.repeat(np.linspace(0, 65535, 64).astype(np.uint16)[None], 64, 0)
+    assert np.abs(levels(saved(Image.fromarray(grey), "PNG"), 64)[0, :, 0] - grey[0] / 257).max() <= 1
+    clear = np.zeros((20, 20, 4), np.uint8)
+    clear[:10] = (200, 0, 0, 255)
+    pixels = levels(saved(Image.fromarray(clear), "PNG"), 20)
+    assert (pixels[2] == (200, 0, 0)).all() and (pixels[17] == 255).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_camera_s_picture_stands_upright(orientation):
+    upright = Image.fromarray(picture(64, 64))
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}            # EXIF's number to the transposition it undoes
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = levels(jpeg(stored, quality=98, subsampling=0, exif=exif))
+    assert np.abs(pixels - levels(jpeg(upright, quality=98, subsampling=0))).mean() < 2
+
+
+@pytest.mark.parametrize("encoded, reason", [
+    (None, "no bytes"), (b"", "no bytes"), (b"<svg></svg>", "not an image of a known format"),
+    (jpeg(picture())[:700], "truncated"), (jpeg(picture())[:200], "Truncated"),
+    (saved(Image.fromarray(picture()), "PNG")[:900], "truncated"),
+    (saved(Image.new("1", (20_000, 20_000)), "PNG"), "decompression bomb"),        # 400 million pixels in few bytes
+])
+def test_what_cannot_be_decoded_says_why(encoded, reason):
+    with pytest.raises(Undecodable) as caught:
+        decode(encoded, 32)
+    assert reason in str(caught.value) and "\n" not in str(caught.value)

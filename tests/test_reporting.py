@@ -14,7 +14,6 @@ from support import refuses
 
 from t2i_helpers import paths, presets
 from t2i_helpers.errors import BadData, SourceUnavailable
-from t2i_helpers.models import load_pipeline
 from t2i_helpers.provenance import file_hash, read_sidecar
 from t2i_helpers.reporting import animations, checkpoints, exhibits, guidance, mnist, study
 from t2i_helpers.reporting.drawing import TEXT_WIDTH, image_grid, new_figure
@@ -22,11 +21,6 @@ from t2i_helpers.reporting.exhibits import Exhibit, Table, export
 from t2i_helpers.reporting.notebooks import execute_notebooks
 
 NOTE = "what was drawn, and with what"
-
-
-@pytest.fixture(scope="module")
-def pipes():
-    return {variant: load_pipeline("mnist", variant) for variant in presets.VARIANTS}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The record beside figures and tables: it can be checked, and it names everything that they were made from."""
 
+import functools
 import json
 
 import pytest
@@ -53,11 +54,6 @@ def test_input_hashes_name_files_by_their_place_in_the_repository_and_change_wit
 
 
 @pytest.fixture(scope="module")
-def pipes():
-    return {variant: load_pipeline("mnist", variant) for variant in presets.VARIANTS}
-
-
-@pytest.fixture(scope="module")
 def evaluations():
     return {dataset: {variant: json.loads((paths.CHECKPOINTS / f"{dataset}-{variant}" / "evaluation.json").read_text())
                       for variant in presets.VARIANTS} for dataset in ("mnist", "cifar10")}
@@ -80,14 +76,11 @@ SOURCES = {
     "losses": (lambda pipes, _: mnist.loss_curves(pipes),
                weights(*BOTH) | {f"checkpoints/{name}/metrics.jsonl" for name in BOTH}),
     "strip": (lambda pipes, _: guidance.denoising_strip({"improved": pipes["improved"]}, 1), weights("mnist-improved")),
-    "conventions": (lambda pipes, _: guidance.conventions(pipes["improved"], 1), weights("mnist-improved")),
-    "rules": (lambda pipes, _: guidance.rule_strips(pipes["improved"], 1, [("cfg", 1)]), weights("mnist-improved")),
     "autoguidance": (lambda pipes, _: guidance.rule_strips(pipes["improved"], 1, [("cfg", 1), ("auto", 1)]),
                      weights("mnist-improved", "mnist-weak")),
     "loss guidance": (lambda pipes, _: guidance.loss_strips(pipes["improved"], 1, (7,)),
                       weights("mnist-improved") | {JUDGES[0], IMAGE_TEXT}),
     "evaluations": (lambda _, found: cifar10.tradeoff(found["cifar10"]), evaluated("cifar10")),
-    "table": (lambda _, found: tables.guidance_table("x", found["mnist"]), evaluated("mnist")),
     "comparison": (lambda _, found: tables.comparison_table("x", found), evaluated("mnist", "cifar10")),
     "real images": (lambda *_: cifar10.real_against_real(size="smoke"), {JUDGES[1]}),
     "real images, n": (lambda *_: study.frechet_against_n(draws=1, size="smoke"), {*JUDGES}),
@@ -109,6 +102,13 @@ MODULES = {
     "evaluations": {"reporting.cifar10", "reporting.drawing", "evaluation.metrics"},
     "no file": {"reporting.guidance", "reporting.latex"},
 }
+
+
+@pytest.mark.parametrize("draw", [study.encoders_figure, study.loss_curves, study.when_table,
+                                  functools.partial(study.rules_table, "rules-mnist")])
+def test_the_study_s_exhibits_name_the_commit_that_measured(draw):
+    metadata = draw().metadata
+    assert (metadata.get("study") or metadata["experiment"])["git_commit"]
 
 
 @pytest.mark.parametrize("case", SOURCES)

@@ -19,9 +19,7 @@ from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_s
 from t2i_helpers.models import WEIGHTS, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
-from t2i_helpers.reporting import exhibits as exporting
 from t2i_helpers.reporting import study as stored
-from t2i_helpers.reporting.latex import WithInterval
 from t2i_helpers.training import Run, ablation
 
 CELLS = [Cell(checkpoint="mnist", w=w, n=20, steps=1) for w in (0.0, 1.0, 5.0)]
@@ -282,34 +280,6 @@ def test_the_front_is_what_nothing_beats(points):
     chosen = {(row["accuracy"]["value"], row["classifier"]["frechet"]["value"]) for row in stored.front(rows)}
     assert chosen == {(a, f) for a, f in points
                       if not any(b >= a and g <= f and (b, g) != (a, f) for b, g in points)}
-
-
-def test_tables_name_rules_that_were_measured():
-    table = stored.rules_table("rules-mnist")
-    measured = {row["cell"]["guider"] for row in stored.rows_of("rules-mnist")}
-    assert {line[0] for line in table.rows} == measured | {"real images"}
-    for line in stored.when_table().rows:
-        assert all(text.removeprefix("no clear winner at this n (best: ").split(", w =")[0] in measured
-                   for text in line[1:])
-
-
-@pytest.mark.parametrize("draw", [
-    stored.pareto, stored.averages_figure, stored.encoders_figure, stored.quality_against_passes, stored.loss_curves,
-    stored.when_table, stored.spacing_table, stored.best_of_table,
-])
-def test_figures_and_tables_of_the_study_are_written_with_what_they_were_made_from(draw, tmp_path, monkeypatch):
-    for folder in ("figures_dir", "tables_dir"):
-        monkeypatch.setattr(exporting, folder, lambda size: tmp_path)
-    shown = exporting.export(draw(), "smoke")
-    sidecar = json.loads((tmp_path / f"{shown.name}.json").read_text())
-    study_or_experiment = sidecar.get("study") or sidecar["experiment"]
-    assert sidecar["git_commit"] and study_or_experiment["git_commit"]
-    if hasattr(shown, "rows"):
-        body = (tmp_path / f"{shown.name}.tex").read_text().partition(r"\midrule")[2]
-        estimates = any(isinstance(cell, WithInterval) for row in shown.rows for cell in row)
-        assert body.count(r"\\") == len(shown.rows) * (2 if estimates else 1)
-    else:
-        assert (tmp_path / sidecar["file"]).stat().st_size > 0
 
 
 def invented(guider, w, passes, accuracy, diversity, half=0.01):

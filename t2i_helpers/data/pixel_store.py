@@ -1,5 +1,6 @@
 """Paintings decoded once: a memory map of pixels that any epoch order reads at random, in microseconds."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from ..errors import BadData, BadValue, OutputError, or_raise
@@ -80,7 +81,7 @@ class PixelStore:
                 return store
             parts = [Part(file, size, out / "parts" / f"{content_hash([file, size, DECODER])}.safetensors")
                      for file in files]
-            missing = [part for part in parts if not part.path.exists()]
+            missing = [part for part in parts if not part.is_whole()]
             needed = 3 * size**2 * sum(part.file.rows for part in [*parts, *missing])
             free = shutil.disk_usage(out if out.exists() else out.resolve().parent).free      # which the lock has made
             if free < needed:
@@ -140,6 +141,12 @@ class Part(NamedTuple):
     file: ArtFile
     size: int
     path: Path
+
+    def is_whole(self) -> bool:
+        """Whether the part was written and not cut short since."""
+        with contextlib.suppress(OSError, SafetensorError), safe_open(self.path, "np"):
+            return True
+        return False
 
     def decode(self) -> int:
         """Write the part; returns the number of rows it covers."""

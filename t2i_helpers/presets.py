@@ -153,7 +153,7 @@ SMALL_IMPROVED = {                       # and of their `improved` alone
 # U-Net computes 3.8 times as much a step; other conditionings differ in the number of parameters
 FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
 DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)
-NAMED = {                                # other trainings than their presets', by name
+NAMED = {                                # named trainings that differ from their preset: what they change in it
     "mnist-longer": dict(batch_size=512, epochs=20),          # as long as the thesis did
     "flow-unet": FLOW | dict(block_channels=(32, 32, 64), down_blocks=(DOWN, DOWN, CROSS), layers_per_block=1,
                              cross_attention_dim=32),

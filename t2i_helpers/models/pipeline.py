@@ -1,6 +1,5 @@
 """A trained model as a diffusers pipeline: a folder of safetensors and JSON that turns captions into images."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -191,8 +190,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     folder = Path(name)
     if name in presets.SETTINGS and not (folder / "model_index.json").is_file():
         folder = CHECKPOINTS / f"{presets.get(name, variant).dataset}-{variant}"
-    if reason := _why_not_ours(folder):
-        raise BadCheckpoint(reason)
+    _check_kind(folder)
     with or_bad_checkpoint(folder, "train or restore it again"):
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
         kind, _ = NETWORKS[presets.from_dict(read_json(folder / "model_index.json")["preset"]).network]
@@ -206,19 +204,19 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
         return pipeline.to(device or best_device())
 
 
-def _why_not_ours(folder) -> str | None:
-    """What is wrong with `folder` if its files' names and its class say it."""
+def _check_kind(folder) -> None:
+    """Raise BadCheckpoint if the names of the files in `folder`, or its class, say that it is of another kind."""
     if folder.is_file():
-        return (f"{folder} is no folder: name one that t2i train wrote; pickled files (.pt, .bin, .ckpt) may run any "
-                "code when they are read, and are never opened")
+        raise BadCheckpoint(f"{folder} is no folder: name one that t2i train wrote; pickled files (.pt, .bin, .ckpt) "
+                            "may run any code when they are read, and are never opened")
     if not (folder / "model_index.json").is_file():
         where = f"copy the repository's checkpoints to {CHECKPOINTS}, " if INSTALLED else ""
-        return (f"no checkpoint in {folder}: {where}train one with t2i train, or name a folder that holds a "
-                "model_index.json")
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        if (kind := read_json(folder / "model_index.json").get("_class_name")) != CaptionPipeline.__name__:
-            return f"{folder} is a {kind}, which has no captions of ours: name a folder that t2i train wrote"
+        raise BadCheckpoint(f"no checkpoint in {folder}: {where}train one with t2i train, or name a folder that holds "
+                            "a model_index.json")
+    with or_bad_checkpoint(folder, "train or restore it again"):
+        kind = read_json(folder / "model_index.json")["_class_name"]
+    if kind != CaptionPipeline.__name__:
+        raise BadCheckpoint(f"{folder} is a {kind}, which has no captions of ours: name a folder that t2i train wrote")
     for pattern, reason in OTHER_WEIGHTS.items():
         if not (folder / WEIGHTS).is_file() and any((folder / "unet").glob(pattern)):
-            return f"{folder} has {reason}"
-    return None
+            raise BadCheckpoint(f"{folder} has {reason}")

@@ -14,9 +14,9 @@ from ..randomness import generator
 from . import pictures
 from .checkpoints import by_w
 from .derived import PRINTED
-from .drawing import GREY, line, new_figure, plot_curves, variant_line
+from .drawing import GREY, line, metric_curves, new_figure, variant_line
 from .exhibits import exhibit
-from .study import ACCURACY, FRECHET, finish_tradeoff, points
+from .study import QUALITY, finish_tradeoff, points
 
 dataset_samples = exhibit("cifar10_dataset", "png")(pictures.real_images)
 class_grid = exhibit("fig08_cifar10_w10", "png", w=10.0, samples=4)(pictures.class_columns)
@@ -27,11 +27,8 @@ DISTANCES = (5, 10, 20, 50, 100)                # ticks
 @exhibit("fig09_cifar10_metrics", "pdf")
 def metrics_against_w(evaluations):
     """Figure 9: quality (left) and adherence (right) against w, with 95 % intervals and the score of real images."""
-    figure, ((left, right),) = new_figure(1, 2, 2.6)
-    plot_curves((left, right), {variant: each["rows"] for variant, each in evaluations.items()}, "w",
-                {"Fréchet distance ↓": FRECHET, "accuracy ↑": ACCURACY})
-    for axis in (left, right):
-        axis.set_xlabel("guidance scale w")
+    figure, (left, right) = metric_curves({variant: each["rows"] for variant, each in evaluations.items()}, "w",
+                                          QUALITY, 2.6, xlabel="guidance scale w")
     left.set(yscale="log", yticks=DISTANCES, yticklabels=DISTANCES)
     right.set_ylim(0, 1.05)
     right.plot(*zip(*((row["w"], row["accuracy"]) for row in PRINTED["cifar10"]["table1"])), "x", color=GREY,

@@ -16,7 +16,7 @@ from IPython.display import Image as Picture
 from IPython.display import display
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, from_uint8, genre_caption, stroke_drawing, to_uint8, to_unit
+from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, genre_caption, stroke_drawing, to_uint8, to_unit
 from ..data.wikiart import BATCH, FILE_OF, RESERVOIR, mixing, our_stream_order
 from ..diffusion import SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.noise import NoisyBatch, noise_level, predicted
@@ -25,7 +25,7 @@ from ..randomness import generator
 from .drawing import GREY, image_grid, image_grids, line, new_figure, smoothed
 from .exhibits import inline_image
 from .latent import as_grey
-from .pictures import traced
+from .pictures import noised, traced
 
 
 class Explorer:
@@ -57,13 +57,10 @@ def schedule_explorer(dataset, preset):
     """How fast a schedule destroys an image: x_t, the weights of image and noise, and their ratio."""
     def draw(schedule="squaredcos_cap_v2", t=300, pixels="[−1, 1]"):
         pixel_range = (-1.0, 1.0) if pixels == "[−1, 1]" else (0.0, 1.0)
-        scheduler = make_scheduler(dataclasses.replace(preset, beta_schedule=schedule), "ddpm")
-        x_0 = from_uint8(dataset.images[:1], pixel_range)
-        noise = torch.randn(x_0.shape, generator=generator("schedule explorer"))
-        x_t = to_unit(scheduler.add_noise(x_0, noise, torch.tensor([t])), pixel_range)
+        chosen = dataclasses.replace(preset, beta_schedule=schedule, pixel_range=pixel_range)
         figure, ((picture, weights, ratio),) = new_figure(1, 3, 2.0)
-        image_grid(picture, x_t[None], title=f"$x_t$ at t = {t}")
-        abar = scheduler.alphas_cumprod
+        image_grid(picture, noised(dataset, chosen, [t])[None], title=f"$x_t$ at t = {t}")
+        abar = make_scheduler(chosen, "ddpm").alphas_cumprod
         weights.plot(torch.stack([abar.sqrt(), (1 - abar).sqrt()], 1), label=["image", "noise"])
         weights.set(title="weights", xlabel="t")
         weights.legend()

@@ -5,6 +5,7 @@
 
 import torch
 
+from ..data import class_names
 from ..evaluation.classifiers import weights_file
 from ..evaluation.features import real_features
 from ..evaluation.metrics import frechet_distance, frechet_infinity
@@ -12,9 +13,8 @@ from ..presets import from_dict
 from ..provenance import note_use
 from ..randomness import generator
 from . import pictures
-from .checkpoints import by_w
 from .derived import PRINTED
-from .drawing import GREY, line, metric_curves, new_figure, variant_line
+from .drawing import GREY, line, metric_curves, new_figure
 from .exhibits import exhibit
 from .study import QUALITY, finish_tradeoff, points
 
@@ -41,9 +41,9 @@ def metrics_against_w(evaluations):
 def tradeoff(evaluations):
     """Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
     figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
-    for variant, evaluation in evaluations.items():
+    for place, (variant, evaluation) in enumerate(evaluations.items()):
         rows = evaluation["rows"]
-        axis.plot(*points(rows), **variant_line(variant))
+        axis.plot(*points(rows), **line(place, label=variant))
         offset = (4, 4 if variant == "improved" else -9)                       # above the upper curve, below the other
         for row, *point in zip(rows, *points(rows)):
             axis.annotate(f"w = {row['w']:g}", point, offset, textcoords="offset points", fontsize=7)
@@ -58,9 +58,10 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
     """Figure 11: the class in the caption (rows) against the classifier's answer (columns); each row sums to 1."""
     figure, axes = new_figure(len(evaluations), len(scales), 0.4 + 1.75 * len(evaluations), sharex=True, sharey=True)
     for row, (variant, evaluation) in zip(axes, evaluations.items()):
-        labels = pictures.names(from_dict(evaluation["checkpoint"]["preset"]))
+        labels = class_names(from_dict(evaluation["checkpoint"]["preset"]))
+        confusion = {row["w"]: row["confusion"] for row in evaluation["rows"]}
         for axis, w in zip(row, scales):
-            counts = torch.tensor(by_w(evaluation)[w]["confusion"]).float()                # [10, 10]
+            counts = torch.tensor(confusion[w]).float()                                    # [10, 10]
             shown = axis.imshow(counts / counts.sum(1, keepdim=True), vmin=0, vmax=1, cmap="Blues")
             axis.grid(False)
             axis.set_title(f"{variant}, w = {w:g}", fontsize=8)

@@ -60,11 +60,6 @@ def line(place: int, **changes) -> dict:
             "marker": MARKERS[place % len(MARKERS)], "markersize": 4, **changes}
 
 
-def variant_line(variant: str, **changes) -> dict:
-    """The line of a variant, the same in every figure."""
-    return line(list(VARIANTS).index(variant), **{"label": variant} | changes)
-
-
 def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     """A curve through metrics, {"value", "interval"}, and the band of their intervals."""
     (curve,) = axis.plot(x, [metric["value"] for metric in metrics], **style)

@@ -6,6 +6,7 @@ The first picture is an ordinary output of its cell, so that views without a ker
 import dataclasses
 import functools
 import inspect
+import math
 import time
 from types import SimpleNamespace
 
@@ -14,7 +15,6 @@ import numpy as np
 import torch
 from IPython.display import Image as Picture
 from IPython.display import display
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, genre_caption, stroke_drawing, to_uint8, to_unit
 from ..data.wikiart import BATCH, FILE_OF, RESERVOIR, mixing, our_stream_order
@@ -220,9 +220,10 @@ class Mixture:
 
     def log_density(self, label: int = -1) -> torch.Tensor:
         """log p(x | label) at `ticks` of both axes, [ticks, ticks], for contours of matplotlib."""
-        parts = Independent(Normal(self.means_of(label), self.width), 1)
-        density = MixtureSameFamily(Categorical(torch.ones(len(self.means_of(label)))), parts)
-        return density.log_prob(torch.cartesian_prod(self.ticks, self.ticks)).view(len(self.ticks), -1).T
+        means, points = self.means_of(label), torch.cartesian_prod(self.ticks, self.ticks)
+        exponents = -(points[:, None] - means).square().sum(-1) / (2 * self.width**2)                   # [points, k]
+        log_p = exponents.logsumexp(1) - math.log(len(means) * 2 * math.pi * self.width**2)
+        return log_p.view(len(self.ticks), -1).T
 
     def sample(self, points: int, steps: int, label: int = -1, rule: str = "cfg", w: float = 1.0):
         """(paths [steps + 1, points, 2] from noise to samples of a class, [(x_t, x^_0) of each step])."""

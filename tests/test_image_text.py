@@ -187,7 +187,7 @@ def test_critics_compare_classes_or_three_words(untrained):
     nearer = untrained.similarity(images, prompts).detach()
     assert torch.equal(scores > 0.5, nearer[torch.arange(5), labels] > nearer[torch.arange(5), 1 - labels])
     labels = torch.tensor([3, 1, 3, 0, 9])
-    scores = critic_scores(untrained, "mnist", images, labels)
+    scores = torch.stack([*critic_scores(untrained, "mnist", images, labels).values()], 1)
     assert_close(scores.sum(1), torch.ones(5))
     prompts = [f"a {word} handwritten digit 3" for word in ("good", "clear", "blurry")]
     assert_close(scores[[0, 2]], untrained.probabilities(images[[0, 2]], prompts))
@@ -209,6 +209,6 @@ def test_the_shipped_model_recognises_digits_by_any_wording_and_tells_sharp_from
     assert all(share["value"] >= 0.8 for share in found["held_out"].values())
     assert quality_accuracy(model, "mnist", digits.images, digits.labels)["value"] >= 0.9
     sharp = from_uint8(digits.images[::10], (0, 1))
-    blurry, blurrier = (critic_scores(model, "mnist", images, digits.labels[::10])[:, 2].mean()
+    blurry, blurrier = (critic_scores(model, "mnist", images, digits.labels[::10])["blurry"].mean()
                         for images in (sharp, degrade(sharp, generator("blurred"))))
     assert blurrier > blurry + 0.3

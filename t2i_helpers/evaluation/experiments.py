@@ -81,12 +81,13 @@ def loss_strengths(size: str = "demo", n: int = 60, steps: int = 20) -> dict:
 
 
 @torch.inference_mode()
-def critic_scores(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """float32 [n, 3]: how well "a good / clear / blurry ..." of its own class fits each of the `images` in [0, 1]: the
-    softmax over the three words of scale times cosine, so that rows sum to 1. It compares words, not classes."""
+def critic_scores(model: ImageText, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
+    """{word: float32 [n]}: how well "a good / clear / blurry ..." of its own class fits each of the `images` in [0, 1],
+    the softmax over the three words of scale times cosine, so that they sum to 1. It compares words, not classes."""
     prompts = [sentence for word in WORDS for sentence in sentences(dataset, QUALITY[dataset], word)]
     logits = model.logit_scale.exp() * model.similarity(images.to(model.device), prompts)
-    return logits.cpu().unflatten(1, (len(WORDS), -1))[torch.arange(len(labels)), :, labels].softmax(1)
+    of_class = logits.cpu().unflatten(1, (len(WORDS), -1))[torch.arange(len(labels)), :, labels]           # [n, 3]
+    return dict(zip(WORDS, of_class.softmax(1).T))
 
 
 @torch.inference_mode()
@@ -120,7 +121,7 @@ def best_of_fifteen(size: str = "demo") -> dict:
         images, labels = images[:10 * CANDIDATES], labels[:10 * CANDIDATES]
         right = predict(load_classifier(dataset, pipe.device), images).labels == labels
         model, images = load_image_text(pipe.device), images / 255
-        scores = dict(zip(WORDS, critic_scores(model, dataset, images, labels).T))           # [n] each
+        scores = critic_scores(model, dataset, images, labels)                               # [n] each
         captioned = caption_scores(model, captions(pipe.preset), images, labels)             # [n]
         critics = {"nobody: all of them": torch.arange(len(labels)),
                    "least blurry": best_of(1 - scores["blurry"], labels),

@@ -107,7 +107,7 @@ def sharpness(images: torch.Tensor) -> torch.Tensor:
 
 
 def critic_scores(preset, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """{"good", "clear", "blurry"}: float [n] in [0, 1], in place of CLIP's answers for uint8 `images` [n, 1, h, w].
+    """`experiments.critic_scores` without an image-text model, for uint8 `images` [n, 1, h, w]: float [n] in [0, 1].
 
     "good" is the probability of the label by a linear classifier of pixels, "clear" the share of real images of the
     class that are less sharp, "blurry" the rest."""

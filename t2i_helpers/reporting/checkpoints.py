@@ -61,8 +61,3 @@ def measured(pipe, name: str) -> dict:
         write_json(file, stored)
     note_use("file", file)
     return stored
-
-
-def by_w(evaluation: dict) -> dict[float, dict]:
-    """The rows of an evaluation by guidance scale."""
-    return {row["w"]: row for row in evaluation["rows"]}

@@ -5,6 +5,7 @@
 
 import torch
 
+from ..data import class_names
 from ..evaluation.classifiers import weights_file
 from ..evaluation.features import real_features
 from ..evaluation.metrics import frechet_distance, frechet_infinity
@@ -12,11 +13,10 @@ from ..presets import from_dict
 from ..provenance import note_use
 from ..randomness import generator
 from . import pictures
-from .checkpoints import by_w
 from .derived import PRINTED
-from .drawing import GREY, line, new_figure, plot_curves, variant_line
+from .drawing import GREY, line, metric_curves, new_figure
 from .exhibits import exhibit
-from .study import ACCURACY, FRECHET, finish_tradeoff, points
+from .study import QUALITY, finish_tradeoff, points
 
 dataset_samples = exhibit("cifar10_dataset", "png")(pictures.real_images)
 class_grid = exhibit("fig08_cifar10_w10", "png", w=10.0, samples=4)(pictures.class_columns)
@@ -27,11 +27,8 @@ DISTANCES = (5, 10, 20, 50, 100)                # ticks
 @exhibit("fig09_cifar10_metrics", "pdf")
 def metrics_against_w(evaluations):
     """Figure 9: quality (left) and adherence (right) against w, with 95 % intervals and the score of real images."""
-    figure, ((left, right),) = new_figure(1, 2, 2.6)
-    plot_curves((left, right), {variant: each["rows"] for variant, each in evaluations.items()}, "w",
-                {"Fréchet distance ↓": FRECHET, "accuracy ↑": ACCURACY})
-    for axis in (left, right):
-        axis.set_xlabel("guidance scale w")
+    figure, (left, right) = metric_curves({variant: each["rows"] for variant, each in evaluations.items()}, "w",
+                                          QUALITY, 2.6, xlabel="guidance scale w")
     left.set(yscale="log", yticks=DISTANCES, yticklabels=DISTANCES)
     right.set_ylim(0, 1.05)
     right.plot(*zip(*((row["w"], row["accuracy"]) for row in PRINTED["cifar10"]["table1"])), "x", color=GREY,
@@ -44,9 +41,9 @@ def metrics_against_w(evaluations):
 def tradeoff(evaluations):
     """Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
     figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
-    for variant, evaluation in evaluations.items():
+    for place, (variant, evaluation) in enumerate(evaluations.items()):
         rows = evaluation["rows"]
-        axis.plot(*points(rows), **variant_line(variant))
+        axis.plot(*points(rows), **line(place, label=variant))
         offset = (4, 4 if variant == "improved" else -9)                       # above the upper curve, below the other
         for row, *point in zip(rows, *points(rows)):
             axis.annotate(f"w = {row['w']:g}", point, offset, textcoords="offset points", fontsize=7)
@@ -61,9 +58,10 @@ def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
     """Figure 11: the class in the caption (rows) against the classifier's answer (columns); each row sums to 1."""
     figure, axes = new_figure(len(evaluations), len(scales), 0.4 + 1.75 * len(evaluations), sharex=True, sharey=True)
     for row, (variant, evaluation) in zip(axes, evaluations.items()):
-        labels = pictures.names(from_dict(evaluation["checkpoint"]["preset"]))
+        labels = class_names(from_dict(evaluation["checkpoint"]["preset"]))
+        confusion = {row["w"]: row["confusion"] for row in evaluation["rows"]}
         for axis, w in zip(row, scales):
-            counts = torch.tensor(by_w(evaluation)[w]["confusion"]).float()                # [10, 10]
+            counts = torch.tensor(confusion[w]).float()                                    # [10, 10]
             shown = axis.imshow(counts / counts.sum(1, keepdim=True), vmin=0, vmax=1, cmap="Blues")
             axis.grid(False)
             axis.set_title(f"{variant}, w = {w:g}", fontsize=8)

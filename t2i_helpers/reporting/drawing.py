@@ -60,11 +60,6 @@ def line(place: int, **changes) -> dict:
             "marker": MARKERS[place % len(MARKERS)], "markersize": 4, **changes}
 
 
-def variant_line(variant: str, **changes) -> dict:
-    """The line of a variant, the same in every figure."""
-    return line(list(VARIANTS).index(variant), **{"label": variant} | changes)
-
-
 def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     """A curve through metrics, {"value", "interval"}, and the band of their intervals."""
     (curve,) = axis.plot(x, [metric["value"] for metric in metrics], **style)
@@ -72,15 +67,17 @@ def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
     axis.fill_between(x, low, high, color=curve.get_color(), alpha=alpha, linewidth=0)
 
 
-def plot_curves(axes, lines: dict, x: str, metrics: dict) -> None:
-    """A metric an axis, {title: a function from a row to the metric}: a curve through each of {label: rows} against
-    their field `x`, and the value of real images where rows have it."""
+def metric_curves(lines: dict, x: str, metrics: dict, height: float, **settings):
+    """(Figure, its axes) with an axis for each of {title: a function from a row to a metric}: a curve through each of
+    {label: rows} against their field `x`, and the value of real images where rows have it."""
+    figure, (axes,) = new_figure(1, len(metrics), height)
     for axis, (title, metric) in zip(axes, metrics.items()):
         for place, (label, rows) in enumerate(lines.items()):
             plot_with_ci(axis, [row[x] for row in rows], [*map(metric, rows)], label=label, **line(place))
         if "real" in metric(rows[0]):
             plot_real(axis, metric(rows[0]))
-        axis.set_title(title)
+        axis.set(title=title, **settings)
+    return figure, axes
 
 
 def smoothed(losses, window: int = 50) -> tuple[range, torch.Tensor]:

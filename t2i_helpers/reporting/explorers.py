@@ -6,6 +6,7 @@ The first picture is an ordinary output of its cell, so that views without a ker
 import dataclasses
 import functools
 import inspect
+import math
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -15,11 +16,10 @@ import numpy as np
 import torch
 from IPython.display import Image as Picture
 from IPython.display import display
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 from torchvision.io import ImageReadMode, read_image
 
 from .. import presets
-from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, from_uint8, genre_caption, stroke_drawing, to_uint8, to_unit
+from ..data import CLASS_NAMES, DRAWINGS, GENRES, captions, genre_caption, stroke_drawing, to_uint8, to_unit
 from ..data.wikiart import BATCH, FILE_OF, RESERVOIR, mixing, our_stream_order
 from ..diffusion import SDEditInit, make_guider, make_scheduler, sample
 from ..diffusion.editing import AttentionMaps
@@ -31,7 +31,7 @@ from ..training import Run
 from .drawing import GREY, image_grid, image_grids, line, new_figure, smoothed
 from .exhibits import inline_image
 from .latent import as_grey
-from .pictures import traced
+from .pictures import noised, traced
 
 
 class Explorer:
@@ -63,13 +63,10 @@ def schedule_explorer(dataset, preset):
     """How fast a schedule destroys an image: x_t, the weights of image and noise, and their ratio."""
     def draw(schedule="squaredcos_cap_v2", t=300, pixels="[−1, 1]"):
         pixel_range = (-1.0, 1.0) if pixels == "[−1, 1]" else (0.0, 1.0)
-        scheduler = make_scheduler(dataclasses.replace(preset, beta_schedule=schedule), "ddpm")
-        x_0 = from_uint8(dataset.images[:1], pixel_range)
-        noise = torch.randn(x_0.shape, generator=generator("schedule explorer"))
-        x_t = to_unit(scheduler.add_noise(x_0, noise, torch.tensor([t])), pixel_range)
+        chosen = dataclasses.replace(preset, beta_schedule=schedule, pixel_range=pixel_range)
         figure, ((picture, weights, ratio),) = new_figure(1, 3, 2.0)
-        image_grid(picture, x_t[None], title=f"$x_t$ at t = {t}")
-        abar = scheduler.alphas_cumprod
+        image_grid(picture, noised(dataset, chosen, [t])[None], title=f"$x_t$ at t = {t}")
+        abar = make_scheduler(chosen, "ddpm").alphas_cumprod
         weights.plot(torch.stack([abar.sqrt(), (1 - abar).sqrt()], 1), label=["image", "noise"])
         weights.set(title="weights", xlabel="t")
         weights.legend()
@@ -229,9 +226,10 @@ class Mixture:
 
     def log_density(self, label: int = -1) -> torch.Tensor:
         """log p(x | label) at `ticks` of both axes, [ticks, ticks], for contours of matplotlib."""
-        parts = Independent(Normal(self.means_of(label), self.width), 1)
-        density = MixtureSameFamily(Categorical(torch.ones(len(self.means_of(label)))), parts)
-        return density.log_prob(torch.cartesian_prod(self.ticks, self.ticks)).view(len(self.ticks), -1).T
+        means, points = self.means_of(label), torch.cartesian_prod(self.ticks, self.ticks)
+        exponents = -(points[:, None] - means).square().sum(-1) / (2 * self.width**2)                   # [points, k]
+        log_p = exponents.logsumexp(1) - math.log(len(means) * 2 * math.pi * self.width**2)
+        return log_p.view(len(self.ticks), -1).T
 
     def sample(self, points: int, steps: int, label: int = -1, rule: str = "cfg", w: float = 1.0):
         """(paths [steps + 1, points, 2] from noise to samples of a class, [(x_t, x^_0) of each step])."""
@@ -294,9 +292,10 @@ def attention_explorer(pipe, steps: int, w: float = 2.0):
 
     @functools.cache
     def record(prompt):
-        recorder, estimates = AttentionMaps(make_guider("cfg", w)), []
-        pipe([prompt], steps=steps, seeds=[1], guider=recorder, callback=lambda step, x_t, x_0: estimates.append(x_0))
-        return to_unit(torch.cat(estimates), pipe.preset.pixel_range).cpu(), recorder.maps()[:, 0].cpu()
+        recorder = AttentionMaps(make_guider("cfg", w))
+        trace, _ = traced(pipe, [prompt], steps=steps, seeds=[1], guider=recorder)
+        estimates = torch.cat([x_0 for _, x_0 in trace])
+        return to_unit(estimates, pipe.preset.pixel_range).cpu(), recorder.maps()[:, 0].cpu()
 
     def draw(prompt=prompts[5], token=dict(places)["the class"], step=steps // 4):
         x_0, maps = record(prompt)                                      # [steps, c, h, w], [steps, tokens, side, side]

@@ -33,10 +33,10 @@ TABLES = {                                            # {column: field of a row}
                         "validation loss": "validation_loss"},
 }
 NOTES = {
-    "samplers": "seconds: the faster of two times ten images at once, on a machine with other work",
-    "critic": "accuracy by the classifier, which is not the critic",
-    "fine_tuning": "moved: relative to the length of the weights at the start, and in grey levels from 0 to 1",
-    "transfer": "distances in EfficientNet-Lite0's features",
+    "samplers": ["seconds: the faster of two times ten images at once, on a machine with other work"],
+    "critic": ["accuracy by the classifier, which is not the critic"],
+    "fine_tuning": ["moved: relative to the length of the weights at the start, and in grey levels from 0 to 1"],
+    "transfer": ["distances in EfficientNet-Lite0's features"],
 }
 dataset_samples = exhibit("fashion_dataset", "png")(pictures.real_images)
 garments = exhibit("fashion_garments", "png", w=1.0, samples=3)(pictures.class_rows)
@@ -49,9 +49,10 @@ def table(name: str, pipe):
     """The rows of an experiment, real images last where they are measured."""
     experiment, _, part = name.partition("-")
     result = measured(pipe, experiment)
-    rows, own = result[part or "rows"], _own_networks(result)["whole_note"] if experiment == "transfer" else ""
-    note = [NOTES.get(name), "judged by our own classifier" if "frechet" in rows[0] else "", "intervals 95 %", own]
-    return *metric_table(rows, TABLES[name]), {"whole_note" if own else "note": "; ".join(filter(None, note))}
+    rows = result[part or "rows"]
+    notes = [*NOTES.get(name, []), *["judged by our own classifier"] * ("frechet" in rows[0]), "intervals 95 %"]
+    return *metric_table(rows, TABLES[name]), (_own_networks(result, *notes) if experiment == "transfer" else
+                                               {"note": "; ".join(notes)})
 
 
 @exhibit("fashion_forward", "png")
@@ -96,10 +97,11 @@ def six_images(pipe):
     return figure, {"note": f"median and central 95 % of {result['draws']} draws of six; our own classifier's features"}
 
 
-def _own_networks(result) -> dict:
+def _own_networks(result, *notes) -> dict:
     """The note on the networks of "transfer", which are others than that of the garments."""
-    return {"whole_note": f"{describe_training('photographs', result['checkpoint'])}; {result['training_images']:,} "
-                          f"butterflies, {result['steps_an_epoch']} steps an epoch"}
+    return {"whole_note": "; ".join([*notes, describe_training("photographs", result["checkpoint"]),
+                                     f"{result['training_images']:,} butterflies, {result['steps_an_epoch']} steps an "
+                                     "epoch"])}
 
 
 @exhibit("transfer_butterflies", "png")

@@ -15,11 +15,11 @@ from ..models import build_unet, encoder_dim, load_pipeline
 from ..paths import CHECKPOINTS
 from ..randomness import generator
 from ..training.ablation import train_missing, training_preset
-from .drawing import bars, image_grids, line, new_figure, plot_curves
+from .drawing import bars, image_grids, line, metric_curves, new_figure
 from .exhibits import exhibit
 from .explorers import Mixture
 from .pictures import traced
-from .study import ACCURACY, FRECHET, picture, rows_of
+from .study import ACCURACY, FRECHET, QUALITY, picture, rows_of
 from .tables import metric_table
 
 PAIR = {"flow-dit": "flow", "v-dit": "v-prediction"}           # one network, two objectives
@@ -105,26 +105,22 @@ def straightness(pipes: dict, steps: int = 32, n: int = 100):
 def solver_curves(size: str = "demo"):
     """Accuracy and Frechet distance against the passes of the network, by objective and solver, without guidance."""
     rows = rows_of("flow", size, lambda row: row["w"] == 1 and row["cell"]["steps"] in PASSES)
-    return _curves({label: [row for row in rows if (row["cell"]["checkpoint"], row["cell"]["scheduler"]) == solver]
-                    for solver, label in SOLVERS.items()}, "forward_passes", {"yscale": "log", "ylim": (8, None)},
-                   xlabel="passes an image", xscale="log", xticks=PASSES, xticklabels=PASSES)
+    lines = {label: [row for row in rows if (row["cell"]["checkpoint"], row["cell"]["scheduler"]) == solver]
+             for solver, label in SOLVERS.items()}
+    figure, (left, _) = metric_curves(lines, "forward_passes", QUALITY, 2.4, xlabel="passes an image", xscale="log",
+                                      xticks=PASSES, xticklabels=PASSES)
+    left.set(yscale="log", ylim=(8, None))
+    left.legend()                   # its upper right is empty
+    return figure
 
 
 @exhibit("flow_scales", "pdf")
 def scale_curves(size: str = "demo"):
     """Accuracy and Frechet distance of the flow by guidance scale."""
     rows = rows_of("flow", size, lambda row: row["cell"]["checkpoint"] == "flow-dit" and row["cell"]["steps"] == 10)
-    return _curves({"flow": sorted(rows, key=lambda row: row["w"])}, "w", {"ylim": (0, None)}, xlabel="w")
-
-
-def _curves(lines: dict, x: str, of_distance: dict, **settings):
-    """Two axes, Frechet distance and accuracy of rows {label: rows} against their field `x`."""
-    figure, (axes,) = new_figure(1, 2, 2.4)
-    plot_curves(axes, lines, x, {"Fréchet distance ↓": FRECHET, "accuracy ↑": ACCURACY})
-    for axis in axes:
-        axis.set(**settings)
-    axes[0].set(**of_distance)
-    axes[0].legend()                # its upper right is empty
+    figure, (left, _) = metric_curves({"flow": sorted(rows, key=lambda row: row["w"])}, "w", QUALITY, 2.4, xlabel="w")
+    left.set_ylim(0)
+    left.legend()
     return figure
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib import colormaps
 
-from ..data import DRAWINGS, captions, stroke_drawing, to_unit
+from ..data import DRAWINGS, captions, class_names, stroke_drawing, to_unit
 from ..diffusion import LossGuidance, make_guider, make_scheduler
 from ..diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
 from ..diffusion.noise import alpha_bar, sigma
@@ -20,7 +20,7 @@ from ..provenance import note_use
 from .checkpoints import measured
 from .drawing import COLOURS, PALETTE, image_grid, image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
-from .pictures import denoising, names, traced, vary
+from .pictures import denoising, traced, vary
 from .study import IMAGE_TEXT_NOTE
 
 SHORT = {"airplane": "plane", "automobile": "car"}            # over a small picture
@@ -85,7 +85,7 @@ def conventions(pipe, steps: int, digits=(2, 5, 8), scales=(0, 1, 2, 5)):
         guiders = [make_guider(guider, w + shift) for w in scales]
         drawn.append(vary(pipe, prompts, "guider", guiders, steps=steps))         # [digits, scales, c, h, w]
         labels = [f"${letter}$={w + shift:g}" for w in scales]
-        image_grid(axes[place], drawn[-1], [names(pipe.preset)[digit] for digit in digits], labels, title)
+        image_grid(axes[place], drawn[-1], [class_names(pipe.preset)[digit] for digit in digits], labels, title)
     apart = [float((images - drawn[0]).abs().max()) for images in drawn[1:]]
     note = (f"each row from one noise image; largest difference of a pixel to the left panel: {apart[0]:.2g} in the "
             f"middle, {apart[1]:.2g} on the right")
@@ -117,7 +117,7 @@ def rule_strips(pipe, steps: int, rules=SHOWN, classes=(0, 1, 3, 5, 7, 8)):
     images = vary(pipe, prompts, "guider", guiders, steps=steps, scheduler="dpm++").transpose(0, 1)
     if "auto" in dict(rules):
         note_use("file", checkpoint_dir(pipe.preset.dataset, "weak", pipe.preset.size) / WEIGHTS)
-    labels, words = [f"{rule}, w = {w:g}" for rule, w in rules], names(pipe.preset)
+    labels, words = [f"{rule}, w = {w:g}" for rule, w in rules], class_names(pipe.preset)
     return image_grids({"": (images, [textwrap.fill(label, 22) for label in labels],
                              [SHORT.get(words[which], words[which]) for which in classes])}, width=3.9), {
         "prompts": prompts, "rules": labels}
@@ -141,7 +141,7 @@ def loss_strips(pipe, steps: int, classes=(7, 8)):
     losses = guiding_losses(pipe, classes)
     images = [vary(pipe, prompts, "loss", [LossGuidance(loss, s) if s else None for s in STRENGTHS],
                             w=1.0, steps=steps, scheduler="ddim") for loss in losses.values()]
-    labels = [f"{name}, {names(pipe.preset)[label]}" for name in losses for label in classes]
+    labels = [f"{name}, {class_names(pipe.preset)[label]}" for name in losses for label in classes]
     return image_grids({"": (torch.cat(images), labels, [f"s = {s:g}" for s in STRENGTHS])}, height=5.4), {
         "note": f"w = 1; the colour is green; {IMAGE_TEXT_NOTE}", "strengths": list(STRENGTHS)}
 
@@ -230,7 +230,7 @@ def attention_over_steps(pipe, steps: int, which: int = 5, w: float = 2.0, colum
 def prompt_swap(pipe, steps: int, pairs=((3, 8), (7, 1)), w: float = 2.0, taus=(0, 0.2, 0.3, 0.4, 0.5, 0.6, 1)):
     """Two ways to change the caption at the share tau of the steps, each pair from one noise image: another caption
     after tau (swap), or the new one throughout with the attention of the old one up to tau (Prompt-to-Prompt)."""
-    prompts, labels, rows = captions(pipe.preset), names(pipe.preset), []
+    prompts, labels, rows = captions(pipe.preset), class_names(pipe.preset), []
     guider = make_guider("cfg", w)
     for seed, (first, then) in enumerate(pairs, pipe.preset.seed):
         old, new, seeds = [prompts[first]], [prompts[then]] * len(taus), [seed] * len(taus)
@@ -252,6 +252,7 @@ def painted_strokes(pipes, steps: int, w: float = 2.0, strengths=(0.2, 0.4, 0.6,
         start = start.to(pipe.device)
         images = vary(pipe, [captions(pipe.preset)[label] for label in labels], "start",
                       [SDEditInit(start, strength) for strength in strengths], w=w, steps=steps)
-        panels[f"{name}, w = {w:g}"] = (torch.cat([start[:, None], images], 1), [names(pipe.preset)[k] for k in labels],
-                                        ["drawing", *(f"s = {s:g}" for s in strengths)])
+        panels[f"{name}, w = {w:g}"] = (
+            torch.cat([start[:, None], images], 1), [class_names(pipe.preset)[label] for label in labels],
+            ["drawing", *(f"s = {s:g}" for s in strengths)])
     return image_grids(panels), {"drawings": SKETCHES, "strengths": strengths}

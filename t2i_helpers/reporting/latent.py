@@ -65,18 +65,17 @@ def curves(pipe):
     measured, evaluation = (checkpoints.measured(pipe, name) for name in ("latent", "evaluation"))
     (default,) = [row for row in measured["schedule"] if row["train_timesteps"] == pipe.preset.train_timesteps]
     stored = [row | {"kernel": row["efficientnet"]["kernel"]} for row in evaluation["rows"]]
-    lists = {"steps": [*measured["steps"], default | {"steps": measured["steps_by_default"]}],
-             "w": stored + measured["guidance"], "train_timesteps": measured["schedule"],
-             "strength": measured["strengths"]}
-    labels = ("steps", "scale w", "timesteps T", "text strength s")
+    lists = [("steps", "steps", [*measured["steps"], default | {"steps": measured["steps_by_default"]}]),
+             ("w", "scale w", stored + measured["guidance"]), ("train_timesteps", "timesteps T", measured["schedule"]),
+             ("strength", "text strength s", measured["strengths"])]
     figure, axes = new_figure(2, len(lists), 3.6)
-    for (setting, rows), label, (upper, lower) in zip(lists.items(), labels, axes.T):
+    for (setting, label, rows), (upper, lower) in zip(lists, axes.T):
         rows = sorted(rows, key=lambda row: row[setting])
-        accuracy = "object_accuracy" if setting == "strength" else "accuracy"
+        title, accuracy = ("objects", "object_accuracy") if setting == "strength" else ("style", "accuracy")
         for axis, metric in ((upper, accuracy), (lower, "kernel")):
             plot_with_ci(axis, [row[setting] for row in rows], [row[metric] for row in rows], **line(1))
             axis.axhline(rows[0][metric]["real"]["value"], color=GREY, linestyle="--")
-        upper.set(ylim=(0, None), title="objects" if setting == "strength" else "style")
+        upper.set(ylim=(0, None), title=title)
         lower.set(xlabel=label)
     axes[0][0].set_ylabel("accuracy")
     axes[1][0].set_ylabel("kernel distance")

@@ -4,7 +4,7 @@ from ..diffusion import make_scheduler
 from ..provenance import note_use
 from ..training import Run
 from . import pictures
-from .drawing import COLOURS, image_grid, image_grids, line, new_figure, smoothed, variant_line
+from .drawing import COLOURS, image_grid, image_grids, line, new_figure, smoothed
 from .exhibits import exhibit
 from .latex import WithInterval
 from .study import experiment
@@ -33,15 +33,15 @@ def loss_curves(pipes):
     The heights are not comparable: the variants predict eps and v, of pixels in different ranges.
     """
     figure, ((axis,),) = new_figure(1, 1, 2.4)
-    for variant, pipe in pipes.items():
+    for place, (variant, pipe) in enumerate(pipes.items()):
         run = Run(pipe.folder)
         note_use("file", run.metrics_file)
         losses = [row["loss"] for row in run.metrics()]
         steps, means = smoothed(losses)
         predicted = "v" if pipe.preset.prediction == "v_prediction" else "ε"
         axis.plot(range(1, len(losses) + 1), losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
-        axis.plot(steps, means, **variant_line(
-            variant, marker="", label=f"{variant}, loss of {predicted} (mean of {steps[0]} steps)"))
+        axis.plot(steps, means, **line(
+            place, marker="", label=f"{variant}, loss of {predicted} (mean of {steps[0]} steps)"))
     axis.set(yscale="log", xlabel="training step", ylabel="mean squared error")
     axis.legend()
     return figure

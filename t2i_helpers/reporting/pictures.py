@@ -4,15 +4,10 @@ import dataclasses
 
 import torch
 
-from ..data import CLASS_NAMES, captions, from_uint8, load_images, to_unit
+from ..data import captions, class_names, from_uint8, load_images, to_unit
 from ..diffusion import make_scheduler
 from ..errors import SourceUnavailable
 from .drawing import image_grids
-
-
-def names(preset) -> tuple[str, ...]:
-    """The classes in a word or two each, as labels."""
-    return CLASS_NAMES[preset.dataset]
 
 
 def first_images(dataset, count: int, classes=None) -> torch.Tensor:
@@ -54,7 +49,7 @@ def traced(draw, *arguments, **options) -> tuple[list, torch.Tensor]:
 
 def real_images(dataset, preset, rows: int = 4):
     """Real images, one column a class."""
-    return image_grids({"": (first_images(dataset, rows).transpose(0, 1), (), names(preset))}), {
+    return image_grids({"": (first_images(dataset, rows).transpose(0, 1), (), class_names(preset))}), {
         "note": f"the first {rows} of each class of {len(dataset):,} images"}
 
 
@@ -62,7 +57,7 @@ def class_rows(pipes, steps: int, w: float, samples: int):
     """`samples` rows of images for each variant, one column a class."""
     return image_grids({f"{variant}, w = {w:g}": (
         pipe(captions(pipe.preset) * samples, w=w, steps=steps).images.unflatten(0, (samples, -1)),
-        (), names(pipe.preset)) for variant, pipe in pipes.items()})
+        (), class_names(pipe.preset)) for variant, pipe in pipes.items()})
 
 
 def class_columns(pipes, steps: int, w: float, samples: int, dataset=None):
@@ -71,7 +66,7 @@ def class_columns(pipes, steps: int, w: float, samples: int, dataset=None):
     for variant, pipe in pipes.items():
         prompts = [prompt for prompt in captions(pipe.preset) for _ in range(samples)]
         images = pipe(prompts, w=w, steps=steps).images                                       # [10 * samples, c, h, w]
-        panels[f"{variant}, w = {w:g}"] = images.unflatten(0, (-1, samples)), () if panels else names(pipe.preset)
+        panels[f"{variant}, w = {w:g}"] = images.unflatten(0, (-1, samples)), () if panels else class_names(pipe.preset)
     if dataset:
         panels["real images"] = (first_images(dataset, samples),)
     return image_grids(panels, beside=True)
@@ -84,7 +79,7 @@ def sweep(pipes, steps: int, scales, classes=range(10), dataset=None, beside=Tru
         images = vary(pipe, [captions(pipe.preset)[which] for which in classes], "w", scales, steps=steps).cpu()
         if dataset:
             images = torch.cat([images, first_images(dataset, 1)], 1)
-        panels[f"{variant}, w ="] = images, [names(pipe.preset)[which] for which in classes], [
+        panels[f"{variant}, w ="] = images, [class_names(pipe.preset)[which] for which in classes], [
             *scales, *["real"] * bool(dataset)]
     return image_grids(panels, beside=beside)
 

@@ -18,12 +18,13 @@ from ..paths import WEIGHTS, checkpoint_dir, study_dir
 from ..presets import DATASETS, NAMES
 from ..provenance import note_use
 from ..randomness import generator
-from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, new_figure, plot_curves, plot_real, plot_with_ci
+from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, metric_curves, new_figure, plot_real, plot_with_ci
 from .exhibits import exhibit
 from .tables import metric_table, with_interval
 
 FRECHET, ACCURACY = (lambda row: row["classifier"]["frechet"]), (lambda row: row["accuracy"])
 DIVERSITY, SATURATION = (lambda row: row["classifier"]["diversity"]), (lambda row: row["saturation"])
+QUALITY = {"Fréchet distance ↓": FRECHET, "accuracy ↑": ACCURACY}
 RULE_PARTS = {"rules-mnist": NAMES["mnist"], "rules-cifar10": NAMES["cifar10"]}
 COLUMNS = {"accuracy (%)": ACCURACY, "Fréchet": FRECHET, "KID": lambda row: row["classifier"]["kernel"],
            "diversity": DIVERSITY, "saturation (%)": SATURATION}
@@ -198,7 +199,6 @@ def _name(row) -> str:
 def loss_curves(size: str = "demo"):
     """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
     result = experiment("losses", size)
-    figure, ((left, right),) = new_figure(1, 2, 2.4)
     losses = grouped(result["rows"], lambda row: row["loss"])
     units = {name: rows[0]["loss_at_end"]["value"] for name, rows in losses.items()}
 
@@ -206,9 +206,10 @@ def loss_curves(size: str = "demo"):
         loss, unit = row["loss_at_end"], units[row["loss"]]
         return {"value": loss["value"] / unit, "interval": [end / unit for end in loss["interval"]]}
 
-    plot_curves((left, right), losses, "strength", {"loss, relative to s = 0 ↓": share, "accuracy ↑": ACCURACY})
-    left.set(xlabel="strength s", ylim=(0, None))
-    right.set(xlabel="strength s", ylim=(0, 1.05))
+    figure, (left, right) = metric_curves(losses, "strength", {"loss, relative to s = 0 ↓": share,
+                                                               "accuracy ↑": ACCURACY}, 2.4, xlabel="strength s")
+    left.set_ylim(0)
+    right.set_ylim(0, 1.05)
     left.legend()
     note = (f"CIFAR-10, w = 1, {result['scheduler'].upper()}, {result['steps']} steps, "
             f"n = {result['rows'][0]['n']} a point; {JUDGES}; the classifier is no fair judge of its own loss")
@@ -231,15 +232,14 @@ def best_of_table(size: str = "demo"):
 def quality_against_passes(size: str = "demo"):
     """Accuracy and Frechet distance against U-Net evaluations an image, a line a sampler with its usual timesteps."""
     rows = sorted(rows_of("samplers", size, lambda row: not _is_spaced(row)), key=lambda row: row["forward_passes"])
-    figure, ((left, right),) = new_figure(1, 2, 2.8)
     ticks = 10, 20, 40, 100, 200
-    plot_curves((left, right), grouped(rows, lambda row: row["cell"]["scheduler"]), "forward_passes",
-                {"accuracy ↑": ACCURACY, "Fréchet distance ↓": FRECHET})
-    for axis in (left, right):
-        axis.set(xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
-        axis.minorticks_off()
+    figure, (left, right) = metric_curves(
+        grouped(rows, lambda row: row["cell"]["scheduler"]), "forward_passes", dict(reversed(QUALITY.items())), 2.8,
+        xlabel="U-Net evaluations an image", xscale="log", xticks=ticks, xticklabels=ticks)
     left.set_ylim(0, 1.05)
     right.set_yscale("log")
+    for axis in (left, right):
+        axis.minorticks_off()
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure, {"note": f"w = {rows[0]['w']:g}"}
 

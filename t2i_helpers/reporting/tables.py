@@ -10,7 +10,6 @@ from ..paths import CHECKPOINTS, RUNS, WEIGHTS, checkpoint_dir, read_json
 from ..presets import DATASETS, NAMES, TRAINING_IMAGES, VARIANTS, get
 from ..provenance import count_parameters, note_use
 from ..training import Run, describe_checkpoint
-from .checkpoints import by_w
 from .derived import PRINTED, agrees, best_scales, from_text
 from .exhibits import exhibit
 from .latex import WithInterval
@@ -56,7 +55,7 @@ def guidance_table(name: str, evaluations: dict):
     features = next(name for name in DISTANCE if name in first["rows"][0])
     distance, title = DISTANCE[features]
     header = ["w", *(f"{variant}: {metric}" for variant in evaluations for metric in (title, "accuracy (%)"))]
-    rows = [[f"{w:g}"] for w in by_w(first)] + [["real images"]]
+    rows = [[f"{row['w']:g}"] for row in first["rows"]] + [["real images"]]
     if printed := PRINTED.get(first["checkpoint"]["preset"]["dataset"], {}).get("table1"):
         header[1:1] = ["thesis prints: FID", "thesis prints: accuracy (%)"]
         texts = {f"{row['w']}": [f"{row['fid']:.2f}", f"{100 * row['accuracy']:.1f}"] for row in printed}

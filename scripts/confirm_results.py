@@ -2,10 +2,11 @@
 write the hash of today's code into all stored results of the dataset.
 
 ``python scripts/confirm_results.py [DATASET ...]``. Run the tests first: they compare the images of every rule,
-scheduler and edit with stored ones. Then this repeats one whole measurement for each dataset, from noise to metrics: a
-cell of the guidance study (MNIST, CIFAR-10), or the evaluation of the shipped `improved` checkpoint at w = 1 (WikiArt,
-which needs the paintings). The cells of notebook 7 have networks of their own and so a repetition of their own, which
-needs the run of ``flow-dit``. Results that really change must be measured again, see ``t2i evaluate study --stale``.
+scheduler and edit with stored ones. Then this repeats whole measurements of each dataset, from noise to metrics: a
+cell of each part of the guidance study (MNIST, CIFAR-10; some need runs of their own), the evaluation of the shipped
+`improved` checkpoint at w = 1 (WikiArt, which needs the paintings), all experiments of notebook 5 (Fashion-MNIST,
+which needs their runs and the butterflies).
+Results that really change must be measured again, see ``t2i evaluate study --stale``.
 """
 
 import json
@@ -13,16 +14,18 @@ import math
 import sys
 
 from t2i_helpers import presets
-from t2i_helpers.evaluation import evaluate, latent
-from t2i_helpers.evaluation.experiments import CODE, EXPERIMENTS
-from t2i_helpers.evaluation.samples import DRAWING, JUDGES, MEASURING
-from t2i_helpers.evaluation.study import Cell, measure, read_part
+from t2i_helpers.evaluation import evaluate, fashion
+from t2i_helpers.evaluation.experiments import EXPERIMENTS
+from t2i_helpers.evaluation.study import measure, read_part
+from t2i_helpers.evaluation.transfer import transfer
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.paths import checkpoint_dir, read_json, study_dir, write_text
 from t2i_helpers.provenance import code_record, record, write_json
 
-PARTS = {"mnist": ("rules-mnist", "flow"), "cifar10": ("rules-cifar10",), "wikiart": ()}          # of the study
-NOTES = ("git_commit", "git_dirty", "device", "seconds", "code", "store", "drawn_with", "real_images", "confirmed_by")
+DATASETS = (*presets.DATASETS, "fashion")
+PARTS = {"mnist": ("rules-mnist", "flow", "changes"), "cifar10": ("rules-cifar10",), "wikiart": (), "fashion": ()}   # of the study
+NOTES = ("git_commit", "git_dirty", "device", "seconds", "code", "store", "drawn_with", "real_images", "confirmed_by",
+         "versions", "time_s", "seconds_a_step")
 
 
 def differences(stored, repeated, name=""):
@@ -41,46 +44,53 @@ def differences(stored, repeated, name=""):
 
 
 def repeat(dataset):
-    """(a stored result, the same measured now) of the dataset."""
+    """Pairs: a stored result of the dataset, and the same measured now."""
+    pipe = load_pipeline(dataset)
     if dataset == "wikiart":
-        pipe = load_pipeline(dataset)
         stored = read_json(pipe.folder / "evaluation.json")["rows"][0]
         yield stored, evaluate(pipe, [stored["w"]], stored["n"])["rows"][0]
+    if dataset == "fashion":
+        for name, experiment in (fashion.EXPERIMENTS | {"transfer": transfer}).items():
+            yield read_json(pipe.folder / f"{name}.json"), experiment(pipe)
     for part in PARTS[dataset]:
         rows = read_part(part)
         cell = next(cell for cell in rows if cell.guider == "cfg" and cell.w == 1)
         yield rows[cell], measure(cell)
 
 
-def confirm(dataset) -> None:
-    """Write the code's hash into every stored result of the dataset's shipped checkpoints."""
-    by = {"confirmed_by": record("cpu")["git_commit"]}
-    results = code_record(*DRAWING, *MEASURING, JUDGES[dataset]) | by
-    for variant in presets.VARIANTS:
-        for name, code in (("evaluation", results), ("composition", results), ("recognition", code_record(*CODE) | by),
-                           ("latent", code_record(*latent.CODE) | by)):
-            file = checkpoint_dir(dataset, variant, "demo") / f"{name}.json"
-            if file.exists():
-                stored = read_json(file)
-                for part in stored["rows"] if name == "recognition" else [stored]:
-                    part.update(code)
-                write_json(file, stored)
-    for part in PARTS[dataset]:
-        file = study_dir("demo") / f"{part}.jsonl"
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        write_text(file, "".join(json.dumps(row | code_record(*Cell(**row["cell"]).code) | by) + "\n" for row in rows))
+def restamped(content):
+    """`content` with the hash of today's code in place of every older one."""
+    if isinstance(content, list):
+        return [restamped(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    content = {name: restamped(value) for name, value in content.items()}
+    if "code" not in content:
+        return content
+    return content | code_record(*content["code"]["modules"]) | {"confirmed_by": record("cpu")["git_commit"]}
+
+
+def confirm(files) -> None:
+    """Write the code's hash into the results in `files`."""
+    for file in files:
+        if file.suffix == ".json":
+            write_json(file, restamped(read_json(file)))
+        else:
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            write_text(file, "".join(json.dumps(restamped(row)) + "\n" for row in rows))
 
 
 def main(datasets) -> None:
-    for dataset in datasets or presets.DATASETS:
+    datasets = datasets or DATASETS
+    for dataset in datasets:
         if found := [difference for pair in repeat(dataset) for difference in differences(*pair)]:
             sys.exit(f"{dataset}: {len(found)} numbers differ, such as {found[0]}: measure its results again")
-        confirm(dataset)
+        confirm([file for variant in presets.VARIANTS
+                 for file in checkpoint_dir(dataset, variant, "demo").glob("*.json") if '"code"' in file.read_text()])
+        confirm([study_dir("demo") / f"{part}.jsonl" for part in PARTS[dataset]])
         print(f"{dataset}: what was repeated is equal; the stored results carry the hash of today's code")
-    if {"mnist", "cifar10"} <= set(datasets or presets.DATASETS):
-        for name in EXPERIMENTS:
-            file = study_dir("demo") / f"{name}.json"
-            write_json(file, read_json(file) | code_record(*CODE) | {"confirmed_by": record("cpu")["git_commit"]})
+    if {"mnist", "cifar10"} <= {*datasets}:
+        confirm([study_dir("demo") / f"{name}.json" for name in EXPERIMENTS])
 
 
 if __name__ == "__main__":

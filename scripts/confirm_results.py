@@ -23,7 +23,8 @@ from t2i_helpers.paths import checkpoint_dir, read_json, study_dir, write_text
 from t2i_helpers.provenance import code_record, record, write_json
 
 DATASETS = (*presets.DATASETS, "fashion")
-PARTS = {"mnist": ("rules-mnist", "flow", "changes"), "cifar10": ("rules-cifar10",), "wikiart": (), "fashion": ()}   # of the study
+# parts of the study
+PARTS = {"mnist": ("rules-mnist", "flow", "changes"), "cifar10": ("rules-cifar10",), "wikiart": (), "fashion": ()}
 NOTES = ("git_commit", "git_dirty", "device", "seconds", "code", "store", "drawn_with", "real_images", "confirmed_by",
          "versions", "time_s", "seconds_a_step")
 

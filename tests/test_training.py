@@ -345,7 +345,7 @@ def test_a_run_says_what_was_trained_on_what_and_draws_grids_on_the_way(straight
 
 def test_several_averages_of_one_training_are_kept_and_resume(tmp_path):
     """The raw weights, a constant decay by hand, and the run's own average, in three steps with a stop after two."""
-    averages = {"raw": {"decay": 0.0}, "slow": {"decay": 0.9, "min_decay": 0.9}}
+    averages = {"raw": {"decay": 0.0}, "slow-0.9": {"decay": 0.9, "min_decay": 0.9}}
     seen = []
     for steps in (1, 2, 3):
         run = train(PRESETS["improved"], tmp_path / "run", max_steps=steps, averages=averages)
@@ -355,9 +355,9 @@ def test_several_averages_of_one_training_are_kept_and_resume(tmp_path):
     for name, last in seen[-1].items():
         torch.testing.assert_close(kept["raw"][name], last)
         slow = 0.9 * (0.9 * seen[0][name] + 0.1 * seen[1][name]) + 0.1 * last
-        torch.testing.assert_close(kept["slow"][name], slow)
+        torch.testing.assert_close(kept["slow-0.9"][name], slow)
     assert any(not torch.equal(weights(run)[name], kept["raw"][name]) for name in kept["raw"])
-    assert load_pipeline(run.folder / "slow")([""], steps=1).images.isfinite().all()
+    assert load_pipeline(run.folder / "slow-0.9")([""], steps=1).images.isfinite().all()
 
 
 def test_checkpoints_are_kept_at_the_presets_epochs_without_pickles_and_leftovers(straight, tmp_path):

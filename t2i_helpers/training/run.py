@@ -113,7 +113,7 @@ class Run:
             for average, ema in trainer.averages.items():
                 ema.optimization_step = trainer.step
                 for index, parameter in enumerate(ema.shadow_params):
-                    parameter.copy_(state[average][str(index)])
+                    parameter.copy_(tensors[f"{average}.{index}"])
             if trainer.images.stream is not None:
                 trainer.images.stream.load_state_dict(json.loads(metadata["stream"]))
 

@@ -1,7 +1,7 @@
 """Kill commands at random moments, start them again, and compare what they leave with an undisturbed run.
 
 ``python tests/soak.py [KILLS [SEED]]``, or ``make soak``, kills each command of COMMANDS 20 times with SIGKILL and
-writes docs/soak.md; test_soak.py is its quick part.
+writes docs/soak.md; test_faults.py has its quick part.
 """
 
 import hashlib

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 import torch
@@ -56,14 +57,10 @@ def test_an_import_loads_no_library_that_it_does_not_need(modules, unneeded):
 
 
 def test_the_hub_is_asked_again_after_a_timeout(monkeypatch):
-    def answer(*_, **__):
-        if timeouts:
-            raise TimeoutError(timeouts.pop())
-
-    timeouts = ["too slow"]
+    answers = mock.Mock(side_effect=[TimeoutError("too slow"), None, None])
     monkeypatch.setattr(hub, "OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "get_hf_file_metadata", answer)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", answers)
     assert hub.download(lambda: constants.HF_HUB_OFFLINE) and hub.reachable()
     assert not hub.download(lambda: constants.HF_HUB_OFFLINE)
 
@@ -144,10 +141,6 @@ ALL = [presets.get(d, v, s) for d in presets.DATASETS for v in presets.VARIANTS 
 FIELDS = [field.name for field in dataclasses.fields(presets.Preset)]
 
 
-def differing(a, b):
-    return {name for name in FIELDS if getattr(a, name) != getattr(b, name)}
-
-
 @pytest.mark.parametrize("preset", ALL, ids=lambda p: f"{p.dataset}-{p.variant}-{p.size}")
 def test_a_size_changes_how_much_never_what(preset):
     how_much = {"size", "data_source", "text_encoder", "max_steps", "batch_size", "epochs", "sample_steps",
@@ -157,7 +150,7 @@ def test_a_size_changes_how_much_never_what(preset):
     if preset.dataset == "wikiart":         # and of a quarter of the pixels, with the rate of a small network
         how_much |= {"resolution", "learning_rate"}
     full = presets.get(preset.dataset, preset.variant, "full")
-    assert differing(preset, full) <= how_much
+    assert {name for name in FIELDS if getattr(preset, name) != getattr(full, name)} <= how_much
     assert (preset.ema_decay is None) == (full.ema_decay is None)
 
 

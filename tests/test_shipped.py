@@ -12,8 +12,8 @@ from t2i_helpers.data import captions, load_images
 from t2i_helpers.evaluation import evaluate
 from t2i_helpers.evaluation.classifiers import classifier_folder, load_classifier
 from t2i_helpers.evaluation.features import real_features
-from t2i_helpers.models import WEIGHTS, load_autoencoder, load_pipeline
-from t2i_helpers.models.latents import FOLDER, WEIGHTS_FILE
+from t2i_helpers.models import WEIGHTS, image_text, load_autoencoder, load_pipeline
+from t2i_helpers.models.latents import FOLDER
 from t2i_helpers.paths import CHECKPOINTS
 from t2i_helpers.provenance import file_hash
 from t2i_helpers.reporting.checkpoints import SCALES
@@ -59,20 +59,13 @@ def test_improved_draws_what_was_asked_for_in_any_wording():
     assert images.shape == (2, 1, 28, 28) and images.min() >= 0 and images.max() <= 1
 
 
-def test_paintings_are_drawn_through_the_autoencoder_that_ships():
-    pipe = load_pipeline("wikiart")
-    assert pipe.config.latents["encoder_sha256_16"] == load_autoencoder("own").encoder_sha256_16
-    assert len(pipe.classes) == 16 and pipe.captions[0] == "A painting in the style of Abstract Expressionism"
-    prompts = ["A portrait in the style of Baroque", "A landscape in the style of Impressionism"]
-    images = pipe(prompts, w=4.0, steps=8, seeds=[0, 0]).images
-    assert images.shape == (2, 3, 128, 128) and images.min() >= 0 and images.max() <= 1
-    assert (images[0] - images[1]).abs().mean() > 0.1               # the same noise, two captions
-
-
-def test_the_autoencoder_is_small_and_as_good_as_its_sidecar_says():
-    sidecar = json.loads((FOLDER / "provenance.json").read_text())
-    assert sidecar["weights_sha256_16"] == file_hash(FOLDER / WEIGHTS_FILE) and sidecar["git_dirty"] is False
-    assert (FOLDER / WEIGHTS_FILE).stat().st_size < 5e6 and sidecar["heldout_psnr_db"] >= 23
+@pytest.mark.parametrize("file", [FOLDER / "provenance.json", image_text.FOLDER / "provenance.json",
+                                  image_text.FOLDER / "evaluation.json"])
+def test_sidecars_of_the_autoencoder_and_the_image_text_model_are_of_their_weights_which_are_small(file):
+    sidecar, (weights,) = json.loads(file.read_text()), file.parent.glob("*.safetensors")
+    assert sidecar["weights_sha256_16"] == file_hash(weights) and sidecar["git_dirty"] is False
+    assert weights.stat().st_size < 5e6 and sidecar.get("heldout_psnr_db", 23) >= 23
+    assert all(data["images"] == 10_000 for data in sidecar.get("zero_shot", {}).values())
 
 
 @needs_wikiart

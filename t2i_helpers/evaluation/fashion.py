@@ -163,7 +163,7 @@ def fine_tuning(pipe) -> dict:
     rows = []
     for (name, rate), tuned in networks.items():
         moved = parameters_to_vector(tuned.unet.parameters()).detach() - weights
-        rows += [{"learning_rate": rate, "variant": name, "weights_moved": float(moved.norm() / weights.norm()),
+        rows += [{"learning_rate": rate, "variant": name, "weights_moved": float(moved.double().norm() / weights.double().norm()),
                   "pixels_moved": float((draw(tuned, w) - theirs).abs().mean()), **_row(tuned, w)}
                  for w, theirs in drawn.items()]
     return _result(pipe, rows=rows, tuning_steps=TUNING_STEPS)

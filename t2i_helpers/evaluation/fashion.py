@@ -150,7 +150,7 @@ def fine_tuning(pipe) -> dict:
     size = pipe.preset.size
     start = RUNS / f"fashion-with-skip-connections-{size}"
     before = load_pipeline(start)
-    weights = parameters_to_vector(before.unet.parameters()).detach()
+    weights = parameters_to_vector(before.unet.parameters()).detach().double()
     drawn = {w: draw(before, w) for w in (1.0, GUIDED)}
     networks = {("start", 0.0): before}
     for rate in RATES:
@@ -162,8 +162,8 @@ def fine_tuning(pipe) -> dict:
                      for name in (DECAYS if rate == max(RATES) else ("raw",))}
     rows = []
     for (name, rate), tuned in networks.items():
-        moved = parameters_to_vector(tuned.unet.parameters()).detach() - weights
-        rows += [{"learning_rate": rate, "variant": name, "weights_moved": float(moved.double().norm() / weights.double().norm()),
+        moved = parameters_to_vector(tuned.unet.parameters()).detach().double() - weights
+        rows += [{"learning_rate": rate, "variant": name, "weights_moved": float(moved.norm() / weights.norm()),
                   "pixels_moved": float((draw(tuned, w) - theirs).abs().mean()), **_row(tuned, w)}
                  for w, theirs in drawn.items()]
     return _result(pipe, rows=rows, tuning_steps=TUNING_STEPS)

@@ -222,8 +222,8 @@ def test_at_full_size_every_network_is_trained_and_none_ships(trained):
     trained.clear()
     for name in ablation.TRAININGS:
         folder = ablation.train_missing(name)
-        assert folder == CHECKPOINTS / name or name.startswith(("ablation-", "flow-", "v-"))
-    assert all(folder.startswith(("ablation-", "flow-", "v-")) for folder, *_ in trained)
+        assert folder == CHECKPOINTS / name or name.startswith(("ablation-", "change-", "flow-", "v-"))
+    assert all(folder.startswith(("ablation-", "change-", "flow-", "v-")) for folder, *_ in trained)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])

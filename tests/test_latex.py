@@ -51,7 +51,7 @@ def test_an_estimate_has_the_digits_that_its_interval_allows(value, interval, pe
 def test_a_number_and_the_ends_of_its_interval_have_the_same_decimals(value, half):
     texts = rounded(value, value - half, value + half)
     assert len({len(text.partition(".")[2]) for text in texts}) == 1
-    # two digits of a width from 1 to 10 are tenths: half a tenth is at most a twentieth of the width; at most 3 decimals
+    # two digits of a width from 1 to 10 are tenths, and half a tenth is at most a twentieth of it; at most 3 decimals
     most = 2 * half / 20 + 5e-4
     assert all(abs(float(text) - end) <= most for text, end in zip(texts, (value, value - half, value + half)))
 

@@ -46,13 +46,17 @@ def chosen(dataset, variant, size):
     return dataclasses.replace(presets.get(dataset, variant, size), text_encoder="minilm", **changes)
 
 
+# float32 without TensorFloat-32, whose 10 bits would make images differ from a CPU's
+exact = functools.partial(torch.backends.cudnn.flags, enabled=True, allow_tf32=False)
+
+
 class Stages:
     """Each method is a stage, "name" or "name-argument-argument", and returns what it measured."""
 
     def __init__(self, out, size, seconds):
         self.out, self.smoke, self.seconds = Path(out), size == "smoke", seconds
         self.small, self.large = ("smoke", "smoke") if self.smoke else ("demo", "full")
-        self.checkpoints = self.out / "checkpoints" if self.smoke else CHECKPOINTS
+        self.checkpoints, self.runs = (self.out / "checkpoints", self.out) if self.smoke else (CHECKPOINTS, RUNS)
         self.device = best_device()
 
     def run(self, name) -> dict:
@@ -102,7 +106,7 @@ class Stages:
         small = size != "full"
         preset = chosen(dataset, variant, self.small if small else self.large)
         name = f"{dataset}-{variant}"
-        folder = self.out / f"{name}-{size}" if self.smoke else RUNS / f"{name}-{size or 'gpu'}"
+        folder = self.runs / f"{name}-{size or 'gpu'}"
         timer = threading.Timer(self.seconds or NEVER / 1000, os.kill, (os.getpid(), signal.SIGTERM))
         timer.daemon, stopped = True, False
         timer.start()
@@ -140,8 +144,7 @@ class Stages:
 
     def samples(self, dataset, variant, count=1000) -> dict:
         """Metrics of the large network's images, drawn in bfloat16; the first images of each scale come back."""
-        folder = self.out / f"{dataset}-{variant}-full" if self.smoke else RUNS / f"{dataset}-{variant}-full"
-        pipe = load_pipeline(folder, device=self.device)
+        pipe = load_pipeline(self.runs / f"{dataset}-{variant}-full", device=self.device)
         if not self.smoke:
             pipe.unet.bfloat16()
         found = evaluate(pipe, SCALES[:2] if self.smoke else SCALES, 20 if self.smoke else count)
@@ -154,19 +157,8 @@ class Stages:
         few = {"dataset": "cifar10", "ways": ("ours",) if self.smoke else ("thesis", "ours"), "rounds": 1}
         if task == "train":
             return bench_speed("train", steps=5 if self.smoke else 60, size=self.large, **few)
-        checkpoint = self.out / "cifar10-improved-full" if self.smoke else RUNS / "cifar10-improved-full"
         return bench_speed("sample", images=20 if self.smoke else 512, steps=7 if self.smoke else 50,
-                           checkpoint=checkpoint, **few)
-
-
-class exact:
-    """float32 without TensorFloat-32, whose 10 bits would make images differ from a CPU's."""
-
-    def __enter__(self):
-        self.before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
-
-    def __exit__(self, *error):
-        torch.backends.cudnn.allow_tf32 = self.before
+                           checkpoint=self.runs / "cifar10-improved-full", **few)
 
 
 def main():

@@ -300,7 +300,7 @@ def changes_figure(size: str = "demo"):
     axes[0].set(xlabel="accuracy (better →)", xlim=(0, 1))
     axes[1].set(xlabel="Fréchet distance (← better)", xscale="log")
     axes[1].axvline(FRECHET(rows["none", "w1"][0])["real"]["value"], color=GREY, linestyle="--", label="real images")
-    axes[1].legend()
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure, {"seeds": len(seeds), "means": _by_change(values, lambda by, key: by[key]),
                     "differences": _by_change(values, lambda by, key: by[key] - by["none", key[1]])}
 

@@ -97,18 +97,18 @@ class Run:
         """Restore the state of `save_state`; BadCheckpoint if it is damaged."""
         with or_bad_checkpoint(self.state_file, "choose another --out"):
             tensors, metadata = read_hashed(self.state_file)
-            state = {"optimizer": {}}                                       # empty before the first step
+            trainer.step, trainer.seconds = int(metadata["step"]), float(metadata["seconds"])
+            unet, slots, parameters = {}, {}, list(trainer.bare_unet.parameters())
             for name, value in tensors.items():
                 group, _, rest = name.partition(".")
-                state.setdefault(group, {})[rest] = value
-            trainer.step, trainer.seconds = int(metadata["step"]), float(metadata["seconds"])
-            trainer.bare_unet.load_state_dict(state["unet"])
-            slots, parameters = {}, list(trainer.bare_unet.parameters())
-            for name, value in state["optimizer"].items():
-                index, slot = name.split(".")
-                if value.ndim:                  # a fused optimizer wants the strides of its parameter (channels_last)
-                    value = torch.empty_like(parameters[int(index)]).copy_(value)
-                slots.setdefault(int(index), {})[slot] = value
+                if group == "unet":
+                    unet[rest] = value
+                elif group == "optimizer":                  # has no slots before the first step
+                    index, slot = rest.split(".")
+                    if value.ndim:              # a fused optimizer wants the strides of its parameter (channels_last)
+                        value = torch.empty_like(parameters[int(index)]).copy_(value)
+                    slots.setdefault(int(index), {})[slot] = value
+            trainer.bare_unet.load_state_dict(unet)
             trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": slots})
             for average, ema in trainer.averages.items():
                 ema.optimization_step = trainer.step

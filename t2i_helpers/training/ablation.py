@@ -3,6 +3,7 @@
 NAME-improved, NAME-thesis   at `full`, the checkpoints of `t2i train`; at `demo` they ship
 NAME-weak                    smaller and trained for fewer steps, for autoguidance; at `demo` they ship
 flow-NETWORK, v-dit          the small networks of notebook 7, which predict a flow or v; each also keeps AVERAGES
+latent-NETWORK               a U-Net and a transformer of notebook 7 on latents of paintings
 ablation-ENCODER             one small network on MNIST with each text encoder; each also keeps AVERAGES
 change-CHANGE-SEED           a smaller network by the recipe `thesis`, with exactly one of CHANGES, from three seeds
 """
@@ -38,6 +39,7 @@ TRAININGS = {
     **{name: ("mnist", "improved", presets.NAMED[name], steps) for name, steps in {
         "flow-dit": 1600, "flow-dit-half": 800, "flow-dit-short": 420, "flow-unet": 420, "flow-dit-cross": 800,
         "flow-dit-context": 800, "v-dit": 1600}.items()},
+    **{name: ("wikiart", "improved", presets.NAMED[name], None) for name in ("latent-unet", "latent-dit")},
 }
 # Moving averages of one training's weights. diffusers lets a decay rise from 0.1 as (1 + n) / (10 + n), and so does the
 # run's own average; a constant decay is what textbooks write.

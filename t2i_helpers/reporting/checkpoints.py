@@ -6,6 +6,7 @@ from ..evaluation import evaluate, fashion, recognition
 from ..evaluation.classifiers import classifier_hash
 from ..evaluation.latent import measure_latent
 from ..evaluation.paintings import composition
+from ..evaluation.styles import styles
 from ..evaluation.transfer import transfer
 from ..models import load_pipeline
 from ..paths import checkpoint_dir, read_json
@@ -40,7 +41,7 @@ MEASUREMENTS = {        # beside a checkpoint, in NAME.json; "latent" takes 20 m
                                           for w in RECOGNITION_SCALES[pipe.preset.dataset]]},
     "composition": lambda pipe: record(pipe.device, **composition(pipe, w=4.0, images_a_pair=PAIR_SAMPLES)),
     "latent": lambda pipe: record(pipe.device, **measure_latent(pipe, LATENT_SAMPLES)),
-    **fashion.EXPERIMENTS, "transfer": transfer,
+    **fashion.EXPERIMENTS, "transfer": transfer, "styles": styles,
 }
 
 

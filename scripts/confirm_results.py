@@ -24,7 +24,8 @@ from t2i_helpers.provenance import code_record, record, write_json
 
 DATASETS = (*presets.DATASETS, "fashion")
 # parts of the study
-PARTS = {"mnist": ("rules-mnist", "flow", "changes"), "cifar10": ("rules-cifar10",), "wikiart": (), "fashion": ()}
+PARTS = {"mnist": ("rules-mnist", "flow", "changes"), "cifar10": ("rules-cifar10",), "wikiart": ("latent",),
+         "fashion": ()}
 NOTES = ("git_commit", "git_dirty", "device", "seconds", "code", "store", "drawn_with", "real_images", "confirmed_by",
          "versions", "time_s", "seconds_a_step")
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch.nn.functional as F
 from torchvision.utils import save_image
 
 from ..data import sentences
@@ -20,11 +21,12 @@ from ..models import WEIGHTS, load_pipeline
 from ..paths import atomic_write, read_json, study_dir, write_text
 from ..presets import DATASETS
 from ..provenance import code_record, file_hash, write_json
-from ..training.ablation import AVERAGES, CHANGES, SEEDS, train_missing, training_dir
+from ..training.ablation import AVERAGES, CHANGES, SEEDS, TRAININGS, train_missing, training_dir
 from .classifiers import weights_file
 from .evaluate import evaluate
 from .experiments import CODE, EXPERIMENTS, dependency_hashes
 from .features import real_features
+from .paintings import RealImages
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
 WORDINGS = {"caption": None} | {         # and some that no training caption has, named like that of a 7
@@ -34,7 +36,7 @@ WORDINGS = {"caption": None} | {         # and some that no training caption has
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """n images, image i of class i mod 10 and from seed i."""
+    """n images, image i from seed i and of class i mod 10, or with the caption of a held-out painting."""
 
     checkpoint: str             # a dataset (its `improved` one), or "TRAINING[/AVERAGE]" of training.ablation
     w: float = 2.0
@@ -46,7 +48,7 @@ class Cell:
 
     @property
     def dataset(self) -> str:
-        return self.checkpoint if self.checkpoint in DATASETS else "mnist"
+        return TRAININGS[self.training][0]
 
     @property
     def training(self) -> str:
@@ -93,6 +95,12 @@ def _flow():
     return cells
 
 
+def _latent():
+    """Of notebook 7: two networks on latents of paintings, without and with guidance."""
+    return [Cell(checkpoint=name, w=w, scheduler="euler", steps=20, n=400)
+            for name in ("latent-unet", "latent-dit") for w in (1.0, 4.0)]
+
+
 def _changes():
     """`thesis` with one change each; an average of the weights and the spacing of timesteps need no training."""
     ways = [(change, "", "ddpm") for change in CHANGES] + [("none", "/ema-999", "ddpm"),
@@ -106,6 +114,7 @@ PARTS = {
     "rules-cifar10": _rules("cifar10", 260),            # more than the 256 features that are compared
     "samplers": _samplers(),
     "flow": _flow(),
+    "latent": _latent(),
     "changes": _changes(),
     "averages": [Cell(checkpoint=f"ablation-minilm{average}", w=float(w), n=300)
                  for average in ("", *(f"/{name}" for name in AVERAGES)) for w in (1, 2, 5)],
@@ -117,6 +126,7 @@ PARTS = {
 }
 OPTIONAL = ("encoders-of-the-hub",)             # skipped where their weights are not available
 WEAK = "weak_weights_sha256_16"
+THUMBNAIL = 64                  # pixels of a kept painting
 
 
 def run_study(parts=None, size: str = "demo", stale: bool = False) -> None:
@@ -182,7 +192,8 @@ def measure(cell: Cell, size: str = "demo") -> dict:
     """The row of one cell: its measurements and provenance. The first ten images, one a class, become a PNG file where
     the checkpoint is a small training. SourceUnavailable where real images to compare with are missing."""
     began = time.monotonic()
-    real_features(cell.dataset, 2 * cell.n)
+    if cell.dataset != "wikiart":                  # whose real images `evaluate` asks for before it draws
+        real_features(cell.dataset, 2 * cell.n)
     for training in (cell.training, *([f"{cell.dataset}-weak"] if cell.guider == "auto" else [])):
         train_missing(training, size)
     pipe = load_pipeline(cell.folder(size))
@@ -193,19 +204,29 @@ def measure(cell: Cell, size: str = "demo") -> dict:
     row |= {name: evaluation[name] for name in ("git_commit", "git_dirty", "device", "timestep_spacing",
                                                 "first_and_last_seed", "code")}
     if cell.checkpoint not in DATASETS:
-        images, *_ = draw_samples(pipe, cell.w, cell.n, **drawn).load()
+        asked = None
+        if cell.dataset == "wikiart":
+            asked = RealImages.load(pipe.preset.data_source).asked(pipe.preset, cell.n)
+        images, *_ = draw_samples(pipe, cell.w, cell.n, asked=asked, **drawn).load()
         row["picture"] = hashlib.sha256(json.dumps(asdict(cell)).encode()).hexdigest()[:12] + ".png"
         with atomic_write(study_dir(size) / "pictures" / row["picture"]) as temporary:
-            save_image(images[:10] / 255, temporary, nrow=10, padding=0)
+            save_image(_thumbnails(images[:10] / 255), temporary, nrow=10, padding=0)
     return {"cell": asdict(cell), **row, "training_steps": evaluation["checkpoint"]["training_steps"],
-            "real_images": evaluation["judges"]["classifier"]["data_source"], **_hashes(cell, size, file_hash),
+            "real_images": next(iter(evaluation["judges"].values()))["data_source"], **_hashes(cell, size, file_hash),
             "weights_sha256_16": pipe.weights_sha256_16, "seconds": round(time.monotonic() - began, 1)}
 
 
+def _thumbnails(images):
+    """Images [n, c, h, w] of at most THUMBNAIL pixels a side."""
+    return images if images.shape[-1] <= THUMBNAIL else F.interpolate(images, (THUMBNAIL, THUMBNAIL), mode="area")
+
+
 def _hashes(cell, size, hash_of) -> dict[str, str]:
-    """The current hashes of the classifier, of the cell's weights and, for autoguidance, of the weak network's;
-    without those of files that are not here."""
-    files = {"classifier_sha256_16": weights_file(cell.dataset), "weights_sha256_16": cell.folder(size) / WEIGHTS}
+    """The current hashes of the classifier that judges, of the cell's weights and, for autoguidance, of the weak
+    network's; without those of files that are not here."""
+    files = {"weights_sha256_16": cell.folder(size) / WEIGHTS}
+    if cell.dataset != "wikiart":
+        files["classifier_sha256_16"] = weights_file(cell.dataset)
     if cell.guider == "auto":
         files[WEAK] = training_dir(f"{cell.dataset}-weak", size) / WEIGHTS
     return {name: hash_of(file) for name, file in files.items() if file.exists()}

@@ -7,6 +7,7 @@ from torchvision.io import read_image
 
 from ..diffusion import make_scheduler
 from ..evaluation.fashion import SHORT
+from ..evaluation.styles import STYLES
 from ..evaluation.transfer import SHOWN
 from ..presets import PRINTED_ELSEWHERE
 from ..provenance import note_use
@@ -29,6 +30,9 @@ TABLES = {                                            # {column: field of a row}
                     **QUALITY},
     "transfer": {"begun from": "start", "epochs": "epochs", "n": "n", "validation loss": "validation_loss",
                  "kernel distance": "kernel"},
+    "styles": {"style": "style", "w": "w", "n": "n", "as asked (%)": "as_asked", "right digit (%)": "accuracy",
+               "stroke width": "stroke_width", "slant": "slant"},
+    "styles-networks": {"captions": "words", "steps": "training_steps", "validation loss": "validation_loss"},
     "transfer-trials": {"half an epoch with": "variant", "steps": "n", "seconds a step": "seconds_a_step",
                         "validation loss": "validation_loss"},
 }
@@ -36,6 +40,7 @@ NOTES = {
     "samplers": ["seconds: the faster of two times ten images at once, on a machine with other work"],
     "critic": ["accuracy by the classifier, which is not the critic"],
     "fine_tuning": ["moved: relative to the length of the weights at the start, and in grey levels from 0 to 1"],
+    "styles": ["in pixels, and pixels a row"],
     "transfer": ["distances in EfficientNet-Lite0's features"],
 }
 dataset_samples = exhibit("fashion_dataset", "png")(pictures.real_images)
@@ -51,8 +56,8 @@ def table(name: str, pipe):
     result = measured(pipe, experiment)
     rows = result[part or "rows"]
     notes = [*NOTES.get(name, []), *["judged by our own classifier"] * ("frechet" in rows[0]), "intervals 95 %"]
-    return *metric_table(rows, TABLES[name]), (_own_networks(result, *notes) if experiment == "transfer" else
-                                               {"note": "; ".join(notes)})
+    whole = {"transfer": _own_networks, "styles": _style_note}.get(experiment)
+    return *metric_table(rows, TABLES[name]), whole(result, *notes) if whole else {"note": "; ".join(notes)}
 
 
 @exhibit("fashion_forward", "png")
@@ -107,13 +112,31 @@ def _own_networks(result, *notes) -> dict:
 @exhibit("transfer_butterflies", "png")
 def butterflies(pipe):
     """Butterflies by training, a row each, and what the network of photographs draws."""
-    result, file = measured(pipe, "transfer"), pipe.folder / "transfer.png"
-    rows = result["rows"]
-    strips = read_image(str(file)).float().div(255)                                        # [3, rows * 32, SHOWN * 32]
+    result = measured(pipe, "transfer")
+    labels = [f"{row['start']},\nepochs: {row['epochs']}" for row in result["rows"]]
+    return image_grids({"": (_stored_images(pipe.folder / "transfer.png", len(labels), SHOWN), labels)}), (
+        _own_networks(result))
+
+
+def _stored_images(file, rows: int, columns: int):
+    """The images [rows, columns, 3, h, w] in [0, 1] of a picture without space between them."""
     note_use("file", file)
-    images = torch.stack([torch.stack(strip.chunk(SHOWN, 2)) for strip in strips.chunk(len(rows), 1)])
-    labels = [f"{row['start']},\nepochs: {row['epochs']}" for row in rows]
-    return image_grids({"": (images, labels)}), _own_networks(result)
+    picture = read_image(str(file)).float().div(255)                                      # [3, rows * h, columns * w]
+    return torch.stack([torch.stack(row.chunk(columns, 2)) for row in picture.chunk(rows, 1)])
+
+
+@exhibit("style_digits", "png")
+def style_digits(pipe):
+    """One digit of each class and style, drawn from its caption."""
+    result, labels = measured(pipe, "styles"), [style or "neither" for style in STYLES]
+    return image_grids({"": (_stored_images(pipe.folder / "styles.png", len(STYLES), 10), labels)}), _style_note(result)
+
+
+def _style_note(result, *notes) -> dict:
+    """The note on the networks of "styles", which are others than that of the garments."""
+    steps, images = (result["networks"][-1][name] for name in ("training_steps", "training_images"))
+    return {"whole_note": "; ".join([*notes, f"{steps:,} steps of 64 of {images:,} digits", result["scheduler"].upper(),
+                                     f"{result['steps']} steps"])}
 
 
 @exhibit("transfer_loss", "pdf")

@@ -138,10 +138,10 @@ def pictures(names: dict, size: str = "demo"):
     return image_grids({"": (strips, [*names.values()], range(10))}, height=3.5)
 
 
-@exhibit("{}", "tex")
-def comparison(table: str, names: dict, size: str = "demo"):
-    """Parameters, arithmetic, accuracy and distance of the networks {name: label} at w = 2; real images last."""
-    rows, parameters, mflop, effort = guided(names, size), {}, {}, {}
+def costs(rows: dict, size: str) -> tuple[dict, dict, dict]:
+    """({network: its parameters}, {network: MFLOP of a pass}, {network: TFLOP of its training, three passes an image})
+    of {network: a row of the study}."""
+    parameters, mflop, effort = {}, {}, {}
     for name, row in rows.items():
         preset = training_preset(name.partition("/")[0], size)
         width = encoder_dim(preset.text_encoder)
@@ -150,9 +150,40 @@ def comparison(table: str, names: dict, size: str = "demo"):
             unet(torch.zeros(1, *preset.unet_shape), 1, torch.zeros(1, preset.max_length, width))
         parameters[name], mflop[name] = sum(p.numel() for p in unet.parameters()), counter.get_total_flops() / 1e6
         effort[name] = 3 * mflop[name] * row["training_steps"] * preset.batch_size / 1e6
+    return parameters, mflop, effort
+
+
+@exhibit("{}", "tex")
+def comparison(table: str, names: dict, size: str = "demo"):
+    """Parameters, arithmetic, accuracy and distance of the networks {name: label} at w = 2; real images last."""
+    rows = guided(names, size)
+    parameters, mflop, effort = costs(rows, size)
     columns = {"network": names.get, "parameters": parameters.get, "MFLOP a pass": lambda name: f"{mflop[name]:.0f}",
                "steps": lambda name: rows[name]["training_steps"],
                "TFLOP of training": lambda name: f"{effort[name]:.1f}",
                "accuracy (%)": lambda name: ACCURACY(rows[name]), "Fréchet": lambda name: FRECHET(rows[name])}
     return *metric_table([*rows], columns), {
         "note": "training as three passes an image, counted by torch; w = 2", "parameters": parameters, "mflop": mflop}
+
+
+LATENT = {"latent-unet": "U-Net", "latent-dit": "DiT"}
+
+
+@exhibit("flow_latents", "tex")
+def latent_comparison(size: str = "demo"):
+    """A U-Net and a transformer of equal cost on latents of paintings, without and with guidance; real images last."""
+    rows = rows_of("latent", size)
+    parameters, mflop, effort = costs({row["cell"]["checkpoint"]: row for row in rows}, size)
+    columns = {"network": lambda row: LATENT[row["cell"]["checkpoint"]], "w": lambda row: f"{row['w']:g}",
+               "style accuracy (%)": ACCURACY, "genre accuracy (%)": lambda row: row["genre_accuracy"],
+               "kernel distance": lambda row: row["efficientnet"]["kernel"]}
+    return *metric_table(rows, columns), {"note": "prompts: captions of held-out paintings", "parameters": parameters,
+                                          "mflop": mflop, "training_tflop": effort}
+
+
+@exhibit("flow_paintings", "png")
+def latent_pictures(size: str = "demo"):
+    """The first ten images of each row of `latent_comparison`, as thumbnails: a column has one caption and one seed."""
+    rows = rows_of("latent", size)
+    labels = [f"{LATENT[row['cell']['checkpoint']]}, w = {row['w']:g}" for row in rows]
+    return image_grids({"": (torch.stack([picture(row, size) for row in rows]), labels)}, height=2.8)

@@ -52,7 +52,7 @@ def describe(uses: list, *modules: str) -> tuple[str, dict]:
                         | {"n": each["rows"][0]["n"]} for label, each in evaluations.items()},
         "images": [{"data_source": each.source, "data_fingerprint": each.fingerprint} for each in of["images"]],
         "presets": [preset_record(preset) for preset in of["preset"]],
-        "study": rows and {name: sorted({row[name] for row in rows}) for name in OF_ROWS} | {
+        "study": rows and {name: sorted({row[name] for row in rows if name in row}) for name in OF_ROWS} | {
             "cells": [row["cell"] for row in rows], "seconds": round(sum(row["seconds"] for row in rows), 1),
             "measured_by": [{"code": code} for code in {str(row["code"]): row["code"] for row in rows
                                                          if "code" in row}.values()]},
@@ -116,7 +116,7 @@ def _notes(checkpoints, samplings, evaluations, rows):
         steps, schedulers = ({row["cell"][name] for row in rows} for name in ("steps", "scheduler"))
         drawn = f"{schedulers.pop().upper()}, {steps.pop()} steps, " if len(schedulers) == len(steps) == 1 else ""
         yield f"n = {counts} a point, {drawn}networks of {training} training steps"
-        yield f"judged by {OWN_FEATURES}"
+        yield f"judged by {PAINTING_FEATURES if 'efficientnet' in rows[0] else OWN_FEATURES}"
         yield "text by the packaged MiniLM encoder where no other is named"
     if evaluations or rows:
         yield "intervals 95 %"

@@ -20,9 +20,9 @@ from .result import Result, Results, slug
 # beside a checkpoint's weights -> in names
 FILES = {"evaluation.json": "", "metrics.jsonl": ".training", **{f"{name}.json": f".{name}" for name in (
     "composition", "recognition", "latent", "provenance", "variations", "scales", "samplers", "critic", "fine_tuning",
-    "six_images", "transfer")}}
-LABELS = ("dataset", "variant", "checkpoint", "guider", "loss", "critic", "way", "scheduler", "steps", "strength",
-          "wording", "train_timesteps", "embedding", "sigma", "w")     # fields that name a row, in this order
+    "six_images", "styles", "transfer")}}
+LABELS = ("dataset", "variant", "checkpoint", "style", "words", "guider", "loss", "critic", "way", "scheduler", "steps",
+          "strength", "wording", "train_timesteps", "embedding", "sigma", "w")   # fields that name a row, in order
 SKIPPED = {"versions", "parts", "drawn_with", "schema", "input_hashes", "code", "first_and_last_seed", "seconds",
            "wall_seconds", "cell", "w", "per_class", "confusion", "cells", "checkpoint", "checkpoints", "evaluations",
            "preset", "presets", "study", "experiment", "recognition", "composition",

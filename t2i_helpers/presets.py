@@ -154,7 +154,7 @@ SMALL_IMPROVED = {                       # and of their `improved` alone
 FLOW = dict(prediction="flow", scheduler="euler", batch_size=32, bf16=False, data_source="hub")
 DIT = FLOW | dict(network="dit", patch_size=4, block_channels=(104,), layers_per_block=5, attention_head_dim=4)
 # and changes of WikiArt's `improved`: on 4x16x16 latents, both have 1.7 million parameters and compute as much a step
-LATENT_FLOW = dict(prediction="flow", scheduler="euler", sample_steps=20, learning_rate=1e-3, epochs=6,
+LATENT_FLOW = dict(prediction="flow", scheduler="euler", sample_steps=20, learning_rate=1e-3, epochs=8,
                    checkpoint_epochs=100, ema_decay=0.999, warmup_steps=100, bf16=False)
 NAMED = {                                # named trainings that differ from their preset: what they change in it
     "mnist-longer": dict(batch_size=512, epochs=20),          # as long as the thesis did

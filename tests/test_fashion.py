@@ -5,13 +5,17 @@ import dataclasses
 import pytest
 import torch
 from safetensors.torch import load_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import refuses, tiny_preset
-from torchvision.transforms.functional import gaussian_blur
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import affine, gaussian_blur
 
 from t2i_helpers import presets
 from t2i_helpers.data import captions, load_images
 from t2i_helpers.errors import BadCheckpoint, BadValue, UnknownName
 from t2i_helpers.evaluation import fashion
+from t2i_helpers.evaluation.styles import STYLES, Limits, captions_of, slant, stroke_width
 from t2i_helpers.evaluation.transfer import SMALL
 from t2i_helpers.models import WEIGHTS, build_unet, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS, read_json
@@ -108,7 +112,38 @@ def test_the_critic_prefers_sharp_garments():
     assert scores["good"].min() >= 0 and scores["good"].max() <= 1
 
 
-@pytest.mark.parametrize("name", [*fashion.EXPERIMENTS, "transfer"])
+def stroke(width, angle=0.0, length=44.0, side=64):
+    """A bar of `width` pixels that leans `angle` degrees to the right, float [1, 1, side, side]."""
+    y, x = torch.meshgrid(*2 * [torch.arange(side) - (side - 1) / 2], indexing="ij")
+    turn = torch.tensor(angle).deg2rad()
+    across, along = x * turn.cos() + y * turn.sin(), y * turn.cos() - x * turn.sin()
+    return ((width / 2 + 0.5 - across.abs()).clamp(0, 1) * (length / 2 + 0.5 - along.abs()).clamp(0, 1))[None, None]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(2, 8), st.floats(-35, 35))
+def test_stroke_width_and_slant_measure_a_bar(width, angle):
+    bar = stroke(width, angle)
+    # the ends of the bar are a part of its outline
+    assert stroke_width(bar).item() == pytest.approx(width * 44 / (44 + width), rel=0.15)
+    assert slant(bar).item() == pytest.approx(torch.tensor(angle).deg2rad().tan().item(), abs=0.08)
+    sheared = affine(bar, 0, [0, 0], 1.0, [15.0, 0.0], InterpolationMode.BILINEAR)
+    assert slant(sheared).item() == pytest.approx(slant(bar).item() + 0.268, abs=0.05)
+
+
+def test_style_words_are_thirds_of_each_digit_and_have_captions():
+    bars = torch.cat([stroke(width, angle) for width in (2.0, 4.0, 7.0) for angle in (-10.0, 0.0, 10.0)])
+    digits = torch.cat([bars * 255] * 10).to(torch.uint8)                      # nine bars for each label
+    labels = torch.arange(10).repeat_interleave(9)
+    drawn = Limits.of(digits, labels).styles_of(digits, labels)[:9].tolist()
+    assert [STYLES[style] for style in drawn] == [
+        word for stroke in ("thin", "", "thick") for word in (stroke, stroke, f"{stroke} slanted".strip())]
+    names = captions_of(True)
+    assert len({*names}) == 60 and names[10 * STYLES.index("thick slanted") + 5] == "a thick slanted digit 5"
+    assert captions_of(False)[5] == names[10 * STYLES.index("") + 5] == "a digit 5"
+
+
+@pytest.mark.parametrize("name", [*fashion.EXPERIMENTS, "styles", "transfer"])
 def test_a_stored_experiment_is_of_the_shipped_weights_and_makes_its_tables(name):
     pipe, file = load_pipeline("fashion"), CHECKPOINTS / "fashion-improved" / f"{name}.json"
     assert read_json(file)["weights_sha256_16"] == pipe.weights_sha256_16

@@ -34,6 +34,15 @@ KEPT = ("text_encoder", "network", "prediction", "scheduler")
 TRAININGS = {name: (dataset, variant, {field: changes[field] for field in KEPT if field in changes}, 2)
              for name, (dataset, variant, changes, _) in TRAININGS.items()}
 """,
+    "evaluation/fashion.py": """
+STEPS, TUNING_STEPS = {"full": 2}, 2
+""",
+    "evaluation/transfer.py": """
+PHOTOGRAPH_STEPS, EPOCHS, SAMPLES = {"full": 2}, {"full": (1,)}, 20
+""",
+    "evaluation/styles.py": """
+STEPS, EACH = {"full": 2}, 2
+""",
     "evaluation/study.py": """
 _evaluate, _draw_samples, _real_features = evaluate, draw_samples, real_features
 

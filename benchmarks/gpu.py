@@ -90,11 +90,11 @@ class Stages:
             there = unet.to(device)(x.to(device), 500, c.to(device)).sample.cpu()
             x, c = (a.to(device, torch.bfloat16) for a in (x, c))
             half = unet.bfloat16()(x, 500, c).sample.float().cpu()
-        preset, work = dataclasses.replace(preset, warmup_steps=0, max_steps=None), Path(tempfile.mkdtemp())
-        train(preset, work / "whole", max_steps=4)
-        train(preset, work / "parts", max_steps=2)
-        train(preset, work / "parts", max_steps=4)
-        whole, parts = (load_file(work / name / "state.safetensors") for name in ("whole", "parts"))
+        preset = dataclasses.replace(preset, warmup_steps=0, max_steps=None)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
+                train(preset, Path(folder) / name, max_steps=steps)
+            whole, parts = (load_file(Path(folder) / name / "state.safetensors") for name in ("whole", "parts"))
         scale = expected.abs().max()
         return {"computes_bf16": computes_bf16(device),
                 "difference_to_cpu": float((there - expected).abs().max() / scale),

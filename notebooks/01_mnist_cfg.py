@@ -137,7 +137,7 @@ show(mnist.forward_noising(dataset, improved))
 #
 # > **Try:** at $t=300$, switch the pixels from [−1, 1] to [0, 1], as in the thesis. Why is the digit harder to see?
 
-# %%
+# %% alt="A noisy digit at t = 300, the weights of image and noise against t, and the logarithm of their squared ratio"
 explorers.schedule_explorer(dataset, improved)
 
 # %% [markdown]
@@ -396,7 +396,7 @@ def digits(w, ddpm=False, rows=1):
     return to_unit(F.pixel_shuffle(x, 2), (-1, 1)).unflatten(0, (rows, 10))     # [rows, 10, 1, 28, 28]
 
 
-# %%
+# %% alt="The loss against the steps, falling steeply and then slowly, and two rows of ten digits drawn by the averaged network"
 view = explorers.TrainingView(TRAINING_STEPS, 32, done=len(losses))
 while len(losses) < TRAINING_STEPS:
     chosen = torch.randint(len(dataset), (32,), generator=rng)
@@ -415,7 +415,7 @@ while len(losses) < TRAINING_STEPS:
 #
 # > **Count** in each block the digits that you would read as the one above them.
 
-# %%
+# %% alt="Three blocks of ten digits in three rows, drawn by your network at w = 1, 2 and 5 from the same noise"
 from t2i_helpers.reporting.drawing import image_grids
 
 panels = {f"w = {w}": (digits(w, rows=3), (), range(10)) for w in (1, 2, 5)}
@@ -492,7 +492,7 @@ show(mnist.denoising(pipes, steps))
 #
 # > **Try:** at which step is a classifier sure of the digit? Where is $|\epsilon_c-\epsilon_\varnothing|$ largest?
 
-# %%
+# %% alt="One step of a sampling: the noisy digit, the estimate of the clean one, the difference that the caption makes, the classifier's probabilities, and the mean difference at each step"
 explorers.denoising_explorer(pipes["improved"], steps)
 
 # %% [markdown]
@@ -529,7 +529,7 @@ show(mnist.guided_digits(pipes, steps))
 # strengthens what little the caption has drawn. Find a $w$ that breaks a digit, then a seed at which $w=1$ is wrong and a
 # larger $w$ is right:
 
-# %%
+# %% alt="The digit 5 drawn from one noise image at w = 0, 1 and 3"
 explorers.guidance_explorer(pipes["improved"])
 
 # %% [markdown]

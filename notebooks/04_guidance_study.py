@@ -168,7 +168,7 @@ for name, rule in GUIDERS.items():
 # > **Predict:** with an exact score, do the samples at $w=2$ follow the blue density? What changes at $w=5$, with an
 # > interval, with only 5 steps?
 
-# %%
+# %% alt="Left: guided paths of points from noise to one class of two spots. Right: their ends, beyond the density p(x) p(c|x)^w"
 explorers.plane_explorer(digits.preset)
 
 # %% [markdown]
@@ -205,6 +205,9 @@ show(guidance.rule_strips(objects, steps))
 # kernel distance (does the set look real?), diversity (the distance between two images of one class), saturation (the share
 # of pixel values at an end of their range), and the cost in forward passes. Grey points show all rules and scales. No
 # other point beats the labelled ones in both metrics (but note the error bars).
+#
+# > **Before you look:** which of the rules that you liked by eye will be among the labelled ones? Which metric will not be
+# > able to tell the rules apart?
 
 # %%
 show(study.pareto(SIZE))
@@ -354,8 +357,9 @@ show(study.averages_figure(SIZE))
 # rises as $(1+n)/(10+n)$, the default of diffusers, forgets the initial weights and needs no choice. (A paper that does not
 # give $\beta$ cannot be reproduced.)
 #
-# How reliable are six images? The next figure shows the Fréchet distance of $n$ *real* images to thousands of other real
-# images:
+# The next figure shows the Fréchet distance of $n$ *real* images to thousands of other real images.
+#
+# > **Predict:** how reliable are six images?
 
 # %%
 show(lambda: study.frechet_against_n(size=SIZE), otherwise="study_frechet_n")
@@ -388,9 +392,11 @@ show(study.encoders_figure(SIZE))
 #
 # ## 4.9 When is the content decided?
 #
-# At every step the network estimates the final image, $\hat x_0$. When does the classifier recognise the digit or object of
-# the caption, in the estimate and in the noisy image? A student's report (course ITAI 2376) says that a picture is
-# recognisable at 50 to 70 % of the steps (the grey band).
+# At every step the network estimates the final image, $\hat x_0$. A student's report (course ITAI 2376) says that a picture
+# is recognisable at 50 to 70 % of the steps (the grey band).
+#
+# > **Predict:** when does a classifier recognise the digit or object of the caption, in the estimate and in the noisy
+# > image?
 
 # %%
 show(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}))
@@ -408,9 +414,9 @@ show(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}))
 show(guidance.attention_over_steps(digits, 2 * steps))
 
 # %% [markdown]
-# Pick a token and a step. Which tokens besides the word have much attention, and when?
+# > **Try:** pick a token and a step. Which tokens besides the word have much attention, and when?
 
-# %%
+# %% alt="The estimate of a 5 at one step, the attention of its pixels to the class's token, and this token's share of the attention at each step"
 explorers.attention_explorer(digits, 2 * steps)
 
 # %% [markdown]
@@ -440,8 +446,9 @@ show(guidance.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps)
 # With little noise the drawing hardly changes; with much noise nothing of it remains. Useful strengths lie in between:
 #
 # > **Try:** at which strength does the drawn seven become another digit of your choice, in the place of the drawing?
+# > Then press "clear", and draw strokes of your own on the black square with the mouse.
 
-# %%
+# %% alt="Left: a seven of one thick stroke. Right: what the network draws from it with the caption of a 9 at strength 0.7"
 explorers.sdedit_explorer(digits, 2 * steps)
 
 # %% [markdown]

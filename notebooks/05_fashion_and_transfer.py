@@ -159,6 +159,10 @@ show(fashion.table("variations", pipe))
 # skip connections, fine detail that bypasses the bottleneck, holds here very clearly.
 #
 # ## 5.5 Garments, and when they appear
+#
+# The next cells draw three garments of each class without guidance, then one of each at growing $w$, and count.
+#
+# > **Predict:** what share of the garments is right at $w=1$, and at $w=5$? Can it be more than of real garments?
 
 # %%
 show(fashion.garments({"improved": pipe}, steps))

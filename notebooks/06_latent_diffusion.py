@@ -185,7 +185,7 @@ print(f"kernel distance {shown(trip['kernel'])}, before {shown(trip['kernel']['r
 #
 # > **Try:** move `step`. When is the layout decided, and when the details? Do the channels look like brightness and colour?
 
-# %%
+# %% alt="One step of a sampling of latents: the noisy latent and the estimate of the clean one, both decoded, and the four channels of the estimate"
 explorers.latent_explorer(pipe, few, prompts)
 
 # %% [markdown]
@@ -306,6 +306,9 @@ print(f"real paintings: {shown(row['efficientnet']['diversity']['real'])}")
 #
 # The report tries $w$ from 1 to 20 and finds the images "more coherent, vibrant, and aligned with the prompt" up to 16, and
 # distorted at 20. It also says that a larger $w$ takes longer.
+#
+# > **Question:** where will the style be found most often, and where will the images be nearest to real paintings? Do the
+# > intervals under the figure separate neighbouring scales?
 
 # %%
 show(latent.columns("guidance", prompts, {f"w = {scale}": lambda scale=scale: pipe(
@@ -317,10 +320,7 @@ for row in [*evaluation["rows"], *measured["guidance"]]:
     print(f"w = {row['w']:<4g} n = {row['n']}: style {shown(row['accuracy'], 100)} %, kernel distance {shown(kernel)}")
 
 # %% [markdown]
-# > **Read these lines and the second column of the curves:** where is the style found most often, and where are the images
-# > nearest to real paintings? Do the intervals separate neighbouring scales?
-#
-# The accuracies at $w = 7$ to 20 overlap, so this count names no best scale among them; all of them are above that at $w = 1$.
+# (The second column of the curves in 6.5 shows the same lines.) The accuracies at $w = 7$ to 20 overlap, so this count names no best scale among them; all of them are above that at $w = 1$.
 # Every $w$ other than 0 and 1 costs two passes a step, and the time does not depend on it.
 #
 # ## 6.8 Guidance by another text

@@ -150,7 +150,7 @@ def cfg_sampling(unet, c, null, w, x, steps, T=1000):
 #
 # > **Question:** how many passes of the network does one image take at $w=1$, and at $w=3$?
 
-# %%
+# %% alt="The ten digits drawn by the transformer, at w = 1 and at w = 3 from the same noise"
 from t2i_helpers.data import to_unit
 from t2i_helpers.reporting.drawing import image_grids
 
@@ -318,7 +318,9 @@ show(flow.scale_curves(study_size))
 # mainly repairs digits. In the range that the lecture names, 2 to 5, the distance is at its best, and accuracy asks for the
 # upper part of it.
 #
-# And the moving average of the weights (notebook 1), on and off:
+# And the moving average of the weights (notebook 1), on and off.
+#
+# > **Predict:** does it help after so short a training?
 
 # %%
 averages = {"flow-dit": "with average", "flow-dit/raw": "without average"}

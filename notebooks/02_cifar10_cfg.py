@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 2 · Photographs from text, and how far to trust the numbers
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/02_cifar10_cfg.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/02_cifar10_cfg.ipynb) -->
+#
 # The thesis applies the recipe of notebook 1 to CIFAR-10 (section 3.3): ten classes of 32×32 colour photographs with
 # captions like "A photo of a cat", and for the first time *numbers*. Its Table 1 reports the best FID, 56.28, at $w=2$
 # and the best accuracy, 16.50 %, at $w=10$. The thesis concludes that quality and adherence are in a trade-off.
@@ -34,6 +36,22 @@
 # In the report: [the chapter on the photographs](../report/main.pdf#nameddest=sec:cifar10), and
 # [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced). A
 # [glossary](README.md#symbols) lists the symbols; sizes and settings are at the end (2.10).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os

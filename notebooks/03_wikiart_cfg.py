@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 3 · Paintings from text: 32 GB through a laptop, and into latent space
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/03_wikiart_cfg.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/03_wikiart_cfg.ipynb) -->
+#
 # The last experiment of the thesis is WikiArt (section 3.4): 81,444 paintings in 27 styles, at 128×128, with captions
 # like "A painting in the style of Ukiyo e". The thesis describes a loader and a network, but reports no result. Its
 # abstract says that the model "operates in latent space", but its networks see pixels.
@@ -33,6 +35,22 @@
 # In the report: [the chapter on the paintings](../report/main.pdf#nameddest=sec:wikiart), and
 # [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced). A
 # [glossary](README.md#symbols) lists the symbols; sizes are at the end (3.12).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import dataclasses

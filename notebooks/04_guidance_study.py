@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 4 · A study of guidance
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/04_guidance_study.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/04_guidance_study.ipynb) -->
+#
 # Notebooks 1 to 3 used one guidance rule with one parameter, $w$. This notebook explains this rule, compares it with
 # others, and studies further choices that affect an image: the solver, the averaging of weights, and the text encoder.
 # Each section answers one question and can be read alone.
@@ -41,6 +43,22 @@
 # The stored study uses **small networks** on two CPU cores. Our own classifiers judge the images, with features that stand
 # in for Inception's, and a packaged text encoder stands in for CLIP. The ranking of rules may differ for much larger
 # networks, but you can apply the same method to them.
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 6 · Latent diffusion: inside Stable Diffusion
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/06_latent_diffusion.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/06_latent_diffusion.ipynb) -->
+#
 # Stable Diffusion (Rombach et al. 2022) is four parts: a text encoder, a U-Net, a scheduler and an autoencoder. Our model of
 # paintings has the same four, a hundred times smaller, so that every part and every setting can be tried on a laptop. This
 # notebook follows the second part of a course report (González Muela & Koutsoftas, *Text-to-Image Generation using CLIP
@@ -33,6 +35,22 @@
 #
 # In the report of this project: [the chapter on latent diffusion](../report/main.pdf#nameddest=sec:latent). A
 # [glossary](README.md#symbols) lists the symbols; sizes are at the end (6.11).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os

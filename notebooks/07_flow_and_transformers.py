@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 7 · Flow matching and transformers
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/07_flow_and_transformers.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/07_flow_and_transformers.ipynb) -->
+#
 # Stable Diffusion 3 and Meta's Movie Gen differ from the models of notebooks 1 to 4 in two ways: they move along *straight*
 # paths between noise and image (**flow matching**), and a **transformer** takes the place of the U-Net. This notebook
 # builds both from short cells and compares them with what we had, at equal cost. It follows a lecture on text-to-image
@@ -33,6 +35,22 @@
 # The networks are small and were trained for minutes on one CPU core, so their digits are rough. All comparisons are at
 # equal budgets and hold for these budgets only. In the report:
 # [the chapter on flows](../report/main.pdf#nameddest=sec:flow).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os

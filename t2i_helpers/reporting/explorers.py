@@ -280,12 +280,19 @@ class Sketchpad(widgets.HBox, widgets.ValueWidget):
         self.white, self.points = (1.0,) * channels, []
         black = (((0, 0.5), (1, 0.5)), 1, (0.0,) * channels)
         self.canvas = Canvas(width=self.side, height=self.side)
-        menu, clear = widgets.Dropdown(options=drawings), widgets.Button(description="clear")
-        super().__init__([self.canvas, widgets.VBox([menu, clear])])
+        menu, button = widgets.Dropdown(options=drawings, description="drawing"), widgets.Button(description="clear")
+        super().__init__([self.canvas, widgets.VBox([menu, button])])
+
+        def choose(change):
+            self.value = menu.value or self.value
+
+        def clear(button):
+            menu.index, self.value = None, (black,)
+
         self.observe(self.paint, "value")
-        self.value = menu.value
-        menu.observe(lambda change: self.set_trait("value", change.new), "value")
-        clear.on_click(lambda button: self.set_trait("value", (black,)))
+        choose(None)
+        menu.observe(choose, "value")
+        button.on_click(clear)
         self.canvas.on_client_ready(self.paint)
         self.canvas.on_mouse_down(lambda x, y: self.points.append((x, y)))
         self.canvas.on_mouse_move(self.go_on)

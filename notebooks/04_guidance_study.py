@@ -16,6 +16,8 @@
 #
 # <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/04_guidance_study.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/04_guidance_study.ipynb) -->
 #
+# ![Points in a plane move from noise to one of three classes, at three guidance scales](../figures/plane_animation.gif)
+#
 # Notebooks 1 to 3 used one guidance rule with one parameter, $w$. This notebook explains this rule, compares it with
 # others, and studies further choices that affect an image: the solver, the averaging of weights, and the text encoder.
 # Each section answers one question and can be read alone.

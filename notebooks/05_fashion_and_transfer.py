@@ -345,6 +345,9 @@ show(fashion.table("fine_tuning", pipe))
 #
 # ## Exercises
 #
+# Replace `None` with your answer and run the cell. Solutions are in
+# [solutions/05_fashion_and_transfer.py](solutions/05_fashion_and_transfer.py).
+#
 # **5.1 How large must β be?** $\beta_t$ rises linearly from $10^{-4}$ in 100 steps. Up to which value must it rise, to leave
 # as little of the image as 1,000 steps up to 0.02, $\bar\alpha_T=4\cdot10^{-5}$? Two digits suffice.
 

@@ -33,8 +33,10 @@
 # **Time:** 60 minutes to read and try; about a minute to run on two CPU cores. On an A100: not measured.
 #
 # The networks are small and were trained for minutes on one CPU core, so their digits are rough. All comparisons are at
-# equal budgets and hold for these budgets only. In the report:
-# [the chapter on flows](../report/main.pdf#nameddest=sec:flow).
+# equal budgets and hold for these budgets only.
+#
+# In the report: [the chapter on flows](../report/main.pdf#nameddest=sec:flow). A [glossary](README.md#symbols) lists the
+# symbols; sizes are at the end (7.11).
 
 # %% jupyter={"source_hidden": true} tags=["start-up"]
 # On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
@@ -384,5 +386,6 @@ check("7.2", (tokens, factor))
 # | `smoke` | CI | the same cells with fewer steps; the pictures have no meaning |
 #
 # **References.** Esser et al. (2024), *Scaling rectified flow transformers* (Stable Diffusion 3), arXiv:2403.03206 · Ho &
-# Salimans (2022), arXiv:2207.12598 · Lipman et al. (2022), arXiv:2210.02747 · Liu et al. (2022), arXiv:2209.03003 · Peebles
-# & Xie (2023), arXiv:2212.09748.
+# Salimans (2022), arXiv:2207.12598 · Lipman et al. (2022), arXiv:2210.02747 · Liu et al. (2022), arXiv:2209.03003 ·
+# Murrugarra-Llerena, *Conditional Generative Models*, lecture of CS 2770 · Peebles & Xie (2023), arXiv:2212.09748 · Polyak
+# et al. (2024), *Movie Gen*, arXiv:2410.13720.

@@ -55,7 +55,7 @@ def tradeoff(evaluations):
 
 @exhibit("fig11_cifar10_confusion", "pdf")
 def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
-    """The thesis's Figure 11: the caption's class (rows) against the classifier's answer (columns); each row sums to 1."""
+    """The thesis's Figure 11: the caption's class (rows) against the classifier's answer (columns); rows sum to 1."""
     figure, axes = new_figure(len(evaluations), len(scales), 0.4 + 1.75 * len(evaluations), sharex=True, sharey=True)
     for row, (variant, evaluation) in zip(axes, evaluations.items()):
         labels = class_names(from_dict(evaluation["checkpoint"]["preset"]))

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 1 · Handwritten digits from text, with classifier-free guidance
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/01_mnist_cfg.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/01_mnist_cfg.ipynb) -->
+#
 # ![Thirty handwritten digits, three of each class, drawn by the network of this notebook](../figures/hero.png)
 #
 # A neural network that was only trained to *remove noise* drew these digits from captions such as "A handwritten digit
@@ -36,6 +38,22 @@
 # In the report: [the chapter on the digits](../report/main.pdf#nameddest=sec:mnist), and
 # [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced). A
 # [glossary](README.md#symbols) lists the symbols, and the sizes at which this notebook runs are at its end (1.15).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os
@@ -137,7 +155,7 @@ show(mnist.forward_noising(dataset, improved))
 #
 # > **Try:** at $t=300$, switch the pixels from [−1, 1] to [0, 1], as in the thesis. Why is the digit harder to see?
 
-# %%
+# %% alt="A noisy digit at t = 300, the weights of image and noise against t, and the logarithm of their squared ratio"
 explorers.schedule_explorer(dataset, improved)
 
 # %% [markdown]
@@ -396,7 +414,7 @@ def digits(w, ddpm=False, rows=1):
     return to_unit(F.pixel_shuffle(x, 2), (-1, 1)).unflatten(0, (rows, 10))     # [rows, 10, 1, 28, 28]
 
 
-# %%
+# %% alt="The loss against the steps, falling steeply and then slowly, and two rows of ten digits drawn by the averaged network"
 view = explorers.TrainingView(TRAINING_STEPS, 32, done=len(losses))
 while len(losses) < TRAINING_STEPS:
     chosen = torch.randint(len(dataset), (32,), generator=rng)
@@ -415,7 +433,7 @@ while len(losses) < TRAINING_STEPS:
 #
 # > **Count** in each block the digits that you would read as the one above them.
 
-# %%
+# %% alt="Three blocks of ten digits in three rows, drawn by your network at w = 1, 2 and 5 from the same noise"
 from t2i_helpers.reporting.drawing import image_grids
 
 panels = {f"w = {w}": (digits(w, rows=3), (), range(10)) for w in (1, 2, 5)}
@@ -492,7 +510,7 @@ show(mnist.denoising(pipes, steps))
 #
 # > **Try:** at which step is a classifier sure of the digit? Where is $|\epsilon_c-\epsilon_\varnothing|$ largest?
 
-# %%
+# %% alt="One step of a sampling: the noisy digit, the estimate of the clean one, the difference that the caption makes, the classifier's probabilities, and the mean difference at each step"
 explorers.denoising_explorer(pipes["improved"], steps)
 
 # %% [markdown]
@@ -529,7 +547,7 @@ show(mnist.guided_digits(pipes, steps))
 # strengthens what little the caption has drawn. Find a $w$ that breaks a digit, then a seed at which $w=1$ is wrong and a
 # larger $w$ is right:
 
-# %%
+# %% alt="The digit 5 drawn from one noise image at w = 0, 1 and 3"
 explorers.guidance_explorer(pipes["improved"])
 
 # %% [markdown]

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 2 · Photographs from text, and how far to trust the numbers
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/02_cifar10_cfg.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/02_cifar10_cfg.ipynb) -->
+#
 # The thesis applies the recipe of notebook 1 to CIFAR-10 (section 3.3): ten classes of 32×32 colour photographs with
 # captions like "A photo of a cat", and for the first time *numbers*. Its Table 1 reports the best FID, 56.28, at $w=2$
 # and the best accuracy, 16.50 %, at $w=10$. The thesis concludes that quality and adherence are in a trade-off.
@@ -34,6 +36,22 @@
 # In the report: [the chapter on the photographs](../report/main.pdf#nameddest=sec:cifar10), and
 # [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced). A
 # [glossary](README.md#symbols) lists the symbols; sizes and settings are at the end (2.10).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os
@@ -91,7 +109,11 @@ for size, text_dim in (("full", 512), ("demo", 384)):             # CLIP's and M
 # At `full` size the next cell trains both variants for the thesis's 50 epochs (if you interrupt it, run it again to
 # resume). Otherwise it loads the checkpoints of this repository. They saw all 50,000 images, but only for two hours on a
 # CPU core; the line under every figure gives the number of steps. Expect colours, backgrounds and rough shapes, not
+# photographs. Every row starts from one noise image; only $w$ grows from left to right. The last column shows real
 # photographs.
+#
+# > **Look at one row:** at $w=0$ the caption is not even used. What does the model draw there, and how does the image
+# > change towards the class? What happens to colours at $w=10$?
 
 # %%
 from t2i_helpers.reporting.checkpoints import measured, pipelines
@@ -101,18 +123,13 @@ steps = improved.sample_steps
 show(cifar10.guidance_sweep(pipes, steps, dataset=photographs))
 
 # %% [markdown]
-# Every row starts from one noise image; only $w$ grows from left to right. The last column shows real photographs.
+# At $w=0$ it draws *some* photograph: colours and a layout without a class. With $w$ the shape of the class appears in the
+# same layout, and at $w=10$ colours saturate.
 #
 # At this size both networks saw the same number of images, so the recipe and its settings make the difference. An
 # $\epsilon$-prediction learns the colour of the whole picture last (notebook 1, 1.5): at the noisiest step the image is the
 # remainder after the predicted noise is subtracted, and a small error there tints the whole image. In the figures of the
 # thesis, which trained for longer, this fault is gone.
-#
-# > **Look at one row:** at $w=0$ the caption is not even used. What does the model draw there, and how does the image
-# > change towards the class? What happens to colours at $w=10$?
-#
-# At $w=0$ it draws *some* photograph: colours and a layout without a class. With $w$ the shape of the class appears in the
-# same layout, and at $w=10$ colours saturate.
 #
 # Figure 8 of the thesis shows four images of every class at $w=10$:
 
@@ -214,7 +231,7 @@ print(f"two draws of 200 from the same Gaussian: {frechet(a, b):.3f}, the packag
 #
 # > **Try:** with 64 features, how many images do you need to notice a true distance of 1? And with 4 features?
 
-# %%
+# %% alt="The Fréchet distance of two samples of the same Gaussian falls towards its true value 0 as n grows from 10 to 2,000"
 explorers.frechet_explorer()
 
 # %% [markdown]
@@ -258,13 +275,14 @@ from t2i_helpers.reporting.tables import comparison_table, guidance_table, metri
 evaluations = {variant: measured(pipe, "evaluation") for variant, pipe in pipes.items()}
 show(guidance_table("table01_cifar10", evaluations))
 
+# %% [markdown]
+# > **Questions.** Where does each curve of the next figure lie relative to its grey band? Which neighbouring points could
+# > change their order with other seeds? Where would the crosses of the thesis lie if its classifier had been trained?
+
 # %%
 show(cifar10.metrics_against_w(evaluations))
 
 # %% [markdown]
-# > **Questions.** Where does each curve lie relative to its grey band? Which neighbouring points could change their order
-# > with other seeds? Where would the crosses of the thesis lie if its classifier had been trained?
-#
 # Distances lie above the grey band of real images everywhere, by far at small $n$ as at large $w$. Neighbours whose
 # intervals overlap could change places. Nobody can tell where the crosses would lie: an untrained head says nothing about
 # the images.

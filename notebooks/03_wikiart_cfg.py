@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 3 · Paintings from text: 32 GB through a laptop, and into latent space
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/03_wikiart_cfg.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/03_wikiart_cfg.ipynb) -->
+#
 # The last experiment of the thesis is WikiArt (section 3.4): 81,444 paintings in 27 styles, at 128×128, with captions
 # like "A painting in the style of Ukiyo e". The thesis describes a loader and a network, but reports no result. Its
 # abstract says that the model "operates in latent space", but its networks see pixels.
@@ -33,6 +35,22 @@
 # In the report: [the chapter on the paintings](../report/main.pdf#nameddest=sec:wikiart), and
 # [the reproduced and corrected results](../report/main.pdf#nameddest=sec:reproduced). A
 # [glossary](README.md#symbols) lists the symbols; sizes are at the end (3.12).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import dataclasses
@@ -169,7 +187,7 @@ for capacity in (100, 5_000):
 #
 # > **Try:** how small can the reservoir be before batches lose a tenth of their variety?
 
-# %%
+# %% alt="The files that the images of 40 batches come from: with a reservoir of 20,480 images, dots of many files in every batch"
 explorers.reservoir_explorer()
 
 # %% [markdown]
@@ -330,7 +348,9 @@ print(inspect.getsource(autoencoder_loss))
 #   information in the last decimals. A diffusion model, whose latents are never exact, would then decode to artefacts.
 #
 # The figure shows the reconstructions. The four channels are images of 16×16 pixels. If the hub or a mirror has TAESD, a
-# tiny autoencoder for the latents of Stable Diffusion, it appears beside ours:
+# tiny autoencoder for the latents of Stable Diffusion, it appears beside ours.
+#
+# > **Look closely:** which details are missing?
 
 # %%
 from t2i_helpers.reporting.checkpoints import measured, pipelines
@@ -340,8 +360,6 @@ latent, steps = pipes["improved"], improved.sample_steps
 show(wikiart.latent_space(held_out, latent)) if dataset else committed("latent_space")
 
 # %% [markdown]
-# > **Look closely:** which details are missing?
-#
 # Faces and fine lines suffer most: one latent pixel describes 8×8 pixels with four numbers.
 #
 # A diffusion model adds noise to latents that have mean 0 and variance 1 in each channel:
@@ -402,14 +420,14 @@ show(wikiart.style_grid(pipes, steps))
 #
 # Guidance works on latents as on pixels, $\tilde v = v_\varnothing + w\,(v_c - v_\varnothing)$. A course report (González Muela &
 # Koutsoftas, *Text-to-Image Generation using CLIP and Diffusion Models*, SSY340), which this project also follows, shows
-# scales of 1 to 20 for Stable Diffusion. These are the same scales for our model:
+# scales of 1 to 20 for Stable Diffusion. These are the same scales for our model.
+#
+# > **Look:** where does it break?
 
 # %%
 show(wikiart.guidance_sweep({"improved": latent}, steps))
 
 # %% [markdown]
-# > **Where does it break?**
-#
 # Up to about $w=4$ the pictures gain contrast and clarity. Beyond that, dark pictures turn black and bright ones white,
 # because the latents leave the range in which the decoder was trained.
 #
@@ -467,7 +485,7 @@ show(wikiart.composition_table(latent))
 # apart at $w=1$, and at which $w$ does a style break? Then draw "A portrait of a cat in the style of Cubism" with
 # `latent([...])`. What does the model draw, and why?
 
-# %%
+# %% alt="A landscape in the style of Impressionism, drawn from one noise image at w = 1 and w = 4"
 explorers.painting_explorer(latent, steps)
 
 # %% [markdown]

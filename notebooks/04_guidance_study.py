@@ -14,6 +14,10 @@
 # %% [markdown]
 # # 4 · A study of guidance
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/04_guidance_study.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/04_guidance_study.ipynb) -->
+#
+# ![Points in a plane move from noise to one of three classes, at three guidance scales](../figures/plane_animation.gif)
+#
 # Notebooks 1 to 3 used one guidance rule with one parameter, $w$. This notebook explains this rule, compares it with
 # others, and studies further choices that affect an image: the solver, the averaging of weights, and the text encoder.
 # Each section answers one question and can be read alone.
@@ -41,6 +45,22 @@
 # The stored study uses **small networks** on two CPU cores. Our own classifiers judge the images, with features that stand
 # in for Inception's, and a packaged text encoder stands in for CLIP. The ranking of rules may differ for much larger
 # networks, but you can apply the same method to them.
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os
@@ -168,7 +188,7 @@ for name, rule in GUIDERS.items():
 # > **Predict:** with an exact score, do the samples at $w=2$ follow the blue density? What changes at $w=5$, with an
 # > interval, with only 5 steps?
 
-# %%
+# %% alt="Left: guided paths of points from noise to one class of two spots. Right: their ends, beyond the density p(x) p(c|x)^w"
 explorers.plane_explorer(digits.preset)
 
 # %% [markdown]
@@ -205,6 +225,9 @@ show(guidance.rule_strips(objects, steps))
 # kernel distance (does the set look real?), diversity (the distance between two images of one class), saturation (the share
 # of pixel values at an end of their range), and the cost in forward passes. Grey points show all rules and scales. No
 # other point beats the labelled ones in both metrics (but note the error bars).
+#
+# > **Before you look:** which of the rules that you liked by eye will be among the labelled ones? Which metric will not be
+# > able to tell the rules apart?
 
 # %%
 show(study.pareto(SIZE))
@@ -354,8 +377,9 @@ show(study.averages_figure(SIZE))
 # rises as $(1+n)/(10+n)$, the default of diffusers, forgets the initial weights and needs no choice. (A paper that does not
 # give $\beta$ cannot be reproduced.)
 #
-# How reliable are six images? The next figure shows the Fréchet distance of $n$ *real* images to thousands of other real
-# images:
+# The next figure shows the Fréchet distance of $n$ *real* images to thousands of other real images.
+#
+# > **Predict:** how reliable are six images?
 
 # %%
 show(lambda: study.frechet_against_n(size=SIZE), otherwise="study_frechet_n")
@@ -388,9 +412,11 @@ show(study.encoders_figure(SIZE))
 #
 # ## 4.9 When is the content decided?
 #
-# At every step the network estimates the final image, $\hat x_0$. When does the classifier recognise the digit or object of
-# the caption, in the estimate and in the noisy image? A student's report (course ITAI 2376) says that a picture is
-# recognisable at 50 to 70 % of the steps (the grey band).
+# At every step the network estimates the final image, $\hat x_0$. A student's report (course ITAI 2376) says that a picture
+# is recognisable at 50 to 70 % of the steps (the grey band).
+#
+# > **Predict:** when does a classifier recognise the digit or object of the caption, in the estimate and in the noisy
+# > image?
 
 # %%
 show(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}))
@@ -408,9 +434,9 @@ show(guidance.recognition_curves({"MNIST": digits, "CIFAR-10": objects}))
 show(guidance.attention_over_steps(digits, 2 * steps))
 
 # %% [markdown]
-# Pick a token and a step. Which tokens besides the word have much attention, and when?
+# > **Try:** pick a token and a step. Which tokens besides the word have much attention, and when?
 
-# %%
+# %% alt="The estimate of a 5 at one step, the attention of its pixels to the class's token, and this token's share of the attention at each step"
 explorers.attention_explorer(digits, 2 * steps)
 
 # %% [markdown]
@@ -440,8 +466,9 @@ show(guidance.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps)
 # With little noise the drawing hardly changes; with much noise nothing of it remains. Useful strengths lie in between:
 #
 # > **Try:** at which strength does the drawn seven become another digit of your choice, in the place of the drawing?
+# > Then press "clear", and draw strokes of your own on the black square with the mouse.
 
-# %%
+# %% alt="Left: a seven of one thick stroke. Right: what the network draws from it with the caption of a 9 at strength 0.7"
 explorers.sdedit_explorer(digits, 2 * steps)
 
 # %% [markdown]

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 5 · Garments from a class, and a network that learns something new
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/05_fashion_and_transfer.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/05_fashion_and_transfer.ipynb) -->
+#
 # ![Thirty garments, three of each class, drawn by the network of this notebook](../figures/fashion_garments.png)
 #
 # Three other texts on diffusion are put to the test here: a **homework** on Fashion-MNIST (100 steps, a class instead
@@ -33,6 +35,22 @@
 #
 # In the report: [the chapter on garments and fine-tuning](../report/main.pdf#nameddest=sec:fashion). A
 # [glossary](README.md#symbols) lists the symbols; sizes and settings are at the end (5.10).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os
@@ -159,6 +177,10 @@ show(fashion.table("variations", pipe))
 # skip connections, fine detail that bypasses the bottleneck, holds here very clearly.
 #
 # ## 5.5 Garments, and when they appear
+#
+# The next cells draw three garments of each class without guidance, then one of each at growing $w$, and count.
+#
+# > **Predict:** what share of the garments is right at $w=1$, and at $w=5$? Can it be more than of real garments?
 
 # %%
 show(fashion.garments({"improved": pipe}, steps))
@@ -375,6 +397,9 @@ show(fashion.table("styles", pipe))
 # overshoots what it is asked for.
 #
 # ## Exercises
+#
+# Replace `None` with your answer and run the cell. Solutions are in
+# [solutions/05_fashion_and_transfer.py](solutions/05_fashion_and_transfer.py).
 #
 # **5.1 How large must β be?** $\beta_t$ rises linearly from $10^{-4}$ in 100 steps. Up to which value must it rise, to leave
 # as little of the image as 1,000 steps up to 0.02, $\bar\alpha_T=4\cdot10^{-5}$? Two digits suffice.

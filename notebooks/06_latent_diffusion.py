@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 6 · Latent diffusion: inside Stable Diffusion
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/06_latent_diffusion.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/06_latent_diffusion.ipynb) -->
+#
 # Stable Diffusion (Rombach et al. 2022) is four parts: a text encoder, a U-Net, a scheduler and an autoencoder. Our model of
 # paintings has the same four, a hundred times smaller, so that every part and every setting can be tried on a laptop. This
 # notebook follows the second part of a course report (González Muela & Koutsoftas, *Text-to-Image Generation using CLIP
@@ -33,6 +35,22 @@
 #
 # In the report of this project: [the chapter on latent diffusion](../report/main.pdf#nameddest=sec:latent). A
 # [glossary](README.md#symbols) lists the symbols; sizes are at the end (6.11).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os
@@ -185,7 +203,7 @@ print(f"kernel distance {shown(trip['kernel'])}, before {shown(trip['kernel']['r
 #
 # > **Try:** move `step`. When is the layout decided, and when the details? Do the channels look like brightness and colour?
 
-# %%
+# %% alt="One step of a sampling of latents: the noisy latent and the estimate of the clean one, both decoded, and the four channels of the estimate"
 explorers.latent_explorer(pipe, few, prompts)
 
 # %% [markdown]
@@ -306,6 +324,9 @@ print(f"real paintings: {shown(row['efficientnet']['diversity']['real'])}")
 #
 # The report tries $w$ from 1 to 20 and finds the images "more coherent, vibrant, and aligned with the prompt" up to 16, and
 # distorted at 20. It also says that a larger $w$ takes longer.
+#
+# > **Question:** where will the style be found most often, and where will the images be nearest to real paintings? Do the
+# > intervals under the figure separate neighbouring scales?
 
 # %%
 show(latent.columns("guidance", prompts, {f"w = {scale}": lambda scale=scale: pipe(
@@ -317,10 +338,7 @@ for row in [*evaluation["rows"], *measured["guidance"]]:
     print(f"w = {row['w']:<4g} n = {row['n']}: style {shown(row['accuracy'], 100)} %, kernel distance {shown(kernel)}")
 
 # %% [markdown]
-# > **Read these lines and the second column of the curves:** where is the style found most often, and where are the images
-# > nearest to real paintings? Do the intervals separate neighbouring scales?
-#
-# The accuracies at $w = 7$ to 20 overlap, so this count names no best scale among them; all of them are above that at $w = 1$.
+# (The second column of the curves in 6.5 shows the same lines.) The accuracies at $w = 7$ to 20 overlap, so this count names no best scale among them; all of them are above that at $w = 1$.
 # Every $w$ other than 0 and 1 costs two passes a step, and the time does not depend on it.
 #
 # ## 6.8 Guidance by another text

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 7 · Flow matching and transformers
 #
+# <!-- [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/07_flow_and_transformers.ipynb) [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/OWNER/REPO/main?labpath=notebooks/07_flow_and_transformers.ipynb) -->
+#
 # Stable Diffusion 3 and Meta's Movie Gen differ from the models of notebooks 1 to 4 in two ways: they move along *straight*
 # paths between noise and image (**flow matching**), and a **transformer** takes the place of the U-Net. This notebook
 # builds both from short cells and compares them with what we had, at equal cost. It follows a lecture on text-to-image
@@ -31,8 +33,26 @@
 # **Time:** 60 minutes to read and try; about a minute to run on two CPU cores. On an A100: not measured.
 #
 # The networks are small and were trained for minutes on one CPU core, so their digits are rough. All comparisons are at
-# equal budgets and hold for these budgets only. In the report:
-# [the chapter on flows](../report/main.pdf#nameddest=sec:flow).
+# equal budgets and hold for these budgets only.
+#
+# In the report: [the chapter on flows](../report/main.pdf#nameddest=sec:flow). A [glossary](README.md#symbols) lists the
+# symbols; sizes are at the end (7.11).
+
+# %% jupyter={"source_hidden": true} tags=["start-up"]
+# On Colab: install the project, and go to its notebooks. Elsewhere: nothing.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not os.path.exists("../t2i_helpers"):
+    from google.colab import output
+
+    output.enable_custom_widget_manager()                                       # for the square of notebook 4
+    if not os.path.exists("t2i"):
+        subprocess.run(["git", "clone", "--depth=1", "https://github.com/OWNER/REPO", "t2i"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "t2i"], check=True)
+    os.chdir("t2i/notebooks")
+    sys.path.insert(0, os.path.abspath(".."))
 
 # %%
 import os
@@ -150,7 +170,7 @@ def cfg_sampling(unet, c, null, w, x, steps, T=1000):
 #
 # > **Question:** how many passes of the network does one image take at $w=1$, and at $w=3$?
 
-# %%
+# %% alt="The ten digits drawn by the transformer, at w = 1 and at w = 3 from the same noise"
 from t2i_helpers.data import to_unit
 from t2i_helpers.reporting.drawing import image_grids
 
@@ -318,7 +338,9 @@ show(flow.scale_curves(study_size))
 # mainly repairs digits. In the range that the lecture names, 2 to 5, the distance is at its best, and accuracy asks for the
 # upper part of it.
 #
-# And the moving average of the weights (notebook 1), on and off:
+# And the moving average of the weights (notebook 1), on and off.
+#
+# > **Predict:** does it help after so short a training?
 
 # %%
 averages = {"flow-dit": "with average", "flow-dit/raw": "without average"}
@@ -364,5 +386,6 @@ check("7.2", (tokens, factor))
 # | `smoke` | CI | the same cells with fewer steps; the pictures have no meaning |
 #
 # **References.** Esser et al. (2024), *Scaling rectified flow transformers* (Stable Diffusion 3), arXiv:2403.03206 · Ho &
-# Salimans (2022), arXiv:2207.12598 · Lipman et al. (2022), arXiv:2210.02747 · Liu et al. (2022), arXiv:2209.03003 · Peebles
-# & Xie (2023), arXiv:2212.09748.
+# Salimans (2022), arXiv:2207.12598 · Lipman et al. (2022), arXiv:2210.02747 · Liu et al. (2022), arXiv:2209.03003 ·
+# Murrugarra-Llerena, *Conditional Generative Models*, lecture of CS 2770 · Peebles & Xie (2023), arXiv:2212.09748 · Polyak
+# et al. (2024), *Movie Gen*, arXiv:2410.13720.

@@ -72,6 +72,14 @@ def show_cell(page, text):
     return page.locator(".jp-Cell.jp-mod-active .jp-Cell-outputArea")
 
 
+def run_cell(page, source):
+    """Run `source` in the cell that was scrolled to."""
+    page.evaluate("""async source => {
+        jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource(source);
+        await jupyterapp.commands.execute('notebook:run-cell');
+    }""", source)
+
+
 def test_the_notebook_runs_from_top_to_bottom_without_an_error(page):
     executed = cells(page)
     assert len(executed) > 30 and all(cell["execution_count"] for cell in executed)
@@ -94,9 +102,20 @@ def test_a_key_on_a_slider_changes_the_picture(page):
 def test_an_exercise_is_answered_in_the_page(page):
     output = show_cell(page, 'check("1.1"')
     sync_api.expect(output).to_contain_text("no answer yet")
-    page.evaluate("""async () => {
-        const cell = jupyterapp.shell.currentWidget.content.activeCell;
-        cell.model.sharedModel.setSource('t = int((alphas_cumprod - 0.5).abs().argmin())\\ncheck("1.1", t)');
-        await jupyterapp.commands.execute('notebook:run-cell');
-    }""")
+    run_cell(page, 't = int((alphas_cumprod - 0.5).abs().argmin())\ncheck("1.1", t)')
     sync_api.expect(output).to_contain_text("right")
+
+
+def test_a_stroke_of_the_mouse_changes_the_picture(page):
+    output = show_cell(page, 'check("1.2"')
+    run_cell(page, 'explorers.sdedit_explorer(pipes["improved"], 4)')
+    picture, square = output.locator("img").first, output.locator("canvas")
+    sync_api.expect(square).to_be_visible()
+    before, box = picture.get_attribute("src"), square.bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 120)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 130, box["y"] + 120, steps=10)
+    page.mouse.up()
+    sync_api.expect(picture).not_to_have_attribute("src", before, timeout=30_000)
+    bright = square.evaluate("each => each.getContext('2d').getImageData(85, 120, 1, 1).data[0]")
+    assert bright == 255

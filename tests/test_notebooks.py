@@ -5,6 +5,10 @@ import copy
 import dataclasses
 import inspect
 import io
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jupytext
@@ -18,7 +22,7 @@ from torch.testing import assert_close
 from torchvision.utils import save_image
 
 from t2i_helpers import presets
-from t2i_helpers.data import from_uint8, load_images
+from t2i_helpers.data import DRAWINGS, from_uint8, load_images, stroke_drawing
 from t2i_helpers.data.wikiart import FILL, FIRST, reservoir_shuffle
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
@@ -41,7 +45,11 @@ def test_a_notebook_agrees_with_its_pair_is_small_and_carries_its_pictures_and_e
     assert [(each.cell_type, each.source) for each in notebook.cells] == [
         (each.cell_type, each.source) for each in pair.cells]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum(bool({"image/png", "image/jpeg"} & output.get("data", {}).keys()) for output in outputs) >= 5
+    pictures = [(output, cell) for cell in notebook.cells for output in cell.get("outputs", [])
+                if {"image/png", "image/jpeg", "image/gif"} & output.get("data", {}).keys()]
+    assert len(pictures) >= 5
+    for output, cell in pictures:
+        assert "alt" in cell.metadata or any("alt" in each for each in output.metadata.values() if each), cell.source
     assert not [output for output in outputs if output.output_type == "error"]
     assert path.stat().st_size < 1.5e6
     asked = [number for number in EXERCISES if f'check("{number}", ' in path.with_suffix(".py").read_text()]
@@ -50,6 +58,54 @@ def test_a_notebook_agrees_with_its_pair_is_small_and_carries_its_pictures_and_e
 
 def code_cells(name):
     return [cell for cell in jupytext.read(ROOT / "notebooks" / f"{name}.py").cells if cell.cell_type == "code"]
+
+
+def start_up():
+    """The first code cell, which all notebooks share."""
+    (source,) = {code_cells(path.stem)[0].source for path in NOTEBOOKS}
+    return source
+
+
+def test_on_colab_the_first_cell_installs_the_project_and_elsewhere_it_does_nothing(tmp_path):
+    project, empty, fake = tmp_path / "project", tmp_path / "empty", tmp_path / "fake"
+    for folder in (project / "t2i_helpers", project / "notebooks", empty, fake):
+        folder.mkdir(parents=True)
+    (project / "t2i_helpers" / "__init__.py").touch()
+    (project / "notebooks" / "x").touch()
+    (fake / "pip.py").write_text("import sys; open('pip.txt', 'w').write(' '.join(sys.argv[1:]))")
+    git = ["git", "-C", project, "-c", "user.name=x", "-c", "user.email=x"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    cell = start_up().replace("https://github.com/OWNER/REPO", project.as_uri())
+    colab = ("import sys, types; colab = types.ModuleType('google.colab'); "
+             "colab.output = types.SimpleNamespace(enable_custom_widget_manager=lambda: None); "
+             "sys.modules |= {'google': types.ModuleType('google'), 'google.colab': colab}\n")
+    where = "\nimport t2i_helpers; print(os.getcwd(), t2i_helpers.__file__)"
+
+    def run(code):
+        return subprocess.run([sys.executable, "-c", code], cwd=empty, env=os.environ | {"PYTHONPATH": str(fake)},
+                              check=True, capture_output=True, text=True).stdout.split()
+
+    run(cell)
+    assert not list(empty.iterdir())
+    for _ in range(2):                                              # the second time in a new kernel, on the same clone
+        assert run(colab + cell + "\n" + cell + where) == [
+            str(empty / "t2i" / "notebooks"), str(empty / "t2i" / "t2i_helpers" / "__init__.py")]
+        assert (empty / "pip.txt").read_text() == "install --quiet --editable t2i"
+
+
+def test_one_line_sets_the_address_and_shows_badges_that_lead_to_the_notebooks(tmp_path):
+    (line,) = [line for line in (ROOT / "notebooks" / "README.md").read_text().splitlines() if line.startswith("perl ")]
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("solutions"))
+    shutil.copy(ROOT / "README.md", tmp_path)
+    subprocess.run(line, shell=True, cwd=tmp_path, check=True)
+    for path in (tmp_path / "README.md", *tmp_path.glob("notebooks/0*")):
+        text, name = path.read_text(), path.stem if path.parent != tmp_path else "01_mnist_cfg"
+        assert "OWNER" not in text and "<!--" not in text
+        assert f"(https://colab.research.google.com/github/name/project/blob/main/notebooks/{name}.ipynb)" in text
+        assert f"(https://mybinder.org/v2/gh/name/project/main?labpath=notebooks/{name}.ipynb)" in text
+        if path.suffix == ".ipynb":
+            assert "https://github.com/name/project" in jupytext.read(path).cells[1].source
 
 
 def lesson(cell):
@@ -309,6 +365,30 @@ def test_an_explorer_shows_a_picture_at_once_and_another_when_a_control_moves(na
     drawn = explorer.draw.cache_info().misses
     explorer.controls[control].value = first
     assert explorer.picture == before and explorer.draw.cache_info().misses == drawn        # from the cache
+
+
+def test_a_stroke_of_the_mouse_is_a_stroke_of_the_drawing_and_changes_the_picture(digits):
+    explorer = explorers.sdedit_explorer(digits, 2)
+    pad, first, side = explorer.controls["drawing"], explorer.picture, explorers.Sketchpad.side
+
+    def mouse(*events):
+        for event, x, y in events:
+            pad.canvas._handle_frontend_event(pad.canvas, {"event": f"mouse_{event}", "x": x, "y": y}, None)
+
+    mouse(("move", 0, 0), ("down", side / 4, side / 2), ("up", side / 4, side / 2))
+    assert len(pad.value) == 1 and explorer.picture == first                       # a seven of one stroke
+    mouse(("down", side / 4, side / 2), ("move", side / 4, side / 2), ("move", side / 2, side / 2),
+          ("move", side / 2, side / 4), ("out", side / 2, 0), ("move", side, 0))
+    assert pad.value[1:] == ((((0.25, 0.5), (0.5, 0.5), (0.5, 0.25)), 0.1, (1.0,)),)
+    menu, clear = pad.children[1].children
+    drawn = explorer.picture
+    clear.click()
+    assert len({first, drawn, explorer.picture}) == 3
+    assert stroke_drawing(pad.value, 28).shape == (1, 28, 28) and not stroke_drawing(pad.value, 28).any()
+    for name in ("three", "seven"):
+        menu.label = name
+        assert torch.equal(stroke_drawing(pad.value, 28), stroke_drawing(DRAWINGS[name], 28))
+    assert explorer.picture == first
 
 
 @pytest.mark.parametrize("label", [-1, 1])

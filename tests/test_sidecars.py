@@ -123,6 +123,7 @@ def test_exhibits_record_the_files_and_the_code_that_they_were_made_from(case, p
 def test_sampling_is_recorded_by_checkpoint_and_names_of_files_by_their_first_argument(pipes):
     @exhibit("x_{}", "png", scales=(1, 5))
     def draw(part, pipes, scales):
+        """Losses, after sampling."""
         for pipe in pipes.values():
             for w in scales:
                 pipe(["7", "8"], w=w, steps=1, scheduler="ddim", seeds=[3, 4])

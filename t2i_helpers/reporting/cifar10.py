@@ -26,7 +26,7 @@ DISTANCES = (5, 10, 20, 50, 100)                # ticks
 
 @exhibit("fig09_cifar10_metrics", "pdf")
 def metrics_against_w(evaluations):
-    """Figure 9: quality (left) and adherence (right) against w, with 95 % intervals and the score of real images."""
+    """The thesis's Figure 9: quality (left) and adherence (right) against w, with 95 % intervals, and real images."""
     figure, (left, right) = metric_curves({variant: each["rows"] for variant, each in evaluations.items()}, "w",
                                           QUALITY, 2.6, xlabel="guidance scale w")
     left.set(yscale="log", yticks=DISTANCES, yticklabels=DISTANCES)
@@ -39,7 +39,7 @@ def metrics_against_w(evaluations):
 
 @exhibit("fig10_cifar10_tradeoff", "pdf")
 def tradeoff(evaluations):
-    """Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
+    """The thesis's Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
     figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
     for place, (variant, evaluation) in enumerate(evaluations.items()):
         rows = evaluation["rows"]
@@ -55,7 +55,7 @@ def tradeoff(evaluations):
 
 @exhibit("fig11_cifar10_confusion", "pdf")
 def confusion_matrices(evaluations, scales=(0, 2, 5, 10)):
-    """Figure 11: the class in the caption (rows) against the classifier's answer (columns); each row sums to 1."""
+    """The thesis's Figure 11: the caption's class (rows) against the classifier's answer (columns); rows sum to 1."""
     figure, axes = new_figure(len(evaluations), len(scales), 0.4 + 1.75 * len(evaluations), sharex=True, sharey=True)
     for row, (variant, evaluation) in zip(axes, evaluations.items()):
         labels = class_names(from_dict(evaluation["checkpoint"]["preset"]))

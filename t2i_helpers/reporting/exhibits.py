@@ -1,12 +1,14 @@
 """From a function that draws to a file with its provenance: every figure and table leaves the project by `export`."""
 
 import functools
+import inspect
 import io
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from IPython.display import Image as Picture
 from IPython.display import Markdown, display
 from matplotlib import rcParams
@@ -31,15 +33,12 @@ class Exhibit:
     format: str              # "png" for pictures, "pdf" for curves, "gif" for animations
     note: str                # printed under it in a notebook, and in the caption of the report
     metadata: dict           # JSON
+    alt: str = ""            # what it shows, for readers who cannot see it
 
     def _ipython_display_(self):
-        """GIF; PNG with a palette, or JPEG where photographs have more colours than that."""
-        if self.format == "gif":
-            self.save(file := io.BytesIO())
-            picture = Picture(data=file.getvalue(), format="gif")
-        else:
-            picture = Picture(data=inline_image(self.figure, photographs=self.format == "png"))
-        display(picture, Markdown(f"*{self.note}*"))
+        """PNG with a palette, or JPEG where photographs have more colours than that."""
+        data = _animated_png(self.figure) if self.format == "gif" else inline_image(self.figure, self.format == "png")
+        display(Picture(data=data, alt=self.alt), Markdown(f"*{self.note}*"))
 
     def save(self, path):
         if self.format == "gif":
@@ -99,7 +98,8 @@ def exhibit(name: str, format: str, **fixed):
             (figure,) = content
             if format == "png" and not figure.subfigs:
                 drawing.fit_height(figure)
-            return Exhibit(figure, file_name, format, note, metadata)
+            alt = " ".join(inspect.getdoc(draw).split("\n\n")[0].split())
+            return Exhibit(figure, file_name, format, note, metadata, alt)
 
         return recorded
 
@@ -122,7 +122,9 @@ def committed(name: str):
     sidecar = read_sidecar(figures_dir("demo") / f"{name}.json")
     print(f"drawn earlier: {sidecar['note']}")
     path = figures_dir("demo") / Path(sidecar["file"]).name
-    return Picture(filename=str(path)) if path.suffix == ".png" else Markdown(f"[{path.name}](../figures/{path.name})")
+    if path.suffix == ".png":
+        return Picture(filename=str(path), alt=sidecar["note"])
+    return Markdown(f"[{path.name}](../figures/{path.name})")
 
 
 def shower(size: str):
@@ -145,6 +147,16 @@ def inline_image(figure, photographs: bool = False) -> bytes:
         picture.save(file, "JPEG", quality=80, optimize=True)
     else:
         _with_palette(picture).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _animated_png(frames) -> bytes:
+    """The frames with one palette. Unlike GIF, nbconvert shows it."""
+    pictures = [np.asarray(_raster(frame, dpi=72).convert("RGB")) for frame in frames]
+    height, width, _ = pictures[0].shape
+    stack, file = Image.fromarray(np.concatenate(pictures)).quantize(32), io.BytesIO()
+    first, *others = (stack.crop((0, top, width, top + height)) for top in range(0, stack.height, height))
+    first.save(file, "PNG", save_all=True, append_images=others, duration=FRAME_MS, loop=0)
     return file.getvalue()
 
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import ipywidgets as widgets
 import numpy as np
 import torch
+from ipycanvas import Canvas
 from IPython.display import Image as Picture
 from IPython.display import display
 from torchvision.io import ImageReadMode, read_image
@@ -36,14 +37,16 @@ from .pictures import noised, traced
 
 class Explorer:
     """A function that draws a figure, and a control for each of its arguments, as `ipywidgets.interact` makes them: a
-    list of choices, or the lowest and highest number and the step. The arguments' defaults are what is shown first."""
+    list of choices, the lowest and highest number and the step, or a widget. The arguments' defaults, or the widget's
+    value, are what is shown first."""
 
     def __init__(self, draw, **choices):
         self.draw = functools.lru_cache(maxsize=256)(lambda *values: inline_image(draw(*values)))
         self.controls, self.shown = {}, None
         for name, argument in inspect.signature(draw).parameters.items():
             control = widgets.interactive.widget_from_abbrev(choices[name], argument.default)
-            control.description, control.style.description_width, control.continuous_update = name, "initial", False
+            control.description, control.continuous_update = name, False
+            control.style = {"description_width": "initial"}
             control.observe(self.redraw, "value")
             self.controls[name] = control
         self.redraw()
@@ -267,19 +270,66 @@ def plane_explorer(preset, points: int = 300):
                     w=(0.0, 10.0, 0.5), steps=(2, 50), sampler=["ddim", "ddpm", "dpm++"])
 
 
-def sdedit_explorer(pipe, steps: int, w: float = 2.0):
-    """A drawing of a few strokes, noised and denoised with a caption (SDEdit, Meng et al. 2021)."""
-    prompts = captions(pipe.preset)
-    drawings = {name: stroke_drawing(strokes, pipe.preset.resolution) for name, strokes in DRAWINGS.items()
-                if len(strokes[0][2]) == pipe.preset.channels}
+class Sketchpad(widgets.HBox, widgets.ValueWidget):
+    """A square on which the mouse draws white strokes, a menu of drawings to begin with, and a button to clear it.
+    `value` is a tuple of strokes like those of DRAWINGS."""
 
-    def draw(drawing=[*drawings][0], prompt=prompts[9], strength=0.7):
-        start = drawings[drawing][None]
+    side, width = 168, 0.1                                                          # in pixels; a share of the side
+
+    def __init__(self, drawings: dict[str, tuple], channels: int):
+        self.white, self.points = (1.0,) * channels, []
+        black = (((0, 0.5), (1, 0.5)), 1, (0.0,) * channels)
+        self.canvas = Canvas(width=self.side, height=self.side)
+        menu, button = widgets.Dropdown(options=drawings, description="drawing"), widgets.Button(description="clear")
+        super().__init__([self.canvas, widgets.VBox([menu, button])])
+
+        def choose(change):
+            self.value = menu.value or self.value
+
+        def clear(button):
+            menu.index, self.value = None, (black,)
+
+        self.observe(self.paint, "value")
+        choose(None)
+        menu.observe(choose, "value")
+        button.on_click(clear)
+        self.canvas.on_client_ready(self.paint)
+        self.canvas.on_mouse_down(lambda x, y: self.points.append((x, y)))
+        self.canvas.on_mouse_move(self.go_on)
+        self.canvas.on_mouse_up(self.finish)
+        self.canvas.on_mouse_out(self.finish)
+
+    def paint(self, change=None):
+        image = to_uint8(stroke_drawing(self.value, self.side)).permute(1, 2, 0)
+        self.canvas.put_image_data(image.expand(-1, -1, 3).numpy())
+        self.canvas.stroke_style, self.canvas.line_cap = "white", "round"
+        self.canvas.line_width = self.width * self.side
+
+    def go_on(self, x, y):
+        if self.points and (x, y) != self.points[-1]:
+            self.canvas.stroke_line(*self.points[-1], x, y)
+            self.points.append((x, y))
+
+    def finish(self, x, y):
+        if len(self.points) > 1:
+            points = tuple((x / self.side, y / self.side) for x, y in self.points)
+            self.value = *self.value, (points, self.width, self.white)
+        self.points = []
+
+
+def sdedit_explorer(pipe, steps: int, w: float = 2.0):
+    """A drawing of a few strokes, or your own, noised and denoised with a caption (SDEdit, Meng et al. 2021)."""
+    prompts, channels, size = captions(pipe.preset), pipe.preset.channels, pipe.preset.resolution
+    drawings = {name: tuple((tuple(points), width, colour) for points, width, colour in strokes)
+                for name, strokes in DRAWINGS.items() if len(strokes[0][2]) == channels}
+
+    def draw(drawing, prompt=prompts[9], strength=0.7):
+        start = stroke_drawing(drawing, size)[None]
         image = pipe([prompt], w=w, steps=steps, scheduler="ddim", start=SDEditInit(start, strength)).images.cpu()
         return image_grids({prompt: (torch.cat([start, image])[None], (), ["drawing", f"strength {strength:g}"])},
                            height=2, width=3)
 
-    return Explorer(draw, drawing=[*drawings], prompt=prompts, strength=(0.1, 0.9, 0.1))
+    return Explorer(draw, drawing=Sketchpad(drawings, channels), prompt=prompts, strength=(0.1, 0.9, 0.1))
 
 
 def attention_explorer(pipe, steps: int, w: float = 2.0):

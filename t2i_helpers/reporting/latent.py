@@ -21,7 +21,10 @@ SIDE = 128                                                                      
 
 @exhibit("latent_{}", "png")
 def columns(name: str, prompts: list[str], drawings: dict[str, Callable[[], torch.Tensor]], note: str = ""):
-    """Images of `prompts` (rows) for each of {label: a function to images [prompts, c, h, w]} (columns)."""
+    """Images of some prompts (rows) by several settings (columns).
+
+    `drawings`: {label: a function to images [prompts, c, h, w]}.
+    """
     parts = [F.interpolate(draw().cpu(), (SIDE, SIDE), mode="area") for draw in drawings.values()]
     labels = [textwrap.fill(prompt, 16) for prompt in prompts]
     figure = image_grids({"": (torch.stack(parts, 1), labels, list(drawings))}, height=0.3 + 1.1 * len(prompts))

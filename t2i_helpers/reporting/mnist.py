@@ -19,7 +19,7 @@ guidance_sweep = exhibit("fig07_guidance_sweep", "png", scales=(0, 1, 2, 3, 5, 1
 
 @exhibit("fig05_empty_prompts", "png")
 def empty_prompts(pipes, steps: int, samples: int = 20):
-    """Figure 5: the empty caption at w = 5, where guidance has no effect because eps_cond is eps_null."""
+    """The thesis's Figure 5: the empty caption at w = 5, where guidance has no effect because eps_cond is eps_null."""
     # the images are the same for any w; w = 0 costs half as much
     return image_grids({f"{variant}: “”, w = 5": (
         pipe([""] * samples, w=0.0, steps=steps).images.unflatten(0, (2, -1)),) for variant, pipe in pipes.items()}), {
@@ -28,7 +28,7 @@ def empty_prompts(pipes, steps: int, samples: int = 20):
 
 @exhibit("fig06_loss", "pdf")
 def loss_curves(pipes):
-    """Figure 6: the training loss of each variant, from its run's metrics.jsonl.
+    """The thesis's Figure 6: the training loss of each variant, from its run's metrics.jsonl.
 
     The heights are not comparable: the variants predict eps and v, of pixels in different ranges.
     """

@@ -83,7 +83,7 @@ def read_traces(source, store) -> dict[str, np.ndarray]:
 
 @exhibit("fig12_loading", "pdf")
 def loading(traces, dataset, preset):
-    """Figure 12, from traces: which file each image of an epoch came from, batch by batch."""
+    """The thesis's Figure 12, from traces: which file each image of an epoch came from, batch by batch."""
     figure, (axes,) = new_figure(1, len(traces), 2.2, sharey=True)
     for axis, (way, files) in zip(axes, traces.items()):
         batches = np.arange(len(files)) // BATCH

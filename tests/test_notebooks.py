@@ -26,7 +26,7 @@ from t2i_helpers.data import DRAWINGS, from_uint8, load_images, stroke_drawing
 from t2i_helpers.data.wikiart import FILL, FIRST, reservoir_shuffle
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
-from t2i_helpers.evaluation import frechet_distance, wilson_interval
+from t2i_helpers.evaluation import frechet_distance, styles, wilson_interval
 from t2i_helpers.evaluation.latent import decoded_similarity
 from t2i_helpers.models import build_unet, dit, load_image_text, load_pipeline, load_text_encoder
 from t2i_helpers.paths import CHECKPOINTS, ROOT
@@ -242,6 +242,13 @@ def test_the_rules_of_guidance_are_the_packages():
     noisy = NoisyBatch(x_t, torch.tensor(0.5, dtype=torch.float64), "v_prediction")
     theirs = guided(make_guider("apg", 3.0, momentum=0.0), c, n, predicts_v=True, x_t=x_t)
     assert_close(apg(noisy.x_0(c), noisy.x_0(n), 3), noisy.x_0(theirs))
+
+
+def test_the_measures_of_style_are_the_packages():
+    stroke_width, slant = teaching("05_fashion_and_transfer", "style", "stroke_width", "slant")
+    digits = from_uint8(load_images(presets.get("mnist", size="smoke"), "test").images[:50], (0, 1))
+    assert_close(stroke_width(digits), styles.stroke_width(digits))
+    assert_close(slant(digits), styles.slant(digits), atol=1e-5, rtol=1e-4)
 
 
 def test_the_four_parts_give_the_pipelines_image(paintings):

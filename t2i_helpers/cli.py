@@ -57,7 +57,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
         seed: of weights, order and noise [422, the thesis's].
         data: own images: a folder with one sub-folder a class, or a CSV or Parquet file with columns image and caption.
         caption: own images: the caption of a class, {} for the folder's name ["A photo of a {}"].
-        resolution: own images: pixels a side, a multiple of 8 [32; full 64].
+        resolution: own images: pixels a side, a multiple of 8 up to 4096 [32; full 64].
         accumulate: parts of a batch that are computed in turn, for GPUs with little memory.
         on_nan: what to do where the loss is NaN: stop, or skip the step (slower).
         start: a checkpoint of the same kind of network, to begin with its weights instead of random ones.

@@ -3,8 +3,8 @@
 import ast
 import dataclasses
 import errno
-import os
 import hashlib
+import os
 import subprocess
 import sys
 from unittest import mock

@@ -160,6 +160,7 @@ BAD = {
 
 def test_other_settings_are_refused(folder, tmp_path):
     for settings, words in ((dict(resolution=30), ["30", "multiple of 8"]), (dict(resolution=8), ["8", "16"]),
+                            (dict(resolution=2**20), ["4096"]),
                             (dict(caption="a photo"), ["{}"]), (dict(caption="a {} {}"), ["{}"]),
                             (dict(caption="{0}"), ["{}"])):
         with refuses(BadValue, *words):

@@ -35,11 +35,11 @@ def own_preset(data, size: str = "demo", caption: str | None = None, resolution:
     """The preset of a training on the images of `data`: a folder with a sub-folder of images a class, whose name fills
     the "{}" of `caption` ("A photo of a {}"); or a .csv or .parquet file with a column "image" (or "file_name"), a path
     from the file's folder or bytes, and a column "caption" (or "text"). Images are squared to `resolution` pixels, a
-    multiple of 8. Raises BadData for data of another form, BadValue for other settings."""
+    multiple of 8 from 16 to 4096. Raises BadData for data of another form, BadValue for other settings."""
     preset, path = presets.get("own", size=size), Path(data).resolve()
     resolution = preset.resolution if resolution is None else resolution
-    if resolution < 16 or resolution % 8:
-        raise BadValue(f"resolution = {resolution}: images become squares; choose a multiple of 8 from 16 on")
+    if not 16 <= resolution <= 4096 or resolution % 8:
+        raise BadValue(f"resolution = {resolution}: images become squares; choose a multiple of 8 from 16 to 4096")
     caption = caption or (preset.caption if path.is_dir() else "{}")
     if not re.fullmatch(r"[^{}]*\{\}[^{}]*", caption):
         raise BadValue(f"caption {caption!r}: give a text with one {{}}, such as {preset.caption!r}")

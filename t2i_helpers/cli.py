@@ -57,7 +57,7 @@ def train(dataset: Argument, /, variant: str = "improved", size: str = "demo", o
         seed: of weights, order and noise [422, the thesis's].
         data: own images: a folder with one sub-folder a class, or a CSV or Parquet file with columns image and caption.
         caption: own images: the caption of a class, {} for the folder's name ["A photo of a {}"].
-        resolution: own images: pixels a side, a multiple of 8 [32; full 64].
+        resolution: own images: pixels a side, a multiple of 8 up to 4096 [32; full 64].
         accumulate: parts of a batch that are computed in turn, for GPUs with little memory.
         on_nan: what to do where the loss is NaN: stop, or skip the step (slower).
         start: a checkpoint of the same kind of network, to begin with its weights instead of random ones.
@@ -185,10 +185,10 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
 
     evaluation = run_evaluation(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, also=also,
                                 inception_weights=inception_weights, reference=reference)
-    for row in evaluation["rows"]:
-        print(f"w = {row['w']:g}, n = {row['n']}", *_metric_lines(row), sep="\n")
     if json is not None:
         write_json(json, evaluation)
+    for row in evaluation["rows"]:
+        print(f"w = {row['w']:g}, n = {row['n']}", *_metric_lines(row), sep="\n")
 
 
 def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int = 3, images: int = 64,
@@ -226,6 +226,8 @@ def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int
 
         measured = bench_speed(what, dataset, rounds, images, steps or (50 if what == "sample" else 12), size)
     result = record(best_device(), **measured)
+    if json is not None:
+        write_json(json, result)
     failed = result.get("failed")
     # files as large as WikiArt's: fit for the report
     if what == "loader" and rows >= 1000 and not failed and not INSTALLED:
@@ -236,8 +238,6 @@ def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int
     for row in result["rows"]:
         print(row["way"], *(f"{name} {_short(value)}" for name, value in row.items()
                             if name != "way" and value is not None), sep="  ")
-    if json is not None:
-        write_json(json, result)
     if failed:
         raise BadData(f"{', '.join(failed)} could not be measured: Table 3 is left as it is")
 
@@ -324,9 +324,13 @@ def main(arguments: list[str] | None = None) -> None:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands}, prog="t2i", args=arguments, description=
             "Text-to-image diffusion with classifier-free guidance: train, sample, evaluate, draw the figures.")
+        sys.stdout.flush()
     except T2IError as error:
         print(f"t2i: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:                                    # the reader, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)                                          # as a shell reports SIGPIPE
     except OSError as error:
         if not error.errno:                                    # it is not about this machine's files or network
             raise

@@ -9,10 +9,12 @@ from .errors import SourceUnavailable, or_raise
 
 OFFLINE = constants.HF_HUB_OFFLINE      # what the user asked for; `download` changes the libraries' flag
 WAITS = 1, 4                            # seconds before the second and the third try
-# the commit of a repository that is read; of the others, the newest one, which provenance records
+# the commit of each repository that is read
 REVISIONS = {
     "ylecun/mnist": "77f3279092a1c1579b2250db8eafed0ad422088c",
     "uoft-cs/cifar10": "0b2714987fa478483af9968de7c934580d0bb9a2",
+    "zalando-datasets/fashion_mnist": "531be5e2ccc9dba0c201ad3ae567a4f3d16ecdd2",
+    "huggan/wikiart": "d559852d2b232e0fcf195e775866964f0564f2b5",
     "openai/clip-vit-base-patch32": "c237dc49a33fc61debc9276459120b7eac67e7ef",     # `main` has no safetensors
     "CompVis/stable-diffusion-v1-4": "133a221b8aa7292a167afc5127cb63fb5005638b",
     "timm/resnet18.tv_in1k": "bbd144b3e5565108aad885f145491d11bc6ce807",

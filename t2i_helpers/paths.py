@@ -98,7 +98,8 @@ def _output_errors(path, folder):
             ours, reason = name in (path, *path.parents) or name.is_relative_to(folder), error.strerror
         if not ours or not reason:
             raise
-        remedy = "free some space or set T2I_HOME" if path.is_relative_to(HOME) else "choose another output path"
+        moved = path.is_relative_to(DATA) or path.is_relative_to(RUNS)
+        remedy = "free some space or set T2I_HOME" if moved else "free some space or choose another output path"
         raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
 
 
@@ -108,8 +109,8 @@ def atomic_write(path):
     gets the permissions of the umask. Errors as in `scratch_folder`."""
     path = Path(path)
     with scratch_folder(path) as folder:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        if path.exists() and not path.is_file():               # root could even replace /dev/null
+            raise OSError(errno.EINVAL, "it is a folder, a device or a pipe", str(path))
         temporary = folder / f".{path.name}"       # keeps the suffix: writers choose by it
         temporary.touch()
         mode = temporary.stat().st_mode

@@ -1,6 +1,7 @@
 """The command line: its output, its exit status, and that a mistake costs nothing."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -60,6 +61,17 @@ def test_evaluate_writes_its_rows(capsys, checkpoint, tmp_path):
     assert status == 0 and row["n"] == 10 and low <= row["accuracy"]["value"] <= high and written["steps"] == 1
     assert row["accuracy"]["real"]["value"] > 0.8 and "too few" in printed and "classifier" not in row
     assert row["forward_passes"] == 1 and "accuracy" in printed
+
+
+def test_a_reader_that_leaves_costs_no_result_and_is_no_error(capsys, checkpoint, tmp_path, monkeypatch):
+    """As in `t2i evaluate ... --json FILE | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        status, _, warned = run(capsys, "evaluate", "mnist", "--checkpoint", checkpoint, "--w", 1, "--samples", 10,
+                                "--steps", 1, "--json", tmp_path / "rows.json")
+    assert status == 141 and "t2i:" not in warned and json.loads((tmp_path / "rows.json").read_text())["rows"]
 
 
 def test_evaluate_again_draws_nothing(capsys, checkpoint, monkeypatch):

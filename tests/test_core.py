@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import errno
 import hashlib
+import os
 import subprocess
 import sys
 from unittest import mock
@@ -104,16 +105,17 @@ def test_only_errors_of_the_output_are_output_errors(tmp_path):
 
 
 @pytest.mark.parametrize("action", [write, paths.check_writable])
-@pytest.mark.parametrize("where", ["folder", "file/x.png", "file/deeper/x.png", "/proc/nowhere/x.png"])
+@pytest.mark.parametrize("where", ["folder", "pipe", "file/x.png", "file/deeper/x.png", "/proc/nowhere/x.png"])
 def test_paths_that_cannot_be_written_are_refused(tmp_path, where, action):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")                                            # as /dev/stdout is in a shell's pipe
     with refuses(OutputError, where, "choose another"):
         action(tmp_path / where)
     for writable in ("file", "new/y.png"):                                  # checking them writes nothing
         paths.check_writable(tmp_path / writable)
     assert (tmp_path / "file").read_text() == "mine" and not list((tmp_path / "folder").iterdir())
-    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder", "pipe"} and (tmp_path / "pipe").is_fifo()
 
 
 def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):

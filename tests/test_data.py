@@ -28,6 +28,7 @@ from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.errors import BadData, BadValue, SourceUnavailable, UnknownName
 from t2i_helpers.evaluation.features import IMAGENET
 from t2i_helpers.models import sources
+from t2i_helpers.models.latents import TAESD
 from t2i_helpers.models.stable_diffusion import STABLE_DIFFUSION
 from t2i_helpers.models.text import ENCODERS
 
@@ -276,17 +277,20 @@ def test_a_download_that_fails_midway_is_repeated_and_one_that_is_refused_is_one
         with refuses(SourceUnavailable, "ylecun/mnist", "too many", "continue"):
             sources.mirror_to(tmp_path)
     else:
-        for name in ("ylecun/mnist", "huggan/wikiart"):
+        for name in ("ylecun/mnist", "another/one"):
             assert hub.snapshot(name, "dataset") == tmp_path
-        mnist, wikiart = snapshot.call_args_list[-2:]
+        mnist, another = snapshot.call_args_list[-2:]
         assert mnist == mock.call("ylecun/mnist", repo_type="dataset", revision=hub.REVISIONS["ylecun/mnist"])
-        assert wikiart.kwargs["revision"] is None
+        assert another.kwargs["revision"] is None
     assert waits == waited
 
 
-def test_every_model_that_is_read_from_the_hub_is_pinned_to_a_commit():
-    names = {repository for repository, _ in ENCODERS.values() if repository} | {IMAGENET, STABLE_DIFFUSION}
-    assert len(names) == 4 and all(re.fullmatch("[0-9a-f]{40}", hub.REVISIONS[name]) for name in names)
+def test_every_model_and_dataset_that_is_read_from_the_hub_is_pinned_to_a_commit():
+    names = {repository for repository, _ in ENCODERS.values() if repository} | {IMAGENET, STABLE_DIFFUSION, TAESD}
+    names |= {*images.HUB.values()}
+    assert len(names) == 9 and all(re.fullmatch("[0-9a-f]{40}", hub.REVISIONS[name]) for name in names)
+    paintings = images.find_paintings(presets.get("wikiart", "improved", "full"))
+    assert f"@{hub.REVISIONS['huggan/wikiart']}/" in paintings.files and "hub-d559852d" in paintings.key
 
 
 def test_it_is_named_and_read_like_the_real_one(capsys):

@@ -86,11 +86,18 @@ def test_what_cannot_be_read_is_named_and_what_repeats_is_kept_once(tmp_path, ca
     folder = write_folder(tmp_path / "stars", n=4)
     (folder / "red_star" / "broken.png").write_bytes(b"no picture")
     (folder / "red_star" / ".hidden").write_bytes(b"no picture")
+    write_folder(folder / "red_star" / "more", n=1)
     shutil.copy(folder / "blue_star" / "2.png", folder / "blue_star" / "copy.png")
     preset = own_preset(folder, "smoke")
     assert len(load_images(preset)) + len(load_images(preset, "test")) == 12
     warned = capsys.readouterr().err
-    assert "1 of 14 images" in warned and "red_star/broken.png (not an image" in warned and "1 of 14" in warned
+    assert "2 of 15 images" in warned and "red_star/broken.png (not an image" in warned and "1 of 15" in warned
+    assert "red_star/more (Is a directory)" in warned
+    (folder / "list.csv").write_text("image,caption\nred_star/0.png,x\ngone.png,x\n" + "\0.png,x\n")
+    with refuses(BadData, "1 of 3 images"):
+        load_images(own_preset(folder / "list.csv", "smoke"))
+    warned = capsys.readouterr().err
+    assert "row 1: gone.png (No such file" in warned and "row 2: \0.png (embedded null byte)" in warned
 
 
 def test_names_of_files_and_places_do_not_matter_and_other_images_do(run, folder, tmp_path, capsys):
@@ -140,7 +147,11 @@ BAD = {
     "an empty class": ({"one/a.png": b"", "two/.hidden": b""}, "", ["two holds no images"]),
     "one image": ({"one/a.png": None}, "", ["1 of 1 images can be read", "at least 5"]),
     "no image": ({"one/a.png": b"a", "two/b.png": b"b"}, "", ["0 of 2 images"]),
+    "an image of no class": ({"one/a.png": None, "b.JPG": b""}, "", ["b.JPG is beside the sub-folders"]),
     "another column": ({"a.csv": b"picture,caption\na.png,x"}, "a.csv", ["picture, caption"]),
+    "a column twice": ({"a.csv": b"image,image,caption\na.png,a.png,x"}, "a.csv", ["cannot be read", "2 times"]),
+    "semicolons": ({"a.csv": b"image;caption\na.png;x"}, "a.csv", ["image;caption", "comma"]),
+    "another encoding": ({"a.csv": b"image,caption\na.png,\xfc"}, "a.csv", ["UTF-8 with commas"]),
     "a broken table": ({"a.parquet": b"PAR1"}, "a.parquet", ["a.parquet cannot be read"]),
     "no caption": (table({"image": [b"a"], "caption": [None]}), "t.parquet", ["row 0", "caption None"]),
     "numbers as images": (table({"image": [3], "caption": ["x"]}), "t.parquet", ["row 0", "image is a int"]),
@@ -149,6 +160,7 @@ BAD = {
 
 def test_other_settings_are_refused(folder, tmp_path):
     for settings, words in ((dict(resolution=30), ["30", "multiple of 8"]), (dict(resolution=8), ["8", "16"]),
+                            (dict(resolution=2**20), ["4096"]),
                             (dict(caption="a photo"), ["{}"]), (dict(caption="a {} {}"), ["{}"]),
                             (dict(caption="{0}"), ["{}"])):
         with refuses(BadValue, *words):

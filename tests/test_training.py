@@ -405,6 +405,19 @@ def test_places_and_options_that_cannot_be_used_are_refused_and_nothing_is_writt
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize("text", ['{"step": 1, "loss": 0.5}\n{"step"; 2}\n', '{"loss": 0.5}\n', '{"step": "\udcff"}\n'])
+def test_damaged_metrics_are_refused_and_left_alone(text, straight, tmp_path):
+    run = Run(shutil.copytree(straight("improved").folder, tmp_path / "run"))
+    run.metrics_file.write_text(text, errors="surrogateescape")
+    before = files(run.folder)
+    with refuses(BadCheckpoint, str(run.metrics_file), "restore or delete it"):
+        train(PRESETS["improved"], run.folder, max_steps=STEPS + 1)
+    assert files(run.folder) == before
+    run.metrics_file.unlink()
+    train(PRESETS["improved"], run.folder, max_steps=STEPS + 1)
+    assert [row["step"] for row in run.metrics()] == [STEPS + 1]
+
+
 @pytest.mark.parametrize("damage", [
     lambda path: path.write_bytes(path.read_bytes()[:-100]),
     lambda path: path.write_bytes(b""),

@@ -106,7 +106,7 @@ def _load_small(preset, split):
     if preset.data_source == "hub":
         folder = paths.mirror("datasets", name)
         kind, source = ("mirror", f"a mirror of {name}") if folder else ("hub", name)
-        source, revision = f"{source} on the Hugging Face hub", hub.REVISIONS.get(name, "main")
+        source, revision = f"{source} on the Hugging Face hub", hub.REVISIONS[name]
         files = _listing_hash(folder) if folder else revision
         identity = [files, preset.resolution]
         read = functools.partial(_read_hub, preset, folder, split)
@@ -211,7 +211,8 @@ def find_paintings(preset, split: str = "train") -> Paintings:
         return Paintings(key, procedural_wikiart(paths.DATA / key, split, SHAPES_PER_STYLE), OFFLINE["wikiart"][1])
     source = f"{name} on the Hugging Face hub"
     if (folder := paths.mirror("datasets", name)) is None:
-        return Paintings("wikiart-hub", f"hf://datasets/{name}/data", source)
+        revision = hub.REVISIONS[name]
+        return Paintings(f"wikiart-hub-{revision[:8]}", f"hf://datasets/{name}@{revision}/data", source)
     readme = folder / "README.md"                              # its heading says which part of WikiArt it is
     heading = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
     part = f" ({heading[2:].strip()})" if heading.startswith("# ") else ""

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import torch
+from PIL import Image
 
 from .. import presets
 from ..errors import BadData, BadValue, or_raise
 from ..paths import cached
 from ..provenance import code_hash, content_hash
-from .decoding import Undecodable, decode
+from .decoding import FORMATS, Undecodable, decode
 from .images import LabelledImages, without_genres
 
 IMAGE_COLUMNS, CAPTION_COLUMNS = ("image", "file_name"), ("caption", "text")
@@ -34,11 +35,11 @@ def own_preset(data, size: str = "demo", caption: str | None = None, resolution:
     """The preset of a training on the images of `data`: a folder with a sub-folder of images a class, whose name fills
     the "{}" of `caption` ("A photo of a {}"); or a .csv or .parquet file with a column "image" (or "file_name"), a path
     from the file's folder or bytes, and a column "caption" (or "text"). Images are squared to `resolution` pixels, a
-    multiple of 8. Raises BadData for data of another form, BadValue for other settings."""
+    multiple of 8 from 16 to 4096. Raises BadData for data of another form, BadValue for other settings."""
     preset, path = presets.get("own", size=size), Path(data).resolve()
     resolution = preset.resolution if resolution is None else resolution
-    if resolution < 16 or resolution % 8:
-        raise BadValue(f"resolution = {resolution}: images become squares; choose a multiple of 8 from 16 on")
+    if not 16 <= resolution <= 4096 or resolution % 8:
+        raise BadValue(f"resolution = {resolution}: images become squares; choose a multiple of 8 from 16 to 4096")
     caption = caption or (preset.caption if path.is_dir() else "{}")
     if not re.fullmatch(r"[^{}]*\{\}[^{}]*", caption):
         raise BadValue(f"caption {caption!r}: give a text with one {{}}, such as {preset.caption!r}")
@@ -55,12 +56,14 @@ def find_items(path: Path) -> list[Item]:
         return _of_table(path)
     if not path.is_dir():
         raise BadData(f"{path} is neither a folder nor a .csv or .parquet file: name one, as README.md describes it")
-    folders = {folder: [file for file in _visible(folder) if file.is_file()]
-               for folder in _visible(path) if folder.is_dir()}
+    folders = {folder: _visible(folder) for folder in _visible(path) if folder.is_dir()}
     if not folders:
         raise BadData(f"{path} has no sub-folders: put the images of each class into one that is named like the class")
-    if empty := [folder for folder, files in folders.items() if not files]:
+    if empty := [folder for folder, files in folders.items() if not any(file.is_file() for file in files)]:
         raise BadData(f"{empty[0]} holds no images: fill it or remove it; each sub-folder is a class")
+    formats = Image.registered_extensions()
+    if loose := [file for file in _visible(path) if file.is_file() and formats.get(file.suffix.lower()) in FORMATS]:
+        raise BadData(f"{loose[0]} is beside the sub-folders: move it into one; each sub-folder is a class")
     return [Item(f"{folder.name}/{file.name}", folder.name.replace("_", " "), file)
             for folder, files in folders.items() for file in files]
 
@@ -71,20 +74,24 @@ def _visible(folder):
 
 def _of_table(path):
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys((*IMAGE_COLUMNS, *CAPTION_COLUMNS), pa.string()))
-    with or_raise(BadData, f"{path} cannot be read", "write it again"):
+    remedy = "write it again, a CSV in UTF-8 with commas between the columns"
+    with or_raise(BadData, f"{path} cannot be read", remedy):
         table = (pa.parquet.read_table(path) if path.suffix.lower() == ".parquet" else pa.csv.read_csv(
             path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=as_text))
-    columns = [next((name for name in names if name in table.column_names), None)
-               for names in (IMAGE_COLUMNS, CAPTION_COLUMNS)]
+        columns = [next((name for name in names if name in table.column_names), None)
+                   for names in (IMAGE_COLUMNS, CAPTION_COLUMNS)]
+        rows = [] if None in columns else [*zip(*(table[column].to_pylist() for column in columns))]
     if None in columns:
-        raise BadData(f"{path} has the columns {', '.join(table.column_names)}: rename two to image and caption")
+        raise BadData(f"{path} has the columns {', '.join(table.column_names)}: name two of them image and caption, "
+                      "in a CSV with a comma between them")
     items = []
-    for row, (image, text) in enumerate(zip(*(table[column].to_pylist() for column in columns))):
+    for row, (image, text) in enumerate(rows):
         if isinstance(image, dict):                                    # as the datasets library stores it
             image = image.get("bytes") or image.get("path")
         if not isinstance(image, str | bytes | None) or not isinstance(text, str) or not text.strip():
             raise BadData(f"{path}, row {row}: the image is a {type(image).__name__}, the caption {text!r}: correct it")
-        items.append(Item(f"row {row}", text.strip(), path.parent / image if isinstance(image, str) else image))
+        items.append(Item(f"row {row}: {image}", text.strip(), path.parent / image) if isinstance(image, str)
+                     else Item(f"row {row}", text.strip(), image))
     return items
 
 
@@ -118,7 +125,7 @@ def _decode_all(path, items, names, size):
     for item in items:
         try:
             pixels = decode(item.image.read_bytes() if isinstance(item.image, Path) else item.image, size)
-        except (Undecodable, OSError) as error:
+        except (Undecodable, OSError, ValueError) as error:             # ValueError: a path with a zero byte
             unreadable.append(f"{item.name} ({getattr(error, 'strerror', None) or error})")
         else:
             digest = hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).digest()

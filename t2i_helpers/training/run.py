@@ -43,14 +43,17 @@ class Run:
 
     def start_segment(self, record: dict, step: int) -> None:
         """Write config.json: the `record` of the run's start and, under "parts", code and device of each segment; drop
-        the metrics of steps after `step`, the last saved one, which a kill left behind."""
+        the metrics of steps after `step`, the last saved one, which a kill left behind. BadCheckpoint if they cannot be
+        read."""
+        with or_bad_checkpoint(self.metrics_file, "restore or delete it"):
+            file = self.metrics_file
+            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+            lines = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         kept = ("git_commit", "git_dirty", "device", "precision", "processes")
         config = self.config() if step else record | {"parts": []}
         config["parts"].append({"from_step": step} | {key: record[key] for key in kept})
         write_json(self.config_file, config)
-        lines = self.metrics_file.read_text(encoding="utf-8").splitlines() if self.metrics_file.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        write_text(self.metrics_file, "".join(line + "\n" for line in kept))
+        write_text(self.metrics_file, "".join(line + "\n" for line in lines))
 
     def config(self) -> dict:
         """The record that the run was started with, and its parts; BadCheckpoint if it cannot be read."""

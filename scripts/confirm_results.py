@@ -17,6 +17,7 @@ from t2i_helpers import presets
 from t2i_helpers.evaluation import evaluate, fashion
 from t2i_helpers.evaluation.experiments import EXPERIMENTS
 from t2i_helpers.evaluation.study import measure, read_part
+from t2i_helpers.evaluation.styles import styles
 from t2i_helpers.evaluation.transfer import transfer
 from t2i_helpers.models import load_pipeline
 from t2i_helpers.paths import checkpoint_dir, read_json, study_dir, write_text
@@ -52,7 +53,7 @@ def repeat(dataset):
         stored = read_json(pipe.folder / "evaluation.json")["rows"][0]
         yield stored, evaluate(pipe, [stored["w"]], stored["n"])["rows"][0]
     if dataset == "fashion":
-        for name, experiment in (fashion.EXPERIMENTS | {"transfer": transfer}).items():
+        for name, experiment in (fashion.EXPERIMENTS | {"transfer": transfer, "styles": styles}).items():
             yield read_json(pipe.folder / f"{name}.json"), experiment(pipe)
     for part in PARTS[dataset]:
         rows = read_part(part)

@@ -95,12 +95,20 @@ def test_captions_of_the_dataset_need_no_encoder_and_other_texts_do(pipe, monkey
     (dict(seeds=[1]), BadValue, ["2 prompts", "1 seeds"]), (dict(seeds=5), BadValue, ["a list"]),
     (dict(steps=1001), BadValue, ["steps = 1001", "1 to 1000"]),
     (dict(scheduler="euler-a"), UnknownName, ["euler-a", "unipc"]),
+    (dict(scheduler=diffusers.DDIMScheduler()), BadValue, ["scheduler", "give its name"]),
+    (dict(guider="magic"), UnknownName, ["magic", "apg"]), (dict(w=[1, 2]), BadValue, ["w = [1, 2]", "finite number"]),
+    (dict(prompts=["5 " + "🦊" * 1000]), UnknownWord, ["🦊"]),
     (dict(callback=print, batch_size=1), BadValue, ["callback", "batch_size"]),
 ])
 def test_bad_input_is_refused_before_anything_is_drawn(pipe, arguments, error, words, monkeypatch):
     monkeypatch.setattr(type(pipe.unet), "forward", lambda *_: pytest.fail("the network was run"))
     with refuses(error, *words):
         pipe(**dict(prompts=DIGITS[:2]) | arguments)
+
+
+def test_a_guider_may_be_named(pipe):
+    named, made = (pipe(DIGITS[:2], w=3.0, guider=guider) for guider in ("apg", make_guider("apg", 3.0)))
+    assert torch.equal(named.images, made.images) and not torch.equal(named.images, pipe(DIGITS[:2], w=3.0).images)
 
 
 def test_saving_and_loading_give_the_same_images_and_diffusers_reads_unet_and_scheduler(pipe, tmp_path):

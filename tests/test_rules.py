@@ -86,7 +86,7 @@ def test_a_guider_can_be_copied_pickled_and_used_again_in_any_order(unet, name, 
 
 @pytest.mark.parametrize("name", GUIDERS)
 def test_a_scale_that_is_not_finite_and_unknown_names_and_settings_are_refused(name):
-    for w in (float("nan"), float("inf"), -float("inf")):
+    for w in (float("nan"), float("inf"), -float("inf"), [1, 2], "2"):
         with refuses(BadValue, str(w), "finite"):
             make_guider(name, w)
     with refuses(BadValue, name, "sharpness"):

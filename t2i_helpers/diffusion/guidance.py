@@ -7,6 +7,7 @@ w = 1 conditional. Ho & Salimans (2022, arXiv:2207.12598) write (1 + w') eps_con
 import contextlib
 import functools
 import inspect
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -88,7 +89,7 @@ def make_guider(name: str, w: float, **settings) -> Guider:
     settings = written | settings
     if name not in GUIDERS:
         raise UnknownName("guider", name, GUIDERS)
-    if not abs(w) <= LARGEST_W:
+    if not isinstance(w, numbers.Real) or not abs(w) <= LARGEST_W:
         raise BadValue(f"w = {w}: the guidance scale must be a finite number within ±{LARGEST_W}, such as 2")
     signature = inspect.signature(GUIDERS[name])
     try:

@@ -7,6 +7,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from ..errors import BadValue, UnknownName
 from .noise import NoisyBatch
 
+EXAMPLES = {"scheduler": "ddim", "guider": "cfg"}
 SPACINGS = ("leading", "linspace", "trailing")      # of the timesteps, in the words of Lin et al. 2024
 
 # name: (class, what it needs beyond the preset's betas)
@@ -80,7 +81,9 @@ def ddim_step(scheduler, prediction, t, x_t, generator=None):
 
 def parse(kind: str, text: str, words: tuple[str, ...] = ()) -> tuple[str, dict]:
     """("interval", {"sigma_max": 5.0}) of "interval sigma_max=5", for the `kind` "guider"; the settings in `words` stay
-    text. Raises BadValue for another setting that is not of the form name=number."""
+    text. Raises BadValue for what is no text, and for another setting that is not of the form name=number."""
+    if not isinstance(text, str):
+        raise BadValue(f"the {kind} is a {type(text).__name__}: give its name, such as {EXAMPLES[kind]!r}")
     name, *written = text.split() or [""]
     settings = {}
     for setting in written:

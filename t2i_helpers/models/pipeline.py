@@ -93,13 +93,14 @@ class CaptionPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self, prompts: list[str], *, w: float = 2.0, steps: int | None = None, scheduler: str | None = None,
-        seeds: list[int] | None = None, guider=None, negative: str | None = None, loss: LossGuidance | None = None,
+        seeds: list[int] | None = None, guider="cfg", negative: str | None = None, loss: LossGuidance | None = None,
         start: SDEditInit | None = None, callback=None, batch_size: int | None = None,
     ) -> Samples:
         """One image a prompt: ``.images`` float32 [n, c, h, w] in [0, 1], ``.forward_passes`` an image.
 
         steps, scheduler, seeds   default to the preset's steps, the pipeline's scheduler, and the preset's seed and on.
-        guider      replaces plain guidance with `w`: from `make_guider`, or any function of a `diffusion.Step`.
+        guider      a rule's name, applied with `w`; or in place of both what `make_guider` returns, or any function of
+                    a `diffusion.Step`.
         negative    a text to guide away from in place of the empty caption: eps_neg + w (eps_cond - eps_neg).
         loss        its targets, if it has any, are one for each prompt. start: one image in [0, 1] for each prompt.
         callback    that of `diffusion.sample`; it sees all prompts in one batch.
@@ -122,6 +123,8 @@ class CaptionPipeline(DiffusionPipeline):
             raise BadValue(f"{n} prompts and {len(seeds)} seeds: give one seed for each prompt")
         if callback is not None and n > batch_size:
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
+        if named := isinstance(guider, str):
+            guider = self.make_guider(guider, w)
         if negative is not None:
             if isinstance(guider, Guider) and guider.name == "auto":
                 raise BadValue("autoguidance uses no empty caption, which a negative text would replace: leave out the "
@@ -133,7 +136,8 @@ class CaptionPipeline(DiffusionPipeline):
             if not start.images.is_floating_point() or not ((start.images >= 0) & (start.images <= 1)).all():
                 raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
             start = SDEditInit(self.encode(start.images), start.strength)
-        guidance = f"w = {w:g}" if guider is None else getattr(guider, "name", type(guider).__name__)
+        guidance = getattr(guider, "name", type(guider).__name__)
+        guidance = f"w = {w:g}" if named and guidance == "cfg" else guidance
         note_use("sampling", {"pipe": self, "guidance": guidance, "steps": steps,
                               "scheduler": scheduler or preset.scheduler, "seeds": seeds})
         solver = self.scheduler if scheduler is None else self.make_scheduler(scheduler)
@@ -142,7 +146,7 @@ class CaptionPipeline(DiffusionPipeline):
         def draw(size):
             batches = [slice(i, i + size) for i in range(0, n, size)]
             losses = loss.split(n, size) if loss else [None] * len(batches)
-            return [sample(self.unet, solver, guider or make_guider("cfg", w), cond[batch], null, seeds=seeds[batch],
+            return [sample(self.unet, solver, guider, cond[batch], null, seeds=seeds[batch],
                            steps=steps, loss=part_loss, callback=callback, clip=self.clip,
                            start=start and SDEditInit(start.images[batch], start.strength),
                            compiled=compiled if batch.stop <= n else None)         # compiled for the size of the others

@@ -76,7 +76,8 @@ class TextEncoder:
         if unknown in ids and unknown != self.tokenizer.eos_token_id:       # CLIP's tokenizer knows every byte
             word = prompt[slice(*tokens.token_to_chars(ids.index(unknown)))]
         if word.strip():
-            raise UnknownWord(f"{prompt!r}: the text encoder {self.name} does not know {word!r}; use other words")
+            raise UnknownWord(
+                f"{prompt[:60]!r}: the text encoder {self.name} does not know {word[:40]!r}; use other words")
         return self.tokenizer.convert_ids_to_tokens(ids)
 
 

@@ -437,6 +437,8 @@ show(wikiart.guidance_sweep({"improved": latent}, steps))
 # and no training in this project uses it. We use its 1,280 features for distances from held-out paintings and for a
 # *linear probe* that predicts styles. The last column shows the probe's accuracy on real paintings, which is far from
 # 100 %. Compare accuracies with it:
+#
+# > **Question:** the table shows two distances. One of them is large even between two sets of real paintings. Which, and why?
 
 # %%
 from t2i_helpers.reporting.tables import guidance_table, metrics_table

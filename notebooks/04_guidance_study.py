@@ -310,6 +310,8 @@ show(study.loss_curves(SIZE))
 # improves accuracy, but this says little, because a network responds to changes that people do not see. The colour loss
 # does not improve accuracy.
 #
+# > **Predict:** are the images that a critic finds least blurry also those that show what the caption says?
+#
 # An image-text model can also select images after sampling, as a critic: draw fifteen, keep the three with the lowest
 # score for "blurry", or the three nearest to their caption. The classifier, another network, judges the selection.
 
@@ -327,6 +329,8 @@ show(study.best_of_table(SIZE))
 # The network only predicts the noise. The sampler decides how to move from noise to an image: DDPM adds noise at every step,
 # DDIM adds none ($\eta=0$) or some ($0<\eta\le1$), and the others combine several predictions to take longer steps. Below,
 # three samplers start from the same noise image. The rows show $x_t$ above the estimate $\hat x_0$.
+#
+# > **Before you look:** which of the three end in the same image?
 
 # %%
 show(guidance.denoising_strip({"improved": digits}, 2 * steps))
@@ -458,6 +462,8 @@ show(guidance.prompt_swap(digits, 2 * steps))
 #
 # If early steps decide the layout, we can replace them with a drawing. SDEdit (Meng et al. 2021) adds as much noise to a
 # drawing as the last share $s$ of the steps removes, and then runs these steps.
+#
+# > **Predict:** what is left of the drawing at $s=0.2$, and at $s=0.9$?
 
 # %%
 show(guidance.painted_strokes({"MNIST": digits, "CIFAR-10": objects}, 2 * steps))

@@ -357,6 +357,8 @@ def text_loss(z_0, decode, embed_images, text):
 # %% [markdown]
 # Our model of images and texts stands in for CLIP. It was trained on photographs of ten objects. No caption of a painting names
 # them, so the U-Net cannot have learnt to draw them on request:
+#
+# > **Before you look:** can the gradient of another network draw what the U-Net has never seen?
 
 # %%
 from t2i_helpers.diffusion import LossGuidance
@@ -438,7 +440,9 @@ check("6.2", undo)
 # ## 6.10 New prompts
 #
 # The report draws scenes that nobody has painted, such as "a floating library in the sky". A model can combine what it has
-# learnt separately. Ours has learnt styles and genres, and ten pairs of them were kept out of its training (notebook 3):
+# learnt separately. Ours has learnt styles and genres, and ten pairs of them were kept out of its training (notebook 3).
+#
+# > **Question:** which words of the prompts below the table can it not know?
 
 # %%
 from t2i_helpers.reporting.wikiart import composition_table

@@ -44,19 +44,18 @@ PHOTOGRAPH_STEPS, EPOCHS, SAMPLES = {"full": 2}, {"full": (1,)}, 20
 STEPS, EACH = {"full": 2}, 2
 """,
     "evaluation/study.py": """
-_evaluate, _draw_samples, _real_features = evaluate, draw_samples, real_features
+import dataclasses
+
+_evaluate, _draw_samples = evaluate, draw_samples
+PARTS = {part: [dataclasses.replace(cell, n=20) for cell in cells] for part, cells in PARTS.items()}
 
 
 def evaluate(pipe, scales, n, *, steps, **options):
-    return _evaluate(pipe, scales, 20, steps=min(steps, 2), **options)
+    return _evaluate(pipe, scales, n, steps=min(steps, 2), **options)
 
 
 def draw_samples(pipe, w, n, *, steps, **options):
-    return _draw_samples(pipe, w, 20, steps=min(steps, 2), **options)
-
-
-def real_features(dataset, at_least):
-    return _real_features(dataset, 40)
+    return _draw_samples(pipe, w, n, steps=min(steps, 2), **options)
 """,
 }
 

@@ -370,9 +370,9 @@ def slant(x):
 
 
 # %% [markdown]
-# For each digit, the thinnest third of 20,000 training images is called "thin", the thickest third "thick", and the third
-# that leans most to the right "slanted". One network was trained with these words, on 60 captions such as "a thick
-# slanted digit 5"; another with the same images, as many steps, and ten captions without them.
+# For each digit, the thinnest third of 20,000 images is called "thin", the thickest third "thick", and the third that leans
+# most to the right "slanted". One network was trained on 16,000 of them with these words, in 60 captions such as "a
+# thick slanted digit 5"; another on as many, with as many steps and ten captions without the words.
 #
 # > **Predict:** does the network with sixty captions learn more slowly? And what does guidance do to a thick stroke?
 
@@ -389,7 +389,8 @@ show(fashion.table("styles", pipe))
 # It does not learn more slowly: the intervals of the two losses overlap. All words are learned in 800 steps, and a column
 # of the picture, which has one seed, keeps its digit while the style changes.
 #
-# "As asked" is the share of digits whose measured stroke *and* slant are those of the caption. Without guidance the network
+# "As asked" is the share of digits whose measured stroke *and* slant are those of the caption, "by chance" the share of real
+# digits that have them. Without guidance the network
 # exaggerates nothing: its thin strokes are too thick, its thick ones too thin, and its slant is too small, because it
 # still confuses the captions. Guidance moves away from what all captions have in common. So thin and thick digits
 # become nearly always right, but thick strokes become *thicker than real ones*, and a digit with neither word, whose

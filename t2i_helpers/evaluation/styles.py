@@ -22,7 +22,7 @@ from ..training import train
 from ..training.ablation import SMALL_DIGITS
 from .classifiers import classifier_hash, load_classifier, predict
 from .fashion import validation_loss
-from .metrics import beside, mean_estimate, proportion
+from .metrics import mean_estimate, proportion
 from .samples import DRAWING, MEASURING
 
 STYLES = ("thin", "", "thick", "thin slanted", "slanted", "thick slanted")
@@ -102,9 +102,10 @@ def _digits(images):
 
 
 def styles(pipe) -> dict:
-    """A network with words for style and one without, after the same number of steps, at the size of `pipe`: validation
-    loss and accuracy; and by style and w, how many digits have the stroke and slant that their caption asks for, with
-    those of real digits. One digit of each at the largest w as styles.png beside the weights of `pipe`."""
+    """A network with words for style and one without, after the same number of steps, at the size of `pipe`: the
+    validation loss of each; and by style and w, how many digits have the stroke and slant that their caption asks for,
+    beside the share of real digits that have them, and the widths and slants of drawn and of real digits. One digit of
+    each at the largest w as styles.png beside the weights of `pipe`."""
     size, rows, networks, classifier = pipe.preset.size, [], [], load_classifier("mnist")
     real, test = (load_images(dataclasses.replace(presets.get("mnist", size=size), data_source="hub"), split)
                   for split in ("train", "test"))
@@ -120,13 +121,12 @@ def styles(pipe) -> dict:
         at = torch.tensor([preset.class_names.index(caption) for caption in known])
         answers = without_genres(preset, held_out, at[10 * usual * with_styles + test.labels], test.source)
         networks.append({"words": "with" if with_styles else "without", "training_steps": run.metrics()[-1]["step"],
-                         "training_images": len(labels), "validation_loss": validation_loss(network, answers)})
+                         "training_images": run.config()["training_images"],
+                         "validation_loss": validation_loss(network, answers)})
 
-    def measures(images, asked, numbers):
+    def shapes(images):
         x = from_uint8(images, (0, 1))
-        return {"as_asked": proportion(limits.styles_of(images, numbers) == asked),
-                "accuracy": proportion(predict(classifier, images).labels == numbers),
-                "stroke_width": mean_estimate(stroke_width(x)), "slant": mean_estimate(slant(x))}
+        return {"stroke_width": mean_estimate(stroke_width(x)), "slant": mean_estimate(slant(x))}
 
     numbers, shown = torch.arange(10 * EACH) % 10, []
     for w in SCALES:
@@ -134,9 +134,11 @@ def styles(pipe) -> dict:
             prompts = [known[10 * place + number] for number in numbers]
             images = _digits(network(prompts, w=w, steps=DRAWN_IN, scheduler="dpm++", seeds=range(len(prompts))).images)
             theirs = usual == place
-            rows.append({"style": style or "neither", "w": w, "n": len(images), "share_of_real": proportion(theirs),
-                         **beside(measures(images, place, numbers),
-                                  measures(test.images[theirs], place, test.labels[theirs]))})
+            rows.append({
+                "style": style or "neither", "w": w, "n": len(images),
+                "as_asked": proportion(limits.styles_of(images, numbers) == place), "by_chance": proportion(theirs),
+                "accuracy": proportion(predict(classifier, images).labels == numbers), **shapes(images),
+                **{f"real_{name}": value for name, value in shapes(test.images[theirs]).items()}})
             shown += [images[:10]] * (w == max(SCALES))
     with atomic_write(pipe.folder / "styles.png") as temporary:
         write_png(make_grid(torch.cat(shown), nrow=10, padding=0), str(temporary))

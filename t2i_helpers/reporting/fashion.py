@@ -30,8 +30,9 @@ TABLES = {                                            # {column: field of a row}
                     **QUALITY},
     "transfer": {"begun from": "start", "epochs": "epochs", "n": "n", "validation loss": "validation_loss",
                  "kernel distance": "kernel"},
-    "styles": {"style": "style", "w": "w", "n": "n", "as asked (%)": "as_asked", "right digit (%)": "accuracy",
-               "stroke width": "stroke_width", "slant": "slant"},
+    "styles": {"style": "style", "w": "w", "as asked (%)": "as_asked", "by chance (%)": "by_chance",
+               "right digit (%)": "accuracy", "stroke width": "stroke_width", "of real digits": "real_stroke_width",
+               "slant": "slant", "of real ones": "real_slant"},
     "styles-networks": {"captions": "words", "steps": "training_steps", "validation loss": "validation_loss"},
     "transfer-trials": {"half an epoch with": "variant", "steps": "n", "seconds a step": "seconds_a_step",
                         "validation loss": "validation_loss"},
@@ -40,7 +41,7 @@ NOTES = {
     "samplers": ["seconds: the faster of two times ten images at once, on a machine with other work"],
     "critic": ["accuracy by the classifier, which is not the critic"],
     "fine_tuning": ["moved: relative to the length of the weights at the start, and in grey levels from 0 to 1"],
-    "styles": ["in pixels, and pixels a row"],
+    "styles": ["width in pixels, slant in pixels a row"],
     "transfer": ["distances in EfficientNet-Lite0's features"],
 }
 dataset_samples = exhibit("fashion_dataset", "png")(pictures.real_images)

@@ -137,7 +137,7 @@ def _style_note(result, *notes) -> dict:
     """The note on the networks of "styles", which are others than that of the garments."""
     steps, images = (result["networks"][-1][name] for name in ("training_steps", "training_images"))
     return {"whole_note": "; ".join([*notes, f"{steps:,} steps of 64 of {images:,} digits", result["scheduler"].upper(),
-                                     f"{result['steps']} steps"])}
+                                     f"{result['steps']} steps", f"n = {result['rows'][0]['n']} a style and w"])}
 
 
 @exhibit("transfer_loss", "pdf")

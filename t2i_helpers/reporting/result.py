@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .latex import escaped, rounded
 
 SHARES = re.compile(r"accuracy|precision|recall|saturation|probability|top3|dropout|\.both|chance|zero_shot|quartiles"
-                    r"|per_class|effort|shares")                        # in the names of shares of 1
+                    r"|per_class|effort|as_asked|shares")                        # in the names of shares of 1
 UNITS = {"_ms": r"\milli\second", "_s": r"\second", "_mb": r"\mega\byte", "_db": r"\decibel"}
 NOISE = "noise"                                         # in the names of what is printed in thousandths
 

@@ -189,7 +189,7 @@ def read_experiment(name: str, size: str = "demo") -> dict:
 
 
 def measure(cell: Cell, size: str = "demo") -> dict:
-    """The row of one cell: its measurements and provenance. The first ten images, one a class, become a PNG file where
+    """The row of one cell: its measurements and provenance. The first ten images become a PNG file where
     the checkpoint is a small training. SourceUnavailable where real images to compare with are missing."""
     began = time.monotonic()
     if cell.dataset != "wikiart":                  # whose real images `evaluate` asks for before it draws

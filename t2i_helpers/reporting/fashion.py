@@ -7,7 +7,7 @@ from torchvision.io import read_image
 
 from ..diffusion import make_scheduler
 from ..evaluation.fashion import SHORT
-from ..evaluation.styles import STYLES
+from ..evaluation.styles import DRAWN_IN, EACH, SCALES, STYLES
 from ..evaluation.transfer import SHOWN
 from ..presets import PRINTED_ELSEWHERE
 from ..provenance import note_use
@@ -33,7 +33,8 @@ TABLES = {                                            # {column: field of a row}
     "styles": {"style": "style", "w": "w", "as asked (%)": "as_asked", "by chance (%)": "by_chance",
                "right digit (%)": "accuracy", "stroke width": "stroke_width", "of real digits": "real_stroke_width",
                "slant": "slant", "of real ones": "real_slant"},
-    "styles-networks": {"captions": "words", "steps": "training_steps", "validation loss": "validation_loss"},
+    "styles-networks": {"words for style": "words", "steps": "training_steps", "n": "n",
+                        "validation loss": "validation_loss"},
     "transfer-trials": {"half an epoch with": "variant", "steps": "n", "seconds a step": "seconds_a_step",
                         "validation loss": "validation_loss"},
 }
@@ -41,7 +42,8 @@ NOTES = {
     "samplers": ["seconds: the faster of two times ten images at once, on a machine with other work"],
     "critic": ["accuracy by the classifier, which is not the critic"],
     "fine_tuning": ["moved: relative to the length of the weights at the start, and in grey levels from 0 to 1"],
-    "styles": ["width in pixels, slant in pixels a row"],
+    "styles": [f"n = {10 * EACH} a row, DPM++, {DRAWN_IN} steps", "width in pixels, slant in pixels a row",
+               "digits judged by our own classifier"],
     "transfer": ["distances in EfficientNet-Lite0's features"],
 }
 dataset_samples = exhibit("fashion_dataset", "png")(pictures.real_images)
@@ -129,15 +131,15 @@ def _stored_images(file, rows: int, columns: int):
 @exhibit("style_digits", "png")
 def style_digits(pipe):
     """One digit of each class and style, drawn from its caption."""
-    result, labels = measured(pipe, "styles"), [style or "neither" for style in STYLES]
-    return image_grids({"": (_stored_images(pipe.folder / "styles.png", len(STYLES), 10), labels)}), _style_note(result)
+    result, labels = measured(pipe, "styles"), [style or "none" for style in STYLES]
+    return image_grids({"": (_stored_images(pipe.folder / "styles.png", len(STYLES), 10), labels)}), (
+        _style_note(result, f"w = {max(SCALES):g}, DPM++, {DRAWN_IN} steps"))
 
 
 def _style_note(result, *notes) -> dict:
-    """The note on the networks of "styles", which are others than that of the garments."""
+    """The note on the networks of "styles", which differ from the network of garments."""
     steps, images = (result["networks"][-1][name] for name in ("training_steps", "training_images"))
-    return {"whole_note": "; ".join([*notes, f"{steps:,} steps of 64 of {images:,} digits", result["scheduler"].upper(),
-                                     f"{result['steps']} steps", f"n = {result['rows'][0]['n']} a style and w"])}
+    return {"whole_note": "; ".join([*notes, f"{steps:,} steps of 64 of {images:,} digits"])}
 
 
 @exhibit("transfer_loss", "pdf")

@@ -19,7 +19,7 @@ from .drawing import bars, image_grids, line, metric_curves, new_figure
 from .exhibits import exhibit
 from .explorers import Mixture
 from .pictures import traced
-from .study import ACCURACY, FRECHET, QUALITY, picture, rows_of
+from .study import ACCURACY, FRECHET, QUALITY, SATURATION, picture, rows_of
 from .tables import metric_table
 
 PAIR = {"flow-dit": "flow", "v-dit": "v-prediction"}           # one network, two objectives
@@ -173,12 +173,14 @@ LATENT = {"latent-unet": "U-Net", "latent-dit": "DiT"}
 def latent_comparison(size: str = "demo"):
     """A U-Net and a transformer of equal cost on latents of paintings, without and with guidance; real images last."""
     rows = rows_of("latent", size)
-    parameters, mflop, effort = costs({row["cell"]["checkpoint"]: row for row in rows}, size)
-    columns = {"network": lambda row: LATENT[row["cell"]["checkpoint"]], "w": lambda row: f"{row['w']:g}",
+    parameters, mflop, _ = costs({row["cell"]["checkpoint"]: row for row in rows}, size)
+    columns = {"network": lambda row: LATENT[row["cell"]["checkpoint"]],
+               "parameters": lambda row: parameters[row["cell"]["checkpoint"]],
+               "MFLOP a pass": lambda row: f"{mflop[row['cell']['checkpoint']]:.0f}", "w": lambda row: f"{row['w']:g}",
                "style accuracy (%)": ACCURACY, "genre accuracy (%)": lambda row: row["genre_accuracy"],
-               "kernel distance": lambda row: row["efficientnet"]["kernel"]}
+               "kernel distance": lambda row: row["efficientnet"]["kernel"], "saturation (%)": SATURATION}
     return *metric_table(rows, columns), {"note": "prompts: captions of held-out paintings", "parameters": parameters,
-                                          "mflop": mflop, "training_tflop": effort}
+                                          "mflop": mflop}
 
 
 @exhibit("flow_paintings", "png")

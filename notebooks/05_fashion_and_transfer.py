@@ -359,14 +359,14 @@ def stroke_width(x):
 
 
 def slant(x):
-    """How many pixels the digit moves to the right in a row upwards."""
+    """How many pixels the digit moves to the right for each row upwards."""
     mass = x[:, 0] / x.sum((1, 2, 3)).view(-1, 1, 1)                      # [n, h, w], with a sum of 1
     rows, columns = mass.sum(2), mass.sum(1)                              # [n, h], [n, w]
-    y, x = torch.arange(rows.shape[1]), torch.arange(columns.shape[1])
-    y = y - (rows * y).sum(1, keepdim=True)                               # from the centre of mass
-    x = x - (columns * x).sum(1, keepdim=True)
-    covariance = (mass * y[:, :, None] * x[:, None, :]).sum((1, 2))
-    return -covariance / (rows * y**2).sum(1)
+    row, column = torch.arange(rows.shape[1]), torch.arange(columns.shape[1])
+    row = row - (rows * row).sum(1, keepdim=True)                         # from the centre of mass
+    column = column - (columns * column).sum(1, keepdim=True)
+    covariance = (mass * row[:, :, None] * column[:, None, :]).sum((1, 2))
+    return -covariance / (rows * row**2).sum(1)
 
 
 # %% [markdown]
@@ -386,16 +386,15 @@ show(fashion.table("styles-networks", pipe))
 show(fashion.table("styles", pipe))
 
 # %% [markdown]
-# It does not learn more slowly: the intervals of the two losses overlap. All words are learned in 800 steps, and a column
-# of the picture, which has one seed, keeps its digit while the style changes.
+# At the end of these 800 steps no difference is visible: the intervals of the two losses overlap. A column of the picture, which
+# has one seed, keeps its digit while the style changes.
 #
 # "As asked" is the share of digits whose measured stroke *and* slant are those of the caption, "by chance" the share of real
-# digits that have them. Without guidance the network
-# exaggerates nothing: its thin strokes are too thick, its thick ones too thin, and its slant is too small, because it
-# still confuses the captions. Guidance moves away from what all captions have in common. So thin and thick digits
-# become nearly always right, but thick strokes become *thicker than real ones*, and a digit with neither word, whose
-# stroke should be of medium width, is right less often than before. Notebook 1 saw the same in brightness: a large $w$
-# overshoots what it is asked for.
+# digits that have them. Without guidance the styles are followed, but weakly: thin strokes are too thick, thick ones too
+# thin, and slants too small. Guidance strengthens all of them. Thick digits become nearly always right, and thin ones, if
+# they are upright. But thick strokes become *thicker than real ones*, while slants only reach the real ones or stay below.
+# And upright digits of medium strokes, whose caption has none of the words, are right less often than before:
+# their strokes grow, too. Notebook 1 saw guidance make strokes bolder without any such word.
 #
 # ## Exercises
 #

@@ -338,8 +338,9 @@ for row in [*evaluation["rows"], *measured["guidance"]]:
     print(f"w = {row['w']:<4g} n = {row['n']}: style {shown(row['accuracy'], 100)} %, kernel distance {shown(kernel)}")
 
 # %% [markdown]
-# (The second column of the curves in 6.5 shows the same lines.) The accuracies at $w = 7$ to 20 overlap, so this count names no best scale among them; all of them are above that at $w = 1$.
-# Every $w$ other than 0 and 1 costs two passes a step, and the time does not depend on it.
+# (The second column of the curves in 6.5 shows the same lines.) The accuracies at $w = 7$ to 20 overlap, so this count names no
+# best scale among them; that at $w = 7$ is above that at $w = 1$. The kernel distances at $w = 7$ to 20 overlap, too. Every $w$
+# other than 0 and 1 costs two passes a step, and the time does not depend on it.
 #
 # ## 6.8 Guidance by another text
 #

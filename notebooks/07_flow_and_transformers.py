@@ -338,14 +338,13 @@ show(flow.latent_pictures(study_size))
 show(flow.latent_comparison(study_size))
 
 # %% [markdown]
-# It turns round. With guidance the transformer's paintings have the style and, as far as the intervals can tell, the genre of
-# their caption more often, and are nearer to real paintings by the distance. Without guidance only the distance hints at the
-# same order: both networks are far from following their captions.
+# Here the order is reversed. At $w=4$ the style of the transformer's paintings is right more often, and they are nearer to real
+# paintings; the intervals of the genre overlap. At $w=1$ all measures point the same way, but their intervals overlap. Guidance
+# also makes the transformer's pictures harsher: more of their pixels are black or white than in real paintings.
 #
-# A latent already stands for 8×8 pixels, and two latents side by side have far less in common than two pixels. So there is
-# less to gain from knowing that neighbours belong together, and more from attention between all parts of a painting,
-# which the U-Net has at its two lower resolutions only. One training of each network does not prove that this is the
-# reason. But it shows that "U-Net or transformer" has no answer without the data and the budget.
+# Both networks compute attention on a grid of 8×8, the U-Net at two of its three resolutions and the transformer everywhere.
+# Whether this is the reason was not measured, and each network was trained once. But the comparison shows that "U-Net or
+# transformer" has no answer without the data and the budget.
 #
 # ## 7.9 Guidance and averaging, once more
 #

@@ -100,7 +100,7 @@ def test_other_weights_or_another_classifier_or_weak_network_are_measured_again(
 
 
 def test_rows_of_a_network_that_is_not_here_are_kept(parts, monkeypatch):
-    away = Cell(checkpoint="ablation-nowhere")
+    away = Cell(checkpoint="ablation-random")
     monkeypatch.setitem(study.PARTS, "small", [away])
     run_study()
     monkeypatch.setattr(study, "file_hash", lambda path: "now" if "classifier" in str(path) else "later")
@@ -222,8 +222,8 @@ def test_at_full_size_every_network_is_trained_and_none_ships(trained):
     trained.clear()
     for name in ablation.TRAININGS:
         folder = ablation.train_missing(name)
-        assert folder == CHECKPOINTS / name or name.startswith(("ablation-", "change-", "flow-", "v-"))
-    assert all(folder.startswith(("ablation-", "change-", "flow-", "v-")) for folder, *_ in trained)
+        assert folder == CHECKPOINTS / name or name.startswith(("ablation-", "change-", "flow-", "latent-", "v-"))
+    assert all(folder.startswith(("ablation-", "change-", "flow-", "latent-", "v-")) for folder, *_ in trained)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])

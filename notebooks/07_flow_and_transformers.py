@@ -72,7 +72,7 @@ show = shower(SIZE)                             # displays a figure and writes i
 preset, cosine = training_preset("flow-dit", SIZE), presets.get("mnist", "improved", SIZE)
 study_size = "full" if SIZE == "full" else "demo"
 if SIZE == "full":
-    run_study(["flow", "latent"], size="full")                                # measures only the missing cells
+    run_study(["flow", "latent"], size="full")          # measures only the missing cells
 
 # %% [markdown]
 # ## 7.1 Straight and curved

@@ -2,7 +2,7 @@
 #   make report    install, execute the notebooks, which draw all figures and tables, write and typeset the report
 #   make test      install, unit tests, then the notebooks again at smoke size
 # make soak         kill commands at random moments, and compare what they leave after a restart: docs/soak.md (minutes)
-# make test-full    a tiny stand-in for the full size, from training to the report (six minutes)
+# make test-full    a tiny stand-in for the full size, from training to the report (half an hour)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # one for each version of Python: another one rebuilds the environment

@@ -106,8 +106,8 @@ def _output_errors(path, folder):
 @contextlib.contextmanager
 def atomic_write(path):
     """Yield a temporary file for `path`. If the block succeeds, sync it and rename it to `path`; else remove it. It
-    gets the permissions of the umask. A link stays one. Errors as in `scratch_folder`."""
-    path = Path(path).resolve()
+    gets the permissions of the umask. A link is replaced. Errors as in `scratch_folder`."""
+    path = Path(path)
     with scratch_folder(path) as folder:
         if path.exists() and not path.is_file():               # root could even replace /dev/null
             raise OSError(errno.EINVAL, "it is a folder, a device or a pipe", str(path))

@@ -126,7 +126,7 @@ PARTS = {
 }
 OPTIONAL = ("encoders-of-the-hub",)             # skipped where their weights are not available
 WEAK = "weak_weights_sha256_16"
-THUMBNAIL = 64                  # pixels of a kept painting
+THUMBNAIL = 64                  # most pixels a side of a kept picture
 
 
 def run_study(parts=None, size: str = "demo", stale: bool = False) -> None:
@@ -189,8 +189,8 @@ def read_experiment(name: str, size: str = "demo") -> dict:
 
 
 def measure(cell: Cell, size: str = "demo") -> dict:
-    """The row of one cell: its measurements and provenance. The first ten images become a PNG file where
-    the checkpoint is a small training. SourceUnavailable where real images to compare with are missing."""
+    """The row of one cell: its measurements and provenance. The first ten images become a PNG file where the checkpoint
+    is a small training. SourceUnavailable where real images to compare with are missing."""
     began = time.monotonic()
     if cell.dataset != "wikiart":                  # whose real images `evaluate` asks for before it draws
         real_features(cell.dataset, 2 * cell.n)
@@ -210,15 +210,11 @@ def measure(cell: Cell, size: str = "demo") -> dict:
         images, *_ = draw_samples(pipe, cell.w, cell.n, asked=asked, **drawn).load()
         row["picture"] = hashlib.sha256(json.dumps(asdict(cell)).encode()).hexdigest()[:12] + ".png"
         with atomic_write(study_dir(size) / "pictures" / row["picture"]) as temporary:
-            save_image(_thumbnails(images[:10] / 255), temporary, nrow=10, padding=0)
+            side = min(THUMBNAIL, images.shape[-1])
+            save_image(F.interpolate(images[:10] / 255, (side, side), mode="area"), temporary, nrow=10, padding=0)
     return {"cell": asdict(cell), **row, "training_steps": evaluation["checkpoint"]["training_steps"],
             "real_images": next(iter(evaluation["judges"].values()))["data_source"], **_hashes(cell, size, file_hash),
             "weights_sha256_16": pipe.weights_sha256_16, "seconds": round(time.monotonic() - began, 1)}
-
-
-def _thumbnails(images):
-    """Images [n, c, h, w] of at most THUMBNAIL pixels a side."""
-    return images if images.shape[-1] <= THUMBNAIL else F.interpolate(images, (THUMBNAIL, THUMBNAIL), mode="area")
 
 
 def _hashes(cell, size, hash_of) -> dict[str, str]:

@@ -4,7 +4,7 @@
 #   benchmarks/gpu.sh pack           here: data, caption tables, classifiers and missing packages into .gpu/ (65 MB)
 #   benchmarks/gpu.sh digits OUT     there: the check of the machine, MNIST's pair as long as the thesis trained, its
 #                                    measurements; about nine minutes of an H100
-#   benchmarks/gpu.sh objects OUT S  there: the thesis's network for CIFAR-10, `improved`, for S seconds; samples; speed
+#   benchmarks/gpu.sh objects OUT S  there: the thesis's network for CIFAR-10, `improved`, for S seconds; samples; speed; memory
 #
 # The code travels with .gpu/, which git ignores; move checkpoints/, figures/, report/ and *.ipynb aside meanwhile. At most 8
 # files of 16 MB come back in OUT. On an H100 the two trainings on MNIST took 0.17 and 0.19 s a step side by side, without
@@ -75,6 +75,7 @@ objects() {
     bring "$out"
     stage "$out" bench-train
     stage "$out" bench-sample
+    stage "$out" memory
     bring "$out"
 }
 

@@ -10,17 +10,19 @@ from types import SimpleNamespace
 
 import gpu
 import loading
+import memory
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import speed
+import torch
 from safetensors.torch import load_file
 from support import TINY_UNET, jpeg, refuses
 
-from t2i_helpers import cli, paths
+from t2i_helpers import cli, paths, presets
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
 from t2i_helpers.errors import BadData, BadValue
-from t2i_helpers.models import load_pipeline
+from t2i_helpers.models import build_unet, load_pipeline
 from t2i_helpers.paths import ROOT, TABLES
 
 
@@ -42,7 +44,7 @@ def test_the_gpu_run_rehearsed_on_a_cpu(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "chosen", lambda *names: dataclasses.replace(chosen(*names), **TINY_UNET, max_steps=4))
     monkeypatch.setattr(gpu, "DATA", paths.DATA)
     names = ("machine", "train-mnist-thesis", "train-mnist-improved", "train-cifar10-improved-full",
-             "samples-cifar10-improved", "bench-train", "bench-sample")
+             "samples-cifar10-improved", "bench-train", "bench-sample", "memory")
     monkeypatch.setattr(sys, "argv", ["gpu.py", str(tmp_path), *names, "--size", "smoke"])
     gpu.main()
     stages = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in names}
@@ -62,6 +64,25 @@ def test_a_training_of_the_gpu_run_ends_in_time_and_is_exported(tmp_path, monkey
     result = gpu.Stages(tmp_path, "smoke", seconds=3).run("train-mnist-thesis")
     assert result["stopped"] and result["steps"] > 0
     assert load_pipeline(tmp_path / "checkpoints" / "mnist-thesis").preset.epochs == 10**6
+
+
+def test_memory_of_a_step_follows_from_shapes():
+    """The thesis's network for paintings fits a GPU of 40 GB at batch 16, and one of 24 GB with checkpointing."""
+    preset = presets.get("wikiart", "thesis", "full")
+    whole, half, checkpointed = (memory.step_memory(preset, 16, *way) for way in memory.WAYS.values())
+    assert whole["parameters"] == sum(each.numel() for each in _on_meta(preset).parameters())
+    assert whole["state_gb"] == pytest.approx(20 * whole["parameters"] / 1e9)
+    assert whole["activations_gb"] > 1.5 * half["activations_gb"] > 6 * checkpointed["activations_gb"]
+    assert half["state_gb"] + half["activations_gb"] < 40
+    assert checkpointed["state_gb"] + checkpointed["activations_gb"] < 24
+    smoke = presets.get("mnist", "improved", "smoke")
+    one, four = (memory.step_memory(smoke, n, bf16=False)["activations_gb"] for n in (1, 4))
+    assert four == pytest.approx(4 * one, rel=0.02)
+
+
+def _on_meta(preset):
+    with torch.device("meta"):
+        return build_unet(preset, text_dim=memory.CLIP_WIDTH)
 
 
 def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):

@@ -13,7 +13,7 @@ from ..diffusion import Guider, LossGuidance, Samples, SDEditInit, make_guider, 
 from ..diffusion.schedulers import parse
 from ..errors import BadCheckpoint, BadValue, or_bad_checkpoint, or_raise
 from ..paths import CHECKPOINTS, INSTALLED, WEIGHTS, checkpoint_dir, read_json
-from ..provenance import best_device, file_hash, note_use
+from ..provenance import best_device, file_hash, keep_freed_memory, note_use
 from .latents import MOST, load_latent_space
 from .text import ENCODER_LABELS, caption_table, check_prompts, load_text_encoder
 from .unet import COMPILE_FROM, NETWORKS, compile_unet
@@ -104,7 +104,7 @@ class CaptionPipeline(DiffusionPipeline):
         negative    a text to guide away from in place of the empty caption: eps_neg + w (eps_cond - eps_neg).
         loss        its targets, if it has any, are one for each prompt. start: one image in [0, 1] for each prompt.
         callback    that of `diffusion.sample`; it sees all prompts in one batch.
-        batch_size  is by default 256, and on a CPU 16, or 64 in bfloat16, which is faster; it is halved until a batch
+        batch_size  is by default 256, and on a CPU 32, or 64 in bfloat16; it is halved until a batch
                     fits the memory.
 
         After ``pipe.unet.bfloat16()`` the U-Net computes in bfloat16. On a GPU, it is compiled if at least
@@ -118,7 +118,7 @@ class CaptionPipeline(DiffusionPipeline):
         seeds = [preset.seed + i for i in range(n)] if seeds is None else list(seeds)
         steps = preset.sample_steps if steps is None else steps
         on_cpu, half = self.device.type == "cpu", self.unet.dtype.itemsize == 2
-        batch_size = batch_size or (n if callback else 256 if not on_cpu else 64 if half else 16)
+        batch_size = batch_size or (n if callback else 256 if not on_cpu else 64 if half else 32)
         if len(seeds) != n:
             raise BadValue(f"{n} prompts and {len(seeds)} seeds: give one seed for each prompt")
         if callback is not None and n > batch_size:
@@ -140,6 +140,8 @@ class CaptionPipeline(DiffusionPipeline):
         guidance = f"w = {w:g}" if named and guidance == "cfg" else guidance
         note_use("sampling", {"pipe": self, "guidance": guidance, "steps": steps,
                               "scheduler": scheduler or preset.scheduler, "seeds": seeds})
+        if on_cpu:
+            keep_freed_memory()
         solver = self.scheduler if scheduler is None else self.make_scheduler(scheduler)
         compiled = compile_unet(self.unet) if n >= COMPILE_FROM and not on_cpu else None
 

@@ -3,7 +3,6 @@ uninterrupted one does, on any number of processes; only a resumed stream yields
 """
 
 import contextlib
-import ctypes
 import math
 import signal
 import threading
@@ -24,13 +23,12 @@ from ..models import CaptionPipeline, build_unet, caption_table, load_pipeline
 from ..models.text import revision_record
 from ..models.unet import compile_unet
 from ..paths import atomic_write, directory_lock
-from ..provenance import best_device, computes_bf16, preset_record, record
+from ..provenance import best_device, computes_bf16, keep_freed_memory, preset_record, record
 from ..randomness import generator, seed_from
 from .loaders import LOADERS, LOG_EVERY, check_loader
 from .run import Run
 
 COMPILE_FROM = 5_000                    # steps: compiling takes minutes
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4          # mallopt's options
 
 
 def training_loss(unet, noise_scheduler, x_0, c, noise, timesteps, min_snr_gamma=None) -> torch.Tensor:
@@ -135,7 +133,7 @@ class _Trainer:
         if device.type == "cuda":
             unet.to(memory_format=torch.channels_last)
         else:
-            _keep_freed_memory()
+            keep_freed_memory()
         if gradient_checkpointing:
             unet.enable_gradient_checkpointing()
         self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
@@ -364,14 +362,6 @@ def _copy_weights(start, unet):
     except RuntimeError as error:
         raise BadCheckpoint(f"{start.folder} has another network than this training ({one_line(error)}): start from a "
                             "checkpoint of the same preset") from error
-
-
-def _keep_freed_memory():
-    """Let glibc's malloc keep freed memory: at batch 512, page faults take a CPU half of each step."""
-    with contextlib.suppress(OSError, AttributeError):                          # another C library
-        libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 10**9)):
-            libc.mallopt(option, value)
 
 
 @contextlib.contextmanager

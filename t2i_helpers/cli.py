@@ -173,10 +173,7 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
         return run_study(size=size, stale=stale)
     if stale:
         raise BadValue("--stale is for t2i evaluate study: leave it out")
-    if dataset is not None:
-        presets.get(dataset, size=size)
-        checkpoint = checkpoint or checkpoint_dir(dataset, "improved", size)
-    pipe = _pipeline(dataset, checkpoint)
+    pipe = _pipeline(dataset, checkpoint, size)
     if data is not None:
         pipe.preset = dataclasses.replace(pipe.preset, data_source=str(data.resolve()))
     if json is not None:
@@ -338,15 +335,16 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _pipeline(dataset, checkpoint):
-    """The pipeline of `checkpoint`; BadCheckpoint if it was trained on another dataset."""
+def _pipeline(dataset, checkpoint, size="demo"):
+    """The pipeline of `checkpoint` or of the dataset's `improved`; BadCheckpoint if it is of another dataset."""
     if dataset is not None:
-        presets.get(dataset)
+        presets.get(dataset, size=size)
+        checkpoint = checkpoint or checkpoint_dir(dataset, "improved", size)
     elif checkpoint is None:
         raise BadValue("name a dataset (mnist, cifar10 or wikiart) or a --checkpoint")
     from .models import load_pipeline
 
-    pipe = load_pipeline(str(checkpoint or dataset))
+    pipe = load_pipeline(str(checkpoint))
     if dataset is not None and pipe.preset.dataset != dataset:
         raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not {dataset}: correct one of them")
     return pipe

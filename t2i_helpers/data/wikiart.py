@@ -33,13 +33,8 @@ class WikiArtStream(IterableDataset):
     lists rows that cannot be decoded.
 
     Every iteration restarts the epoch, except after `load_state_dict`, which leaves out the rows that the state has
-    seen, with any number of workers. The consumer marks the rows that it has used: ::
-
-        stream.set_epoch(epoch)
-        for images, styles, row_ids in DataLoader(stream, 16, num_workers=4):
-            ...
-            stream.mark_seen(row_ids)
-        state = stream.state_dict()
+    seen, with any number of workers. Through a DataLoader, the consumer calls `mark_seen` with the rows that it has
+    used, before it takes `state_dict`.
     """
 
     def __init__(self, files, size: int = 128, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,

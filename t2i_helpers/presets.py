@@ -173,7 +173,6 @@ PRINTED_ELSEWHERE = {                    # by the sources of notebook 5
 }
 
 TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 81_444, "fashion": 60_000}      # on the hub
-WIKIART_FILES = 72
 
 DATASETS = tuple(THESIS)                 # of the thesis
 SETTINGS = THESIS | {"own": OWN, "fashion": FASHION}             # the last two are only `improved`

@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import BadValue, OutputError, or_raise
-from ..presets import WIKIART_FILES
 from ..randomness import seed_from
 from .decoding import Undecodable, decode
 from .wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings
@@ -172,7 +171,7 @@ def reservoir_shuffle(paintings, capacity: int, size: int, rng):
 
 # how well an order of WikiArt's rows mixes its styles, from row numbers alone: 72 equal files, sorted by style
 
-BATCH = 16
+BATCH, WIKIART_FILES = 16, 72
 FILE_OF = np.arange(sum(PAINTINGS)) * WIKIART_FILES // sum(PAINTINGS)                # the file of each row
 ROWS_OF = [np.flatnonzero(file == FILE_OF) for file in range(WIKIART_FILES)]         # the rows of each file
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from . import presets
-from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, UnknownName, one_line
+from .errors import BadCheckpoint, BadData, BadValue, OutputError, T2IError, check_name, one_line
 from .paths import INSTALLED, ROOT, RUNS, atomic_write, check_repository, check_writable, checkpoint_dir
 from .provenance import best_device, record, write_json
 
@@ -173,10 +173,7 @@ def evaluate(dataset: OptionalArgument = None, /, checkpoint: Path | None = None
         return run_study(size=size, stale=stale)
     if stale:
         raise BadValue("--stale is for t2i evaluate study: leave it out")
-    if dataset is not None:
-        presets.get(dataset, size=size)
-        checkpoint = checkpoint or checkpoint_dir(dataset, "improved", size)
-    pipe = _pipeline(dataset, checkpoint)
+    pipe = _pipeline(dataset, checkpoint, size)
     if data is not None:
         pipe.preset = dataclasses.replace(pipe.preset, data_source=str(data.resolve()))
     if json is not None:
@@ -208,10 +205,8 @@ def bench(what: Argument = "sample", dataset: Argument = "mnist", /, rounds: int
         seconds: the longest that loader measures one way.
         json: also write the rows to this file.
     """
-    if what not in ("sample", "train", "loader"):
-        raise UnknownName("benchmark", what, ("sample", "train", "loader"))
-    if dataset not in ("mnist", "cifar10"):
-        raise UnknownName("dataset", dataset, ("mnist", "cifar10"))
+    check_name("benchmark", what, ("sample", "train", "loader"))
+    check_name("dataset", dataset, ("mnist", "cifar10"))
     if not (ROOT / "benchmarks").is_dir():
         raise BadData(f"{ROOT / 'benchmarks'} is missing: run the benchmark in a clone of the repository")
     if json is not None:
@@ -254,6 +249,7 @@ def data(what: Argument, /, source: str | None = None, out: Path | None = None, 
         size: pixels a side.
         workers: processes.
     """
+    check_name("kind of data", what, ("build-wikiart", "mirror"))
     if what == "build-wikiart":
         if (source is None) != (out is None):
             raise BadValue("give build-wikiart --source, Parquet files, and --out, a folder for the pixels; or neither")
@@ -262,14 +258,12 @@ def data(what: Argument, /, source: str | None = None, out: Path | None = None, 
         full = dataclasses.replace(presets.get("wikiart", size="full"), resolution=size)
         store = PixelStore.build(source, out, size, workers) if source else painting_store(full, workers=workers)
         print(f"{len(store):,} paintings in {store.folder}, {len(store.manifest['rejected'])} rejected")
-    elif what == "mirror":
+    else:
         if to is None:
             raise BadValue("mirror needs --to, the folder to set T2I_MIRROR to")
         from .models.sources import mirror_to
 
         print(*mirror_to(to), sep="\n")
-    else:
-        raise UnknownName("kind of data", what, ("build-wikiart", "mirror"))
 
 
 def figures(size: str | None = None) -> None:
@@ -341,15 +335,16 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _pipeline(dataset, checkpoint):
-    """The pipeline of `checkpoint`; BadCheckpoint if it was trained on another dataset."""
+def _pipeline(dataset, checkpoint, size="demo"):
+    """The pipeline of `checkpoint` or of the dataset's `improved`; BadCheckpoint if it is of another dataset."""
     if dataset is not None:
-        presets.get(dataset)
+        presets.get(dataset, size=size)
+        checkpoint = checkpoint or checkpoint_dir(dataset, "improved", size)
     elif checkpoint is None:
         raise BadValue("name a dataset (mnist, cifar10 or wikiart) or a --checkpoint")
     from .models import load_pipeline
 
-    pipe = load_pipeline(str(checkpoint or dataset))
+    pipe = load_pipeline(str(checkpoint))
     if dataset is not None and pipe.preset.dataset != dataset:
         raise BadCheckpoint(f"{checkpoint} was trained on {pipe.preset.dataset}, not {dataset}: correct one of them")
     return pipe

@@ -22,6 +22,12 @@ class UnknownName(T2IError):
         super().__init__(f"unknown {kind} {name!r}: choose one of {', '.join(map(str, known))}")
 
 
+def check_name(kind: str, name: object, known) -> None:
+    """Raise UnknownName for a `name` that is not among the `known` ones of its `kind`."""
+    if name not in known:
+        raise UnknownName(kind, name, known)
+
+
 class BadValue(T2IError):
     """A number or text outside its allowed range."""
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from .errors import UnknownName
+from .errors import check_name
 
 DOWN, CROSS = "DownBlock2D", "CrossAttnDownBlock2D"
 
@@ -173,7 +173,6 @@ PRINTED_ELSEWHERE = {                    # by the sources of notebook 5
 }
 
 TRAINING_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "wikiart": 81_444, "fashion": 60_000}      # on the hub
-WIKIART_FILES = 72
 
 DATASETS = tuple(THESIS)                 # of the thesis
 SETTINGS = THESIS | {"own": OWN, "fashion": FASHION}             # the last two are only `improved`
@@ -183,10 +182,9 @@ NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "wikiart": "WikiArt", "fashion
 def get(dataset: str, variant: str = "improved", size: str = "demo") -> Preset:
     """The preset of `dataset` (one of DATASETS, or "fashion") as `variant` at `size`; UnknownName otherwise. That of
     "own" images lacks the images and their classes, which `data.own_preset` adds."""
-    variants = VARIANTS if dataset in DATASETS else ("improved",)
-    for kind, name, known in (("dataset", dataset, SETTINGS), ("variant", variant, variants), ("size", size, SIZES)):
-        if name not in known:
-            raise UnknownName(kind, name, known)
+    check_name("dataset", dataset, SETTINGS)
+    check_name("variant", variant, VARIANTS if dataset in DATASETS else ("improved",))
+    check_name("size", size, SIZES)
     improved, small = variant == "improved", size != "full"
     fields = COMMON | {"text_encoder": "minilm" if small else "clip"} | SETTINGS[dataset] | VARIANTS[variant]
     fields |= IMPROVED.get(dataset, {}) if improved else {}

@@ -24,7 +24,7 @@ from .presets import Preset, preset_hash, to_dict
 
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pyarrow", "torchvision", "torchmetrics",
              "pytorch-fid", "pillow", "matplotlib")
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4                      # mallopt's options
+MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 10**9}         # M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's malloc.h
 SCHEMA = 3                      # of the sidecars beside figures and tables
 _RECORDINGS: list[list] = []     # the innermost is the last
 
@@ -49,15 +49,13 @@ def note_use(kind: str, *contents) -> None:
 def git_state() -> dict:
     """The commit and whether the code differs from it; both None where ROOT is not the top of a git checkout."""
     code = ("t2i_helpers", "scripts", "pyproject.toml", "notebooks/*.py")
-    commands = ("rev-parse", "--show-prefix"), ("rev-parse", "HEAD"), ("status", "--porcelain", "--", *code)
-    try:
-        inside, commit, changes = (subprocess.run(["git", "-C", ROOT, *command], capture_output=True, check=True)
-                                   .stdout.decode(errors="replace").strip() for command in commands)
-    except (OSError, subprocess.CalledProcessError):
-        inside = True                                          # no git, or no commit
-    if inside:
-        return {"git_commit": None, "git_dirty": None}
-    return {"git_commit": commit, "git_dirty": bool(changes)}
+    commit = dirty = None
+    if (ROOT / ".git").exists():
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):              # no git, or no commit
+            head, changes = (subprocess.run(["git", "-C", ROOT, *command], capture_output=True, check=True).stdout
+                             for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", *code)))
+            commit, dirty = head.decode().strip(), bool(changes)
+    return {"git_commit": commit, "git_dirty": dirty}
 
 
 def versions() -> dict[str, str]:
@@ -96,7 +94,7 @@ def keep_freed_memory() -> None:
     sampling."""
     with contextlib.suppress(OSError, AttributeError):                          # another C library
         libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 10**9)):
+        for option, value in MALLOPT.items():
             libc.mallopt(option, value)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 
 import numpy as np
@@ -11,7 +12,7 @@ from support import TINY_UNET, Killed, at_step, jpeg, refuses
 from t2i_helpers import cli, presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, every_caption, painting_store, to_uint8, to_unit
 from t2i_helpers.data.wikiart_files import write_art_file
-from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, UnknownName
+from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, Diverged, UnknownName
 from t2i_helpers.models import caption_table
 from t2i_helpers.training import Run, loaders, loop, train
 
@@ -145,3 +146,9 @@ def test_a_stream_of_broken_paintings_and_one_without_training_rows_are_told(mon
     monkeypatch.setattr(loaders, "split_of_rows", lambda *_: np.zeros(ROWS, bool))
     with refuses(BadData, "no images of the split 'train'"):
         train(FROM_FILES, tmp_path / "other", loader="stream")
+
+
+def test_a_loss_of_nan_names_the_rows_of_a_stream_s_images(mirror, monkeypatch, tmp_path):
+    monkeypatch.setattr(loop, "training_loss", lambda unet, *_: math.nan * next(unet.parameters()).sum())
+    with refuses(Diverged, "nan at step 1", "of the images [", "the state of step 0"):
+        train(FROM_FILES, tmp_path / "run", loader="stream", max_steps=1)

@@ -288,7 +288,7 @@ def faulty(fault):
 
 
 def test_a_loss_of_nan_stops_and_leaves_the_last_good_state_from_which_the_run_goes_on(straight, tmp_path):
-    ids = loaders.ResidentImages(PRESETS["improved"], "cpu").rows(4).tolist()
+    ids = loaders.ResidentImages(PRESETS["improved"], "cpu").batch(4)[-1].tolist()
     with (faulty(lambda number, x_0, loss: loss * math.nan if number == 5 else loss),
           refuses(Diverged, "nan at step 5", str(ids), "the state of step 3", "--on-nan skip")):
         train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS, state_every=3)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms.functional import pil_to_tensor
 
 from ..errors import one_line
 
@@ -32,7 +33,7 @@ def decode(encoded: bytes | None, size: int) -> torch.Tensor:
                 data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
                 pixels = decode_jpeg(data, mode=ImageReadMode.RGB)
                 return F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=True)[0]
-        return _as_tensor(_upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR))
+        return pil_to_tensor(_upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def decode_unresized(encoded: bytes | None, channels: int, size: int) -> torch.Tensor:
@@ -43,7 +44,7 @@ def decode_unresized(encoded: bytes | None, channels: int, size: int) -> torch.T
         if image.size != (size, size):
             raise Undecodable(f"a picture of {image.width}×{image.height} pixels, not {size}×{size}")
         plain = image.mode == mode and not image.has_transparency_data and not image.getexif()
-        return _as_tensor(image if plain else _upright_rgb(image).convert(mode))
+        return pil_to_tensor(image if plain else _upright_rgb(image).convert(mode))
 
 
 @contextlib.contextmanager
@@ -72,8 +73,3 @@ def _upright_rgb(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
-
-
-def _as_tensor(image):
-    pixels = torch.from_numpy(np.array(image))
-    return pixels.view(*pixels.shape[:2], -1).permute(2, 0, 1)                   # [h, w, c] -> [c, h, w]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .. import hub, paths
-from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
+from ..errors import BadData, BadValue, SourceUnavailable, check_name
 from ..provenance import code_hash, content_hash
 from .captions import CLASS_NAMES, UNKNOWN_GENRE, captions, held_out
 from .decoding import Undecodable, decode_unresized
@@ -64,9 +64,7 @@ def load_images(preset, split: str = "train") -> LabelledImages:
     WikiArt has one split on the hub: every 20th painting is "test" and never in "train"; so is every 5th of own images.
     If the preset names genres, "train" also leaves out HELD_OUT_PAIRS, whose paintings are the split "unseen pairs".
     Raises UnknownName for a split or source that does not exist, SourceUnavailable if the source cannot be reached."""
-    known = SPLITS if preset.dataset == "wikiart" else SPLITS[:2]
-    if split not in known:
-        raise UnknownName("split", split, known)
+    check_name("split", split, SPLITS if preset.dataset == "wikiart" else SPLITS[:2])
     if preset.dataset == "own":
         from .own import load_own as load
     else:
@@ -88,9 +86,7 @@ def image_source_label(data_source: str) -> str:
 
 
 def _check_source(preset) -> None:
-    known = ("hub", OFFLINE[preset.dataset][0])
-    if preset.data_source not in known:
-        raise UnknownName(f"data source of {preset.dataset}", preset.data_source, known)
+    check_name(f"data source of {preset.dataset}", preset.data_source, ("hub", OFFLINE[preset.dataset][0]))
 
 
 def _how_to_reach(dataset) -> str:

@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import BadValue, OutputError, or_raise
-from ..presets import WIKIART_FILES
 from ..randomness import seed_from
 from .decoding import Undecodable, decode
 from .wikiart_files import PAINTINGS, STYLES, find_art_files, read_paintings
@@ -33,13 +32,8 @@ class WikiArtStream(IterableDataset):
     lists rows that cannot be decoded.
 
     Every iteration restarts the epoch, except after `load_state_dict`, which leaves out the rows that the state has
-    seen, with any number of workers. The consumer marks the rows that it has used: ::
-
-        stream.set_epoch(epoch)
-        for images, styles, row_ids in DataLoader(stream, 16, num_workers=4):
-            ...
-            stream.mark_seen(row_ids)
-        state = stream.state_dict()
+    seen, with any number of workers. Through a DataLoader, the consumer calls `mark_seen` with the rows that it has
+    used, before it takes `state_dict`.
     """
 
     def __init__(self, files, size: int = 128, seed: int = 0, epoch: int = 0, rank: int = 0, world_size: int = 1,
@@ -177,7 +171,7 @@ def reservoir_shuffle(paintings, capacity: int, size: int, rng):
 
 # how well an order of WikiArt's rows mixes its styles, from row numbers alone: 72 equal files, sorted by style
 
-BATCH = 16
+BATCH, WIKIART_FILES = 16, 72
 FILE_OF = np.arange(sum(PAINTINGS)) * WIKIART_FILES // sum(PAINTINGS)                # the file of each row
 ROWS_OF = [np.flatnonzero(file == FILE_OF) for file in range(WIKIART_FILES)]         # the rows of each file
 

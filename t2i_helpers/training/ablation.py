@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 
 from .. import presets
-from ..errors import UnknownName
+from ..errors import check_name
 from ..paths import CHECKPOINTS, RUNS, checkpoint_dir
 from .loop import train
 from .run import Run
@@ -49,8 +49,7 @@ AVERAGES = {"raw": {"decay": 0.0}} | {f"ema-{str(decay)[2:]}": {"decay": decay, 
 
 def training_preset(name: str, size: str = "demo") -> presets.Preset:
     """The preset of the training `name`; UnknownName for a name that is not in TRAININGS."""
-    if name not in TRAININGS:
-        raise UnknownName("training", name, TRAININGS)
+    check_name("training", name, TRAININGS)
     dataset, variant, changes, _ = TRAININGS[name]
     return dataclasses.replace(presets.get(dataset, variant, size), **changes)
 

@@ -9,11 +9,9 @@ from torch.utils.data import DataLoader
 from ..data import WikiArtStream, find_paintings, load_images, split_of_rows
 from ..data.images import painting_source_label
 from ..data.wikiart_files import read_labels
-from ..errors import BadData, BadValue, UnknownName
+from ..errors import BadData, BadValue, check_name
 from ..models import latents_of
 from ..randomness import epoch_order
-
-LOG_EVERY = 10                      # steps after which losses are copied from the device, and seen to be finite
 
 
 class ResidentImages:
@@ -33,15 +31,13 @@ class ResidentImages:
         return len(self.labels)
 
     def batch(self, step: int):
-        """(images [n, ...], labels int64 [n], genres int64 [n]) of step `step`, by the shuffle of its epoch."""
-        chosen = self.rows(step).to(self.labels.device)
-        return self.images[chosen], self.labels[chosen], self.genres[chosen]
-
-    def rows(self, step: int) -> torch.Tensor:
-        """The images of step `step`, int64 [n]: their places among the training images."""
+        """(images [n, ...], labels, genres and places among the training images, int64 [n] each) of step `step`, by the
+        shuffle of its epoch."""
         size = self.preset.batch_size
         epoch, place = divmod(step, -(-len(self) // size))
-        return epoch_order(len(self), self.preset.seed, epoch)[place * size:(place + 1) * size]
+        rows = epoch_order(len(self), self.preset.seed, epoch)[place * size:(place + 1) * size]
+        chosen = rows.to(self.labels.device)
+        return self.images[chosen], self.labels[chosen], self.genres[chosen], rows
 
 
 class StreamedImages:
@@ -57,26 +53,21 @@ class StreamedImages:
         kept = split_of_rows(preset, "train", np.arange(len(styles)), styles, genres)    # bool [rows]
         if not kept.any():
             raise BadData(f"{paintings.source} holds no images of the split 'train': name another source")
-        self.genres, self.classes, self.rows = torch.from_numpy(genres), np.unique(styles[kept]).tolist(), kept.sum()
+        self.genres, self.classes, self.images = torch.from_numpy(genres), np.unique(styles[kept]).tolist(), kept.sum()
         self.source = painting_source_label(preset, paintings.source, len(styles), styles)
         self.fingerprint = f"{self.stream.state_dict()['files']}-train-{len(self)}"
-        self.recent = {}
         self.batches = self.endless_batches(preset.batch_size, np.flatnonzero(~kept))
         print(f"data: wikiart train, {len(self):,} images as a stream, {self.source}")
 
     def __len__(self) -> int:
-        return int(self.rows)
+        return int(self.images)
 
     def batch(self, step: int):
-        """(images uint8 [n, 3, h, w], labels int64 [n], genres int64 [n]): the next ones, independent of `step`."""
-        images, labels, row_ids = next(self.batches)
-        self.stream.mark_seen(row_ids)
-        self.recent[step % LOG_EVERY] = row_ids
-        return images.to(self.device), labels.to(self.device), self.genres[row_ids].to(self.device)
-
-    def rows(self, step: int) -> torch.Tensor:
-        """The images of one of the last LOG_EVERY steps, int64 [n]: their rows in WikiArt."""
-        return self.recent[step % LOG_EVERY]
+        """(images uint8 [n, 3, h, w], labels, genres and rows in WikiArt, int64 [n] each): the next ones, independent
+        of `step`."""
+        images, labels, rows = next(self.batches)
+        self.stream.mark_seen(rows)
+        return images.to(self.device), labels.to(self.device), self.genres[rows].to(self.device), rows
 
     def endless_batches(self, size, left_out):
         """Batches of (images, styles, row ids) from the rest of the epoch, and all later ones, without `left_out`."""
@@ -95,8 +86,7 @@ LOADERS = {"store": ResidentImages, "stream": StreamedImages}
 
 def check_loader(loader: str, preset, processes: int) -> None:
     """Raise UnknownName for a loader that is not in LOADERS, BadValue for one that this training cannot use."""
-    if loader not in LOADERS:
-        raise UnknownName("loader", loader, LOADERS)
+    check_name("loader", loader, LOADERS)
     if loader == "store":
         return
     if preset.dataset != "wikiart":

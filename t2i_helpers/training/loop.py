@@ -18,16 +18,17 @@ from tqdm.auto import tqdm
 from ..data import UNKNOWN_GENRE, caption_rows, every_caption, from_uint8
 from ..diffusion import make_scheduler
 from ..diffusion.noise import predicted
-from ..errors import BadCheckpoint, BadValue, Diverged, UnknownName, one_line
+from ..errors import BadCheckpoint, BadValue, Diverged, check_name, one_line, or_raise
 from ..models import CaptionPipeline, build_unet, caption_table, load_pipeline
 from ..models.text import revision_record
 from ..models.unet import compile_unet
 from ..paths import atomic_write, directory_lock
 from ..provenance import best_device, computes_bf16, keep_freed_memory, preset_record, record
 from ..randomness import generator, seed_from
-from .loaders import LOADERS, LOG_EVERY, check_loader
+from .loaders import LOADERS, check_loader
 from .run import Run
 
+LOG_EVERY = 10                          # steps after which losses are copied from the device, and seen to be finite
 COMPILE_FROM = 5_000                    # steps: compiling takes minutes
 
 
@@ -80,8 +81,8 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
         raise BadValue(f"max_steps = {max_steps}: train for at least 1 step")
     if not 1 <= accumulate <= preset.batch_size:
         raise BadValue(f"accumulate = {accumulate}: cut a batch into 1 to {preset.batch_size} parts")
-    if on_nan not in ("stop", "skip"):
-        raise UnknownName("action on NaN", on_nan, ("stop", "skip"))
+    check_name("action on NaN", on_nan, ("stop", "skip"))
+    check_name("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
     # accelerate fixes one precision per process, but a notebook trains both variants: train_step calls autocast
     try:
         accelerator = Accelerator(mixed_precision="no", cpu=best_device() == "cpu", log_with=track, project_dir=out)
@@ -92,7 +93,6 @@ def train(preset, out, *, loader: str = "store", max_steps: int | None = None, s
     run = Run(out)
     check_loader(loader, preset, accelerator.num_processes)
     start = start and load_pipeline(start, device="cpu")
-    run.open(preset_record(preset) | _start_record(loader, start))          # refuse another preset before reading data
     with directory_lock(out, wait=False) if accelerator.is_main_process else contextlib.nullcontext():
         trainer = _Trainer(preset, run, loader, accelerator, averages or {}, accumulate, gradient_checkpointing, on_nan,
                            start)
@@ -110,10 +110,12 @@ class _Trainer:
 
     def __init__(self, preset, run, loader, accelerator, averages, accumulate, gradient_checkpointing, on_nan, start):
         self.accumulate, self.on_nan = accumulate, on_nan
-        if preset.learning_rate_decay not in ("none", "cosine"):
-            raise UnknownName("learning-rate decay", preset.learning_rate_decay, ("none", "cosine"))
         self.preset, self.run, self.accelerator = preset, run, accelerator
         device, processes = accelerator.device, accelerator.num_processes
+        origin = {"loader": loader}
+        if start:
+            origin["start"] = {"checkpoint": start.folder.name, "weights_sha256_16": start.weights_sha256_16}
+        run.open(preset_record(preset) | origin)                # refuse another preset before reading data
         images = self.images = LOADERS[loader](preset, device)
         if preset.batch_size % processes or len(images) % preset.batch_size % processes:
             raise BadValue(f"batches of {preset.batch_size} of {len(images)} images do not split over {processes} "
@@ -127,7 +129,9 @@ class _Trainer:
             torch.manual_seed(seed_from(preset.seed, "weights"))
             unet = build_unet(preset)
         if start:
-            _copy_weights(start, unet)
+            with or_raise(BadCheckpoint, f"{start.folder} has another network than this training",
+                          "start from a checkpoint of the same preset"):
+                unet.load_state_dict(start.unet.state_dict())
         optimizer = torch.optim.AdamW(unet.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay,
                                       fused=device.type == "cuda")
         if device.type == "cuda":
@@ -146,8 +150,7 @@ class _Trainer:
                          for name, settings in averages.items()}
         self.noise_scheduler = make_scheduler(preset, "euler" if preset.prediction == "flow" else "ddpm")
         self.bf16 = preset.bf16 and computes_bf16(device)
-        self.description = record(device, **preset_record(preset), seed=preset.seed,
-                                  **_start_record(loader, start),
+        self.description = record(device, **preset_record(preset), seed=preset.seed, **origin,
                                   data_source=images.source, data_fingerprint=images.fingerprint,
                                   training_images=len(images), text_encoder=preset.text_encoder,
                                   **revision_record(preset.text_encoder),
@@ -178,7 +181,7 @@ class _Trainer:
             self.seconds = time.monotonic() - began
             if not main:
                 continue
-            rows.append({"step": self.step, "epoch": epoch, "loss": loss, "seconds": self.seconds})
+            rows.append({"step": self.step, "epoch": epoch, "loss": loss, "seconds": self.seconds, "images": self.rows})
             bar.update()
             keep = self.step % (self.steps_per_epoch * self.preset.checkpoint_epochs) == 0
             save = self.step % state_every == 0 and self.step < steps_to_do
@@ -273,7 +276,7 @@ class _Trainer:
         """This process's share of step `self.step`: (x_0, c, noise, timesteps), a function of (seed, step); a stream's
         images also depend on where it was resumed."""
         preset, space = self.preset, self.images.space
-        images, rows, genres = self.images.batch(self.step)
+        images, labels, genres, self.rows = self.images.batch(self.step)
         n = len(images)
         rng = generator(preset.seed, "step", self.step, device=device)
         noise = torch.randn((n, *preset.unet_shape), generator=rng, device=device)
@@ -289,15 +292,17 @@ class _Trainer:
             x_0 = torch.where(flipped, images.flip(-1), images)                          # [n, c, h, w]
         else:
             x_0 = space.standardise(torch.where(flipped, images[:, 1], images[:, 0]))
+        texts = labels                                                                   # rows of `every_caption`
         if preset.genre_dropout is not None:
-            rows = caption_rows(preset, rows, genres.masked_fill(chosen(preset.genre_dropout), UNKNOWN_GENRE))
-        rows = torch.where(dropped, len(self.table) - 1, rows)                           # the last is the empty caption
+            texts = caption_rows(preset, labels, genres.masked_fill(chosen(preset.genre_dropout), UNKNOWN_GENRE))
+        texts = torch.where(dropped, len(self.table) - 1, texts)                         # the last is the empty caption
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        return x_0[share], self.table[rows[share]], noise[share], timesteps[share]       # [n / processes, ...]
+        return x_0[share], self.table[texts[share]], noise[share], timesteps[share]       # [n / processes, ...]
 
     def log(self, rows, bar, check_weights=False):
         """Move finished `rows` to the metrics, without those of skipped steps. Losses are copied from the device here;
         Diverged if one is not finite, or with `check_weights` a weight, which rounding errors of the loss may hide."""
+        images = [row.pop("images").tolist() for row in rows]
         for row in rows:
             row |= {"loss": round(float(row["loss"]), 6), "seconds": round(row["seconds"], 2)}
         finite = [row for row in rows if math.isfinite(row["loss"])]
@@ -306,8 +311,8 @@ class _Trainer:
         self.run.log(finite)
         for row in finite:
             self.accelerator.log({"loss": row["loss"]}, step=row["step"])
-        bad = [f"the loss is {row['loss']} at step {row['step']}, of the images "
-               f"{self.images.rows(row['step'] - 1).tolist()}" for row in rows if row not in finite]
+        bad = [f"the loss is {row['loss']} at step {row['step']}, of the images {numbers}"
+               for row, numbers in zip(rows, images) if row not in finite]
         if check_weights and not all(p.isfinite().all() for p in self.bare_unet.parameters()):
             bad.append(f"weights are NaN or infinite after step {self.step}")
         elif bad and self.on_nan == "skip":
@@ -347,21 +352,6 @@ class _Trainer:
             images = pipeline(prompts, w=2.0, seeds=range(len(prompts))).images
         with atomic_write(self.run.folder / "samples" / f"step-{self.step:06d}.png") as temporary:
             save_image(images.cpu(), temporary, nrow=8, padding=1)
-
-
-def _start_record(loader, start) -> dict:
-    """The part of a run's record that says how it was started."""
-    if start is None:
-        return {"loader": loader}
-    return {"loader": loader, "start": {"checkpoint": start.folder.name, "weights_sha256_16": start.weights_sha256_16}}
-
-
-def _copy_weights(start, unet):
-    try:
-        unet.load_state_dict(start.unet.state_dict())
-    except RuntimeError as error:
-        raise BadCheckpoint(f"{start.folder} has another network than this training ({one_line(error)}): start from a "
-                            "checkpoint of the same preset") from error
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from ..errors import BadValue, UnknownName, or_raise
+from ..errors import BadValue, check_name, or_raise
 
 # settings of --slurm: (submitit's name, type)
 SETTINGS = {"partition": ("slurm_partition", str), "account": ("slurm_account", str), "gpus": ("gpus_per_node", int),
@@ -43,8 +43,7 @@ def submit(arguments: list[str], settings: str, folder):
     given = dict(setting.partition("=")[::2] for setting in settings.split(","))
     cluster, options = given.pop("cluster", "slurm"), {}
     for name, text in given.items():
-        if name not in SETTINGS:
-            raise UnknownName("setting of --slurm", name, (*SETTINGS, "cluster"))
+        check_name("setting of --slurm", name, (*SETTINGS, "cluster"))
         theirs, kind = SETTINGS[name]
         with or_raise(BadValue, f"--slurm {settings}", f"{name} is a whole number"):
             options[theirs] = kind(text)

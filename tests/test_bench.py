@@ -87,8 +87,8 @@ def _on_meta(preset):
 
 def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):
     monkeypatch.setattr(speed.os, "getloadavg", lambda: (1000.0, 0, 0))
-    with refuses(BadData, "measure.py", "sample thesis"):
-        speed.bench_speed("sample", "wikiart")
+    with refuses(BadData, "sample thesis failed", "/nowhere"):
+        speed.bench_speed("sample", checkpoint="/nowhere")
     assert "busy" in capsys.readouterr().err
     with refuses(BadValue, "0 rounds"):
         speed.bench_speed("sample", rounds=0)

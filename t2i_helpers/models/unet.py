@@ -1,5 +1,6 @@
 """The networks that predict noise: U-Nets of diffusers that read a caption's tokens or know classes, and DiT."""
 
+import contextlib
 import functools
 import os
 import sys
@@ -138,19 +139,17 @@ def compile_unet(unet, **options):
     return run
 
 
-def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]]:
+def trace_shapes(unet) -> list[tuple[str, tuple[int, ...]]]:
     """(block, shape of its output) for one image, in the order of the U-Net's forward pass."""
-    rows, hooks, config = [], [], unet.config
+    rows, config = [], unet.config
     blocks = {"conv_in": unet.conv_in, **{f"down {i}": block for i, block in enumerate(unet.down_blocks)},
               "middle": unet.mid_block, **{f"up {i}": block for i, block in enumerate(unet.up_blocks)},
               "conv_out": unet.conv_out}
-    for name, block in blocks.items():
-        hooks.append(block.register_forward_hook(lambda block, inputs, output, name=name: rows.append(
-            (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))))
     x = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size, device=unet.device)
-    c = torch.zeros(1, text_length, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
-    with torch.inference_mode():
+    c = torch.zeros(1, 1, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
+    with contextlib.ExitStack() as hooks, torch.inference_mode():
+        for name, block in blocks.items():
+            hooks.enter_context(block.register_forward_hook(lambda block, inputs, output, name=name: rows.append(
+                (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))))
         unet(x, 0, c)
-    for hook in hooks:
-        hook.remove()
     return rows

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny
-from tqdm.auto import tqdm
+from train_classifier import minimise
 
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images
-from t2i_helpers.errors import SourceUnavailable, T2IError
+from t2i_helpers.errors import SourceUnavailable
 from t2i_helpers.models.efficientnet import load_efficientnet
 from t2i_helpers.models.latents import FOLDER, WEIGHTS_FILE, load_autoencoder
 from t2i_helpers.paths import read_json
-from t2i_helpers.provenance import best_device, computes_bf16, file_hash, git_state, record, write_json
+from t2i_helpers.provenance import best_device, file_hash, git_state, record, write_json
 from t2i_helpers.randomness import generator, seed_from
 
 
@@ -85,28 +85,23 @@ def perceptual_maps(device):
 def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, first_step: int = 0) -> AutoencoderTiny:
     """AdamW on random 64x64 crops of uint8 `images` [n, 3, h, w]; trains `network` in place and returns it.
     `first_step` counts the steps of earlier stages, so that each stage uses other crops."""
-    device, steps = best_device(), stage.steps
+    device = best_device()
     network.float().to(device, memory_format=torch.channels_last).train().requires_grad_(True)
     maps_of = perceptual_maps(device)
-    optimizer = torch.optim.AdamW(network.parameters(), stage.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps)))
-    bar = tqdm(range(steps), unit="step")
-    for step in bar:
+
+    def loss_of_step(step):
         rng = generator(0, "autoencoder", first_step + step)
         chosen = torch.randint(len(images), (BATCH,), generator=rng)
         x = from_uint8(random_crops(images[chosen], rng), (0, 1)).to(device, memory_format=torch.channels_last)
         noise = torch.randn(BATCH, 4, CROP // 8, CROP // 8, generator=rng).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            halved = step % HALVED_EVERY == HALVED_EVERY - 1
-            loss = autoencoder_loss(network, maps_of, x, noise, halved, stage.perceptual, stage.colour)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 50 == 0:
-            bar.set_postfix(loss=f"{loss.item():.4f}")
+        halved = step % HALVED_EVERY == HALVED_EVERY - 1
+        return autoencoder_loss(network, maps_of, x, noise, halved, stage.perceptual, stage.colour)
+
+    def factor(step):
+        return min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
+
+    minimise(loss_of_step, network.parameters(), stage.steps, stage.learning_rate, weight_decay=0.01, clip=1.0,
+             factor=factor)
     return network.eval()
 
 
@@ -168,7 +163,4 @@ def save(network, out) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(*map(Path, sys.argv[1:]))
-    except T2IError as error:
-        sys.exit(f"train_autoencoder: {error}")
+    main(*map(Path, sys.argv[1:]))

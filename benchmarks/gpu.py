@@ -129,14 +129,10 @@ class Stages:
                 "images_per_second": preset.batch_size / step,
                 "losses": [row["loss"] for row in rows[::max(1, len(rows) // 200)]]}
 
-    def evaluate(self, dataset, variant) -> dict:
+    def measured(self, dataset, variant, what) -> dict:
+        """The "evaluation" or "recognition" of a checkpoint."""
         with exact():
-            measured(load_pipeline(self.checkpoints / f"{dataset}-{variant}"), "evaluation")
-        return {}
-
-    def recognition(self, dataset) -> dict:
-        with exact():
-            measured(load_pipeline(self.checkpoints / f"{dataset}-improved"), "recognition")
+            measured(load_pipeline(self.checkpoints / f"{dataset}-{variant}"), what)
         return {}
 
     def study(self, *part) -> dict:
@@ -157,26 +153,26 @@ class Stages:
 
     def memory(self) -> dict:
         """Peak memory of one step of the thesis's network for paintings at batch 16, without and with checkpointing."""
-        preset, peaks = chosen("wikiart", "thesis", self.large), {}
-        for checkpointing in (False, True):
+        preset = chosen("wikiart", "thesis", self.large)
+
+        def peak_gb(checkpointing):
             unet = build_unet(preset, text_dim=CLIP_WIDTH).to(self.device).train()
             if checkpointing:
                 unet.enable_gradient_checkpointing()
             optimizer = torch.optim.AdamW(unet.parameters())
             x_0 = torch.randn(16, *preset.unet_shape, device=self.device)
             c = torch.randn(16, preset.max_length, CLIP_WIDTH, device=self.device)
+            if self.device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             with torch.autocast(self.device, torch.bfloat16):
                 loss = training_loss(unet, make_scheduler(preset, "ddpm"), x_0, c, torch.randn_like(x_0),
                                      torch.arange(16, device=self.device))
             loss.backward()
             optimizer.step()
-            peaks[f"checkpointing_{checkpointing}"] = (
-                torch.cuda.max_memory_allocated() / 1e9 if self.device == "cuda" else None)
-            if self.device == "cuda":
-                del unet, optimizer, loss
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
-        return {"peak_gb": peaks, "without_workspace_gb": [step_memory(preset, 16, *way) for way in WAYS.values()]}
+            return torch.cuda.max_memory_allocated() / 1e9                          # 0 without a GPU
+
+        return {"peak_gb": {f"checkpointing_{each}": peak_gb(each) for each in (False, True)},
+                "without_workspace_gb": [step_memory(preset, 16, *way) for way in WAYS.values()]}
 
     def bench(self, task) -> dict:
         few = {"dataset": "cifar10", "ways": ("ours",) if self.smoke else ("thesis", "ours"), "rounds": 1}

@@ -151,18 +151,15 @@ def _load(name, identity):
     if name in BASELINE_ENCODERS:
         return BASELINE_ENCODERS[name]
     transformers.utils.logging.disable_progress_bar()
-    where = encoder_location(name)
-
-    def read():
-        options = {"revision": hub.REVISIONS.get(str(where), "main"), "trust_remote_code": False}
-        config = transformers.AutoConfig.from_pretrained(where, **options)
-        architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
-        return (transformers.AutoTokenizer.from_pretrained(where, **options),
-                architecture.from_pretrained(where, use_safetensors=True, **options))
-
+    folder = encoder_location(name)
     remedy = "connect to the hub, set T2I_MIRROR to a folder with its model.safetensors, or use --encoder minilm"
     with hub.or_unavailable(f"load the text encoder {name!r}", remedy):
-        tokenizer, model = hub.download(read) if isinstance(where, str) else read()
+        if isinstance(folder, str):
+            folder = hub.snapshot(folder, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+        config = transformers.AutoConfig.from_pretrained(folder)
+        architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model = architecture.from_pretrained(folder, use_safetensors=True)
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
             raise ValueError("its tokenizer knows no words")
     return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())

@@ -197,7 +197,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     _check_kind(folder)
     with or_bad_checkpoint(folder, "train or restore it again"):
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
-        kind, _ = NETWORKS[presets.from_dict(read_json(folder / "model_index.json")["preset"]).network]
+        kind = NETWORKS[presets.from_dict(read_json(folder / "model_index.json")["preset"]).network]
         unet = kind.from_config(kind.load_config(folder / "unet"))
         unet.load_state_dict(load_state(folder / WEIGHTS))
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)

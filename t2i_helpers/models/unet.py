@@ -17,40 +17,6 @@ from .text import encoder_dim
 COMPILE_FROM = 10_000       # images: compiling takes minutes
 
 
-def build_unet(preset, text_dim: int | None = None) -> ModelMixin:
-    """A fresh network of the kind ``preset.network``: (x_t [n, channels, resolution, resolution], t [n],
-    c [n, length, text_dim]) to an object whose ``.sample`` is the prediction, of x_t's shape. `text_dim` is by default
-    the width of ``preset.text_encoder``."""
-    if preset.network not in NETWORKS:
-        raise UnknownName("network", preset.network, NETWORKS)
-    kind, settings = NETWORKS[preset.network]
-    return kind(**settings(preset, text_dim or encoder_dim(preset.text_encoder)))
-
-
-def _shape(preset) -> dict:
-    return dict(
-        sample_size=preset.unet_shape[-1],
-        in_channels=preset.unet_shape[0],
-        out_channels=preset.unet_shape[0],
-        block_out_channels=preset.block_channels,
-        layers_per_block=preset.layers_per_block,
-        down_block_types=preset.down_blocks,
-        up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
-        attention_head_dim=preset.attention_head_dim,
-    )
-
-
-def _unet_settings(preset, text_dim) -> dict:
-    """If `text_dim` differs from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``)
-    projects the embeddings."""
-    projected = text_dim != preset.cross_attention_dim
-    return _shape(preset) | dict(
-        cross_attention_dim=preset.cross_attention_dim,
-        encoder_hid_dim=text_dim if projected else None,
-        encoder_hid_dim_type="text_proj" if projected else None,
-    )
-
-
 class PlainUNet(diffusers.UNet2DModel):
     """A U-Net without any condition."""
 
@@ -83,34 +49,40 @@ def _drop_skips(block, inputs):
     return hidden, tuple(map(torch.zeros_like, skips)), *others
 
 
-def _plain_settings(preset, text_dim) -> dict:
-    return _shape(preset) | {"norm_num_groups": min(32, preset.block_channels[0] // 2)}
+DITS = {"dit": "adaln-zero", "dit-cross": "cross-attention", "dit-context": "in-context"}       # conditioning by name
+NETWORKS = {"unet": diffusers.UNet2DConditionModel, "plain-unet": PlainUNet, "class-unet": ClassUNet,
+            "class-unet-without-skips": ClassUNetWithoutSkips, **dict.fromkeys(DITS, DiT)}
 
 
-def _class_settings(preset, text_dim) -> dict:
-    return _plain_settings(preset, text_dim) | {"num_class_embeds": len(class_names(preset)) + 1}
-
-
-def _dit_settings(conditioning, preset, text_dim) -> dict:
-    return dict(
-        sample_size=preset.unet_shape[-1],
-        in_channels=preset.unet_shape[0],
-        patch_size=preset.patch_size,
-        dim=preset.block_channels[0],
-        depth=preset.layers_per_block,
-        heads=preset.attention_head_dim,
-        cross_attention_dim=text_dim,
-        conditioning=conditioning,
+def build_unet(preset, text_dim: int | None = None) -> ModelMixin:
+    """A fresh network of the kind ``preset.network``: (x_t [n, channels, resolution, resolution], t [n],
+    c [n, length, text_dim]) to an object whose ``.sample`` is the prediction, of x_t's shape. `text_dim` is by default
+    the width of ``preset.text_encoder``. If it differs from the width of a U-Net's cross-attention, one trained linear
+    layer (diffusers' ``text_proj``) projects the embeddings."""
+    if preset.network not in NETWORKS:
+        raise UnknownName("network", preset.network, NETWORKS)
+    kind, channels = NETWORKS[preset.network], preset.unet_shape[0]
+    text_dim = text_dim or encoder_dim(preset.text_encoder)
+    shape = dict(sample_size=preset.unet_shape[-1], in_channels=channels)
+    if kind is DiT:
+        return DiT(**shape, patch_size=preset.patch_size, dim=preset.block_channels[0], depth=preset.layers_per_block,
+                   heads=preset.attention_head_dim, cross_attention_dim=text_dim,
+                   conditioning=DITS[preset.network])
+    shape |= dict(
+        out_channels=channels,
+        block_out_channels=preset.block_channels,
+        layers_per_block=preset.layers_per_block,
+        down_block_types=preset.down_blocks,
+        up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
+        attention_head_dim=preset.attention_head_dim,
     )
-
-
-# name: (class, a function of a preset and the text's width that gives the class's settings)
-NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings),
-            "plain-unet": (PlainUNet, _plain_settings),
-            "class-unet": (ClassUNet, _class_settings),
-            "class-unet-without-skips": (ClassUNetWithoutSkips, _class_settings),
-            **{name: (DiT, functools.partial(_dit_settings, conditioning)) for name, conditioning in (
-                ("dit", "adaln-zero"), ("dit-cross", "cross-attention"), ("dit-context", "in-context"))}}
+    if kind is diffusers.UNet2DConditionModel:
+        projected = text_dim != preset.cross_attention_dim
+        return kind(**shape, cross_attention_dim=preset.cross_attention_dim,
+                    encoder_hid_dim=text_dim if projected else None,
+                    encoder_hid_dim_type="text_proj" if projected else None)
+    classes = None if kind is PlainUNet else len(class_names(preset)) + 1
+    return kind(**shape, norm_num_groups=min(32, preset.block_channels[0] // 2), num_class_embeds=classes)
 
 
 @functools.cache

@@ -36,6 +36,8 @@ class CaptionPipeline(DiffusionPipeline):
     The text encoder is not saved with it: captions of the dataset come from their table, other texts load the encoder.
     """
 
+    decoded_at_once = 64                        # latents
+
     def __init__(self, unet: ModelMixin, scheduler: SchedulerMixin, preset: dict | None = None,
                  latents: dict | None = None, classes: list[int] | None = None):
         """`latents`: metadata of a latent model's LatentSpace; `classes`: the labels it was trained on, if not all."""
@@ -73,7 +75,7 @@ class CaptionPipeline(DiffusionPipeline):
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
         if self.latent_space is None:
             return to_unit(x, self.preset.pixel_range)
-        return torch.cat([self.latent_space.decode(part) for part in x.split(64)])
+        return torch.cat([self.latent_space.decode(part) for part in x.split(self.decoded_at_once)])
 
     def encode(self, unit_images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1] as the U-Net sees them, float32: the inverse of `decode`, up to an autoencoder's loss."""

@@ -25,7 +25,7 @@ FILES = ["model_index.json", "tokenizer/*", "*/*config.json", "text_encoder/mode
 class StableDiffusion(CaptionPipeline):
     """Any prompts to images; x^_0 is not clipped, and schedulers have the offset of the checkpoint's own."""
 
-    clip = None
+    clip, decoded_at_once = None, 1                             # the decoder needs gigabytes for each image
     encoder: TextEncoder
     own_scheduler: DDIMScheduler
 
@@ -34,10 +34,6 @@ class StableDiffusion(CaptionPipeline):
         check_prompts(prompts)
         table = self.encoder.encode([*prompts, ""], self.preset.max_length)
         return table[:-1].to(self.unet.device, self.unet.dtype), table[-1:].to(self.unet.device, self.unet.dtype)
-
-    def decode(self, x: torch.Tensor) -> torch.Tensor:
-        """Latents to images in [0, 1], float32 [n, 3, h, w], one at a time: the decoder needs gigabytes for each."""
-        return torch.cat([self.latent_space.decode(part) for part in x.split(1)])
 
     def make_scheduler(self, name: str):
         """`diffusion.make_scheduler`, with the checkpoint's offset of the timesteps and its last abar."""

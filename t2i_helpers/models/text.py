@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -90,57 +90,52 @@ def check_prompts(prompts) -> None:
             raise BadValue(f"the prompt {prompt!r:.80} is no text in UTF-8: give one text for each image")
 
 
-class ClassVectors:
-    """A baseline: a vector for each caption and the empty one, like a class label, and none for any other wording."""
+@dataclass(frozen=True)
+class WordVectors:
+    """A baseline: a fixed vector for each word of a prompt, then zeros."""
 
-    def __init__(self, name: str, captions: list[str], vectors: torch.Tensor):
-        self.name, self.captions, self.vectors, self.dim = name, captions, vectors, vectors.shape[1]
-
-    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: the caption's vector, then zeros. BadValue for a text that is no caption."""
-        if unknown := {*prompts} - {*self.captions}:
-            raise BadValue(f"{min(unknown)!r} is no class of the {self.name} encoder: give one such as "
-                           f"{self.captions[1]!r}")
-        vectors = self.vectors[[self.captions.index(prompt) for prompt in prompts]]                     # [n, dim]
-        return torch.nn.functional.pad(vectors[:, None], (0, 0, 0, max_length - 1))
-
-    def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The text of each of the tokens of `encode`."""
-        return [prompt] + [""] * (max_length - 1)
-
-
-class RandomWords:
-    """A baseline: a fixed Gaussian vector a word. Words can be recombined, but their vectors carry no meaning."""
-
-    name, dim = "random", 64
+    name: str
+    dim: int
+    words: Callable[[str], list[str]]                   # of a prompt
+    vector: Callable[[str], torch.Tensor | None]        # [dim] of a word
 
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: a unit Gaussian vector a word, then zeros. PromptTooLong for more words."""
+        """float32 [n, max_length, dim]. PromptTooLong for more words, BadValue for one without a vector."""
         table = torch.zeros(len(prompts), max_length, self.dim)
-        for row, prompt in enumerate(prompts):
-            for place, word in enumerate(filter(None, self.tokens(prompt, max_length))):
-                table[row, place] = torch.randn(self.dim, generator=generator("word", word))
+        for row, prompt in zip(table, prompts):
+            self.tokens(prompt, max_length)
+            for place, word in enumerate(self.words(prompt)):
+                if (vector := self.vector(word)) is None:
+                    raise BadValue(f"{word!r} is no class of the {self.name} encoder: give the caption of a class")
+                row[place] = vector
         return table
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
         """The text of each of the tokens of `encode`."""
-        words = re.findall(r"\w+", prompt.lower())
+        words = self.words(prompt)
         if len(words) > max_length:
             raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it")
         return words + [""] * (max_length - len(words))
 
 
+def _class_vectors(name, captions, vectors) -> WordVectors:
+    """A vector for each caption, like a class label, and none for any other wording."""
+    return WordVectors(name, vectors.shape[1], lambda prompt: [prompt], dict(zip(captions, vectors)).get)
+
+
 THESIS_CAPTIONS = ["", *(caption for dataset in presets.DATASETS for caption in captions(presets.get(dataset)))]
 GARMENTS = [*captions(presets.get("fashion")), ""]
 BASELINE_ENCODERS = {
-    "one-hot": ClassVectors("one-hot", THESIS_CAPTIONS, torch.eye(len(THESIS_CAPTIONS))),
-    "random": RandomWords(),
+    "one-hot": _class_vectors("one-hot", THESIS_CAPTIONS, torch.eye(len(THESIS_CAPTIONS))),
+    # words can be recombined, but their vectors carry no meaning
+    "random": WordVectors("random", 64, lambda prompt: re.findall(r"\w+", prompt.lower()),
+                          lambda word: torch.randn(64, generator=generator("word", word))),
     # the number of the class in place of a text, for networks that learn an embedding of each class
-    "label": ClassVectors("label", GARMENTS, torch.arange(float(len(GARMENTS)))[:, None]),
+    "label": _class_vectors("label", GARMENTS, torch.arange(float(len(GARMENTS)))[:, None]),
 }
 
 
-def load_text_encoder(name: str) -> TextEncoder | ClassVectors | RandomWords:
+def load_text_encoder(name: str) -> TextEncoder | WordVectors:
     """The frozen encoder `name`: one of ENCODERS or BASELINE_ENCODERS, or a local folder in the hub's format. Raises
     UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub."""
     return _load(name, weights_version(name))

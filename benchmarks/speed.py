@@ -55,6 +55,7 @@ def bench_speed(task: str, dataset: str = "mnist", rounds: int = 3, images: int 
     """
     if rounds < 1 or steps < 5 or images * rounds < 20:
         raise BadValue(f"{rounds} rounds of {images} images and {steps} steps: choose 1, 20 and 5 or more")
+    presets.get(dataset, size=size)                         # an unknown name is refused here, not in the processes
     if os.getloadavg()[0] > os.cpu_count():
         print("this machine is busy: stop other programs, which slow a benchmark down many times", file=sys.stderr)
     measured = {way: [] for way in ways or WAYS_TO[task]}

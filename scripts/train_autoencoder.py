@@ -134,13 +134,14 @@ def main(out: Path = FOLDER) -> None:
         torch.manual_seed(seed_from(0, "autoencoder"))
         network = load_autoencoder(out).network if done else AutoencoderTiny(**CONFIG)
         began = time.monotonic()
-        save(train_stage(network, train.images, stage, sum(each["steps"] for each in done)), out)
+        steps = sum(each["steps"] for each in done)
+        train_stage(network, train.images, stage, steps).half().save_pretrained(out)
         quality = psnr(load_autoencoder(out), test.images)
         done.append({**vars(stage), "seconds": round(time.monotonic() - began), "heldout_psnr_db": quality,
                      **git_state()})
         write_json(sidecar, record(
             best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
-            stages=done, crops_seen=BATCH * sum(each["steps"] for each in done), crop=CROP, test_images=len(test),
+            stages=done, crops_seen=BATCH * (steps + stage.steps), crop=CROP, test_images=len(test),
             weights="float16", weights_sha256_16=file_hash(out / WEIGHTS_FILE), heldout_psnr_db=quality,
             **taesd_psnr(test.images)))
         print(f"stage {len(done)} of {len(STAGES)}: {quality:.2f} dB on held-out paintings")
@@ -153,13 +154,6 @@ def taesd_psnr(images) -> dict:
     except SourceUnavailable as error:
         print(f"note: {error}")
         return {}
-
-
-def save(network, out) -> None:
-    """Write float16 weights, and config.json without a field that diffusers adds and then warns about."""
-    network.half().save_pretrained(out)
-    config = read_json(out / "config.json")
-    write_json(out / "config.json", {key: value for key, value in config.items() if key != "block_out_channels"})
 
 
 if __name__ == "__main__":

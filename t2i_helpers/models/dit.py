@@ -23,11 +23,12 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, conditioning: str):
         super().__init__()
-        self.norm = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)           # has no parameters
+        self.norm1, self.norm2 = _norm(dim), _norm(dim)
         self.attn1 = Attention(dim, heads=heads, dim_head=dim // heads, bias=True)
         self.mlp = FeedForward(dim, mult=4, activation_fn="gelu-approximate")
         self.attn2 = self.modulation = None
         if conditioning == "cross-attention":
+            self.norm_cross = _norm(dim)
             self.attn2 = Attention(dim, cross_attention_dim=dim, heads=heads, dim_head=dim // heads, bias=True)
         if conditioning == "adaln-zero":
             self.modulation = _zero(nn.Linear(dim, 6 * dim))
@@ -36,10 +37,10 @@ class Block(nn.Module):
         """x [n, image tokens, dim]; tokens [n, 1 + length, dim] of t and the caption; summary [n, dim] of both."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (
             self.modulation(summary)[:, None].chunk(6, dim=2) if self.modulation else (0, 0, 1, 0, 0, 1))
-        x = x + gate1 * self.attn1(self.norm(x) * (1 + scale1) + shift1)
+        x = x + gate1 * self.attn1(self.norm1(x) * (1 + scale1) + shift1)
         if self.attn2:
-            x = x + self.attn2(self.norm(x), encoder_hidden_states=tokens)
-        return x + gate2 * self.mlp(self.norm(x) * (1 + scale2) + shift2)
+            x = x + self.attn2(self.norm_cross(x), encoder_hidden_states=tokens)
+        return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
 
 
 class DiT(ModelMixin, ConfigMixin):
@@ -55,14 +56,13 @@ class DiT(ModelMixin, ConfigMixin):
         self.time = TimestepEmbedding(FREQUENCIES, dim)
         self.text = nn.Linear(cross_attention_dim, dim)
         self.blocks = nn.ModuleList([Block(dim, heads, conditioning) for _ in range(depth)])
-        self.norm_out = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.norm_out = _norm(dim)
         if conditioning == "adaln-zero":
             self.modulation_out = _zero(nn.Linear(dim, 2 * dim))
         self.out = _zero(nn.Linear(dim, in_channels * patch_size**2))
 
     def forward(self, x_t, t, c) -> UNet2DConditionOutput:
-        conditioning, size = self.config.conditioning, self.config.patch_size
-        patches = self.config.sample_size // size
+        conditioning, patches = self.config.conditioning, self.config.sample_size // self.config.patch_size
         time = self.time(self.frequencies(torch.as_tensor(t, device=x_t.device).expand(len(x_t))).to(x_t.dtype))
         text = self.text(c)                                                             # [n, length, dim]
         tokens = torch.cat([time[:, None], text], 1)                                    # [n, 1 + length, dim]
@@ -76,9 +76,17 @@ class DiT(ModelMixin, ConfigMixin):
         if conditioning == "adaln-zero":
             shift, scale = self.modulation_out(summary)[:, None].chunk(2, dim=2)
             x = x * (1 + scale) + shift
-        x = self.out(x).unflatten(2, (size**2, -1)).permute(0, 3, 2, 1)                 # [n, channels, size², patches²]
-        x = x.flatten(1, 2).unflatten(2, (patches, patches))
-        return UNet2DConditionOutput(sample=nn.functional.pixel_shuffle(x, size))
+        return UNet2DConditionOutput(sample=_unpatchify(self.out(x), patches, self.config.patch_size))
+
+
+def _unpatchify(x, patches: int, size: int):
+    """[n, patches², size² channels] to [n, channels, patches size, patches size]."""
+    x = x.unflatten(2, (size**2, -1)).permute(0, 3, 2, 1)                               # [n, channels, size², patches²]
+    return nn.functional.pixel_shuffle(x.flatten(1, 2).unflatten(2, (patches, patches)), size)
+
+
+def _norm(dim):
+    return nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
 
 
 def _zero(linear):

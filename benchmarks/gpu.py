@@ -21,19 +21,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from memory import CLIP_WIDTH, WAYS, step_memory  # noqa: E402
+from memory import WAYS, step_memory, training_step  # noqa: E402
 from speed import bench_speed  # noqa: E402
 
 from t2i_helpers import presets, provenance  # noqa: E402
 from t2i_helpers.data import every_caption  # noqa: E402
-from t2i_helpers.diffusion import make_scheduler  # noqa: E402
 from t2i_helpers.evaluation import evaluate  # noqa: E402
 from t2i_helpers.evaluation.study import run_study  # noqa: E402
 from t2i_helpers.models import build_unet, caption_table, load_pipeline  # noqa: E402
 from t2i_helpers.paths import CHECKPOINTS, DATA, RUNS, read_json  # noqa: E402
 from t2i_helpers.provenance import best_device, computes_bf16, record, write_json  # noqa: E402
 from t2i_helpers.reporting.checkpoints import measured  # noqa: E402
-from t2i_helpers.training import Run, train, training_loss  # noqa: E402
+from t2i_helpers.training import Run, train  # noqa: E402
 from t2i_helpers.training.export import export_checkpoint  # noqa: E402
 
 SCALES = (0.0, 1.0, 2.0, 5.0, 10.0)
@@ -129,14 +128,10 @@ class Stages:
                 "images_per_second": preset.batch_size / step,
                 "losses": [row["loss"] for row in rows[::max(1, len(rows) // 200)]]}
 
-    def evaluate(self, dataset, variant) -> dict:
+    def measured(self, dataset, variant, what) -> dict:
+        """The "evaluation" or "recognition" of a checkpoint."""
         with exact():
-            measured(load_pipeline(self.checkpoints / f"{dataset}-{variant}"), "evaluation")
-        return {}
-
-    def recognition(self, dataset) -> dict:
-        with exact():
-            measured(load_pipeline(self.checkpoints / f"{dataset}-improved"), "recognition")
+            measured(load_pipeline(self.checkpoints / f"{dataset}-{variant}"), what)
         return {}
 
     def study(self, *part) -> dict:
@@ -157,26 +152,18 @@ class Stages:
 
     def memory(self) -> dict:
         """Peak memory of one step of the thesis's network for paintings at batch 16, without and with checkpointing."""
-        preset, peaks = chosen("wikiart", "thesis", self.large), {}
-        for checkpointing in (False, True):
-            unet = build_unet(preset, text_dim=CLIP_WIDTH).to(self.device).train()
-            if checkpointing:
-                unet.enable_gradient_checkpointing()
-            optimizer = torch.optim.AdamW(unet.parameters())
-            x_0 = torch.randn(16, *preset.unet_shape, device=self.device)
-            c = torch.randn(16, preset.max_length, CLIP_WIDTH, device=self.device)
-            with torch.autocast(self.device, torch.bfloat16):
-                loss = training_loss(unet, make_scheduler(preset, "ddpm"), x_0, c, torch.randn_like(x_0),
-                                     torch.arange(16, device=self.device))
-            loss.backward()
-            optimizer.step()
-            peaks[f"checkpointing_{checkpointing}"] = (
-                torch.cuda.max_memory_allocated() / 1e9 if self.device == "cuda" else None)
+        preset = chosen("wikiart", "thesis", self.large)
+
+        def peak_gb(checkpointing):
             if self.device == "cuda":
-                del unet, optimizer, loss
-                torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
-        return {"peak_gb": peaks, "without_workspace_gb": [step_memory(preset, 16, *way) for way in WAYS.values()]}
+            unet, loss = training_step(preset, 16, True, checkpointing, self.device)
+            loss.backward()
+            torch.optim.AdamW(unet.parameters()).step()
+            return torch.cuda.max_memory_allocated() / 1e9                          # 0 without a GPU
+
+        return {"peak_gb": {f"checkpointing_{each}": peak_gb(each) for each in (False, True)},
+                "without_workspace_gb": [step_memory(preset, 16, *way) for way in WAYS.values()]}
 
     def bench(self, task) -> dict:
         few = {"dataset": "cifar10", "ways": ("ours",) if self.smoke else ("thesis", "ours"), "rounds": 1}

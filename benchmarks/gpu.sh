@@ -60,7 +60,7 @@ digits() {
     stage "$out" machine
     stage "$out" train-mnist-thesis & stage "$out" train-mnist-improved & wait
     bring "$out"
-    for name in evaluate-mnist-thesis evaluate-mnist-improved recognition-mnist study-rules-mnist study-noise; do
+    for name in measured-mnist-{thesis-evaluation,improved-evaluation,improved-recognition} study-{rules-mnist,noise}; do
         stage "$out" $name &
     done
     wait

@@ -24,23 +24,29 @@ STATE = 5 * 4       # bytes a parameter: weights, gradients, Adam's two averages
 WAYS = {"float32": (False, False), "bfloat16": (True, False), "bfloat16, checkpointing": (True, True)}
 
 
+def training_step(preset, batch_size: int, bf16: bool, checkpointing: bool, device="cpu"):
+    """(a fresh network, its loss), before the backward pass; `bf16`: autocast."""
+    with torch.device(device), torch.autocast(device, torch.bfloat16, enabled=bf16):
+        unet = build_unet(preset, text_dim=CLIP_WIDTH).train()
+        if checkpointing:
+            unet.enable_gradient_checkpointing()
+        x_0, c = torch.zeros(batch_size, *preset.unet_shape), torch.zeros(batch_size, preset.max_length, CLIP_WIDTH)
+        t = torch.zeros(batch_size, dtype=torch.long)
+        return unet, training_loss(unet, make_scheduler(preset, "ddpm"), x_0, c, torch.zeros_like(x_0), t)
+
+
 def step_memory(preset, batch_size: int, bf16: bool = True, checkpointing: bool = False) -> dict:
     """{"parameters", "state_gb", "activations_gb"} of one training step: what is always there, and what the forward
     pass keeps for the backward pass. Not in it are what kernels use, gradients of activations, and, with
-    `checkpointing`, the block that the backward pass computes again. `bf16`: autocast."""
+    `checkpointing`, the block that the backward pass computes again."""
     kept = {}
 
     def keep(tensor):
         kept[tensor.untyped_storage()._cdata] = tensor          # views share what they view
         return tensor
 
-    with FakeTensorMode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16), saved_tensors_hooks(keep, lambda x: x):
-        unet = build_unet(preset, text_dim=CLIP_WIDTH).train()
-        if checkpointing:
-            unet.enable_gradient_checkpointing()
-        x_0, c = torch.zeros(batch_size, *preset.unet_shape), torch.zeros(batch_size, preset.max_length, CLIP_WIDTH)
-        t = torch.zeros(batch_size, dtype=torch.long)
-        training_loss(unet, make_scheduler(preset, "ddpm"), x_0, c, torch.zeros_like(x_0), t)
+    with FakeTensorMode(), saved_tensors_hooks(keep, lambda x: x):
+        unet, _ = training_step(preset, batch_size, bf16, checkpointing)
         for parameter in unet.parameters():
             kept.pop(parameter.untyped_storage()._cdata, None)
         activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())

@@ -1,33 +1,50 @@
-"""The speed of this machine: ways to sample and to train, timed by measure.py. `t2i bench sample|train` calls it."""
+"""The speed of this machine: ways to sample and to train, those of baselines.py and this package's.
 
-import json
+`t2i bench sample|train` calls it.
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
 import os
-import subprocess
+import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import baselines
+import diffusers
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from torch.utils.benchmark import Timer
+from torch.utils.flop_counter import FlopCounterMode
 
-from t2i_helpers.data import CLASS_NAMES
-from t2i_helpers.errors import BadData, BadValue
+from t2i_helpers import presets
+from t2i_helpers.data import CLASS_NAMES, load_images
+from t2i_helpers.diffusion import make_scheduler
+from t2i_helpers.errors import BadData, BadValue, or_raise
 from t2i_helpers.evaluation.evaluate import classifier_judge
+from t2i_helpers.models import build_unet, load_pipeline
+from t2i_helpers.provenance import best_device, computes_bf16
+from t2i_helpers.randomness import generator
+from t2i_helpers.training import train
 
-WAYS_TO = {                     # of benchmarks/measure.py; the first is the baseline of the ratios
+WAYS_TO = {                     # the first is the baseline of the ratios
     "sample": {"thesis": "thesis: DDPM, 50 steps", "diffusers": "diffusers: DPM-Solver++, 20 steps",
                "ours-equal": "ours, settings of the thesis", "ours-equal-bf16": "ours, the same in bfloat16",
                "ours": "ours: DPM-Solver++, 8 steps"},
     "train": {"thesis": "thesis: float32, text encoder on every batch", "diffusers": "diffusers: bfloat16, averaged",
               "ours-equal": "ours, thesis", "ours": "ours, improved"},
 }
+W = 3.0
+DEVICE = torch.device(best_device())
 
 
 def bench_speed(task: str, dataset: str = "mnist", rounds: int = 3, images: int = 64, steps: int = 50,
                 size: str = "demo", checkpoint=None, ways: tuple[str, ...] | None = None) -> dict:
-    """{"task", "dataset", .., "rows"} of ways to "sample" or "train": the loops of benchmarks/baselines.py and this
-    package's, each in a process of its own, in turn, `rounds` times.
+    """{"task", "dataset", .., "rows"} of ways to "sample" or "train", each in a process of its own, in turn, `rounds`
+    times.
 
     A row is {"way", "images_per_second" and its "spread" (lowest, highest), "ratio" to the first way, "forward_passes"
     an image, "share_of_peak" of the FLOP/s of a large matrix product, "peak_memory_mb"}. Sampling draws `images` a
@@ -38,47 +55,116 @@ def bench_speed(task: str, dataset: str = "mnist", rounds: int = 3, images: int 
     """
     if rounds < 1 or steps < 5 or images * rounds < 20:
         raise BadValue(f"{rounds} rounds of {images} images and {steps} steps: choose 1, 20 and 5 or more")
-    program = Path(__file__).with_name("measure.py")
+    presets.get(dataset, size=size)                         # an unknown name is refused here, not in the processes
     if os.getloadavg()[0] > os.cpu_count():
         print("this machine is busy: stop other programs, which slow a benchmark down many times", file=sys.stderr)
-    options = ["--size", size, "--steps", steps, "--images", images]
-    options += ["--checkpoint", checkpoint] if checkpoint else []
     measured = {way: [] for way in ways or WAYS_TO[task]}
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(rounds):
-            for way in measured:
-                out = Path(folder) / f"{way}.{number}.safetensors"
-                more = ["--seed", number * images, "--out", out]
-                measured[way].append(_run([program, task, way, dataset, *options, *more]))
-        drawn = {way: torch.cat([load_file(file)["images"] for file in sorted(Path(folder).glob(f"{way}.*"))])
-                 for way in measured} if task == "sample" else {}
-    first = np.array([row["images_per_second"] for row in next(iter(measured.values()))])
-    rows = []
+    for number in range(rounds):
+        for way, results in measured.items():
+            seeds = range(number * images, (number + 1) * images)
+            arguments = [way, checkpoint or dataset, seeds] if task == "sample" else [way, dataset, size]
+            with (or_raise(BadData, f"{task} {way} failed", "see the lines above"),
+                  concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process):
+                results.append(process.submit(measure, task, steps, *arguments).result())
+    rows, first = [], next(iter(measured.values()))
     for way, results in measured.items():
-        speeds = np.array([row["images_per_second"] for row in results])
+        speeds = np.array([each["images_per_second"] for each in results])
         rows.append({
             "way": WAYS_TO[task][way], "images_per_second": float(np.median(speeds)),
-            "spread": [float(speeds.min()), float(speeds.max())], "ratio": float(np.median(speeds / first)),
+            "spread": [float(speeds.min()), float(speeds.max())],
+            "ratio": float(np.median(speeds / [each["images_per_second"] for each in first])),
             "forward_passes": results[0]["forward_passes"],
-            "share_of_peak": float(np.median([row["flops_per_second"] / row["peak_flops_per_second"]
-                                              for row in results])),
-            "peak_memory_mb": max(row["peak_memory_bytes"] for row in results) / 1e6,
+            "share_of_peak": float(np.median([each["share_of_peak"] for each in results])),
+            "peak_memory_mb": max(each["peak_memory_mb"] for each in results),
         })
-    for row, (way, pixels) in zip(rows, drawn.items()):
-        row |= _quality(dataset, pixels)
-        if way.startswith("ours-equal"):
-            row["largest_difference"] = int((pixels.int() - drawn["thesis"].int()).abs().max()) / 255
+        if task == "sample":
+            pixels, baseline = (np.concatenate([each["images"] for each in group]) for group in (results, first))
+            rows[-1] |= _quality(dataset, torch.from_numpy(pixels))
+            if way.startswith("ours-equal"):
+                rows[-1]["largest_difference"] = int(np.abs(pixels.astype(int) - baseline).max()) / 255
     return {"task": task, "dataset": dataset, "size": size, "rounds": rounds, "images": images, "steps": steps,
             "rows": rows}
 
 
-def _run(command) -> dict:
-    """The JSON object that a Python program prints; BadData with its last line if it fails."""
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise BadData(f"{' '.join(map(str, command[1:4]))} failed ({lines[-1][:160]}): run {command[0]} to see more")
-    return json.loads(done.stdout.splitlines()[-1])
+def measure(task: str, *arguments) -> dict:
+    """One way of `task` in this process: what `measure_sampling` or `measure_training` returns, and the speed as a
+    share of the device's peak, and the peak memory."""
+    measured = (measure_sampling if task == "sample" else measure_training)(*arguments)
+    measured["share_of_peak"] = measured["images_per_second"] * measured.pop("flops_per_image") / peak_flops()
+    memory = (torch.cuda.max_memory_allocated() if DEVICE.type == "cuda"
+              else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    return measured | {"peak_memory_mb": memory / 1e6}
+
+
+def measure_sampling(steps: int, way: str, checkpoint, seeds) -> dict:
+    """{"images_per_second", "forward_passes", "flops_per_image", "images" uint8 [n, c, h, w]}, with the text encoded
+    and everything loaded before."""
+    pipe = load_pipeline(checkpoint, device=DEVICE)
+    preset, prompts = pipe.preset, [pipe.captions[i % len(pipe.captions)] for i in range(len(seeds))]
+
+    def baseline(scheduler, steps, mixed_precision=False):
+        generators = [generator("sample", seed) for seed in seeds]
+        return baselines.sample(pipe.unet, preset, *pipe.embed(prompts), W, scheduler, steps, generators,
+                                mixed_precision), 2 * steps
+
+    def ours(scheduler, steps, bf16):
+        if bf16:
+            pipe.unet.bfloat16()
+        drawn = pipe(prompts, seeds=seeds, w=W, scheduler=scheduler, steps=steps)
+        return drawn.images, drawn.forward_passes
+
+    ddpm = diffusers.DDPMScheduler.from_config(make_scheduler(preset, "ddpm").config, clip_sample=True)
+    draw = {
+        "thesis": lambda: baseline(ddpm, steps),
+        # what diffusers recommends for few steps
+        "diffusers": lambda: baseline(make_scheduler(preset, "dpm++"), round(20 * steps / 50), computes_bf16(DEVICE)),
+        "ours-equal": lambda: ours("ddpm", steps, False),
+        "ours-equal-bf16": lambda: ours("ddpm", steps, True),
+        "ours": lambda: ours("dpm++", round(8 * steps / 50), computes_bf16(DEVICE)),
+    }[way]
+    pipe(pipe.captions[:2], seeds=[0, 1], steps=2)          # warm up: choose kernels, fill caches
+    began = time.perf_counter()
+    images, passes = draw()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return {"images_per_second": len(seeds) / (time.perf_counter() - began), "forward_passes": passes,
+            "flops_per_image": passes * flops(pipe.unet, preset),
+            "images": (images.cpu() * 255).round().to(torch.uint8).numpy()}
+
+
+def measure_training(steps: int, way: str, dataset: str, size: str) -> dict:
+    """{"images_per_second" from the second to the last step, "forward_passes", "flops_per_image"}."""
+    variant = "thesis" if way in ("thesis", "ours-equal") else "improved"
+    preset = dataclasses.replace(presets.get(dataset, variant, size), text_encoder="minilm")
+    if way.startswith("ours"):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = [row["seconds"] for row in train(preset, Path(folder) / "run", max_steps=steps).metrics()]
+    else:
+        unet = build_unet(preset, text_dim=512).to(DEVICE)
+        seconds, began = [], time.perf_counter()
+        for _ in baselines.train(unet, preset, load_images(preset), DEVICE, steps, way == "diffusers"):
+            seconds.append(time.perf_counter() - began)
+    # 3: a backward pass costs twice a forward pass
+    return {"images_per_second": preset.batch_size * (steps - 1) / (seconds[-1] - seconds[0]), "forward_passes": 1,
+            "flops_per_image": 3 * flops(build_unet(preset).to(DEVICE), preset)}
+
+
+def flops(unet, preset) -> int:
+    """Of one forward pass of one image."""
+    width = unet.config.encoder_hid_dim or unet.config.cross_attention_dim
+    x = torch.zeros(1, *preset.unet_shape, device=DEVICE, dtype=unet.dtype)
+    c = torch.zeros(1, preset.max_length, width, device=DEVICE, dtype=unet.dtype)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        unet(x, 0, c)
+    return counter.get_total_flops()
+
+
+def peak_flops() -> float:
+    """FLOP/s of a large matrix product in the fastest type that the device computes in."""
+    n, dtype = (8192 if DEVICE.type == "cuda" else 2048), torch.bfloat16 if computes_bf16(DEVICE) else torch.float32
+    a = torch.randn(n, n, device=DEVICE, dtype=dtype)
+    timer = Timer("a @ a", globals={"a": a}, num_threads=torch.get_num_threads())
+    return 2 * n**3 / timer.blocked_autorange(min_run_time=1).median
 
 
 def _quality(dataset, images) -> dict:

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny
-from tqdm.auto import tqdm
+from train_classifier import minimise
 
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images
-from t2i_helpers.errors import SourceUnavailable, T2IError
+from t2i_helpers.errors import SourceUnavailable
 from t2i_helpers.models.efficientnet import load_efficientnet
 from t2i_helpers.models.latents import FOLDER, WEIGHTS_FILE, load_autoencoder
 from t2i_helpers.paths import read_json
-from t2i_helpers.provenance import best_device, computes_bf16, file_hash, git_state, record, write_json
+from t2i_helpers.provenance import best_device, file_hash, git_state, record, write_json
 from t2i_helpers.randomness import generator, seed_from
 
 
@@ -85,28 +85,23 @@ def perceptual_maps(device):
 def train_stage(network: AutoencoderTiny, images: torch.Tensor, stage: Stage, first_step: int = 0) -> AutoencoderTiny:
     """AdamW on random 64x64 crops of uint8 `images` [n, 3, h, w]; trains `network` in place and returns it.
     `first_step` counts the steps of earlier stages, so that each stage uses other crops."""
-    device, steps = best_device(), stage.steps
+    device = best_device()
     network.float().to(device, memory_format=torch.channels_last).train().requires_grad_(True)
     maps_of = perceptual_maps(device)
-    optimizer = torch.optim.AdamW(network.parameters(), stage.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps)))
-    bar = tqdm(range(steps), unit="step")
-    for step in bar:
+
+    def loss_of_step(step):
         rng = generator(0, "autoencoder", first_step + step)
         chosen = torch.randint(len(images), (BATCH,), generator=rng)
         x = from_uint8(random_crops(images[chosen], rng), (0, 1)).to(device, memory_format=torch.channels_last)
         noise = torch.randn(BATCH, 4, CROP // 8, CROP // 8, generator=rng).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
-            halved = step % HALVED_EVERY == HALVED_EVERY - 1
-            loss = autoencoder_loss(network, maps_of, x, noise, halved, stage.perceptual, stage.colour)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 50 == 0:
-            bar.set_postfix(loss=f"{loss.item():.4f}")
+        halved = step % HALVED_EVERY == HALVED_EVERY - 1
+        return autoencoder_loss(network, maps_of, x, noise, halved, stage.perceptual, stage.colour)
+
+    def factor(step):
+        return min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
+
+    minimise(loss_of_step, network.parameters(), stage.steps, stage.learning_rate, weight_decay=0.01, clip=1.0,
+             factor=factor)
     return network.eval()
 
 
@@ -139,13 +134,14 @@ def main(out: Path = FOLDER) -> None:
         torch.manual_seed(seed_from(0, "autoencoder"))
         network = load_autoencoder(out).network if done else AutoencoderTiny(**CONFIG)
         began = time.monotonic()
-        save(train_stage(network, train.images, stage, sum(each["steps"] for each in done)), out)
+        steps = sum(each["steps"] for each in done)
+        train_stage(network, train.images, stage, steps).half().save_pretrained(out)
         quality = psnr(load_autoencoder(out), test.images)
         done.append({**vars(stage), "seconds": round(time.monotonic() - began), "heldout_psnr_db": quality,
                      **git_state()})
         write_json(sidecar, record(
             best_device(), data_source=train.source, data_fingerprint=train.fingerprint, training_images=len(train),
-            stages=done, crops_seen=BATCH * sum(each["steps"] for each in done), crop=CROP, test_images=len(test),
+            stages=done, crops_seen=BATCH * (steps + stage.steps), crop=CROP, test_images=len(test),
             weights="float16", weights_sha256_16=file_hash(out / WEIGHTS_FILE), heldout_psnr_db=quality,
             **taesd_psnr(test.images)))
         print(f"stage {len(done)} of {len(STAGES)}: {quality:.2f} dB on held-out paintings")
@@ -160,15 +156,5 @@ def taesd_psnr(images) -> dict:
         return {}
 
 
-def save(network, out) -> None:
-    """Write float16 weights, and config.json without a field that diffusers adds and then warns about."""
-    network.half().save_pretrained(out)
-    config = read_json(out / "config.json")
-    write_json(out / "config.json", {key: value for key, value in config.items() if key != "block_out_channels"})
-
-
 if __name__ == "__main__":
-    try:
-        main(*map(Path, sys.argv[1:]))
-    except T2IError as error:
-        sys.exit(f"train_autoencoder: {error}")
+    main(*map(Path, sys.argv[1:]))

@@ -3,6 +3,7 @@
 AdamW, a one-cycle learning rate, label smoothing, shifted images (with flips: mirrored too), bf16 where it is fast.
 """
 
+import math
 import sys
 import time
 
@@ -11,7 +12,6 @@ import torch.nn.functional as F
 
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images
-from t2i_helpers.errors import T2IError
 from t2i_helpers.evaluation.classifiers import RECIPES, classifier_folder, load_classifier, predict, weights_file
 from t2i_helpers.evaluation.metrics import saturation
 from t2i_helpers.paths import save_tensors
@@ -19,15 +19,18 @@ from t2i_helpers.provenance import best_device, computes_bf16, record, write_jso
 from t2i_helpers.randomness import generator, seed_from
 
 
-def one_cycle(parameters, steps: int, peak: float, loss_of_step) -> None:
-    """`steps` steps of AdamW with a one-cycle learning rate up to `peak`; `loss_of_step`: step to a scalar loss."""
-    optimizer = torch.optim.AdamW(parameters, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps)
-    device = best_device()
+def minimise(loss_of_step, parameters, steps: int, peak: float, *, weight_decay=0.05, clip=math.inf, factor=None):
+    """`steps` steps of AdamW on `loss_of_step`, from a step to a scalar loss. The learning rate is `peak` times
+    `factor`(step), by default of one cycle; `clip` bounds the gradient's norm."""
+    parameters, device = list(parameters), best_device()
+    optimizer = torch.optim.AdamW(parameters, peak, weight_decay=weight_decay)
+    schedule = (torch.optim.lr_scheduler.LambdaLR(optimizer, factor) if factor
+                else torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps))
     for step in range(steps):
         with torch.autocast(device, torch.bfloat16, enabled=computes_bf16(device)):
             loss = loss_of_step(step)
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
@@ -64,7 +67,7 @@ def train_classifier(network, images, labels, *, epochs, flips, batch_size=250, 
         return F.cross_entropy(logits, y.to(device), label_smoothing=0.05)
 
     stream = every_batch()
-    one_cycle(classifier.parameters(), epochs * batches, 3e-3, loss_of_step)
+    minimise(loss_of_step, classifier.parameters(), epochs * batches, 3e-3)
     return classifier.eval()
 
 
@@ -87,7 +90,4 @@ def main(dataset: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(" ".join(sys.argv[1:]))
-    except T2IError as error:
-        sys.exit(f"train_classifier: {error}")
+    main(*sys.argv[1:])

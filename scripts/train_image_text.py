@@ -1,4 +1,5 @@
-"""Train the shipped image-text model: ``python scripts/train_image_text.py``."""
+"""Train and measure the shipped image-text model: ``python scripts/train_image_text.py``; with ``evaluate``, only
+measure it."""
 
 import math
 import sys
@@ -7,12 +8,12 @@ import time
 import torch
 import torch.nn.functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
-from train_classifier import augment, one_cycle
+from train_classifier import augment, minimise
 
 from t2i_helpers import presets
-from t2i_helpers.data import CLASS_NAMES, QUALITY, load_images, sentences
-from t2i_helpers.errors import T2IError
-from t2i_helpers.models.image_text import CONFIG, FOLDER, WEIGHTS_FILE, ImageText, pad_to_rgb32
+from t2i_helpers.data import CLASS_NAMES, QUALITY, from_uint8, load_images, sentences
+from t2i_helpers.evaluation.metrics import proportion
+from t2i_helpers.models.image_text import CONFIG, FOLDER, WEIGHTS_FILE, ImageText, load_image_text, pad_to_rgb32
 from t2i_helpers.provenance import best_device, file_hash, record, write_json
 from t2i_helpers.randomness import generator, seed_from
 
@@ -104,7 +105,7 @@ def train_image_text(sets: dict, *, epochs: int = EPOCHS, seed: int = 0) -> Imag
             return contrastive_loss(images, texts, model.logit_scale.exp(), meanings.to(device))
 
     steps = epochs * (len(sets["cifar10"]) // SHARES["cifar10"])
-    one_cycle([p for p in model.train().parameters() if p.requires_grad], steps, 4e-3, loss_of_step)
+    minimise(loss_of_step, [p for p in model.train().parameters() if p.requires_grad], steps, 4e-3)
     with torch.no_grad():
         model.logit_scale.clamp_(max=LARGEST_SCALE)
     return model.eval()
@@ -124,7 +125,45 @@ def draw_batch(sets: dict, table: SentenceTable, rng) -> tuple[torch.Tensor, tor
     return torch.cat(images), meanings, table.draw(meanings, rng)
 
 
-def main() -> None:
+@torch.inference_mode()
+def nearest(model, images, prompts) -> list[torch.Tensor]:
+    """int64 [n] for each list in `prompts`: which of its texts is the nearest to each of `images` in [0, 1]."""
+    vectors = torch.cat([model.embed_images(part.to(model.device)) for part in images.split(500)])
+    return [(vectors @ model.embed_texts(texts).T).argmax(1).cpu() for texts in prompts]
+
+
+def zero_shot_accuracy(model, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
+    """The share of uint8 `images` [n, c, h, w] whose own class is the nearest, for each wording of the prompts."""
+    kinds = {"taught": TRAIN_PROMPTS[dataset], "held_out": HELD_OUT_PROMPTS[dataset]}
+    wordings = [wording for kind in kinds.values() for wording in kind]
+    answers = nearest(model, from_uint8(images, (0, 1)), [sentences(dataset, wording) for wording in wordings])
+    accuracy = {wording: proportion(found == labels) for wording, found in zip(wordings, answers)}
+    return {kind: {wording: accuracy[wording] for wording in kinds[kind]} for kind in kinds}
+
+
+def quality_accuracy(model, dataset: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
+    """How often "blurry" is nearer than "good" to an image exactly if it is degraded; half of uint8 `images` are."""
+    rng = generator("zero-shot", dataset)
+    images, degraded = from_uint8(images, (0, 1)), torch.rand(len(images), generator=rng) < 0.5
+    images[degraded] = degrade(images[degraded], rng)
+    words = zip(*(sentences(dataset, QUALITY[dataset], quality) for quality in ("good", "blurry")))
+    answers = torch.stack(nearest(model, images, [list(pair) for pair in words]))               # [classes, n]
+    return proportion(answers[labels, torch.arange(len(labels))] == degraded)
+
+
+def evaluate() -> None:
+    """Measure the shipped model on the real test sets; write evaluation.json beside it."""
+    model, results = load_image_text(best_device()), {}
+    for dataset in TRAIN_PROMPTS:
+        test = load_images(presets.get(dataset, "improved", "full"), "test")
+        results[dataset] = {"data_source": test.source, "data_fingerprint": test.fingerprint, "images": len(test),
+                            **zero_shot_accuracy(model, dataset, test.images, test.labels),
+                            "good_or_blurry": quality_accuracy(model, dataset, test.images, test.labels)}
+    write_json(FOLDER / "evaluation.json",
+               record(best_device(), weights_sha256_16=file_hash(FOLDER / WEIGHTS_FILE), zero_shot=results))
+
+
+def train() -> None:
     """Train on the real MNIST and CIFAR-10; write weights, configuration and a sidecar."""
     sets = {name: load_images(presets.get(name, "improved", "full"), "train") for name in SHARES}
     began = time.monotonic()
@@ -136,11 +175,10 @@ def main() -> None:
     write_json(FOLDER / "provenance.json", record(
         best_device(), data=data, epochs=EPOCHS, training_seconds=round(seconds), text_encoder=CONFIG["text_encoder"],
         weights="float16", weights_sha256_16=file_hash(FOLDER / WEIGHTS_FILE)))
-    print(f"{FOLDER} after {seconds:.0f} s: run python scripts/evaluate_image_text.py")
+    print(f"{FOLDER} after {seconds:.0f} s")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except T2IError as error:
-        sys.exit(f"train_image_text: {error}")
+    if sys.argv[1:] != ["evaluate"]:
+        train()
+    evaluate()

@@ -21,7 +21,7 @@ from support import TINY_UNET, jpeg, refuses
 
 from t2i_helpers import cli, paths, presets
 from t2i_helpers.data.wikiart_files import find_art_files, read_paintings
-from t2i_helpers.errors import BadData, BadValue
+from t2i_helpers.errors import BadData, BadValue, UnknownName
 from t2i_helpers.models import build_unet, load_pipeline
 from t2i_helpers.paths import ROOT, TABLES
 
@@ -87,11 +87,13 @@ def _on_meta(preset):
 
 def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):
     monkeypatch.setattr(speed.os, "getloadavg", lambda: (1000.0, 0, 0))
-    with refuses(BadData, "measure.py", "sample thesis"):
-        speed.bench_speed("sample", "wikiart")
+    with refuses(BadData, "sample thesis failed", "/nowhere"):
+        speed.bench_speed("sample", checkpoint="/nowhere")
     assert "busy" in capsys.readouterr().err
     with refuses(BadValue, "0 rounds"):
         speed.bench_speed("sample", rounds=0)
+    with refuses(UnknownName, "enormous"):
+        speed.bench_speed("train", size="enormous")
     monkeypatch.setattr(cli, "ROOT", Path("nowhere"))
     with refuses(BadData, "benchmarks", "clone"):
         cli.bench("sample")

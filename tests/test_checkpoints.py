@@ -67,7 +67,7 @@ def test_every_prompt_has_its_own_image_and_target_of_a_loss_whatever_the_batch(
     assert_close(parts.images, whole.images, atol=1e-4, rtol=0)
     assert parts.forward_passes == whole.forward_passes == 6
     assert not torch.equal(drawn([0, 0, 0])[1], together[1])
-    with refuses(BadValue, "4 targets for 3 images"):
+    with refuses(BadValue, "3 prompts and 4 targets"):
         drawn([0, 1, 0, 1])
 
 

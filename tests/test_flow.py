@@ -14,7 +14,7 @@ from t2i_helpers.diffusion.noise import NoisyBatch, noise_level, predicted
 from t2i_helpers.diffusion.sampling import with_timesteps
 from t2i_helpers.errors import BadValue, UnknownName
 from t2i_helpers.models import CaptionPipeline, build_unet, load_pipeline
-from t2i_helpers.models.dit import BLOCKS, AdaLNZeroBlock
+from t2i_helpers.models.dit import Block
 from t2i_helpers.models.weights import save_compact
 from t2i_helpers.paths import WEIGHTS
 from t2i_helpers.reporting.explorers import Mixture
@@ -124,10 +124,9 @@ def test_a_dit_predicts_learns_and_is_restored(network, tmp_path):
 
 def test_adaln_zero_begins_as_the_identity_and_every_dit_with_zero():
     x, tokens, summary = (torch.randn(shape, generator=NUMBERS) for shape in ((2, 9, 16), (2, 5, 16), (2, 16)))
-    assert torch.equal(AdaLNZeroBlock(16, 2)(x, tokens, summary), x)
-    assert not any(torch.allclose(kind(16, 2)(x, tokens, summary), x) for kind in BLOCKS.values()
-                   if kind is not AdaLNZeroBlock)
-    for network in DITS:
+    for network, conditioning in DITS.items():
+        identity = torch.allclose(Block(16, 2, conditioning)(x, tokens, summary), x, atol=0, rtol=0)
+        assert identity == (conditioning == "adaln-zero")
         preset = dataclasses.replace(FLOW, network=network, block_channels=(16,))
         assert not build_unet(preset, text_dim=16)(X_0, 5, torch.randn(3, 4, 16)).sample.any()
 

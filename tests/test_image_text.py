@@ -4,11 +4,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 import train_image_text as training
-from evaluate_image_text import quality_accuracy, zero_shot_accuracy
 from safetensors.torch import load_file
 from support import change_tensors, refuses
 from torch.testing import assert_close
-from train_image_text import HELD_OUT_PROMPTS, SHARES, TRAIN_PROMPTS, SentenceTable, degrade, train_sentences
+from train_image_text import (
+    HELD_OUT_PROMPTS,
+    SHARES,
+    TRAIN_PROMPTS,
+    SentenceTable,
+    degrade,
+    quality_accuracy,
+    train_sentences,
+    zero_shot_accuracy,
+)
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from t2i_helpers import presets

@@ -16,7 +16,7 @@ from t2i_helpers import presets
 from t2i_helpers.data import DRAWINGS, from_unit, stroke_drawing, to_unit
 from t2i_helpers.diffusion import make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
-from t2i_helpers.diffusion.noise import alpha_bar
+from t2i_helpers.diffusion.noise import noise_level
 from t2i_helpers.errors import BadValue
 from t2i_helpers.evaluation import recognition as recognise
 from t2i_helpers.evaluation.experiments import first_stable_step
@@ -220,7 +220,7 @@ def test_a_start_is_noised_to_its_step(scheduler, variant, strength, done):
     noise = torch.stack([torch.randn(1, 8, 8, generator=generator("sample", seed)) for seed in range(3)])
     plain = make_scheduler(small_preset(variant), scheduler)
     plain.set_timesteps(10)
-    abar = alpha_bar(plain, plain.timesteps[10 - done])
+    abar = noise_level(plain, plain.timesteps[10 - done])
     assert [call.t for call in unet.calls] == plain.timesteps[10 - done:].tolist()
     assert steps == list(range(10 - done, 10))
     assert_close(unet.calls[0].x_t, abar.sqrt() * DRAWING + (1 - abar).sqrt() * noise)

@@ -101,13 +101,10 @@ def test_other_networks_see_0_to_1_and_a_pixel_beyond_its_bound_can_come_back(lo
 
 
 def test_each_batch_takes_its_own_images_targets_and_others_are_refused():
-    parts = LossGuidance(to_class([0, 1, 1, 0, 1]), 1.0).split(5, 2)
-    assert [part.loss.targets.tolist() for part in parts] == [[0, 1], [1, 0], [1]]
-    assert {(part.strength, part.loss.unit) for part in parts} == {(1.0, UNITS["classifier"])}
+    part = LossGuidance(to_class([0, 1, 1, 0, 1]), 1.0).part(slice(2, 4))
+    assert part.targets.tolist() == [1, 0] and (part.strength, part.loss.unit) == (1.0, UNITS["classifier"])
     for plain in (LossGuidance(COLOUR, 1.0), LossGuidance(torch.square, 1.0)):
-        assert plain.split(5, 2) == [plain] * 3
-    with refuses(BadValue, "2 targets for 4 images"):
-        LossGuidance(to_class([0, 1]), 1.0).split(4, 2)
+        assert plain.part(slice(2, 4)) is plain
     with refuses(BadValue, "2 targets for 3 images"):
         draw(LossGuidance(to_class([0, 1]), 1.0))
     with refuses(BadValue, "labels 0 to 2", "0 to 1"):

@@ -310,7 +310,7 @@ def test_patches_and_the_block_of_the_transformer_are_the_packages():
     assert torch.equal(patchify(x, 2)[:, 5], x[:, :, 2:4, 2:4].permute(0, 2, 3, 1).flatten(1))      # row 1, column 1
     assert torch.equal(unpatchify(patchify(x, 2), 2, 8), x) and torch.equal(dit._unpatchify(patchify(x, 2), 4, 2), x)
     (adaln_zero,) = teaching("07_flow_and_transformers", "adaln", "adaln_zero")
-    block, summary = dit.AdaLNZeroBlock(16, 2), torch.randn(2, 16, generator=NUMBERS)
+    block, summary = dit.Block(16, 2, "adaln-zero"), torch.randn(2, 16, generator=NUMBERS)
     torch.nn.init.normal_(block.modulation.weight)
     tokens = torch.randn(2, 9, 16, generator=NUMBERS)
     assert_close(adaln_zero(tokens, summary, block), block(tokens, None, summary))

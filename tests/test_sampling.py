@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from t2i_helpers import presets
 from t2i_helpers.diffusion import SCHEDULERS, LossGuidance, SDEditInit, colour_loss, make_guider, make_scheduler, sample
-from t2i_helpers.diffusion.noise import alpha_bar
+from t2i_helpers.diffusion.noise import noise_level
 from t2i_helpers.diffusion.reuse import reuse
 from t2i_helpers.diffusion.schedulers import SPACINGS
 from t2i_helpers.errors import BadValue, UnknownName
@@ -56,9 +56,9 @@ def test_alpha_bar_is_the_table_s_and_between_timesteps_the_schedulers_own(name)
     scheduler = make_scheduler(presets.get("mnist", "thesis", "full"), f"{name} spacing=linspace")
     scheduler.set_timesteps(8)                      # multiples of 999 / 7
     for t, sigma in zip(scheduler.timesteps, scheduler.sigmas):
-        assert alpha_bar(scheduler, t).item() == pytest.approx(1 / (1 + sigma.item() ** 2), rel=1e-4)
+        assert noise_level(scheduler, t).item() == pytest.approx(1 / (1 + sigma.item() ** 2), rel=1e-4)
     assert any(t != int(t) for t in scheduler.timesteps)
-    assert all(alpha_bar(make_scheduler(PRESETS["improved"], name), torch.tensor(t)) == ABAR[t] for t in range(100))
+    assert all(noise_level(make_scheduler(PRESETS["improved"], name), torch.tensor(t)) == ABAR[t] for t in range(100))
 
 
 @each_variant
@@ -90,7 +90,7 @@ def test_a_network_that_knows_x_0_is_led_to_it_from_any_start(name, variant, ste
     x_0 = torch.linspace(-0.9, 0.9, 3 * 64).view(3, 1, 8, 8)
 
     def answer(x_t, t, c):
-        abar = alpha_bar(make_scheduler(PRESETS[variant]), t)
+        abar = noise_level(make_scheduler(PRESETS[variant]), t)
         eps = (x_t - abar.sqrt() * x_0) / (1 - abar).sqrt()
         return eps if variant == "thesis" else abar.sqrt() * eps - (1 - abar).sqrt() * x_0
 

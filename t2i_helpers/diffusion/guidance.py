@@ -36,7 +36,6 @@ class Step:
     state: dict                     # empty when a sampling starts: what a rule keeps for the next step
     hooks: list = field(default_factory=list)       # functions that hook into a U-Net for passes with the captions
     compiled: Callable | None = None                # the U-Net compiled, for passes without hooks
-    can_renoise: bool = True                        # whether the scheduler can use `noise_from`
     noise_from: torch.Tensor | None = None          # the prediction whose noise stays in the image, for CFG++
     passes: int = 0                                 # evaluations of a U-Net so far
 

@@ -26,12 +26,11 @@ class Loss:
     targets: torch.Tensor | None = None         # [n, ...], one for each image, if images have targets of their own
 
     def __call__(self, x_0: torch.Tensor) -> torch.Tensor:
-        self.check(len(x_0))
-        return self.of(x_0) if self.targets is None else self.of(x_0, self.targets.to(x_0.device))
-
-    def check(self, images: int) -> None:
-        if self.targets is not None and len(self.targets) != images:
-            raise BadValue(f"a loss with {len(self.targets)} targets for {images} images: give one for each image")
+        if self.targets is None:
+            return self.of(x_0)
+        if len(self.targets) != len(x_0):
+            raise BadValue(f"a loss with {len(self.targets)} targets for {len(x_0)} images: give one for each image")
+        return self.of(x_0, self.targets.to(x_0.device))
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,11 @@ class LossGuidance:
     loss: Loss | Callable[[torch.Tensor], torch.Tensor]     # for a bare function of x^_0 -> [n], u P is 1
     strength: float                                         # s
 
-    def split(self, images: int, size: int) -> list["LossGuidance"]:
-        """The guidance of each batch of at most `size` of the `images`, with its own images' targets."""
-        if getattr(self.loss, "targets", None) is None:
-            return [self] * -(-images // size)
-        self.loss.check(images)
-        return [replace(self, loss=replace(self.loss, targets=part)) for part in self.loss.targets.split(size)]
+    targets = property(lambda self: getattr(self.loss, "targets", None))
+
+    def part(self, batch: slice) -> "LossGuidance":
+        """The guidance of some of the images, with their targets."""
+        return self if self.targets is None else replace(self, loss=replace(self.loss, targets=self.targets[batch]))
 
     @torch.enable_grad()
     def guidance_update(self, noisy: NoisyBatch, prediction: torch.Tensor) -> torch.Tensor:

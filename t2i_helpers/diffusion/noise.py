@@ -67,14 +67,10 @@ def predicted(scheduler) -> str:
 
 
 def noise_level(scheduler, t) -> torch.Tensor:
-    """The level of a NoisyBatch at `t`: abar_t, or of a flow s = t / T."""
+    """The level of a NoisyBatch at `t`: of a flow s = t / T, else abar_t, the share of signal left; between whole
+    timesteps interpolated in sigma as schedulers do."""
     if predicted(scheduler) == "flow":
         return torch.as_tensor(t, dtype=torch.float32).cpu() / scheduler.config.num_train_timesteps
-    return alpha_bar(scheduler, t)
-
-
-def alpha_bar(scheduler, t) -> torch.Tensor:
-    """abar_t, the share of signal left at `t`; between whole timesteps interpolated in sigma as schedulers do."""
     t, table = float(t), scheduler.alphas_cumprod.double().cpu()
     low = int(t)
     if low == t:

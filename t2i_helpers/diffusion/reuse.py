@@ -1,5 +1,6 @@
 """What the passes of one sampling have in common, computed once."""
 
+import collections
 import contextlib
 from unittest import mock
 
@@ -13,7 +14,7 @@ def reuse(unet):
     """Within the block, `unet` does not compute again what follows from a tensor that it has just seen: from x_t, the
     layers before the first cross-attention, which all branches of a step share; from the captions, their projection and
     the keys and values of cross-attention, which all steps share. The predictions are the same. Tensors are the same
-    if they have the same memory. Networks that are no UNet2DConditionModel stay as they are."""
+    if they are alike views of the same memory. Networks that are no UNet2DConditionModel stay as they are."""
     with contextlib.ExitStack() as patches:
         if isinstance(unet, UNet2DConditionModel):
             sizes = dict.fromkeys(_before_text(unet), 1) | {
@@ -38,20 +39,14 @@ def _before_text(unet):
 
 def _remembering(forward, size):
     """`forward`, which returns the stored output for one of its last `size` first arguments."""
-    seen = []
+    seen = collections.deque(maxlen=size)
 
     def remembered(*args, **kwargs):
         first = args[0] if args else kwargs["hidden_states"]
         for given, output in seen:
-            if given is first or _same_memory(given, first):
+            if given.is_set_to(first):
                 return output
         seen.append((first, forward(*args, **kwargs)))
-        del seen[:-size]
         return seen[-1][1]
 
     return remembered
-
-
-def _same_memory(a, b) -> bool:
-    """Whether two tensors are alike views of one tensor."""
-    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()

@@ -85,8 +85,6 @@ def threshold(step, w, *, percentile=0.995):
 def cfg_plus_plus(step, w):
     """CFG++ (Chung et al. 2024, arXiv:2406.08070): x^_0 from n + w (c - n) with w in [0, 1], but the noise that the
     step leaves in the image from n. 2 passes; 1 at w = 0."""
-    if not step.can_renoise:
-        raise BadValue("this scheduler cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
     step.noise_from = step.null
     return cfg(step, w)
 

@@ -70,8 +70,7 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
         for index, t in list(enumerate(scheduler.timesteps))[first:]:
             x_t = scale(x, t)
             noisy = NoisyBatch(x_t.detach().requires_grad_(loss is not None), levels[index], predicts)
-            step = Step(unet, noisy, t, cond, null, index, first, sigmas, state, compiled=compiled,
-                        can_renoise=isinstance(scheduler, BEGIN_ANYWHERE))
+            step = Step(unet, noisy, t, cond, null, index, first, sigmas, state, compiled=compiled)
             with torch.set_grad_enabled(loss is not None):
                 prediction = guider(step)
             passes += step.passes
@@ -81,6 +80,8 @@ def sample(unet, scheduler, guider: Callable[[Step], torch.Tensor], cond: torch.
                 x = x + (update if x_t is x else update / noisy.signal)     # some schedulers keep x_t / sqrt(abar)
             x_0, prediction = noisy.clipped(prediction, clip)
             if step.noise_from is not None:                                 # x^_0 under the noise of another prediction
+                if not isinstance(scheduler, BEGIN_ANYWHERE):
+                    raise BadValue("this scheduler cannot renoise: with cfg++ choose ddim, ddpm or dpm++")
                 _, noise_from = step.noisy.clipped(step.noise_from, clip)
                 x = noisy.signal * x_0 + noisy.noise * step.noisy.eps(noise_from)
                 prediction = NoisyBatch(x, noisy.level, predicts).prediction(x_0)

@@ -12,57 +12,40 @@ from torch import nn
 FREQUENCIES = 256           # sines and cosines of t
 
 
-class InContextBlock(nn.Module):
-    """A block of a vision transformer: x + attention(norm(x)), then x + MLP(norm(x)). t and the caption are tokens of
-    x like those of the image."""
+class Block(nn.Module):
+    """A block of a vision transformer: x + attention(norm(x)), then x + MLP(norm(x)). t and the caption reach it
 
-    def __init__(self, dim: int, heads: int):
+    "in-context"        as tokens of x like those of the image;
+    "cross-attention"   as tokens that the image's attend to between the two;
+    "adaln-zero"        as a shift and a scale after each norm and a gate before each sum, all zero at first, so that
+                        the block begins as the identity.
+    """
+
+    def __init__(self, dim: int, heads: int, conditioning: str):
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.norm1, self.norm2 = _norm(dim), _norm(dim)
         self.attn1 = Attention(dim, heads=heads, dim_head=dim // heads, bias=True)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
         self.mlp = FeedForward(dim, mult=4, activation_fn="gelu-approximate")
+        self.attn2 = self.modulation = None
+        if conditioning == "cross-attention":
+            self.norm_cross = _norm(dim)
+            self.attn2 = Attention(dim, cross_attention_dim=dim, heads=heads, dim_head=dim // heads, bias=True)
+        if conditioning == "adaln-zero":
+            self.modulation = _zero(nn.Linear(dim, 6 * dim))
 
     def forward(self, x, tokens, summary):
         """x [n, image tokens, dim]; tokens [n, 1 + length, dim] of t and the caption; summary [n, dim] of both."""
-        x = x + self.attn1(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class CrossAttentionBlock(InContextBlock):
-    """Between the two, the image's tokens attend to those of t and the caption."""
-
-    def __init__(self, dim: int, heads: int):
-        super().__init__(dim, heads)
-        self.norm_cross = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
-        self.attn2 = Attention(dim, cross_attention_dim=dim, heads=heads, dim_head=dim // heads, bias=True)
-
-    def forward(self, x, tokens, summary):
-        x = x + self.attn1(self.norm1(x))
-        x = x + self.attn2(self.norm_cross(x), encoder_hidden_states=tokens)
-        return x + self.mlp(self.norm2(x))
-
-
-class AdaLNZeroBlock(InContextBlock):
-    """The summary of t and the caption gives a shift and a scale after each norm and a gate before each sum. All are
-    zero at first, so that the block begins as the identity."""
-
-    def __init__(self, dim: int, heads: int):
-        super().__init__(dim, heads)
-        self.modulation = _zero(nn.Linear(dim, 6 * dim))
-
-    def forward(self, x, tokens, summary):
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(summary)[:, None].chunk(6, dim=2)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            self.modulation(summary)[:, None].chunk(6, dim=2) if self.modulation else (0, 0, 1, 0, 0, 1))
         x = x + gate1 * self.attn1(self.norm1(x) * (1 + scale1) + shift1)
+        if self.attn2:
+            x = x + self.attn2(self.norm_cross(x), encoder_hidden_states=tokens)
         return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
-
-
-BLOCKS = {"adaln-zero": AdaLNZeroBlock, "cross-attention": CrossAttentionBlock, "in-context": InContextBlock}
 
 
 class DiT(ModelMixin, ConfigMixin):
     """(x_t [n, channels, side, side], t [] or [n], c [n, length, text width]) to an object whose ``.sample`` is the
-    prediction, of x_t's shape. `conditioning`, one of BLOCKS, says how t and the caption reach the image's tokens."""
+    prediction, of x_t's shape. `conditioning` is that of its blocks."""
 
     @register_to_config
     def __init__(self, sample_size: int, in_channels: int, patch_size: int, dim: int, depth: int, heads: int,
@@ -72,8 +55,8 @@ class DiT(ModelMixin, ConfigMixin):
         self.frequencies = Timesteps(FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time = TimestepEmbedding(FREQUENCIES, dim)
         self.text = nn.Linear(cross_attention_dim, dim)
-        self.blocks = nn.ModuleList([BLOCKS[conditioning](dim, heads) for _ in range(depth)])
-        self.norm_out = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.blocks = nn.ModuleList([Block(dim, heads, conditioning) for _ in range(depth)])
+        self.norm_out = _norm(dim)
         if conditioning == "adaln-zero":
             self.modulation_out = _zero(nn.Linear(dim, 2 * dim))
         self.out = _zero(nn.Linear(dim, in_channels * patch_size**2))
@@ -98,8 +81,12 @@ class DiT(ModelMixin, ConfigMixin):
 
 def _unpatchify(x, patches: int, size: int):
     """[n, patches², size² channels] to [n, channels, patches size, patches size]."""
-    x = x.unflatten(2, (size, size, -1)).unflatten(1, (patches, patches))              # [n, row, column, y, x, channel]
-    return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+    x = x.unflatten(2, (size**2, -1)).permute(0, 3, 2, 1)                               # [n, channels, size², patches²]
+    return nn.functional.pixel_shuffle(x.flatten(1, 2).unflatten(2, (patches, patches)), size)
+
+
+def _norm(dim):
+    return nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
 
 
 def _zero(linear):

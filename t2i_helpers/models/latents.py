@@ -48,7 +48,9 @@ class Autoencoder:
 def load_autoencoder(name: str = "own") -> Autoencoder:
     """The autoencoder that ships ("own"), "taesd" from the mirror or the hub, or a folder in diffusers' layout. Raises
     SourceUnavailable if TAESD cannot be reached, BadCheckpoint for a folder that is missing or damaged."""
-    folder = _taesd_folder() if name == "taesd" else FOLDER if name == "own" else Path(name)
+    folder = FOLDER if name == "own" else Path(name)
+    if name == "taesd":
+        folder = model_folder(TAESD, ["config.json", WEIGHTS_FILE], ", or use the autoencoder that ships (own)")
     with or_bad_checkpoint(f"the autoencoder in {folder}"):
         config = AutoencoderTiny.load_config(folder)
         config.pop("block_out_channels", None)          # diffusers writes this and warns when it reads it
@@ -63,10 +65,11 @@ def load_autoencoder(name: str = "own") -> Autoencoder:
     return Autoencoder(name, network, digest.hexdigest()[:16])
 
 
-def _taesd_folder() -> Path:
-    with hub.or_unavailable(f"load {TAESD}", f"connect to the hub, set T2I_MIRROR to a folder that holds models/{TAESD}"
-                                             ", or use the autoencoder that ships (own)"):
-        return mirror("models", TAESD) or hub.snapshot(TAESD, allow_patterns=["config.json", WEIGHTS_FILE])
+def model_folder(repository: str, files: list[str], otherwise: str = "") -> Path:
+    """The folder with `files` of a model on the hub, in the mirror or downloaded; SourceUnavailable without both."""
+    remedy = f"connect to the hub, or set T2I_MIRROR to a folder with models/{repository}{otherwise}"
+    with hub.or_unavailable(f"load {repository}", remedy):
+        return mirror("models", repository) or hub.snapshot(repository, allow_patterns=files)
 
 
 @dataclass(frozen=True)

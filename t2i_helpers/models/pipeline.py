@@ -36,6 +36,8 @@ class CaptionPipeline(DiffusionPipeline):
     The text encoder is not saved with it: captions of the dataset come from their table, other texts load the encoder.
     """
 
+    decoded_at_once = 64                        # latents
+
     def __init__(self, unet: ModelMixin, scheduler: SchedulerMixin, preset: dict | None = None,
                  latents: dict | None = None, classes: list[int] | None = None):
         """`latents`: metadata of a latent model's LatentSpace; `classes`: the labels it was trained on, if not all."""
@@ -73,7 +75,7 @@ class CaptionPipeline(DiffusionPipeline):
         """What the U-Net draws, pixels in its range or latents, as images in [0, 1], float32 [n, c, h, w]."""
         if self.latent_space is None:
             return to_unit(x, self.preset.pixel_range)
-        return torch.cat([self.latent_space.decode(part) for part in x.split(64)])
+        return torch.cat([self.latent_space.decode(part) for part in x.split(self.decoded_at_once)])
 
     def encode(self, unit_images: torch.Tensor) -> torch.Tensor:
         """Images in [0, 1] as the U-Net sees them, float32: the inverse of `decode`, up to an autoencoder's loss."""
@@ -115,12 +117,14 @@ class CaptionPipeline(DiffusionPipeline):
         if isinstance(seeds, int):
             raise BadValue(f"seeds = {seeds}: give a list with one seed for each prompt")
         preset, n = self.preset, len(prompts)
-        seeds = [preset.seed + i for i in range(n)] if seeds is None else list(seeds)
+        seeds = list(range(preset.seed, preset.seed + n) if seeds is None else seeds)
+        for what, given in (("seeds", seeds), ("targets of the loss", loss and loss.targets),
+                            ("start images", start and start.images)):
+            if given is not None and len(given) != n:
+                raise BadValue(f"{n} prompts and {len(given)} {what}: give one for each prompt")
         steps = preset.sample_steps if steps is None else steps
         on_cpu, half = self.device.type == "cpu", self.unet.dtype.itemsize == 2
         batch_size = batch_size or (n if callback else 256 if not on_cpu else 64 if half else 32)
-        if len(seeds) != n:
-            raise BadValue(f"{n} prompts and {len(seeds)} seeds: give one seed for each prompt")
         if callback is not None and n > batch_size:
             raise BadValue(f"a callback sees one batch: give at most {batch_size} prompts or a larger batch_size")
         if named := isinstance(guider, str):
@@ -131,8 +135,6 @@ class CaptionPipeline(DiffusionPipeline):
                                "negative, or choose another guider")
             null, _ = self.embed([negative])
         if start is not None:
-            if len(start.images) != n:
-                raise BadValue(f"{n} prompts and {len(start.images)} start images: give one for each prompt")
             if not start.images.is_floating_point() or not ((start.images >= 0) & (start.images <= 1)).all():
                 raise BadValue("start images must be floats from 0 to 1, without NaN: divide pixels of 0 to 255 by 255")
             start = SDEditInit(self.encode(start.images), start.strength)
@@ -146,13 +148,11 @@ class CaptionPipeline(DiffusionPipeline):
         compiled = compile_unet(self.unet) if n >= COMPILE_FROM and not on_cpu else None
 
         def draw(size):
-            batches = [slice(i, i + size) for i in range(0, n, size)]
-            losses = loss.split(n, size) if loss else [None] * len(batches)
-            return [sample(self.unet, solver, guider, cond[batch], null, seeds=seeds[batch],
-                           steps=steps, loss=part_loss, callback=callback, clip=self.clip,
+            return [sample(self.unet, solver, guider, cond[batch], null, seeds=seeds[batch], steps=steps,
+                           loss=loss and loss.part(batch), callback=callback, clip=self.clip,
                            start=start and SDEditInit(start.images[batch], start.strength),
                            compiled=compiled if batch.stop <= n else None)         # compiled for the size of the others
-                    for batch, part_loss in zip(batches, losses)]
+                    for batch in (slice(i, i + size) for i in range(0, n, size))]
 
         batch_size, parts = min(n, batch_size), None
         while parts is None:
@@ -199,7 +199,7 @@ def load_pipeline(name: str | Path, variant: str = "improved", device=None) -> C
     _check_kind(folder)
     with or_bad_checkpoint(folder, "train or restore it again"):
         weights = file_hash(folder / WEIGHTS)       # before they are read: a run in training may replace the file
-        kind, _ = NETWORKS[presets.from_dict(read_json(folder / "model_index.json")["preset"]).network]
+        kind = NETWORKS[presets.from_dict(read_json(folder / "model_index.json")["preset"]).network]
         unet = kind.from_config(kind.load_config(folder / "unet"))
         unet.load_state_dict(load_state(folder / WEIGHTS))
         pipeline = CaptionPipeline.from_pretrained(folder, unet=unet)

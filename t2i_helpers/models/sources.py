@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import torch
-from huggingface_hub import try_to_load_from_cache
 
 from .. import hub, presets
 from ..data.images import HUB, OFFLINE
@@ -16,7 +15,7 @@ from ..errors import SourceUnavailable
 from ..paths import CHECKPOINTS, mirror
 from ..provenance import best_device, device_name, git_state, versions
 from .latents import TAESD
-from .text import ENCODERS, encoder_location
+from .text import ENCODERS, encoder_location, weights_version
 
 
 def describe_machine() -> dict:
@@ -77,6 +76,4 @@ def _encoder_source(name, online) -> str | None:
         return "packaged"
     if encoder_location(name) != repository:
         return "mirror"
-    if try_to_load_from_cache(repository, "model.safetensors", revision=hub.REVISIONS.get(repository)):
-        return "cache"
-    return "hub" if online else None
+    return "cache" if weights_version(name) else "hub" if online else None

@@ -8,12 +8,12 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .. import hub, presets
+from .. import presets
 from ..diffusion import make_scheduler
 from ..errors import or_bad_checkpoint
-from ..paths import WEIGHTS, mirror
+from ..paths import WEIGHTS
 from ..provenance import best_device, file_hash
-from .latents import WEIGHTS_FILE, Autoencoder, LatentSpace
+from .latents import WEIGHTS_FILE, Autoencoder, LatentSpace, model_folder
 from .pipeline import CaptionPipeline
 from .text import TextEncoder, check_prompts
 
@@ -25,7 +25,7 @@ FILES = ["model_index.json", "tokenizer/*", "*/*config.json", "text_encoder/mode
 class StableDiffusion(CaptionPipeline):
     """Any prompts to images; x^_0 is not clipped, and schedulers have the offset of the checkpoint's own."""
 
-    clip = None
+    clip, decoded_at_once = None, 1                             # the decoder needs gigabytes for each image
     encoder: TextEncoder
     own_scheduler: DDIMScheduler
 
@@ -34,10 +34,6 @@ class StableDiffusion(CaptionPipeline):
         check_prompts(prompts)
         table = self.encoder.encode([*prompts, ""], self.preset.max_length)
         return table[:-1].to(self.unet.device, self.unet.dtype), table[-1:].to(self.unet.device, self.unet.dtype)
-
-    def decode(self, x: torch.Tensor) -> torch.Tensor:
-        """Latents to images in [0, 1], float32 [n, 3, h, w], one at a time: the decoder needs gigabytes for each."""
-        return torch.cat([self.latent_space.decode(part) for part in x.split(1)])
 
     def make_scheduler(self, name: str):
         """`diffusion.make_scheduler`, with the checkpoint's offset of the timesteps and its last abar."""
@@ -50,11 +46,7 @@ class StableDiffusion(CaptionPipeline):
 def load_stable_diffusion(name: str | Path = STABLE_DIFFUSION, device=None) -> StableDiffusion:
     """A folder in the hub's layout, or a repository from the mirror or the hub. Its weights are safetensors; its safety
     checker is not read. Raises SourceUnavailable without the hub, BadCheckpoint for a folder that cannot be read."""
-    folder = Path(name) if (Path(name) / "model_index.json").is_file() else mirror("models", str(name))
-    if folder is None:
-        with hub.or_unavailable(f"load {name}", "connect to the hub, or set T2I_MIRROR to a folder with "
-                                                f"models/{name}"):
-            folder = hub.snapshot(str(name), allow_patterns=FILES)
+    folder = Path(name) if (Path(name) / "model_index.json").is_file() else model_folder(str(name), FILES)
     with or_bad_checkpoint(folder, "name a folder with Stable Diffusion's tokenizer, text_encoder, unet, scheduler and "
                                    "vae as safetensors"):
         unet, vae, model = (_network(kind, folder, part) for kind, part in (
@@ -67,9 +59,9 @@ def load_stable_diffusion(name: str | Path = STABLE_DIFFUSION, device=None) -> S
         prediction_type, train_timesteps=own.config.num_train_timesteps, resolution=8 * unet.config.sample_size,
         autoencoder=str(name), text_encoder=str(name), max_length=model.config.max_position_embeddings,
         scheduler="lms", sample_steps=50), unet)
-    scale = torch.full((vae.config.latent_channels,), 1 / vae.config.scaling_factor)
-    pipe.latent_space = LatentSpace(Autoencoder(str(name), vae, file_hash(folder / "vae" / WEIGHTS_FILE)), 0 * scale,
-                                    scale)
+    std = torch.full((vae.config.latent_channels,), 1 / vae.config.scaling_factor)
+    autoencoder = Autoencoder(str(name), vae, file_hash(folder / "vae" / WEIGHTS_FILE))
+    pipe.latent_space = LatentSpace(autoencoder, 0 * std, std)
     pipe.encoder = TextEncoder(str(name), model.config.hidden_size, tokenizer, model)
     pipe.own_scheduler, pipe.weights_sha256_16 = own, file_hash(folder / WEIGHTS)
     pipe.scheduler = pipe.make_scheduler(pipe.preset.scheduler)

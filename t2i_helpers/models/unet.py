@@ -1,5 +1,6 @@
 """The networks that predict noise: U-Nets of diffusers that read a caption's tokens or know classes, and DiT."""
 
+import contextlib
 import functools
 import os
 import sys
@@ -14,40 +15,6 @@ from .dit import DiT
 from .text import encoder_dim
 
 COMPILE_FROM = 10_000       # images: compiling takes minutes
-
-
-def build_unet(preset, text_dim: int | None = None) -> ModelMixin:
-    """A fresh network of the kind ``preset.network``: (x_t [n, channels, resolution, resolution], t [n],
-    c [n, length, text_dim]) to an object whose ``.sample`` is the prediction, of x_t's shape. `text_dim` is by default
-    the width of ``preset.text_encoder``."""
-    if preset.network not in NETWORKS:
-        raise UnknownName("network", preset.network, NETWORKS)
-    kind, settings = NETWORKS[preset.network]
-    return kind(**settings(preset, text_dim or encoder_dim(preset.text_encoder)))
-
-
-def _shape(preset) -> dict:
-    return dict(
-        sample_size=preset.unet_shape[-1],
-        in_channels=preset.unet_shape[0],
-        out_channels=preset.unet_shape[0],
-        block_out_channels=preset.block_channels,
-        layers_per_block=preset.layers_per_block,
-        down_block_types=preset.down_blocks,
-        up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
-        attention_head_dim=preset.attention_head_dim,
-    )
-
-
-def _unet_settings(preset, text_dim) -> dict:
-    """If `text_dim` differs from the cross-attention's width, one trained linear layer (diffusers' ``text_proj``)
-    projects the embeddings."""
-    projected = text_dim != preset.cross_attention_dim
-    return _shape(preset) | dict(
-        cross_attention_dim=preset.cross_attention_dim,
-        encoder_hid_dim=text_dim if projected else None,
-        encoder_hid_dim_type="text_proj" if projected else None,
-    )
 
 
 class PlainUNet(diffusers.UNet2DModel):
@@ -82,34 +49,40 @@ def _drop_skips(block, inputs):
     return hidden, tuple(map(torch.zeros_like, skips)), *others
 
 
-def _plain_settings(preset, text_dim) -> dict:
-    return _shape(preset) | {"norm_num_groups": min(32, preset.block_channels[0] // 2)}
+DITS = {"dit": "adaln-zero", "dit-cross": "cross-attention", "dit-context": "in-context"}       # conditioning by name
+NETWORKS = {"unet": diffusers.UNet2DConditionModel, "plain-unet": PlainUNet, "class-unet": ClassUNet,
+            "class-unet-without-skips": ClassUNetWithoutSkips, **dict.fromkeys(DITS, DiT)}
 
 
-def _class_settings(preset, text_dim) -> dict:
-    return _plain_settings(preset, text_dim) | {"num_class_embeds": len(class_names(preset)) + 1}
-
-
-def _dit_settings(conditioning, preset, text_dim) -> dict:
-    return dict(
-        sample_size=preset.unet_shape[-1],
-        in_channels=preset.unet_shape[0],
-        patch_size=preset.patch_size,
-        dim=preset.block_channels[0],
-        depth=preset.layers_per_block,
-        heads=preset.attention_head_dim,
-        cross_attention_dim=text_dim,
-        conditioning=conditioning,
+def build_unet(preset, text_dim: int | None = None) -> ModelMixin:
+    """A fresh network of the kind ``preset.network``: (x_t [n, channels, resolution, resolution], t [n],
+    c [n, length, text_dim]) to an object whose ``.sample`` is the prediction, of x_t's shape. `text_dim` is by default
+    the width of ``preset.text_encoder``. If it differs from the width of a U-Net's cross-attention, one trained linear
+    layer (diffusers' ``text_proj``) projects the embeddings."""
+    if preset.network not in NETWORKS:
+        raise UnknownName("network", preset.network, NETWORKS)
+    kind, channels = NETWORKS[preset.network], preset.unet_shape[0]
+    text_dim = text_dim or encoder_dim(preset.text_encoder)
+    shape = dict(sample_size=preset.unet_shape[-1], in_channels=channels)
+    if kind is DiT:
+        return DiT(**shape, patch_size=preset.patch_size, dim=preset.block_channels[0], depth=preset.layers_per_block,
+                   heads=preset.attention_head_dim, cross_attention_dim=text_dim,
+                   conditioning=DITS[preset.network])
+    shape |= dict(
+        out_channels=channels,
+        block_out_channels=preset.block_channels,
+        layers_per_block=preset.layers_per_block,
+        down_block_types=preset.down_blocks,
+        up_block_types=tuple(block.replace("Down", "Up") for block in reversed(preset.down_blocks)),
+        attention_head_dim=preset.attention_head_dim,
     )
-
-
-# name: (class, a function of a preset and the text's width that gives the class's settings)
-NETWORKS = {"unet": (diffusers.UNet2DConditionModel, _unet_settings),
-            "plain-unet": (PlainUNet, _plain_settings),
-            "class-unet": (ClassUNet, _class_settings),
-            "class-unet-without-skips": (ClassUNetWithoutSkips, _class_settings),
-            **{name: (DiT, functools.partial(_dit_settings, conditioning)) for name, conditioning in (
-                ("dit", "adaln-zero"), ("dit-cross", "cross-attention"), ("dit-context", "in-context"))}}
+    if kind is diffusers.UNet2DConditionModel:
+        projected = text_dim != preset.cross_attention_dim
+        return kind(**shape, cross_attention_dim=preset.cross_attention_dim,
+                    encoder_hid_dim=text_dim if projected else None,
+                    encoder_hid_dim_type="text_proj" if projected else None)
+    classes = None if kind is PlainUNet else len(class_names(preset)) + 1
+    return kind(**shape, norm_num_groups=min(32, preset.block_channels[0] // 2), num_class_embeds=classes)
 
 
 @functools.cache
@@ -125,10 +98,8 @@ def compile_unet(unet, **options):
         try:
             torch.compiler.cudagraph_mark_step_begin()
             return network(x_t, t, c)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:              # of any part of the compiler
-            if network is unet:
+            if network is unet or isinstance(error, torch.OutOfMemoryError):
                 raise
             reason = one_line(getattr(error, "inner_exception", error))
             print(f"the U-Net is not compiled ({reason}): it runs as it is", file=sys.stderr)
@@ -138,19 +109,17 @@ def compile_unet(unet, **options):
     return run
 
 
-def trace_shapes(unet, text_length: int = 8) -> list[tuple[str, tuple[int, ...]]]:
+def trace_shapes(unet) -> list[tuple[str, tuple[int, ...]]]:
     """(block, shape of its output) for one image, in the order of the U-Net's forward pass."""
-    rows, hooks, config = [], [], unet.config
+    rows, config = [], unet.config
     blocks = {"conv_in": unet.conv_in, **{f"down {i}": block for i, block in enumerate(unet.down_blocks)},
               "middle": unet.mid_block, **{f"up {i}": block for i, block in enumerate(unet.up_blocks)},
               "conv_out": unet.conv_out}
-    for name, block in blocks.items():
-        hooks.append(block.register_forward_hook(lambda block, inputs, output, name=name: rows.append(
-            (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))))
     x = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size, device=unet.device)
-    c = torch.zeros(1, text_length, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
-    with torch.inference_mode():
+    c = torch.zeros(1, 1, config.encoder_hid_dim or config.cross_attention_dim, device=unet.device)
+    with contextlib.ExitStack() as hooks, torch.inference_mode():
+        for name, block in blocks.items():
+            hooks.enter_context(block.register_forward_hook(lambda block, inputs, output, name=name: rows.append(
+                (f"{name} {type(block).__name__}", tuple((output[0] if isinstance(output, tuple) else output).shape)))))
         unet(x, 0, c)
-    for hook in hooks:
-        hook.remove()
     return rows

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from ..data import DRAWINGS, captions, class_names, stroke_drawing, to_unit
 from ..diffusion import LossGuidance, make_guider, make_scheduler
 from ..diffusion.editing import AttentionMaps, PromptSwitch, PromptToPrompt, SDEditInit
-from ..diffusion.noise import alpha_bar, sigma
+from ..diffusion.noise import noise_level, sigma
 from ..diffusion.schedulers import SPACINGS
 from ..evaluation.classifiers import weights_file
 from ..evaluation.experiments import IMAGE_TEXT, STRENGTHS, guiding_losses
@@ -171,7 +171,7 @@ def noise_levels(scheduler, steps: int) -> list[float]:
     """sigma at each of the `steps` timesteps of `scheduler`, from the largest down."""
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps.unique().flip(0)                              # Heun repeats its timesteps
-    return [float(sigma(alpha_bar(scheduler, t))) for t in timesteps if t >= 0]
+    return [float(sigma(noise_level(scheduler, t))) for t in timesteps if t >= 0]
 
 
 @exhibit("inside_recognition", "pdf")

@@ -20,8 +20,10 @@ _get = get
 def get(dataset, variant="improved", size="demo"):
     if size != "full":
         return _get(dataset, variant, size)
-    return dataclasses.replace(_get(dataset, variant, "smoke"), size="full", max_steps=2, sample_steps=2,
-                               block_channels=(32, 32), down_blocks=(DOWN, CROSS), layers_per_block=1,
+    preset = dataclasses.replace(_get(dataset, variant, "smoke"), size="full", max_steps=2, sample_steps=2)
+    if dataset not in DATASETS:
+        return preset
+    return dataclasses.replace(preset, block_channels=(32, 32), down_blocks=(DOWN, CROSS), layers_per_block=1,
                                cross_attention_dim=16, attention_head_dim=2)
 """,
     "reporting/checkpoints.py": """
@@ -53,7 +55,7 @@ def rows_of(part, size="demo", keep=lambda row: True):
     return [json.loads(line) for line in open(study_dir("demo") / f"{part}.jsonl")]    # what an exercise asks about
 """,
     "evaluation/fashion.py": """
-STEPS, TUNING_STEPS = {"full": 2}, 2
+STEPS, TUNING_STEPS, SAMPLES = {"full": 2}, 2, 240
 """,
     "evaluation/transfer.py": """
 PHOTOGRAPH_STEPS, EPOCHS, SAMPLES = {"full": 2}, {"full": (1,)}, 20

@@ -7,6 +7,7 @@ from . import pictures
 from .drawing import COLOURS, image_grid, image_grids, line, new_figure, plot_smoothed
 from .exhibits import exhibit
 from .study import experiment
+from .tables import scaled
 
 hero = exhibit("hero", "png", w=2.0, samples=3)(pictures.class_rows)
 denoising = exhibit("fig01_denoising", "png", w=1.0)(pictures.denoising)
@@ -61,12 +62,9 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
 def noise_table(size: str = "demo"):
     """Whether guidance makes digits noisier, as the thesis finds by eye: the stored measurement of both recipes."""
     result = experiment("noise", size)
-    def thousandths(metric):
-        return {"value": 1000 * metric["value"], "interval": [1000 * end for end in metric["interval"]]}
-
     rows = {f"{row['variant']}, w = {row['w']:g}": row for row in result["rows"]} | {
         f"{row['variant']}, w = 5 minus w = 1": row for row in result["differences"]} | {"real images": result["real"]}
-    cells = [[title, thousandths(row["noise_level"]), thousandths(row["background_noise"])]
+    cells = [[title, *(scaled(row[metric], 1000) for metric in ("noise_level", "background_noise"))]
              for title, row in rows.items()]
     note = (f"in thousandths of the range from black to white; n = {result['real']['n']} digits a row, the same seeds, "
             f"{result['scheduler'].upper()}, {result['steps']} steps; estimate: by Immerkaer's method, which also "

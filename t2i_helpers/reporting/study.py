@@ -21,7 +21,7 @@ from .derived import flat
 from .drawing import COLOURS, GREY, PALETTE, bars, image_grid, line, metric_curves, new_figure, plot_real, plot_with_ci
 from .exhibits import exhibit
 from .pictures import stored_images
-from .tables import metric_table, scale
+from .tables import metric_table, scale, scaled
 
 QUALITY = {"Fréchet distance ↓": "frechet", "accuracy ↑": "accuracy"}
 RULE_PARTS = {"rules-mnist": NAMES["mnist"], "rules-cifar10": NAMES["cifar10"]}
@@ -188,12 +188,8 @@ def _name(row) -> str:
 def loss_curves(size: str = "demo"):
     """Each loss at the end, as a share of its value without guidance, and the accuracy that the classifier reports."""
     result = experiment("losses", size)
-    losses = grouped(result["rows"], "loss")
-    for rows in losses.values():
-        unit = rows[0]["loss_at_end"]["value"]
-        for place, row in enumerate(rows):
-            loss, ends = row["loss_at_end"]["value"], row["loss_at_end"]["interval"]
-            rows[place] = row | {"share": {"value": loss / unit, "interval": [end / unit for end in ends]}}
+    losses = {loss: [row | {"share": scaled(row["loss_at_end"], 1 / rows[0]["loss_at_end"]["value"])} for row in rows]
+              for loss, rows in grouped(result["rows"], "loss").items()}
     figure, (left, right) = metric_curves(losses, "strength", {"loss, relative to s = 0 ↓": "share",
                                                                "accuracy ↑": "accuracy"}, 2.4, xlabel="strength s")
     left.set_ylim(0)
@@ -288,8 +284,9 @@ def changes_figure(size: str = "demo"):
     axes[1].set(xlabel="Fréchet distance (← better)", xscale="log")
     axes[1].axvline(rows[0]["frechet"]["real"]["value"], color=GREY, linestyle="--", label="real images")
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    return figure, {"seeds": len(seeds), "means": _by_change(values, lambda by, key: by[key]),
-                    "differences": _by_change(values, lambda by, key: by[key] - by["none", key[1]])}
+    differences = {metric: {(change, w): seeds - by["none", w] for (change, w), seeds in by.items()}
+                   for metric, by in values.items()}
+    return figure, {"seeds": len(seeds), "means": _by_change(values), "differences": _by_change(differences)}
 
 
 def _change(row) -> str:
@@ -298,16 +295,15 @@ def _change(row) -> str:
             else row["checkpoint"].split("-")[1])
 
 
-def _by_change(values, each) -> dict:
-    """{change: {"w1": {metric: mean of `each` over seeds, with Student's interval}}}."""
-    return {change: {f"w{w}": {name: _over_seeds(each(by, (change, w))) for name, by in values.items()}
-                     for w in (1, 5)} for change in CHANGED}
+def _by_change(values) -> dict:
+    """{change: {"w1": {metric: mean over seeds, with Student's interval}}} of {metric: {(change, w): [seeds]}}."""
+    def mean(seeds):
+        middle, n = float(seeds.mean()), len(seeds)
+        half = float(scipy.stats.t.ppf(0.975, n - 1) * seeds.std()) / n ** 0.5
+        return {"value": middle, "interval": [middle - half, middle + half], "n": n}
 
-
-def _over_seeds(values) -> dict:
-    mean, n = float(values.mean()), len(values)
-    half = float(scipy.stats.t.ppf(0.975, n - 1) * values.std()) / n ** 0.5
-    return {"value": mean, "interval": [mean - half, mean + half], "n": n}
+    return {change: {f"w{w}": {metric: mean(by[change, w]) for metric, by in values.items()} for w in (1, 5)}
+            for change in CHANGED}
 
 
 @exhibit("study_frechet_n", "pdf")

@@ -33,6 +33,11 @@ def metric_table(rows: list[dict], columns: dict, real: bool = True) -> tuple[li
     return [*columns], lines
 
 
+def scaled(metric: dict, factor: float) -> dict:
+    """A metric and its interval, times a number."""
+    return {"value": factor * metric["value"], "interval": [factor * end for end in metric["interval"]]}
+
+
 def scale(row) -> str:
     """The guidance scale of a row."""
     return f"{row['w']:g}"

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t2i_helpers.reporting.exhibits import Table
-from t2i_helpers.reporting.latex import WithInterval, escaped, rounded, tabular
-from t2i_helpers.reporting.tables import with_interval
+from t2i_helpers.reporting.latex import cell, escaped, rounded, tabular
 
 PRINTED = [*map(chr, range(32, 127)), *"éäüßøÀŁžœ±×→←↑↓∞≠≤≥−–—…“”‘’·∅σηαετλΔΩ"]
 COMMANDS = re.compile(r"\\[&%$#_{},]|\$\\[A-Za-z]+\$|\$-\$|\\[a-z]+\{\}|\{\}|~")
-ACCURACY, FRECHET = WithInterval(0.852, 0.829, 0.873, percent=True), WithInterval(6.33, 4.87, 7.79)
-KERNEL = WithInterval(-0.0604, -2.93, 2.81)
+ACCURACY = cell({"value": 0.852, "interval": [0.829, 0.873]}, percent=True)
+FRECHET, KERNEL = (cell({"value": value, "interval": ends}) for value, ends in (
+    (6.33, [4.87, 7.79]), (-0.0604, [-2.93, 2.81])))
 
 
 @given(st.text(PRINTED))
@@ -39,9 +39,8 @@ def test_each_is_escaped_as_it_is_printed(text, tex):
     (-0.0604, (-2.93, 2.81), False, "-0.1 (-2.9 to 2.8)"), (3059.9, (1911.3, 4208.5), False, "3060 (1911 to 4208)"),
     (0.0, (-0.0004, 0.004), False, "0.000 (0.000 to 0.004)"), (1.0, (1.0, 1.0), True, "100.0 (100.0 to 100.0)")])
 def test_an_estimate_has_the_digits_that_its_interval_allows(value, interval, percent, text):
-    cell = with_interval({"value": value, "interval": list(interval)}, percent)
-    assert str(cell) == text
-    table = Table("name", ["w", "metric"], [["1", cell]], "a note", {})
+    shown = cell({"value": value, "interval": list(interval)}, percent)
+    table = Table("name", ["w", "metric"], [["1", shown]], "a note", {})
     tex = table.latex()
     assert tex.startswith(r"\begingroup") and tex.endswith("\\end{adjustbox}\\endgroup\n") and "a note" not in tex
     assert table._repr_markdown_() == f"| w | metric |\n| --- | --- |\n| 1 | {text} |\n\n*a note*"

@@ -11,8 +11,6 @@ from .exhibits import exhibit
 from .explorers import Mixture, draw_plane
 from .pictures import traced
 
-HELD = 8                        # the last frame is shown this many times
-
 
 @exhibit("denoising_animation", "gif")
 def denoising(pipe, steps: int, w: float = 2.0):
@@ -21,7 +19,7 @@ def denoising(pipe, steps: int, w: float = 2.0):
     pairs = [to_unit(torch.stack(pair), pipe.preset.pixel_range) for pair in trace] + [end.expand(2, *end.shape)]
     frames = [image_grids({f"{step} of {steps} steps": (pair, ["$x_t$", r"$\hat x_0$"])}, height=1.4, width=5)
               for step, pair in enumerate(pairs)]
-    return frames + HELD * frames[-1:]
+    return frames
 
 
 @exhibit("sweep_animation", "gif")
@@ -32,7 +30,7 @@ def sweep(pipes, steps: int, scales=(0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)):
 
     frames = [image_grids({f"{variant}, w = {w:g}": (rows(pipe, w),) for variant, pipe in pipes.items()}, height=1.9,
                           width=5) for w in scales]
-    return frames + HELD * frames[-1:], {"w": list(scales)}
+    return frames, {"w": list(scales)}
 
 
 @exhibit("plane_animation", "gif")
@@ -48,4 +46,4 @@ def points_in_a_plane(preset, scales=(0.0, 1.0, 3.0), points: int = 200, steps: 
             axis.set(title=f"w = {w:g}", xticks=(), yticks=())
         figure.suptitle(f"{step} of {steps} steps")
         frames.append(figure)
-    return frames + HELD * frames[-1:], {"w": list(scales), "note": f"{points} points, an exact score, DDIM"}
+    return frames, {"w": list(scales), "note": f"{points} points, an exact score, DDIM"}

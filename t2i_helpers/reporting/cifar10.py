@@ -13,7 +13,7 @@ from ..presets import from_dict
 from ..provenance import note_use
 from ..randomness import generator
 from . import pictures
-from .derived import PRINTED
+from .derived import PRINTED, flat
 from .drawing import GREY, line, metric_curves, new_figure
 from .exhibits import exhibit
 from .study import QUALITY, finish_tradeoff, points
@@ -27,8 +27,8 @@ DISTANCES = (5, 10, 20, 50, 100)                # ticks
 @exhibit("fig09_cifar10_metrics", "pdf")
 def metrics_against_w(evaluations):
     """The thesis's Figure 9: quality (left) and adherence (right) against w, with 95 % intervals, and real images."""
-    figure, (left, right) = metric_curves({variant: each["rows"] for variant, each in evaluations.items()}, "w",
-                                          QUALITY, 2.6, xlabel="guidance scale w")
+    lines = {variant: [*map(flat, each["rows"])] for variant, each in evaluations.items()}
+    figure, (left, right) = metric_curves(lines, "w", QUALITY, 2.6, xlabel="guidance scale w")
     left.set(yscale="log", yticks=DISTANCES, yticklabels=DISTANCES)
     right.set_ylim(0, 1.05)
     right.plot(*zip(*((row["w"], row["accuracy"]) for row in PRINTED["cifar10"]["table1"])), "x", color=GREY,
@@ -42,7 +42,7 @@ def tradeoff(evaluations):
     """The thesis's Figure 10: adherence against quality, one point a guidance scale; better is up and to the right."""
     figure, ((axis,),) = new_figure(1, 1, 3.1, width=4.6)
     for place, (variant, evaluation) in enumerate(evaluations.items()):
-        rows = evaluation["rows"]
+        rows = [*map(flat, evaluation["rows"])]
         axis.plot(*points(rows), **line(place, label=variant))
         offset = (4, 4 if variant == "improved" else -9)                       # above the upper curve, below the other
         for row, *point in zip(rows, *points(rows)):

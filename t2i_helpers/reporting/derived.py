@@ -10,8 +10,7 @@ from ..paths import ROOT
 from .result import Result, slug
 
 PRINTED = tomllib.loads((ROOT / "report/thesis.toml").read_text(encoding="utf-8"))      # what the thesis prints
-AIRPLANE, BIRD, CAT, DOG = 0, 2, 3, 5                                   # classes of CIFAR-10
-VEHICLES, ANIMALS = (0, 1, 8, 9), (2, 3, 4, 5, 6, 7)
+AIRPLANE, BIRD, CAT, DOG, VEHICLES, ANIMALS = 0, 2, 3, 5, (0, 1, 8, 9), (2, 3, 4, 5, 6, 7)      # classes of CIFAR-10
 
 
 def all_derived(results, evaluations: dict, contents: dict, parameters: dict):
@@ -143,9 +142,13 @@ def agrees(printed: str, text: str, within: float = 0.02) -> bool:
     return abs(float(text) / (1e6 if printed.endswith("M") else 1) - float(number)) < within * float(number)
 
 
+def flat(row: dict) -> dict:
+    """A row of an evaluation or of the study, with its cell's fields and its first features' metrics beside its own."""
+    return row.get("cell", {}) | row.get("classifier", row.get("efficientnet", {})) | row
+
+
 def best_scales(evaluation: dict, metric: str) -> str:
     """The scale of the least "frechet" or the highest "accuracy", with those whose intervals overlap its: "10, 20"."""
-    metrics = {row["w"]: (row | row.get("classifier", row.get("efficientnet", {})))[metric]
-               for row in evaluation["rows"]}
+    metrics = {row["w"]: flat(row)[metric] for row in evaluation["rows"]}
     best = (min if metric == "frechet" else max)(metrics.values(), key=lambda each: each["value"])
     return ", ".join(f"{w:g}" for w, each in metrics.items() if overlap(each["interval"], best["interval"]))

@@ -68,14 +68,14 @@ def plot_with_ci(axis, x, metrics, alpha: float = 0.15, **style) -> None:
 
 
 def metric_curves(lines: dict, x: str, metrics: dict, height: float, **settings):
-    """(Figure, its axes) with an axis for each of {title: a function from a row to a metric}: a curve through each of
-    {label: rows} against their field `x`, and the value of real images where rows have it."""
+    """(Figure, its axes) with an axis for each of {title: a metric of the rows}: a curve through each of {label: rows}
+    against their field `x`, and the value of real images where rows have it."""
     figure, (axes,) = new_figure(1, len(metrics), height)
     for axis, (title, metric) in zip(axes, metrics.items()):
         for place, (label, rows) in enumerate(lines.items()):
-            plot_with_ci(axis, [row[x] for row in rows], [*map(metric, rows)], label=label, **line(place))
-        if "real" in metric(rows[0]):
-            plot_real(axis, metric(rows[0]))
+            plot_with_ci(axis, [row[x] for row in rows], [row[metric] for row in rows], label=label, **line(place))
+        if "real" in rows[0][metric]:
+            plot_real(axis, rows[0][metric])
         axis.set(title=title, **settings)
     return figure, axes
 
@@ -85,6 +85,12 @@ def smoothed(losses, window: int = 50) -> tuple[range, torch.Tensor]:
     window, which is the first of the steps."""
     window = max(1, min(window, len(losses) // 4))
     return range(window, len(losses) + 1), torch.as_tensor(losses).unfold(0, window, 1).mean(1)
+
+
+def plot_smoothed(axis, losses, place: int, label: str, window: int = 50) -> None:
+    """The `smoothed` losses as the n-th line of a figure; {} in its label is the window."""
+    steps, means = smoothed(losses, window)
+    axis.plot(steps, means, **line(place, marker="", label=label.format(steps[0])))
 
 
 def bars(metrics) -> list[list[float]]:

@@ -21,7 +21,7 @@ from ..provenance import best_device, file_hash, read_sidecar, record, recording
 from . import drawing, latex
 from .recorded import describe, note_argument
 
-FRAME_MS = 200                  # milliseconds of an animation's frame
+FRAME_MS, HELD = 200, 8         # milliseconds of an animation's frame; how many times its last one is shown again
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,15 @@ class Table:
 
     name: str
     header: list[str]
-    rows: list[list[str | latex.WithInterval]]
+    rows: list[list[str | list[str]]]             # see `latex.cell`
     note: str
     metadata: dict = field(repr=False)
     format: ClassVar[str] = "tex"
 
     def _repr_markdown_(self) -> str:
-        lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + f"\n\n*{self.note}*"
+        lines = [self.header, ["---"] * len(self.header), *(
+            ["{} ({} to {})".format(*cell) if isinstance(cell, list) else cell for cell in row] for row in self.rows)]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n*{self.note}*"
 
     def latex(self) -> str:
         """A booktabs table without its note, for any float."""
@@ -77,6 +78,7 @@ def exhibit(name: str, format: str, **fixed):
     """Make a function that draws return an Exhibit, or a Table where `format` is "tex".
 
     The function returns its figure, or (header, rows) of a table, and optionally metadata of its own, with a "note".
+    A metric in a table is shown with its interval, in per cent if its column's or row's title has the sign.
     The note and the metadata of what it reads are added, or no note to a "whole_note". `fixed` are arguments; {} in
     `name` is the first argument.
     """
@@ -94,8 +96,13 @@ def exhibit(name: str, format: str, **fixed):
             metadata |= own | {"wall_seconds": round(time.monotonic() - began, 1)}
             file_name = name.format(*arguments).replace("-", "_")
             if format == "tex":
-                return Table(file_name, *content, note, metadata)
+                header, rows = content
+                cells = [[latex.cell(value, "%" in title + str(row[0])) for title, value in zip(header, row)]
+                         for row in rows]
+                return Table(file_name, header, cells, note, metadata)
             (figure,) = content
+            if format == "gif":
+                figure += HELD * figure[-1:]
             if format == "png" and not figure.subfigs:
                 drawing.fit_height(figure)
             alt = " ".join(inspect.getdoc(draw).split("\n\n")[0].split())

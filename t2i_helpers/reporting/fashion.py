@@ -2,9 +2,6 @@
 
 import dataclasses
 
-import torch
-from torchvision.io import read_image
-
 from ..diffusion import make_scheduler
 from ..evaluation.fashion import SHORT
 from ..evaluation.styles import DRAWN_IN, EACH, SCALES, STYLES
@@ -14,7 +11,7 @@ from ..provenance import note_use
 from ..training import Run
 from . import guidance, pictures
 from .checkpoints import measured
-from .drawing import GREY, image_grids, line, new_figure, smoothed
+from .drawing import GREY, image_grids, line, new_figure, plot_smoothed
 from .exhibits import exhibit
 from .recorded import describe_training
 from .tables import metric_table
@@ -59,8 +56,18 @@ def table(name: str, pipe):
     result = measured(pipe, experiment)
     rows = result[part or "rows"]
     notes = [*NOTES.get(name, []), *["judged by our own classifier"] * ("frechet" in rows[0]), "intervals 95 %"]
-    whole = {"transfer": _own_networks, "styles": _style_note}.get(experiment)
-    return *metric_table(rows, TABLES[name]), whole(result, *notes) if whole else {"note": "; ".join(notes)}
+    return *metric_table(rows, TABLES[name]), _note(experiment, result, *notes)
+
+
+def _note(experiment: str, result, *notes) -> dict:
+    """The notes, with those on the networks of "transfer" and "styles", which are others than that of the garments."""
+    if experiment == "transfer":
+        notes += (describe_training("photographs", result["checkpoint"]),
+                  f"{result['training_images']:,} butterflies, {result['steps_an_epoch']} steps an epoch")
+    elif experiment == "styles":
+        steps, images = (result["networks"][-1][name] for name in ("training_steps", "training_images"))
+        notes += (f"{steps:,} steps of 64 of {images:,} digits",)
+    return {"whole_note" if experiment in ("transfer", "styles") else "note": "; ".join(notes)}
 
 
 @exhibit("fashion_forward", "png")
@@ -80,8 +87,7 @@ def loss_curve(pipe):
     figure, ((axis,),) = new_figure(1, 1, 2.3)
     run, rows = Run(pipe.folder), measured(pipe, "variations")["rows"]
     note_use("file", run.metrics_file)
-    steps, means = smoothed([row["loss"] for row in run.metrics()], 20)
-    axis.plot(steps, means, **line(0, marker="", label=f"training, mean of {steps[0]} steps"))
+    plot_smoothed(axis, [row["loss"] for row in run.metrics()], 0, "training, mean of {} steps", 20)
     for place, row in enumerate(rows, 1):
         axis.plot(row["training_steps"], row["validation_loss"]["value"], **line(
             place, linestyle="", label=f"validation: {row['variant']}"))
@@ -105,41 +111,21 @@ def six_images(pipe):
     return figure, {"note": f"median and central 95 % of {result['draws']} draws of six; our own classifier's features"}
 
 
-def _own_networks(result, *notes) -> dict:
-    """The note on the networks of "transfer", which are others than that of the garments."""
-    return {"whole_note": "; ".join([*notes, describe_training("photographs", result["checkpoint"]),
-                                     f"{result['training_images']:,} butterflies, {result['steps_an_epoch']} steps an "
-                                     "epoch"])}
-
-
 @exhibit("transfer_butterflies", "png")
 def butterflies(pipe):
     """Butterflies by training, a row each, and what the network of photographs draws."""
     result = measured(pipe, "transfer")
     labels = [f"{row['start']},\nepochs: {row['epochs']}" for row in result["rows"]]
-    return image_grids({"": (_stored_images(pipe.folder / "transfer.png", len(labels), SHOWN), labels)}), (
-        _own_networks(result))
-
-
-def _stored_images(file, rows: int, columns: int):
-    """The images [rows, columns, 3, h, w] in [0, 1] of a picture without space between them."""
-    note_use("file", file)
-    picture = read_image(str(file)).float().div(255)                                      # [3, rows * h, columns * w]
-    return torch.stack([torch.stack(row.chunk(columns, 2)) for row in picture.chunk(rows, 1)])
+    images = pictures.stored_images(pipe.folder / "transfer.png", len(labels), SHOWN)
+    return image_grids({"": (images, labels)}), _note("transfer", result)
 
 
 @exhibit("style_digits", "png")
 def style_digits(pipe):
     """One digit of each class and style, drawn from its caption."""
-    result, labels = measured(pipe, "styles"), [style or "none" for style in STYLES]
-    return image_grids({"": (_stored_images(pipe.folder / "styles.png", len(STYLES), 10), labels)}), (
-        _style_note(result, f"w = {max(SCALES):g}, DPM++, {DRAWN_IN} steps"))
-
-
-def _style_note(result, *notes) -> dict:
-    """The note on the networks of "styles", which differ from the network of garments."""
-    steps, images = (result["networks"][-1][name] for name in ("training_steps", "training_images"))
-    return {"whole_note": "; ".join([*notes, f"{steps:,} steps of 64 of {images:,} digits"])}
+    images = pictures.stored_images(pipe.folder / "styles.png", len(STYLES), 10)
+    return image_grids({"": (images, [style or "none" for style in STYLES])}), _note(
+        "styles", measured(pipe, "styles"), f"w = {max(SCALES):g}, DPM++, {DRAWN_IN} steps")
 
 
 @exhibit("transfer_loss", "pdf")
@@ -147,8 +133,7 @@ def transfer_loss(pipe):
     """The training losses from both beginnings."""
     result, (figure, ((axis,),)) = measured(pipe, "transfer"), new_figure(1, 1, 2.1)
     for place, (name, losses) in enumerate(result["curves"].items()):
-        steps, means = smoothed(losses, 20)
-        axis.plot(steps, means, **line(place, marker="", label=f"from {name}, mean of {steps[0]} steps"))
+        plot_smoothed(axis, losses, place, f"from {name}, mean of {{}} steps", 20)
     axis.set(yscale="log", xlabel=f"step ({result['steps_an_epoch']} an epoch)", ylabel="mean squared error of v")
     axis.legend()
-    return figure, _own_networks(result)
+    return figure, _note("transfer", result)

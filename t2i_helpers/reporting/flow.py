@@ -19,13 +19,14 @@ from .drawing import bars, image_grids, line, metric_curves, new_figure
 from .exhibits import exhibit
 from .explorers import Mixture
 from .pictures import traced
-from .study import ACCURACY, FRECHET, QUALITY, SATURATION, picture, rows_of
-from .tables import metric_table
+from .study import QUALITY, rows_of, strips
+from .tables import metric_table, scale
 
 PAIR = {"flow-dit": "flow", "v-dit": "v-prediction"}           # one network, two objectives
 PASSES = (1, 2, 4, 8, 16, 32)
 SOLVERS = {("flow-dit", "euler"): "flow, Euler", ("flow-dit", "heun"): "flow, Heun",
            ("v-dit", "ddim"): "v-prediction, DDIM"}
+LATENT = {"latent-unet": "U-Net", "latent-dit": "DiT"}
 
 
 def network(name: str, size: str):
@@ -104,8 +105,8 @@ def straightness(pipes: dict, steps: int = 32, n: int = 100):
 @exhibit("flow_solvers", "pdf")
 def solver_curves(size: str = "demo"):
     """Accuracy and Frechet distance against the passes of the network, by objective and solver, without guidance."""
-    rows = rows_of("flow", size, lambda row: row["w"] == 1 and row["cell"]["steps"] in PASSES)
-    lines = {label: [row for row in rows if (row["cell"]["checkpoint"], row["cell"]["scheduler"]) == solver]
+    rows = rows_of("flow", size, lambda row: row["w"] == 1 and row["steps"] in PASSES)
+    lines = {label: [row for row in rows if (row["checkpoint"], row["scheduler"]) == solver]
              for solver, label in SOLVERS.items()}
     figure, (left, _) = metric_curves(lines, "forward_passes", QUALITY, 2.4, xlabel="passes an image", xscale="log",
                                       xticks=PASSES, xticklabels=PASSES)
@@ -117,75 +118,69 @@ def solver_curves(size: str = "demo"):
 @exhibit("flow_scales", "pdf")
 def scale_curves(size: str = "demo"):
     """Accuracy and Frechet distance of the flow by guidance scale."""
-    rows = rows_of("flow", size, lambda row: row["cell"]["checkpoint"] == "flow-dit" and row["cell"]["steps"] == 10)
+    rows = rows_of("flow", size, lambda row: row["checkpoint"] == "flow-dit" and row["steps"] == 10)
     figure, (left, _) = metric_curves({"flow": sorted(rows, key=lambda row: row["w"])}, "w", QUALITY, 2.4, xlabel="w")
     left.set_ylim(0)
     left.legend()
     return figure
 
 
-def guided(names, size: str) -> dict:
-    """{name: its row of the study at w = 2}."""
-    rows = rows_of("flow", size, lambda row: row["w"] == 2 and row["cell"]["checkpoint"] in names)
-    by_name = {row["cell"]["checkpoint"]: row for row in rows}
-    return {name: by_name[name] for name in names}
+def guided(names: dict, size: str) -> list[dict]:
+    """The row of the study at w = 2 of each of the networks {name: label}, with its label."""
+    rows = rows_of("flow", size, lambda row: row["w"] == 2 and row["checkpoint"] in names)
+    by_name = {row["checkpoint"]: row for row in rows}
+    return [by_name[name] | {"network": label} for name, label in names.items()]
 
 
 @exhibit("flow_pictures", "png")
 def pictures(names: dict, size: str = "demo"):
     """Ten digits at w = 2 by each of the networks {name: label}."""
-    strips = torch.stack([picture(row, size) for row in guided(names, size).values()])
-    return image_grids({"": (strips, [*names.values()], range(10))}, height=3.5)
+    return image_grids({"": (strips(guided(names, size), size), [*names.values()], range(10))}, height=3.5)
 
 
-def costs(rows: dict, size: str) -> tuple[dict, dict, dict]:
-    """({network: its parameters}, {network: MFLOP of a pass}, {network: TFLOP of its training, three passes an image})
-    of {network: a row of the study}."""
-    parameters, mflop, effort = {}, {}, {}
-    for name, row in rows.items():
+def cost_table(rows: list[dict], columns: dict, size: str, note: str):
+    """`metric_table` of rows of the study, beside the parameters and the MFLOP of a pass of each row's network, and the
+    TFLOP of its training, three passes an image."""
+    parameters, mflop = {}, {}
+    for row in rows:
+        name = row["checkpoint"]
         preset = training_preset(name.partition("/")[0], size)
-        width = encoder_dim(preset.text_encoder)
-        unet = build_unet(preset, width)
-        with FlopCounterMode(display=False) as counter:
-            unet(torch.zeros(1, *preset.unet_shape), 1, torch.zeros(1, preset.max_length, width))
-        parameters[name], mflop[name] = sum(p.numel() for p in unet.parameters()), counter.get_total_flops() / 1e6
-        effort[name] = 3 * mflop[name] * row["training_steps"] * preset.batch_size / 1e6
-    return parameters, mflop, effort
+        if name not in parameters:
+            width = encoder_dim(preset.text_encoder)
+            unet = build_unet(preset, width)
+            with FlopCounterMode(display=False) as counter:
+                unet(torch.zeros(1, *preset.unet_shape), 1, torch.zeros(1, preset.max_length, width))
+            parameters[name], mflop[name] = sum(p.numel() for p in unet.parameters()), counter.get_total_flops() / 1e6
+        effort = 3 * mflop[name] * row["training_steps"] * preset.batch_size / 1e6
+        row |= {"parameters": parameters[name], "mflop": f"{mflop[name]:.0f}", "tflop": f"{effort:.1f}"}
+    columns = {"network": "network", "parameters": "parameters", "MFLOP a pass": "mflop", **columns}
+    return *metric_table(rows, columns), {"note": note, "parameters": parameters, "mflop": mflop}
 
 
 @exhibit("{}", "tex")
 def comparison(table: str, names: dict, size: str = "demo"):
     """Parameters, arithmetic, accuracy and distance of the networks {name: label} at w = 2; real images last."""
-    rows = guided(names, size)
-    parameters, mflop, effort = costs(rows, size)
-    columns = {"network": names.get, "parameters": parameters.get, "MFLOP a pass": lambda name: f"{mflop[name]:.0f}",
-               "steps": lambda name: rows[name]["training_steps"],
-               "TFLOP of training": lambda name: f"{effort[name]:.1f}",
-               "accuracy (%)": lambda name: ACCURACY(rows[name]), "Fréchet": lambda name: FRECHET(rows[name])}
-    return *metric_table([*rows], columns), {
-        "note": "training as three passes an image, counted by torch; w = 2", "parameters": parameters, "mflop": mflop}
+    columns = {"steps": "training_steps", "TFLOP of training": "tflop", "accuracy (%)": "accuracy",
+               "Fréchet": "frechet"}
+    return cost_table(guided(names, size), columns, size, "training as three passes an image, counted by torch; w = 2")
 
 
-LATENT = {"latent-unet": "U-Net", "latent-dit": "DiT"}
+def latents(size: str) -> list[dict]:
+    """The rows of the study of paintings' latents, each with the label of its network."""
+    return [row | {"network": LATENT[row["checkpoint"]]} for row in rows_of("latent", size)]
 
 
 @exhibit("flow_latents", "tex")
 def latent_comparison(size: str = "demo"):
     """A U-Net and a transformer of equal cost on latents of paintings, without and with guidance; real images last."""
-    rows = rows_of("latent", size)
-    parameters, mflop, _ = costs({row["cell"]["checkpoint"]: row for row in rows}, size)
-    columns = {"network": lambda row: LATENT[row["cell"]["checkpoint"]],
-               "parameters": lambda row: parameters[row["cell"]["checkpoint"]],
-               "MFLOP a pass": lambda row: f"{mflop[row['cell']['checkpoint']]:.0f}", "w": lambda row: f"{row['w']:g}",
-               "style accuracy (%)": ACCURACY, "genre accuracy (%)": lambda row: row["genre_accuracy"],
-               "kernel distance": lambda row: row["efficientnet"]["kernel"], "saturation (%)": SATURATION}
-    return *metric_table(rows, columns), {"note": "prompts: captions of held-out paintings", "parameters": parameters,
-                                          "mflop": mflop}
+    columns = {"w": scale, "style accuracy (%)": "accuracy", "genre accuracy (%)": "genre_accuracy",
+               "kernel distance": "kernel", "saturation (%)": "saturation"}
+    return cost_table(latents(size), columns, size, "prompts: captions of held-out paintings")
 
 
 @exhibit("flow_paintings", "png")
 def latent_pictures(size: str = "demo"):
     """The first ten images of each row of `latent_comparison`, as thumbnails: a column has one caption and one seed."""
-    rows = rows_of("latent", size)
-    labels = [f"{LATENT[row['cell']['checkpoint']]}, w = {row['w']:g}" for row in rows]
-    return image_grids({"": (torch.stack([picture(row, size) for row in rows]), labels)}, height=2.8)
+    rows = latents(size)
+    labels = [f"{row['network']}, w = {row['w']:g}" for row in rows]
+    return image_grids({"": (strips(rows, size), labels)}, height=2.8)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from ..diffusion import make_scheduler
 from ..diffusion.noise import sigma
 from . import checkpoints
+from .derived import flat
 from .drawing import GREY, image_grids, line, new_figure, plot_with_ci
 from .exhibits import exhibit
 from .recorded import PAINTING_FEATURES
@@ -67,7 +68,7 @@ def curves(pipe):
     text's guidance (columns), beside real paintings."""
     measured, evaluation = (checkpoints.measured(pipe, name) for name in ("latent", "evaluation"))
     (default,) = [row for row in measured["schedule"] if row["train_timesteps"] == pipe.preset.train_timesteps]
-    stored = [row | {"kernel": row["efficientnet"]["kernel"]} for row in evaluation["rows"]]
+    stored = [*map(flat, evaluation["rows"])]
     lists = [("steps", "steps", [*measured["steps"], default | {"steps": measured["steps_by_default"]}]),
              ("w", "scale w", stored + measured["guidance"]), ("train_timesteps", "timesteps T", measured["schedule"]),
              ("strength", "text strength s", measured["strengths"])]

@@ -5,7 +5,6 @@ import math
 import re
 import textwrap
 import unicodedata
-from dataclasses import dataclass
 
 _SPECIAL = str.maketrans({**{plain: rf"\{plain}" for plain in "&%$#_{}"}, "^": r"\textasciicircum{}", "~": r"$\sim$",
                           "\\": r"\textbackslash{}", "\N{NO-BREAK SPACE}": "~"})
@@ -18,21 +17,11 @@ LONG, X = 28, r">{\raggedright\arraybackslash}X"        # characters of text tha
 _SYMBOL = re.compile(r"((?<![\w'’./])(?<!\d )(?<!\((?=s\)))[cnsw](?![\w'’.]))")
 
 
-@dataclass(frozen=True)
-class WithInterval:
-    """A measured number with its 95 % interval, or a share of 1 that is shown in per cent, without the sign."""
-
-    value: float
-    low: float
-    high: float
-    percent: bool = False
-
-    def __str__(self) -> str:
-        return "{} ({} to {})".format(*self.numbers())
-
-    def numbers(self) -> list[str]:
-        """The number and its interval's ends, see `rounded`."""
-        return rounded(self.value, self.low, self.high, percent=self.percent)
+def cell(value, percent: bool = False) -> str | list[str]:
+    """What a table shows of a metric, {"value", "interval"}: see `rounded`; of another number its digits; or a text."""
+    if isinstance(value, dict):
+        return rounded(value["value"], *value["interval"], percent=percent)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2g}" if isinstance(value, float) else value
 
 
 def rounded(value: float, *ends: float, percent: bool = False) -> list[str]:
@@ -68,12 +57,12 @@ def prose(text: str) -> str:
 
 
 def tabular(header: list[str], rows: list[list]) -> str:
-    """A booktabs table, no wider than the text: numbers aligned at the decimal point, each over its interval.
+    """A booktabs table of `cell`s, no wider than the text: numbers aligned at the decimal point, over their intervals.
 
     Titles "a: b", "a: c" side by side share the head a; a rule stands before the row of real images.
     """
     titles, *others = zip(*rows)
-    tall = any(isinstance(cell, WithInterval) for row in rows for cell in row)
+    tall = any(isinstance(cell, list) for row in rows for cell in row)
     columns = [X if max(map(len, titles)) > LONG and not tall else "l", *map(_column, others)]
     if X in columns:                                        # beside paragraphs, text is to the left
         columns = ["l" if column == "r" else column for column in columns]
@@ -109,8 +98,8 @@ def _head(header) -> list[str]:
 
 def _number(cell) -> str:
     """A number as siunitx reads it, and empty text for what is no number."""
-    if isinstance(cell, WithInterval):
-        return cell.numbers()[0]
+    if isinstance(cell, list):
+        return cell[0]
     return cell.replace(",", "") if _NUMBER.fullmatch(cell) else ""
 
 
@@ -121,13 +110,13 @@ def _column(cells) -> str:
         parts = [number.lstrip("-").partition(".") for number in numbers]
         whole, decimals = (max(len(part[place]) for part in parts) for place in (0, 2))
         return f"S[table-format={'-' * any(number[0] == '-' for number in numbers)}{whole}.{decimals}]"
-    return X if max(len(str(cell)) for cell in cells) > LONG else "r"
+    return X if max(map(len, cells)) > LONG else "r"
 
 
 def _lines(cell, column: str) -> list[str]:
     """The lines of a cell: an estimate over its interval, a long title on several, or one."""
-    if isinstance(cell, WithInterval):
-        value, low, high = cell.numbers()
+    if isinstance(cell, list):
+        value, low, high = cell
         return [value, rf"{{\scriptsize[\num{{{low}}}, \num{{{high}}}]}}"]
     if column[0] == "S":
         return [_number(cell) or f"{{{prose(cell)}}}"]

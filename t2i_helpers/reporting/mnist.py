@@ -4,10 +4,10 @@ from ..diffusion import make_scheduler
 from ..provenance import note_use
 from ..training import Run
 from . import pictures
-from .drawing import COLOURS, image_grid, image_grids, line, new_figure, smoothed
+from .drawing import COLOURS, image_grid, image_grids, line, new_figure, plot_smoothed
 from .exhibits import exhibit
-from .latex import WithInterval
 from .study import experiment
+from .tables import scaled
 
 hero = exhibit("hero", "png", w=2.0, samples=3)(pictures.class_rows)
 denoising = exhibit("fig01_denoising", "png", w=1.0)(pictures.denoising)
@@ -37,11 +37,9 @@ def loss_curves(pipes):
         run = Run(pipe.folder)
         note_use("file", run.metrics_file)
         losses = [row["loss"] for row in run.metrics()]
-        steps, means = smoothed(losses)
         predicted = "v" if pipe.preset.prediction == "v_prediction" else "ε"
         axis.plot(range(1, len(losses) + 1), losses, color=COLOURS[variant], alpha=0.2, linewidth=0.6)
-        axis.plot(steps, means, **line(
-            place, marker="", label=f"{variant}, loss of {predicted} (mean of {steps[0]} steps)"))
+        plot_smoothed(axis, losses, place, f"{variant}, loss of {predicted} (mean of {{}} steps)")
     axis.set(yscale="log", xlabel="training step", ylabel="mean squared error")
     axis.legend()
     return figure
@@ -64,11 +62,10 @@ def forward_noising(dataset, preset, timesteps=(0, 50, 100, 200, 300, 400, 500, 
 def noise_table(size: str = "demo"):
     """Whether guidance makes digits noisier, as the thesis finds by eye: the stored measurement of both recipes."""
     result = experiment("noise", size)
-    rows = [*((f"{row['variant']}, w = {row['w']:g}", row) for row in result["rows"]),
-            *((f"{row['variant']}, w = 5 minus w = 1", row) for row in result["differences"]),
-            ("real images", result["real"])]
-    cells = [[title, *(WithInterval(*(1000 * each for each in (row[metric]["value"], *row[metric]["interval"])))
-                       for metric in ("noise_level", "background_noise"))] for title, row in rows]
+    rows = {f"{row['variant']}, w = {row['w']:g}": row for row in result["rows"]} | {
+        f"{row['variant']}, w = 5 minus w = 1": row for row in result["differences"]} | {"real images": result["real"]}
+    cells = [[title, *(scaled(row[metric], 1000) for metric in ("noise_level", "background_noise"))]
+             for title, row in rows.items()]
     note = (f"in thousandths of the range from black to white; n = {result['real']['n']} digits a row, the same seeds, "
             f"{result['scheduler'].upper()}, {result['steps']} steps; estimate: by Immerkaer's method, which also "
             "counts the edges of strokes; background: the median standard deviation of windows of 3×3 pixels; "

@@ -3,10 +3,12 @@
 import dataclasses
 
 import torch
+from torchvision.io import read_image
 
 from ..data import captions, class_names, from_uint8, load_images, to_unit
 from ..diffusion import make_scheduler
 from ..errors import SourceUnavailable
+from ..provenance import note_use
 from .drawing import image_grids
 
 
@@ -25,6 +27,13 @@ def images_or_shapes(preset):
     except SourceUnavailable as unavailable:
         print(unavailable)
         return load_images(dataclasses.replace(preset, data_source="procedural")), None
+
+
+def stored_images(file, rows: int, columns: int) -> torch.Tensor:
+    """The images of a file without space between them, float32 [rows, columns, 3, h, w] in [0, 1]."""
+    note_use("file", file)
+    picture = read_image(str(file)).float().div(255)                                      # [3, rows * h, columns * w]
+    return torch.stack([torch.stack(row.chunk(columns, 2)) for row in picture.chunk(rows, 1)])
 
 
 def noised(dataset, preset, timesteps) -> torch.Tensor:

@@ -10,9 +10,8 @@ from ..paths import CHECKPOINTS, RUNS, WEIGHTS, checkpoint_dir, read_json
 from ..presets import DATASETS, NAMES, TRAINING_IMAGES, VARIANTS, get
 from ..provenance import count_parameters, note_use
 from ..training import Run, describe_checkpoint
-from .derived import PRINTED, agrees, best_scales, from_text
+from .derived import PRINTED, agrees, best_scales, flat, from_text
 from .exhibits import exhibit
-from .latex import WithInterval
 
 # the distance that a guidance table shows, and its title, by the features that were compared
 DISTANCE = {"classifier": ("frechet", "Fréchet"), "efficientnet": ("kernel", "kernel distance")}
@@ -24,25 +23,24 @@ OF_FEATURES = {"frechet": "Fréchet distance ({})", "frechet_infinity": "Fréche
 FEATURES = ("classifier", "efficientnet", "inception")
 
 
-def with_interval(metric, percent=False) -> WithInterval:
-    """A metric, {"value", "interval"}, as a table's cell; the title of its column or row has the sign %."""
-    return WithInterval(metric["value"], *metric["interval"], percent)
-
-
-def metric_table(rows: list[dict], columns: dict) -> tuple[list[str], list[list]]:
-    """(header, cells) of {title: a field of the rows, or a function of a row}, with real images last if a metric knows
-    their value. A metric is shown with its interval, and in per cent if its title has the sign."""
+def metric_table(rows: list[dict], columns: dict, real: bool = True) -> tuple[list[str], list[list]]:
+    """(header, cells) of {title: a field of the rows, or a function of a row}, with `real` images last if a metric
+    knows their value."""
     lines = [[row[value] if isinstance(value, str) else value(row) for value in columns.values()] for row in rows]
-    real = [value.get("real") if isinstance(value, dict) else None for value in lines[0]]
-    if any(real):
-        lines.append(["real images", *(value or "–" for value in real[1:])])
-    return [*columns], [[_cell(value, "%" in title) for value, title in zip(line, columns)] for line in lines]
+    theirs = [value.get("real") if isinstance(value, dict) else None for value in lines[0]]
+    if real and any(theirs):
+        lines.append(["real images", *(value or "–" for value in theirs[1:])])
+    return [*columns], lines
 
 
-def _cell(value, percent):
-    if isinstance(value, dict):
-        return with_interval(value, percent)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.2g}" if isinstance(value, float) else value
+def scaled(metric: dict, factor: float) -> dict:
+    """A metric and its interval, times a number."""
+    return {"value": factor * metric["value"], "interval": [factor * end for end in metric["interval"]]}
+
+
+def scale(row) -> str:
+    """The guidance scale of a row."""
+    return f"{row['w']:g}"
 
 
 @exhibit("{}", "tex")
@@ -54,19 +52,16 @@ def guidance_table(name: str, evaluations: dict):
     first = next(iter(evaluations.values()))
     features = next(name for name in DISTANCE if name in first["rows"][0])
     distance, title = DISTANCE[features]
-    header = ["w", *(f"{variant}: {metric}" for variant in evaluations for metric in (title, "accuracy (%)"))]
-    rows = [[f"{row['w']:g}"] for row in first["rows"]] + [["real images"]]
+    rows = [*zip(*(map(flat, each["rows"]) for each in evaluations.values()))]              # for each w, one a variant
+    columns = {"w": lambda row: scale(row[0])}
     if printed := PRINTED.get(first["checkpoint"]["preset"]["dataset"], {}).get("table1"):
-        header[1:1] = ["thesis prints: FID", "thesis prints: accuracy (%)"]
-        texts = {f"{row['w']}": [f"{row['fid']:.2f}", f"{100 * row['accuracy']:.1f}"] for row in printed}
-        for row in rows:
-            row += texts.get(row[0], ["–", "–"])
-    for evaluation in evaluations.values():
-        pairs = [(row[features][distance], row["accuracy"]) for row in evaluation["rows"]]
-        pairs.append(tuple(metric["real"] for metric in pairs[0]))
-        for row, (far, accuracy) in zip(rows, pairs):
-            row += [with_interval(far), with_interval(accuracy, percent=True)]
-    return header, rows, {}
+        texts = {row["w"]: (f"{row['fid']:.2f}", f"{100 * row['accuracy']:.1f}") for row in printed}
+        columns |= {f"thesis prints: {title}": lambda row, place=place: texts.get(row[0]["w"], "––")[place]
+                    for place, title in enumerate(("FID", "accuracy (%)"))}
+    for place, variant in enumerate(evaluations):
+        columns |= {f"{variant}: {name}": lambda row, place=place, field=field: row[place][field]
+                    for name, field in ((title, distance), ("accuracy (%)", "accuracy"))}
+    return *metric_table(rows, columns), {}
 
 
 @exhibit("{}", "tex")
@@ -77,8 +72,7 @@ def metrics_table(name: str, variant: str, evaluation: dict):
     shown += [(title.format(features), [row[features][key] for row in rows])
               for features in FEATURES for key, title in OF_FEATURES.items() if key in rows[0].get(features, {})]
     return [variant, *(f"w = {row['w']:g}" for row in rows), "real images"], [
-        [title, *(with_interval(metric, "%" in title) for metric in (*metrics, metrics[0]["real"]))]
-        for title, metrics in shown], {}
+        [title, *metrics, metrics[0]["real"]] for title, metrics in shown], {}
 
 
 @exhibit("{}", "tex")

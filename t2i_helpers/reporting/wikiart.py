@@ -21,7 +21,6 @@ from .derived import PRINTED
 from .drawing import COLOURS, image_grids, new_figure
 from .exhibits import exhibit
 from .latent import as_grey
-from .tables import with_interval
 
 LOADING = "table03_loading"
 W = 4.0                                                     # of the pictures
@@ -182,9 +181,9 @@ def composition_table(pipe):
     result = measured(pipe, "composition")
     titles = {"genre_accuracy": "genre", "style_accuracy": "style", "both": "both"}
     header = ["pairs", "n", *(f"{title}: {of}" for title in titles.values() for of in ("drawn (%)", "real (%)"))]
-    rows = [[f"{name} in training", f"{result[name]['n']:,}",
-             *(with_interval(each, percent=True) for key in titles
-               for each in (result[name][key], result[name][key]["real"]))] for name in ("seen", "unseen")]
+    rows = [[f"{name} in training", result[name]["n"],
+             *(each for key in titles for each in (result[name][key], result[name][key]["real"]))]
+            for name in ("seen", "unseen")]
     chance = result["chance"]
     note = (f"w = {result['w']:g}, {result['steps']} steps; ten (genre, style) pairs each; linear probes on "
             f"EfficientNet-Lite0's features; chance: {chance['genre']:.1%} for genres, {chance['style']:.1%} for "
@@ -204,14 +203,18 @@ def stored_loader_table():
 @exhibit(LOADING, "tex")
 def loader_table(result: dict):
     """Table 3 from `result`, the result of `t2i bench loader`, beside the numbers of the thesis."""
-    columns = {"p50 (ms)": ("p50_ms", _three), "p99 (ms)": ("p99_ms", _three),
-               "samples/s": ("samples_per_second", _three), "first batch (s)": ("first_batch_s", _three),
-               "memory (MB)": ("peak_memory_mb", "{:.0f}".format),
-               "read an epoch (× the files)": ("times_the_files", _three),
-               "style entropy (bits)": ("style_entropy_bits", "{:.2f}".format),
-               "files a batch": ("files_per_batch", "{:.1f}".format)}
+    columns = {"p50 (ms)": "p50_ms", "p99 (ms)": "p99_ms", "samples/s": "samples_per_second",
+               "first batch (s)": "first_batch_s", "memory (MB)": "peak_memory_mb",
+               "read an epoch (× the files)": "times_the_files", "style entropy (bits)": "style_entropy_bits",
+               "files a batch": "files_per_batch"}
+    decimals = {"peak_memory_mb": 0, "style_entropy_bits": 2, "files_per_batch": 1}
+
+    def text(key, value):                                                   # with three digits where not in `decimals`
+        digits = max(0, 2 - int(np.floor(np.log10(max(value, 1e-9)))))
+        return f"{value:.{decimals.get(key, digits)}f}"
+
     rows = [[row["way"], *PRINTED["table3"].get(row["way"], {"batch": "–", "memory": "–"}).values(),
-             *(text(row[key]) for key, text in columns.values())] for row in result["rows"]]
+             *(text(key, row[key]) for key in columns.values())] for row in result["rows"]]
     decoding = result["decoding"]
     note = (f"batches of {BATCH} paintings of 128×128, as float in [−1, 1]; {result['files']} synthetic files of "
             f"{result['rows_per_file']:,} rows and one row group, {result['bytes'] / 1e9:.1f} GB of JPEGs as large as "
@@ -222,8 +225,3 @@ def loader_table(result: dict):
             "others read the files once; entropy and files a batch: the same order at WikiArt's size, 81,444 rows in "
             "72 files sorted by style")
     return ["loading strategy", "printed: batch", "printed: memory", *columns], rows, {"note": note, "bench": result}
-
-
-def _three(value) -> str:
-    """Three significant digits, without an exponent."""
-    return f"{value:.{max(0, 2 - int(np.floor(np.log10(max(value, 1e-9)))))}f}"

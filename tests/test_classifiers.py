@@ -39,7 +39,7 @@ def accuracy(classifier, images, labels):
 def test_a_classifier_is_what_its_docstring_says_and_predicts_what_it_computes(dataset):
     torch.manual_seed(0)
     classifier = RECIPES[dataset]["network"]().eval()
-    said = classifier.__doc__.replace(",", "")
+    said = RECIPES[dataset]["network"].__doc__.replace(",", "")
     [width] = map(int, re.findall(r"(\d+) features", said))
     [(number, million)] = re.findall(r"([\d.]+)( M)? parameters", said)
     images = torch.rand(2, *SHAPES[dataset], generator=generator("images"))

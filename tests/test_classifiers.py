@@ -16,7 +16,7 @@ from t2i_helpers.data import from_uint8, load_images
 from t2i_helpers.data.synthetic import draw_shapes
 from t2i_helpers.errors import BadCheckpoint, UnknownName
 from t2i_helpers.evaluation import classifiers, load_classifier, predict
-from t2i_helpers.evaluation.classifiers import RECIPES, ObjectClassifier
+from t2i_helpers.evaluation.classifiers import RECIPES, object_classifier
 from t2i_helpers.randomness import generator
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "fashion": (1, 28, 28)}
@@ -39,7 +39,7 @@ def accuracy(classifier, images, labels):
 def test_a_classifier_is_what_its_docstring_says_and_predicts_what_it_computes(dataset):
     torch.manual_seed(0)
     classifier = RECIPES[dataset]["network"]().eval()
-    said = classifier.__doc__.replace(",", "")
+    said = RECIPES[dataset]["network"].__doc__.replace(",", "")
     [width] = map(int, re.findall(r"(\d+) features", said))
     [(number, million)] = re.findall(r"([\d.]+)( M)? parameters", said)
     images = torch.rand(2, *SHAPES[dataset], generator=generator("images"))
@@ -115,7 +115,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("damage", [
     lambda path: None, lambda path: path.write_bytes(b"\0" * 100),
-    lambda path: save_file(ObjectClassifier().half().state_dict(), path),
+    lambda path: save_file(object_classifier().half().state_dict(), path),
 ], ids=["missing", "damaged", "another network"])
 def test_a_classifier_that_cannot_be_read_is_refused_with_the_command_that_makes_it(folder, damage):
     damage(folder / "model.safetensors")

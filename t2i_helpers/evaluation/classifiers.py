@@ -3,8 +3,8 @@
 ``python scripts/train_classifier.py DATASET`` trains one, into ``checkpoints/classifier-DATASET``.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,35 +18,31 @@ from ..provenance import file_hash
 
 
 class Classifier(nn.Module):
-    """Images in [0, 1], float32 [n, c, h, w], to logits [n, classes]: a linear head on `features` [n, width]."""
+    """Images in [0, 1], float32 [n, c, h, w], to logits [n, 10]: a linear head on `features` [n, width]."""
 
-    def __init__(self, features: nn.Module, width: int, classes: int = 10):
+    def __init__(self, features: nn.Module, width: int):
         super().__init__()
-        self.features, self.head = features, nn.Linear(width, classes)
+        self.features, self.head = features, nn.Linear(width, 10)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(F.dropout(self.features(images), 0.3, self.training))
 
 
-class DigitClassifier(Classifier):
+def digit_classifier() -> Classifier:
     """MNIST and Fashion-MNIST: two stages of two convolutions, 340,000 parameters, 128 features."""
-
-    def __init__(self):
-        super().__init__(nn.Sequential(                                            # [n, 1, 28, 28]
-            _convolution(1, 24), _convolution(24, 24), nn.MaxPool2d(2),
-            _convolution(24, 48), _convolution(48, 48), nn.MaxPool2d(2),           # [n, 48, 7, 7]
-            nn.Conv2d(48, 128, 7), nn.Flatten(), nn.ReLU(),                        # [n, 128]
-        ), 128)
+    return Classifier(nn.Sequential(                                               # [n, 1, 28, 28]
+        _convolution(1, 24), _convolution(24, 24), nn.MaxPool2d(2),
+        _convolution(24, 48), _convolution(48, 48), nn.MaxPool2d(2),               # [n, 48, 7, 7]
+        nn.Conv2d(48, 128, 7), nn.Flatten(), nn.ReLU(),                            # [n, 128]
+    ), 128)
 
 
-class ObjectClassifier(Classifier):
+def object_classifier() -> Classifier:
     """CIFAR-10: three residual stages after He et al. (2016), 2.0 M parameters, 256 features."""
-
-    def __init__(self):
-        super().__init__(nn.Sequential(                                            # [n, 3, 32, 32]
-            _convolution(3, 32), ResidualStage(32, 64), ResidualStage(64, 256), ResidualStage(256, 256),
-            nn.AdaptiveMaxPool2d(1), nn.Flatten(),                                 # [n, 256]
-        ), 256)
+    return Classifier(nn.Sequential(                                               # [n, 3, 32, 32]
+        _convolution(3, 32), ResidualStage(32, 64), ResidualStage(64, 256), ResidualStage(256, 256),
+        nn.AdaptiveMaxPool2d(1), nn.Flatten(),                                     # [n, 256]
+    ), 256)
 
 
 class ResidualStage(nn.Module):
@@ -69,12 +65,10 @@ def _convolution(inputs, outputs):
 # a garment, unlike a digit, keeps its class in the mirror
 # 24 epochs of CIFAR-10 reach no more than 16; a mirrored digit may be another digit
 RECIPES = {
-    "mnist": dict(network=DigitClassifier, epochs=5, flips=False),
-    "fashion": dict(network=DigitClassifier, epochs=2, flips=True),
-    "cifar10": dict(network=ObjectClassifier, epochs=16, flips=True),
+    "mnist": dict(network=digit_classifier, epochs=5, flips=False),
+    "fashion": dict(network=digit_classifier, epochs=2, flips=True),
+    "cifar10": dict(network=object_classifier, epochs=16, flips=True),
 }
-
-
 REMEDY = "restore it, or run python scripts/train_classifier.py "
 
 
@@ -111,8 +105,7 @@ def load_classifier(dataset: str, device="cpu") -> Classifier:
     return classifier.eval().to(device)
 
 
-@dataclass(frozen=True)
-class Predictions:
+class Predictions(NamedTuple):
     """A classifier's output for n images."""
 
     features: torch.Tensor            # float32 [n, d]

@@ -7,7 +7,7 @@ import functools
 
 import torch
 
-from ..data import captions, class_names, load_images, of_caption_rows
+from ..data import class_names, every_caption, load_images, of_caption_rows
 from ..diffusion import make_scheduler
 from ..errors import BadData, BadValue, SourceUnavailable, UnknownName
 from ..provenance import code_record, record
@@ -29,10 +29,8 @@ def evaluate(
     pipe, scales, samples: int | None, *, steps: int | None = None, scheduler: str | None = None, guider: str = "cfg",
     prompts: list[str] | None = None, also: tuple[str, ...] = (), inception_weights=None, reference=None,
 ) -> dict:
-    """Measure `samples` images at each guidance scale; the images are cached, so a second call draws nothing.
-
-    `prompts` are one text a class, by default the dataset's captions; `samples` by default SAMPLES, of own images at
-    most as many as are held out. Raises BadValue, UnknownName or SourceUnavailable before the first image is drawn.
+    """Measure `samples` images of `draw_samples` at each guidance scale, by default SAMPLES, of own images at most as
+    many as are held out. Raises BadValue, UnknownName or SourceUnavailable before the first image is drawn.
 
     Returns {..provenance.., "rows": [{"w", "n", "forward_passes", "accuracy", "target_probability", "saturation",
     "per_class", "confusion", "classifier": {"frechet", .., "diversity"}, ..}]}. Every metric is {"value", "interval",
@@ -49,7 +47,7 @@ def evaluate(
     """
     if not len(scales):
         raise BadValue("no guidance scale: give at least one number")
-    preset, dataset, asked = pipe.preset, pipe.preset.dataset, None
+    preset, dataset = pipe.preset, pipe.preset.dataset
     if samples is None:
         samples = min(SAMPLES, len(load_images(preset, "test"))) if dataset == "own" else SAMPLES
     if samples < 2:
@@ -57,7 +55,7 @@ def evaluate(
     for name in also:
         if name not in ALSO:
             raise UnknownName("judge", name, ALSO)
-        if dataset in ("wikiart", "own") and name in ("efficientnet", "imagenet"):
+        if JUDGES[dataset] == "evaluation.paintings" and name in ("efficientnet", "imagenet"):
             raise BadValue(f"--also {name} has no meaning for paintings and own images: EfficientNet judges them "
                            "already, and the thesis's ResNet-18 has ten answers; leave it out")
     if "inception" not in also and (reference is not None or inception_weights is not None):
@@ -65,11 +63,9 @@ def evaluate(
     make_scheduler(preset, scheduler)
     for w in scales:
         pipe.make_guider(guider, w)
-    if dataset in ("wikiart", "own"):
-        real = RealImages.load(preset.data_source) if dataset == "wikiart" else _own_images(pipe)
-        asked, judges = real.asked(preset, samples), [_probe_judge(preset, real, samples)]
-    else:
-        judges = [classifier_judge(dataset, samples, pipe.device)]
+    real = real_images(pipe)
+    asked = real and real.asked(preset, samples)
+    judges = [_probe_judge(preset, real, samples) if real else classifier_judge(dataset, samples, pipe.device)]
     if also:
         judges += _further_judges(pipe, samples, also, inception_weights, reference)
     rows = []
@@ -77,10 +73,9 @@ def evaluate(
         store = draw_samples(pipe, w, samples, steps=steps, scheduler=scheduler, guider=guider, prompts=prompts,
                              asked=asked)
         images, labels, passes = store.load()
-        row = {"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name}
+        rows.append({"w": w, "n": samples, "forward_passes": passes, "store": store.folder.name})
         for _, judge in judges:
-            row |= judge(images, labels)
-        rows.append(row)
+            rows[-1] |= judge(images, labels)
     drawn = store.metadata()
     settings = ("guider", "scheduler", "timestep_spacing", "steps", "first_and_last_seed", "precision")
     return record(
@@ -121,35 +116,41 @@ def classifier_judge(dataset: str, samples: int, device):
     return metadata, judge
 
 
-def _own_images(pipe):
-    """The training and held-out images of own data; BadData unless they are those that `pipe` was trained on."""
-    images, source = load_images(pipe.preset, "train"), pipe.preset.data_source
+def real_images(pipe) -> RealImages | None:
+    """The real paintings, or own images, with their probes; None for datasets that have a classifier. BadData for other
+    own images than those that `pipe` was trained on."""
+    source = pipe.preset.data_source
+    if pipe.preset.dataset == "wikiart":
+        return RealImages.load(source)
+    if pipe.preset.dataset != "own":
+        return None
+    images = load_images(pipe.preset, "train")
     if images.fingerprint != describe_checkpoint(pipe.folder)["data_fingerprint"]:
         raise BadData(f"{source} holds other images than at the training of {pipe.folder}, which may have seen those "
                       "that are held out now: restore them, or train again with another --out")
     return RealImages.of(images, load_images(pipe.preset, "test"))
 
 
-def _probe_judge(preset, real_images, samples):
+def _probe_judge(preset, real, samples):
     """Probes that predict style and genre, or the class, and distances between the same features."""
-    asked = real_images.choose(samples)
-    reference = real_images.test.rows(asked)
-    others = torch.randperm(len(real_images.train), generator=generator("real"))[:samples]
-    metadata, distances = _distances("efficientnet", reference, real_images.train.rows(others))
-    real = (real_images.answers(reference.features, reference.labels, real_images.test_genres[asked])
-            | {"saturation": real_images.saturation})
+    asked = real.choose(samples)
+    reference = real.test.rows(asked)
+    others = torch.randperm(len(real.train), generator=generator("real"))[:samples]
+    metadata, distances = _distances("efficientnet", reference, real.train.rows(others))
+    baseline = real.answers(reference.features, reference.labels, real.test_genres[asked])
+    baseline["saturation"] = real.saturation
 
     def judge(images, labels):
         features, (styles, genres) = image_features(images), of_caption_rows(preset, labels)
-        values = real_images.answers(features, styles, genres) | {"saturation": saturation(images)}
-        by_class = {} if real_images.style is None else _by_class(
-            real_images.style(features).argmax(1), styles, len(class_names(preset)))
-        return {**beside(values, real), **by_class, **distances(features, styles)}
+        values = real.answers(features, styles, genres) | {"saturation": saturation(images)}
+        by_class = real.style and _by_class(real.style(features).argmax(1), styles, len(class_names(preset)))
+        return {**beside(values, baseline), **(by_class or {}), **distances(features, styles)}
 
     return metadata, judge
 
 
 def _further_judges(pipe, samples, also, inception_weights, reference):
+    texts = every_caption(pipe.preset)
     # networks first: a missing file is reported before a dataset is fetched
     inception = networks.load_inception(inception_weights, pipe.device) if "inception" in also else None
     untrained = networks.load_untrained_head(pipe.device) if "imagenet" in also else None
@@ -166,14 +167,6 @@ def _further_judges(pipe, samples, also, inception_weights, reference):
         real = measure(test.images[chosen], test.labels[chosen])
         return {name: {"network": network}}, lambda images, labels: beside(measure(images, labels), real)
 
-    def accuracy(images, labels):
-        return {"untrained_head_accuracy": proportion(in_batches(untrained, images).argmax(1) == labels)}
-
-    def mean_score(images, labels):
-        texts = captions(pipe.preset)
-        scores = in_batches(clip_score, images, [texts[label] for label in labels.tolist()])
-        return {"clip_score": metrics.mean_estimate(scores)}
-
     if inception:
         extract = functools.partial(in_batches, inception)
         yield by_features("inception", extract, given or networks.cached_features(
@@ -181,9 +174,12 @@ def _further_judges(pipe, samples, also, inception_weights, reference):
     if "efficientnet" in also:
         yield by_features("efficientnet", image_features, efficientnet_features(test))
     if untrained:
-        yield by_score("imagenet", "torchvision ResNet-18, ImageNet weights, random ten-way head", accuracy)
+        yield by_score(
+            "imagenet", "torchvision ResNet-18, ImageNet weights, random ten-way head", lambda images, labels: {
+                "untrained_head_accuracy": proportion(in_batches(untrained, images).argmax(1) == labels)})
     if clip_score:
-        yield by_score("clip", "CLIP ViT-B/32", mean_score)
+        yield by_score("clip", "CLIP ViT-B/32", lambda images, labels: {"clip_score": metrics.mean_estimate(
+            in_batches(clip_score, images, [texts[label] for label in labels]))})
 
 
 def _distances(name, reference: FeatureFile, others: FeatureFile):

@@ -102,12 +102,13 @@ def best_of(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return torch.cat([ranked[labels[ranked] == label][:BEST] for label in labels.unique()])
 
 
-def chosen_rows(critics: dict, right: torch.Tensor, scores: dict) -> list[dict]:
-    """Rows {"critic", "n", "accuracy", "scores"} of {critic: the images that it chose}: the share of them that is
-    `right`, bool [n], and their mean of each of {word: score [n]}."""
-    return [{"critic": name, "n": len(chosen), "accuracy": proportion(right[chosen]),
-             "scores": {word: float(score[chosen].mean()) for word, score in scores.items()}}
-            for name, chosen in critics.items()]
+def critic_rows(everyone: str, critics: dict, labels: torch.Tensor, right: torch.Tensor, scores: dict) -> list[dict]:
+    """Rows {"critic", "n", "accuracy", "scores"} of `everyone`, all images, and of the best by each of {critic: score
+    [n]}: the share of them that is `right`, bool [n], and their mean of each of {word: score [n]}."""
+    chosen = {everyone: torch.arange(len(labels))} | {name: best_of(score, labels) for name, score in critics.items()}
+    return [{"critic": name, "n": len(best), "accuracy": proportion(right[best]),
+             "scores": {word: float(score[best].mean()) for word, score in scores.items()}}
+            for name, best in chosen.items()]
 
 
 def best_of_fifteen(size: str = "demo") -> dict:
@@ -123,10 +124,9 @@ def best_of_fifteen(size: str = "demo") -> dict:
         model, images = load_image_text(pipe.device), images / 255
         scores = critic_scores(model, dataset, images, labels)                               # [n] each
         captioned = caption_scores(model, captions(pipe.preset), images, labels)             # [n]
-        critics = {"nobody: all of them": torch.arange(len(labels)),
-                   "least blurry": best_of(1 - scores["blurry"], labels),
-                   "nearest to the caption": best_of(captioned, labels)}
-        rows += [{"dataset": dataset, "w": w} | row for row in chosen_rows(critics, right, scores)]
+        critics = {"least blurry": 1 - scores["blurry"], "nearest to the caption": captioned}
+        rows += [{"dataset": dataset, "w": w} | row
+                 for row in critic_rows("nobody: all of them", critics, labels, right, scores)]
         print(f"best-of: {dataset} measured", flush=True)
     return _result("best-of", size, pipe, steps=10, scheduler="dpm++", rows=rows)
 
@@ -205,8 +205,7 @@ def recognition(pipe, w: float, n: int, *, steps: int | None = None, scheduler: 
     right = {kind: predict(classifier, torch.cat([*images, finished])).labels.view(-1, n) == labels
              for kind, images in trace.items()}                                                  # [steps + 1, n] each
     last = len(right["x_0"]) - 1
-    stable = {kind: first_stable_step(each) for kind, each in right.items()}
-    stable = {kind: first[~first.isnan()] for kind, first in stable.items()}
+    stable = {kind: first_stable_step(each)[each[-1]] for kind, each in right.items()}
     quartiles = torch.tensor([0.25, 0.5, 0.75]).double()
     return record(
         pipe.device, checkpoint=describe_checkpoint(pipe.folder) | {"weights_sha256_16": pipe.weights_sha256_16},

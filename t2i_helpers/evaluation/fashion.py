@@ -5,6 +5,7 @@ import dataclasses
 import timeit
 
 import torch
+import torch.nn.functional as F
 from torch.nn.utils import parameters_to_vector
 
 from .. import presets
@@ -12,18 +13,17 @@ from ..data import LabelledImages, class_names, from_uint8, load_images
 from ..diffusion import make_scheduler
 from ..models import load_pipeline
 from ..paths import RUNS
-from ..provenance import code_record, record
 from ..randomness import generator
 from ..training import Run, train, training_loss
 from .classifiers import classifier_hash, load_classifier, predict
 from .evaluate import evaluate
-from .experiments import CANDIDATES, best_of, chosen_rows
+from .experiments import CANDIDATES, critic_rows
 from .features import real_features
 from .metrics import frechet_distance, mean_estimate, proportion
 from .paintings import train_probe
-from .samples import DRAWING, MEASURING, draw_samples
+from .samples import draw_samples, experiment_record
 
-CODE = (*DRAWING, *MEASURING, "evaluation.classifiers", "evaluation.fashion")
+VALIDATED = 1000
 SAMPLES = 260                     # images that are compared: more than twice the classifier's 128 features
 STEPS = {"full": 2000, "demo": 300}               # of the networks that are compared with each other
 VARIATIONS = {                    # what they change in the preset
@@ -40,8 +40,13 @@ SIX, DRAWS = 6, 400
 
 
 def _result(pipe, **content) -> dict:
-    return record(pipe.device, weights_sha256_16=pipe.weights_sha256_16, **code_record(*CODE),
-                  classifier_sha256_16=classifier_hash("fashion"), **content)
+    return experiment_record(pipe, "evaluation.classifiers", "evaluation.fashion",
+                             classifier_sha256_16=classifier_hash("fashion"), **content)
+
+
+def trained(preset, name: str, **options):
+    """The network of the run NAME-SIZE, which is trained if it is missing; `options` are those of `train`."""
+    return load_pipeline(train(preset, RUNS / f"{name}-{preset.size}", **options).folder)
 
 
 def _row(pipe, w=1.0, steps=10, scheduler="ddim") -> dict:
@@ -51,21 +56,18 @@ def _row(pipe, w=1.0, steps=10, scheduler="ddim") -> dict:
 
 
 @torch.inference_mode()
-def validation_loss(pipe, images: LabelledImages, n: int = 1000, batch: int = 50, betas=None) -> dict:
+def validation_loss(pipe, images: LabelledImages, n: int = VALIDATED, **betas) -> dict:
     """The training loss on the first `n` held-out images, without dropped captions or weights of noise levels. Noise
     and timesteps are the same for every network. With other `betas`, settings of a preset, the network is asked about
     their noise levels: each at the timestep where it knows the nearest one."""
-    preset, losses = pipe.preset, []
-    scheduler, table = make_scheduler(preset, "ddpm"), pipe.embed(pipe.captions)[0]
-    abar, asked = (make_scheduler(dataclasses.replace(preset, **changes), "ddpm").alphas_cumprod
-                   for changes in ({}, betas or {}))
-    nearest = (asked[:, None] - abar).abs().argmin(1)                                    # [T], of timesteps
-    for first in range(0, min(n, len(images)), batch):
-        part, labels = images.images[first:first + batch], images.labels[first:first + batch]
-        rng = generator("validation", first)
-        noise = torch.randn(part.shape, generator=rng)
-        t = nearest[torch.randint(preset.train_timesteps, (len(part),), generator=rng)]
-        x_0, noise, t = from_uint8(part, preset.pixel_range).to(pipe.device), noise.to(pipe.device), t.to(pipe.device)
+    preset, table, losses = pipe.preset, pipe.embed(pipe.captions)[0], []
+    scheduler, other = (make_scheduler(dataclasses.replace(preset, **changes), "ddpm") for changes in ({}, betas))
+    nearest = (other.alphas_cumprod[:, None] - scheduler.alphas_cumprod).abs().argmin(1)           # [T], of timesteps
+    for i, (part, labels) in enumerate(zip(images.images[:n].split(50), images.labels[:n].split(50))):
+        rng = generator("validation", 50 * i)
+        noise = torch.randn(part.shape, generator=rng).to(pipe.device)
+        t = nearest[torch.randint(preset.train_timesteps, (len(part),), generator=rng)].to(pipe.device)
+        x_0 = from_uint8(part, preset.pixel_range).to(pipe.device)
         losses.append(training_loss(pipe.unet, scheduler, x_0, table[labels], noise, t))
     return mean_estimate(torch.stack(losses))
 
@@ -73,15 +75,12 @@ def validation_loss(pipe, images: LabelledImages, n: int = 1000, batch: int = 50
 def variations(pipe) -> dict:
     """VARIATIONS after the same number of steps, and `pipe`: validation loss, accuracy, Frechet distance."""
     size, images = pipe.preset.size, load_images(pipe.preset, "test")
-    networks = {}
-    for name, changes in VARIATIONS.items():
-        folder = RUNS / f"fashion-{name.replace(' ', '-')}-{size}"
-        train(dataclasses.replace(pipe.preset, **changes), folder, max_steps=STEPS[size])
-        networks[name] = load_pipeline(folder)
+    networks = {name: trained(dataclasses.replace(pipe.preset, **changes), f"fashion-{name.replace(' ', '-')}",
+                              max_steps=STEPS[size]) for name, changes in VARIATIONS.items()}
     return _result(pipe, rows=[
         {"variant": name, "training_steps": Run(network.folder).metrics()[-1]["step"],
          "validation_loss": validation_loss(network, images),
-         "loss_at_usual_betas": validation_loss(network, images, betas=SHORT), **_row(network)}
+         "loss_at_usual_betas": validation_loss(network, images, **SHORT), **_row(network)}
         for name, network in (networks | {"trained on": pipe}).items()])
 
 
@@ -103,7 +102,7 @@ def samplers(pipe) -> dict:
 def sharpness(images: torch.Tensor) -> torch.Tensor:
     """The mean absolute Laplacian of each of `images` uint8 [n, 1, h, w], float32 [n]."""
     kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
-    return torch.nn.functional.conv2d(from_uint8(images, (0, 1)), kernel).abs().mean((1, 2, 3))
+    return F.conv2d(from_uint8(images, (0, 1)), kernel).abs().mean((1, 2, 3))
 
 
 def critic_scores(preset, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -111,13 +110,12 @@ def critic_scores(preset, images: torch.Tensor, labels: torch.Tensor) -> dict[st
 
     "good" is the probability of the label by a linear classifier of pixels, "clear" the share of real images of the
     class that are less sharp, "blurry" the rest."""
-    real = load_images(preset, "train")
-    pixels = real.images[:PROBED].flatten(1).float()
-    probe = train_probe(pixels, real.labels[:PROBED], len(real.captions))
+    data = load_images(preset, "train")
+    real, classes = data.images[:PROBED], data.labels[:PROBED]
+    probe, sharpnesses = train_probe(real.flatten(1).float(), classes, len(data.captions)), sharpness(real)
     good = probe(images.flatten(1).float()).softmax(1)[torch.arange(len(labels)), labels]
-    theirs, ours = sharpness(real.images[:PROBED]), sharpness(images)
-    clear = torch.stack([(theirs[real.labels[:PROBED] == label] < each).float().mean()
-                         for label, each in zip(labels, ours)])
+    clear = torch.stack([(sharpnesses[classes == label] < own).float().mean()
+                         for label, own in zip(labels, sharpness(images))])
     return {"good": good, "clear": clear, "blurry": 1 - clear}
 
 
@@ -129,14 +127,13 @@ def critic(pipe) -> dict:
     images, labels = images[:n], labels[:n]
     scores = critic_scores(pipe.preset, images, labels)
     right = predict(classifier, images).labels == labels
-    criteria = {word: scores[word] for word in ("good", "clear")} | {"good and clear": scores["good"] * scores["clear"]}
-    critics = {"all": torch.arange(n)} | {name: best_of(score, labels) for name, score in criteria.items()}
+    critics = {word: scores[word] for word in ("good", "clear")} | {"good and clear": scores["good"] * scores["clear"]}
     test = load_images(pipe.preset, "test")
     real, answers = test.images[:1000], test.labels[:1000]
     seen, real_scores = predict(classifier, real).labels == answers, critic_scores(pipe.preset, real, answers)
     by_class = {name: {word: float(score[labels == label].mean()) for word, score in scores.items()}
                 for label, name in enumerate(class_names(pipe.preset))}
-    return _result(pipe, rows=chosen_rows(critics, right, scores), by_class=by_class, agreement={
+    return _result(pipe, rows=critic_rows("all", critics, labels, right, scores), by_class=by_class, agreement={
         "drawn_shares": proportion(((scores["good"] > 0.5) == right).float()) | {"n": n},
         "real_shares": proportion(((real_scores["good"] > 0.5) == seen).float()) | {"n": len(answers)}})
 
@@ -147,18 +144,15 @@ def fine_tuning(pipe) -> dict:
     def draw(network, w):
         return network(network.captions * 2, w=w, steps=10, scheduler="ddim", seeds=range(20)).images
 
-    size = pipe.preset.size
-    start = RUNS / f"fashion-with-skip-connections-{size}"
-    before = load_pipeline(start)
+    before = load_pipeline(RUNS / f"fashion-with-skip-connections-{pipe.preset.size}")
     weights = parameters_to_vector(before.unet.parameters()).detach().double()
     drawn = {w: draw(before, w) for w in (1.0, GUIDED)}
     networks = {("start", 0.0): before}
     for rate in RATES:
         preset = dataclasses.replace(pipe.preset, learning_rate=rate, ema_decay=None, warmup_steps=0)
-        folder = RUNS / f"fashion-tuned-{rate:g}-{size}"
-        train(preset, folder, max_steps=TUNING_STEPS, start=start, averages={
+        last = trained(preset, f"fashion-tuned-{rate:g}", max_steps=TUNING_STEPS, start=before.folder, averages={
             name: {"decay": decay, "min_decay": decay} for name, decay in DECAYS.items()})
-        networks |= {(f"{name}, lr {rate:g}", rate): load_pipeline(folder / name)
+        networks |= {(f"{name}, lr {rate:g}", rate): load_pipeline(last.folder / name)
                      for name in (DECAYS if rate == max(RATES) else ("raw",))}
     rows = []
     for (name, rate), tuned in networks.items():

@@ -21,7 +21,6 @@ W = 4.0
 SETTINGS = {"steps": (5, 10, 50), "guidance": (7.0, 12.0, 20.0), "schedule": (50, 400, 1000, 1500),
             "strengths": (0.0, 0.2, 0.8, 3.0), "noise": (0.25, 0.5, 1.0, 2.0)}
 OBJECTS = [f"A photo of a {name}" for name in CLASS_NAMES["cifar10"]]           # no caption of a painting names them
-CODE = (*DRAWING, *MEASURING, JUDGES["wikiart"], JUDGES["cifar10"], "evaluation.latent", "models.image_text")
 
 
 def with_schedule(pipe, train_timesteps: int):
@@ -89,11 +88,9 @@ def measure_latent(pipe, n: int) -> dict:
     def judge(images, reference=features, **more):
         return {"n": n, **beside(metrics(images, reference) | more, floor)}
 
-    def rows(setting, variants):
-        """`variants` is {value of the setting: (pipeline, options)}."""
-        for value, (drawing, options) in variants.items():
-            yield {setting: value, **judge(drawing(prompts, seeds=range(n), **{"w": W} | options).images)}
-            print(f"latent: {setting} = {value} measured", flush=True)
+    def row(setting, value, drawing=pipe, w=W, **options):
+        print(f"latent: {setting} = {value}", flush=True)
+        return {setting: value, **judge(drawing(prompts, seeds=range(n), w=w, **options).images)}
 
     def psnr(images):
         return mean_estimate(-10 * (images - paintings).square().mean((1, 2, 3)).log10())
@@ -103,16 +100,17 @@ def measure_latent(pipe, n: int) -> dict:
               for sigma in SETTINGS["noise"]}
     return {
         "w": W, "steps_by_default": preset.sample_steps, "scheduler": preset.scheduler, "objects": OBJECTS,
-        "steps": [*rows("steps", {count: (pipe, {"steps": count}) for count in SETTINGS["steps"]})],
-        "guidance": [*rows("w", {w: (pipe, {"w": w}) for w in SETTINGS["guidance"]})],
-        "schedule": [*rows("train_timesteps", {count: (with_schedule(pipe, count), {"scheduler": preset.scheduler})
-                                               for count in SETTINGS["schedule"]})],
-        "embedding": [*rows("embedding", {"rotated": (with_rotated_text(pipe), {})})],
-        "strengths": [*rows("strength", {s: (pipe, {"w": 1.0, "loss": LossGuidance(similarity, s) if s else None})
-                                         for s in SETTINGS["strengths"]})],
+        "steps": [row("steps", count, steps=count) for count in SETTINGS["steps"]],
+        "guidance": [row("w", w, w=w) for w in SETTINGS["guidance"]],
+        "schedule": [row("train_timesteps", count, with_schedule(pipe, count), scheduler=preset.scheduler)
+                     for count in SETTINGS["schedule"]],
+        "embedding": [row("embedding", "rotated", with_rotated_text(pipe))],
+        "strengths": [row("strength", s, w=1.0, loss=LossGuidance(similarity, s) if s else None)
+                      for s in SETTINGS["strengths"]],
         "noise": [{"sigma": sigma} | {space: judge(images, psnr_db=psnr(images)) for space, images in spaces.items()}
                   for sigma, spaces in noised.items()],
         "reconstruction": judge(trip := pipe.decode(z), others, psnr_db=psnr(trip)),
         "data_source": real.test.metadata["data_source"], "weights_sha256_16": pipe.weights_sha256_16,
-        **code_record(*CODE),
+        **code_record(*DRAWING, *MEASURING, JUDGES["wikiart"], JUDGES["cifar10"], "evaluation.latent",
+                      "models.image_text"),
     }

@@ -21,13 +21,11 @@ from .features import FeatureFile, as_rgb, cached_features, in_batches
 from .metrics import beside, proportion, saturation
 from .samples import DRAWING, JUDGES, MEASURING
 
-PENALTY = 3e-3                      # of the squared weights, beside the mean cross entropy
-SHORTLIST = 100                     # paintings whose features are compared with an image's
 PROBED = 10_000                     # training paintings whose features are computed: ten minutes of a processor core
 Probe = Callable[[torch.Tensor], torch.Tensor]         # features [n, d] to logits [n, classes]
 
 
-def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float = PENALTY) -> Probe:
+def train_probe(features: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float = 3e-3) -> Probe:
     """Multinomial logistic regression on standardised features [n, d], logits = W (f - mean) / std + b, by minimising
     cross entropy + penalty ||W||^2 / 2, a convex problem. Images with a negative label, int64 [n], are left out; a
     class without an image has a logit of minus infinity."""
@@ -142,27 +140,28 @@ def composition(pipe, w: float, images_a_pair: int) -> dict:
         return {"genre_accuracy": proportion(right_genre), "style_accuracy": proportion(right_style),
                 "both": proportion(right_genre & right_style)}
 
+    def drawn(pairs, *paintings):
+        """The accuracies on images of `pairs`, beside those of `paintings`: features, genres and styles."""
+        asked = torch.tensor(pairs).repeat_interleave(images_a_pair, 0)                             # [n, 2]
+        prompts = [genre_caption(preset, genre, style) for genre, style in asked.tolist()]
+        features = image_features(to_uint8(pipe(prompts, w=w, seeds=range(len(prompts))).images).cpu())
+        return {"n": len(asked), "pairs": [[genres[genre], styles[style]] for genre, style in pairs],
+                **beside(answers(features, *asked.T), answers(*paintings))}
+
     unseen = [(genres.index(genre), styles.index(style)) for genre, style in HELD_OUT_PAIRS]
     known = train.genres >= 0
     seen = [(int(train.genres[known & (train.labels == style)].mode().values), style) for _, style in unseen]
-    paintings = load_images(preset, "unseen pairs")
-    chosen = torch.tensor([pair in seen for pair in zip(real.test_genres.tolist(), real.test.labels.tolist())])
-    baselines = {"unseen": answers(image_features(paintings.images), paintings.genres, paintings.labels),
-                 "seen": answers(real.test.features[chosen], real.test_genres[chosen], real.test.labels[chosen])}
-    results = {"w": w, "steps": preset.sample_steps, "scheduler": preset.scheduler,
-               "chance": {"genre": 1 / len(train.genres[known].unique()), "style": 1 / len(pipe.classes)},
-               "data_source": real.test.metadata["data_source"], "weights_sha256_16": pipe.weights_sha256_16,
-               **code_record(*DRAWING, *MEASURING, JUDGES["wikiart"])}
-    for name, pairs in (("unseen", unseen), ("seen", seen)):
-        asked = torch.tensor(pairs).repeat_interleave(images_a_pair, 0)                             # [n, 2]
-        prompts = [genre_caption(preset, genre, style) for genre, style in asked.tolist()]
-        drawn = pipe(prompts, w=w, seeds=range(len(prompts))).images
-        results[name] = {"n": len(asked), "pairs": [[genres[genre], styles[style]] for genre, style in pairs],
-                         **beside(answers(image_features(to_uint8(drawn).cpu()), *asked.T), baselines[name])}
-    return results
+    paintings, test = load_images(preset, "unseen pairs"), real.test
+    chosen = torch.tensor([pair in seen for pair in zip(real.test_genres.tolist(), test.labels.tolist())])
+    return {"w": w, "steps": preset.sample_steps, "scheduler": preset.scheduler,
+            "chance": {"genre": 1 / len(train.genres[known].unique()), "style": 1 / len(pipe.classes)},
+            "data_source": test.metadata["data_source"], "weights_sha256_16": pipe.weights_sha256_16,
+            "unseen": drawn(unseen, image_features(paintings.images), paintings.genres, paintings.labels),
+            "seen": drawn(seen, test.features[chosen], real.test_genres[chosen], test.labels[chosen]),
+            **code_record(*DRAWING, *MEASURING, JUDGES["wikiart"])}
 
 
-def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3, shortlist: int = SHORTLIST):
+def nearest_paintings(images: torch.Tensor, paintings: torch.Tensor, k: int = 3, shortlist: int = 100):
     """(indices int64 [n, k], distances [n, k]) of the uint8 `paintings` [m, 3, h, w] nearest to uint8 `images`
     [n, 3, ., .] of any size: the `shortlist` nearest 16x16 thumbnails are ranked by the cosine distance of
     EfficientNet-Lite0's features, which would take minutes for all m paintings."""

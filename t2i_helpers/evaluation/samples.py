@@ -17,7 +17,7 @@ from ..diffusion import make_scheduler
 from ..errors import BadValue, OutputError, or_raise
 from ..paths import DATA, cache_folder, directory_lock, read_json, save_tensors
 from ..presets import preset_hash
-from ..provenance import code_record, content_hash, write_json
+from ..provenance import code_record, content_hash, record, write_json
 
 PART = 250                      # images a file
 
@@ -28,6 +28,13 @@ JUDGES = {"mnist": "evaluation.classifiers", "cifar10": "evaluation.classifiers"
           "own": "evaluation.paintings", "fashion": "evaluation.classifiers"}
 NETWORKS = {"classifier": "evaluation.classifiers", "efficientnet": "models.efficientnet",
             "inception": "evaluation.features"}
+
+
+def experiment_record(pipe, *modules: str, **content) -> dict:
+    """The result of an experiment on `pipe`: `content`, the hash of the weights, and that of the code that draws and
+    measures, `modules` included."""
+    return record(pipe.device, weights_sha256_16=pipe.weights_sha256_16,
+                  **code_record(*DRAWING, *MEASURING, *modules), **content)
 
 
 class SampleStore:
@@ -89,13 +96,13 @@ def draw_samples(
     labels = torch.arange(n) % len(texts) if asked is None else asked
     name = f"{preset.dataset}-{preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
-    parts = {range(first, min(first + PART, n)): f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     with contextlib.suppress(BadValue):
-        if store.metadata() and all((store.folder / part).exists() for part in parts.values()):
-            return store
+        store.load()
+        return store
     store = SampleStore(cache_folder(store.folder))
     write_json(store.folder / "samples.json", metadata)
-    paths = {seeds: store.folder / part for seeds, part in parts.items()}
+    paths = {range(first, min(first + PART, n)): store.folder / f"part-{first:06d}.safetensors"
+             for first in range(0, n, PART)}
     missing = sum(not path.exists() for path in paths.values())
     for seeds in tqdm(missing_parts(paths), total=missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         part = labels[seeds.start:seeds.stop]

@@ -23,10 +23,9 @@ from ..presets import DATASETS
 from ..provenance import code_record, file_hash, write_json
 from ..training.ablation import AVERAGES, CHANGES, SEEDS, TRAININGS, train_missing, training_dir
 from .classifiers import weights_file
-from .evaluate import evaluate
+from .evaluate import evaluate, real_images
 from .experiments import CODE, EXPERIMENTS, dependency_hashes
 from .features import real_features
-from .paintings import RealImages
 from .samples import DRAWING, JUDGES, MEASURING, draw_samples
 
 WORDINGS = {"caption": None} | {         # and some that no training caption has, named like that of a 7
@@ -57,6 +56,16 @@ class Cell:
     def folder(self, size: str) -> Path:
         """The checkpoint folder."""
         return training_dir(self.training, size) / self.checkpoint.partition("/")[2]
+
+    @property
+    def classifier(self) -> Path | None:
+        """The weights file of the classifier that judges it; paintings have none."""
+        return weights_file(self.dataset) if JUDGES[self.dataset] == "evaluation.classifiers" else None
+
+    @property
+    def weak(self) -> str | None:
+        """The training of the network that autoguidance guides away from."""
+        return f"{self.dataset}-weak" if self.guider == "auto" else None
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -95,12 +104,6 @@ def _flow():
     return cells
 
 
-def _latent():
-    """Of notebook 7: two networks on latents of paintings, without and with guidance."""
-    return [Cell(checkpoint=name, w=w, scheduler="euler", steps=20, n=400)
-            for name in ("latent-unet", "latent-dit") for w in (1.0, 4.0)]
-
-
 def _changes():
     """`thesis` with one change each; an average of the weights and the spacing of timesteps need no training."""
     ways = [(change, "", "ddpm") for change in CHANGES] + [("none", "/ema-999", "ddpm"),
@@ -114,7 +117,8 @@ PARTS = {
     "rules-cifar10": _rules("cifar10", 260),            # more than the 256 features that are compared
     "samplers": _samplers(),
     "flow": _flow(),
-    "latent": _latent(),
+    "latent": [Cell(checkpoint=name, w=w, scheduler="euler", steps=20, n=400)
+               for name in ("latent-unet", "latent-dit") for w in (1.0, 4.0)],
     "changes": _changes(),
     "averages": [Cell(checkpoint=f"ablation-minilm{average}", w=float(w), n=300)
                  for average in ("", *(f"/{name}" for name in AVERAGES)) for w in (1, 2, 5)],
@@ -192,21 +196,20 @@ def measure(cell: Cell, size: str = "demo") -> dict:
     """The row of one cell: its measurements and provenance. The first ten images become a PNG file where the checkpoint
     is a small training. SourceUnavailable where real images to compare with are missing."""
     began = time.monotonic()
-    if cell.dataset != "wikiart":                  # whose real images `evaluate` asks for before it draws
+    if cell.classifier:                            # of the others, `evaluate` loads real images before it draws
         real_features(cell.dataset, 2 * cell.n)
-    for training in (cell.training, *([f"{cell.dataset}-weak"] if cell.guider == "auto" else [])):
+    for training in filter(None, (cell.training, cell.weak)):
         train_missing(training, size)
     pipe = load_pipeline(cell.folder(size))
     drawn = dict(steps=cell.steps, scheduler=cell.scheduler, guider=cell.guider, prompts=WORDINGS[cell.wording])
     evaluation = evaluate(pipe, [cell.w], cell.n, **drawn)
-    (row,) = evaluation.pop("rows")
+    (row,) = evaluation["rows"]
     row = {name: value for name, value in row.items() if name not in ("confusion", "per_class", "store")}
     row |= {name: evaluation[name] for name in ("git_commit", "git_dirty", "device", "timestep_spacing",
                                                 "first_and_last_seed", "code")}
     if cell.checkpoint not in DATASETS:
-        asked = None
-        if cell.dataset == "wikiart":
-            asked = RealImages.load(pipe.preset.data_source).asked(pipe.preset, cell.n)
+        real = real_images(pipe)
+        asked = real and real.asked(pipe.preset, cell.n)
         images, *_ = draw_samples(pipe, cell.w, cell.n, asked=asked, **drawn).load()
         row["picture"] = hashlib.sha256(json.dumps(asdict(cell)).encode()).hexdigest()[:12] + ".png"
         with atomic_write(study_dir(size) / "pictures" / row["picture"]) as temporary:
@@ -220,9 +223,6 @@ def measure(cell: Cell, size: str = "demo") -> dict:
 def _hashes(cell, size, hash_of) -> dict[str, str]:
     """The current hashes of the classifier that judges, of the cell's weights and, for autoguidance, of the weak
     network's; without those of files that are not here."""
-    files = {"weights_sha256_16": cell.folder(size) / WEIGHTS}
-    if cell.dataset != "wikiart":
-        files["classifier_sha256_16"] = weights_file(cell.dataset)
-    if cell.guider == "auto":
-        files[WEAK] = training_dir(f"{cell.dataset}-weak", size) / WEIGHTS
-    return {name: hash_of(file) for name, file in files.items() if file.exists()}
+    files = {"weights_sha256_16": cell.folder(size) / WEIGHTS, "classifier_sha256_16": cell.classifier,
+             WEAK: cell.weak and training_dir(cell.weak, size) / WEIGHTS}
+    return {name: hash_of(file) for name, file in files.items() if file and file.exists()}

@@ -2,35 +2,31 @@
 measures tell whether a network follows them."""
 
 import dataclasses
-import io
 
 import pyarrow
 import pyarrow.parquet
 import torch
 import torch.nn.functional as F
-from torchvision.io import write_png
-from torchvision.transforms.functional import to_pil_image
-from torchvision.utils import make_grid
+from torchvision.io import encode_png
+from torchvision.utils import save_image
 
 from .. import paths, presets
 from ..data import from_uint8, load_images, own_preset, to_uint8
 from ..data.images import without_genres
-from ..models import load_pipeline
-from ..paths import RUNS, atomic_write
-from ..provenance import code_record, content_hash, record
-from ..training import train
+from ..paths import atomic_write
+from ..provenance import content_hash
+from ..training import Run
 from ..training.ablation import SMALL_DIGITS
 from .classifiers import classifier_hash, load_classifier, predict
-from .fashion import validation_loss
+from .fashion import VALIDATED, trained, validation_loss
 from .metrics import mean_estimate, proportion
-from .samples import DRAWING, MEASURING
+from .samples import experiment_record
 
 STYLES = ("thin", "", "thick", "thin slanted", "slanted", "thick slanted")
+CAPTIONS = [" ".join(f"a {style} digit {digit}".split()) for style in STYLES for digit in range(10)]
 TRAINED_ON, BORDER = 20_000, 2                      # digits, and the pixels around them that make 32 of 28
 STEPS = {"full": 5_000, "demo": 800}
-VALIDATED = 1000
 SCALES, EACH, DRAWN_IN = (1.0, 3.0), 10, 15         # images of each style and digit, and their steps
-CODE = (*DRAWING, *MEASURING, "evaluation.classifiers", "evaluation.styles", "training.loop")
 
 
 def stroke_width(digits: torch.Tensor) -> torch.Tensor:
@@ -52,21 +48,15 @@ def slant(digits: torch.Tensor) -> torch.Tensor:
 SHAPES = {"stroke_width": stroke_width, "slant": slant}
 
 
-@dataclasses.dataclass(frozen=True)
 class Limits:
-    """What the words mean: the thirds of each digit's training images. All float32 [10]."""
+    """What the words mean: the thirds of each digit's training images, float32 [10]."""
 
-    thin: torch.Tensor                  # stroke widths below are thin
-    thick: torch.Tensor                 # above are thick
-    slanted: torch.Tensor               # slants above
-
-    @classmethod
-    def of(cls, digits, labels) -> "Limits":
+    def __init__(self, digits, labels):
         """Of uint8 `digits` [n, 1, h, w] of every label, int64 [n]."""
         x = from_uint8(digits, (0, 1))
-        widths, slants, thirds = stroke_width(x), slant(x), torch.tensor([1 / 3, 2 / 3])
-        thin, thick = torch.stack([widths[labels == label].quantile(thirds) for label in range(10)]).unbind(1)
-        return cls(thin, thick, torch.stack([slants[labels == label].quantile(2 / 3) for label in range(10)]))
+        thirds = [torch.stack([values[labels == label].quantile(torch.tensor([1 / 3, 2 / 3])) for label in range(10)])
+                  for values in (stroke_width(x), slant(x))]                            # [10, 2] each
+        (self.thin, self.thick), (_, self.slanted) = (each.unbind(1) for each in thirds)
 
     def styles_of(self, digits, labels) -> torch.Tensor:
         """The places in STYLES, int64 [n], of uint8 `digits` [n, 1, h, w] of `labels`."""
@@ -75,59 +65,41 @@ class Limits:
         return 3 * slanted + 1 + (widths > self.thick[labels]).long() - (widths < self.thin[labels]).long()
 
 
-def captions_of(styles: bool) -> list[str]:
-    """"a thick slanted digit 5", digit by digit in each style; or "a digit 5"."""
-    return [" ".join(f"a {style} digit {digit}".split()) for style in (STYLES if styles else ("",))
-            for digit in range(10)]
-
-
-def _preset(size, digits, rows, styles):
-    """The preset of a training on uint8 `digits` with captions `rows` of `captions_of`, from a file in ``data/``."""
-    captions = [captions_of(styles)[row] for row in rows]
-    words = f"{'with' if styles else 'without'}-styles"
-    path = paths.DATA / f"digits-{words}-{content_hash(captions)[:8]}.parquet"
+def _preset(size, words, digits, rows):
+    """The preset of a training on uint8 `digits` with the captions `rows` of CAPTIONS, from a file in ``data/``."""
+    captions = [CAPTIONS[row] for row in rows]
+    path = paths.DATA / f"digits-{words}-styles-{content_hash(captions)[:8]}.parquet"
     if not path.exists():
-        pngs = [_png(digit) for digit in F.pad(digits, (BORDER,) * 4)]
+        pngs = [encode_png(digit).numpy().tobytes() for digit in F.pad(digits, (BORDER,) * 4)]
         with atomic_write(path) as temporary:
             pyarrow.parquet.write_table(pyarrow.table({"image": pngs, "caption": captions}), temporary)
     preset = own_preset(path, size, resolution=28 + 2 * BORDER)
-    network = {name: value for name, value in SMALL_DIGITS.items() if name != "data_source"}
-    return dataclasses.replace(preset, **network, max_length=12, batch_size=64, learning_rate=1e-3)
-
-
-def _png(digit) -> bytes:
-    file = io.BytesIO()
-    to_pil_image(digit).save(file, "png")
-    return file.getvalue()
-
-
-def _trained(preset, styles, test, rows):
-    """(the network of `preset`, its row of "networks"): trained if it is missing, its loss on the digits of `test` with
-    captions `rows` of `captions_of`."""
-    words = "with" if styles else "without"
-    run = train(preset, RUNS / f"digits-{words}-styles-{preset.size}", max_steps=STEPS[preset.size])
-    network = load_pipeline(run.folder)
-    labels = torch.tensor([preset.class_names.index(caption) for caption in captions_of(styles)])[rows]
-    images = F.pad(test.images, (BORDER,) * 4).expand(-1, 3, -1, -1).contiguous()
-    loss = validation_loss(network, without_genres(preset, images, labels, test.source), VALIDATED)
-    return network, {"words": words, "n": VALIDATED, "training_steps": run.metrics()[-1]["step"],
-                     "training_images": run.config()["training_images"], "validation_loss": loss}
+    return dataclasses.replace(preset, **SMALL_DIGITS | {"data_source": preset.data_source}, max_length=12,
+                               batch_size=64, learning_rate=1e-3)
 
 
 def styles(pipe) -> dict:
-    """A network with words for style and one without, after the same number of steps, at the size of `pipe`: the
+    """A network without words for style and one with them, after the same number of steps, at the size of `pipe`: the
     validation loss of each; and by style and w, how many digits have the stroke and slant that their caption asks for,
     beside the share of real digits that have them, and the widths and slants of drawn and of real digits. One digit of
     each at the largest w as styles.png beside the weights of `pipe`."""
-    size, rows, shown, classifier = pipe.preset.size, [], [], load_classifier("mnist")
-    real, test = (load_images(dataclasses.replace(presets.get("mnist", size=size), data_source="hub"), split)
-                  for split in ("train", "test"))
-    digits, labels = real.images[:TRAINED_ON], real.labels[:TRAINED_ON]
-    limits = Limits.of(digits, labels)
+    size, rows, shown, networks, classifier = pipe.preset.size, [], [], [], load_classifier("mnist")
+    train, test = (load_images(dataclasses.replace(presets.get("mnist", size=size), data_source="hub"), split)
+                   for split in ("train", "test"))
+    digits, labels = train.images[:TRAINED_ON], train.labels[:TRAINED_ON]
+    limits = Limits(digits, labels)
     places, usual = limits.styles_of(digits, labels), limits.styles_of(test.images, test.labels)
-    _, without = _trained(_preset(size, digits, labels, False), False, test, test.labels)
-    network, with_words = _trained(_preset(size, digits, 10 * places + labels, True), True, test,
-                                   10 * usual + test.labels)
+    padded = F.pad(test.images, (BORDER,) * 4).expand(-1, 3, -1, -1).contiguous()
+    plain = torch.tensor(STYLES.index(""))
+    for words, style, real_style in (("without", plain, plain), ("with", places, usual)):
+        preset = _preset(size, words, digits, 10 * style + labels)
+        network = trained(preset, f"digits-{words}-styles", max_steps=STEPS[size])
+        classes = torch.tensor([preset.class_names.index(CAPTIONS[row]) for row in 10 * real_style + test.labels])
+        run = Run(network.folder)
+        networks.append({
+            "words": words, "n": VALIDATED, "training_steps": run.metrics()[-1]["step"],
+            "training_images": run.config()["training_images"],
+            "validation_loss": validation_loss(network, without_genres(preset, padded, classes, test.source))})
 
     def shapes(images):
         x = from_uint8(images, (0, 1))
@@ -136,7 +108,7 @@ def styles(pipe) -> dict:
     numbers = torch.arange(10 * EACH) % 10
     for w in SCALES:
         for place, style in enumerate(STYLES):
-            prompts = [captions_of(True)[10 * place + number] for number in numbers]
+            prompts = [CAPTIONS[10 * place + number] for number in numbers]
             drawn = network(prompts, w=w, steps=DRAWN_IN, scheduler="dpm++", seeds=range(len(prompts))).images
             images = to_uint8(drawn.mean(1, keepdim=True)[..., BORDER:-BORDER, BORDER:-BORDER].cpu())
             theirs = usual == place
@@ -149,7 +121,7 @@ def styles(pipe) -> dict:
             if w == max(SCALES):
                 shown.append(images[:10])
     with atomic_write(pipe.folder / "styles.png") as temporary:
-        write_png(make_grid(torch.cat(shown), nrow=10, padding=0), str(temporary))
-    return record(pipe.device, weights_sha256_16=pipe.weights_sha256_16, **code_record(*CODE), rows=rows,
-                  networks=[without, with_words], classifier_sha256_16=classifier_hash("mnist"), scheduler="dpm++",
-                  steps=DRAWN_IN)
+        save_image(torch.cat(shown) / 255, temporary, nrow=10, padding=0)
+    return experiment_record(pipe, "evaluation.classifiers", "evaluation.styles", "training.loop", rows=rows,
+                             networks=networks, classifier_sha256_16=classifier_hash("mnist"), scheduler="dpm++",
+                             steps=DRAWN_IN)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import numpy as np
@@ -330,14 +331,18 @@ EXPLORERS = {
 }
 
 
-@pytest.mark.parametrize("name", EXPLORERS)
-def test_an_explorer_shows_a_picture_at_once_and_another_when_a_control_moves(name, digits, monkeypatch):
+@pytest.fixture
+def shown(monkeypatch):
+    """What an explorer displays, and the pictures with which it updates that."""
     displayed, updated = [], []
+    handle = SimpleNamespace(update=updated.append)
+    monkeypatch.setattr(explorers, "display", lambda *shown, **options: displayed.extend(shown) or handle)
+    return displayed, updated
 
-    class Shown:
-        update = staticmethod(updated.append)
 
-    monkeypatch.setattr(explorers, "display", lambda *shown, **options: displayed.extend(shown) or Shown)
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_an_explorer_shows_a_picture_at_once_and_another_when_a_control_moves(name, digits, shown):
+    displayed, updated = shown
     make, control, value = EXPLORERS[name]
     explorer = make(digits)
     explorer._ipython_display_()
@@ -390,14 +395,12 @@ def test_the_mixture_in_the_plane_has_the_exact_score(label):
     assert_close(eps.flatten(1), -(1 - abar[t]).sqrt() * score, atol=1e-5, rtol=1e-4)
 
 
-def test_a_training_view_is_updated_in_place(monkeypatch):
-    shown, updated = [], []
-    handle = type("Handle", (), {"update": staticmethod(updated.append)})
-    monkeypatch.setattr(explorers, "display", lambda picture, **options: shown.append(picture) or handle)
+def test_a_training_view_is_updated_in_place(shown):
+    displayed, updated = shown
     view = explorers.TrainingView(20, 4)
     for losses in ([1.0, 0.5], [1.0, 0.5, 0.4]):
         view.update(losses, torch.rand(1, 3, 1, 8, 8))
-    assert len(shown) == 1 and shown[0].data == updated[0].data != updated[-1].data
+    assert len(displayed) == 1 and displayed[0].data == updated[0].data != updated[-1].data
 
 
 def test_a_run_is_seen_from_its_files_while_another_process_trains(tmp_path, monkeypatch):

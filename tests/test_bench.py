@@ -70,7 +70,9 @@ def test_memory_of_a_step_follows_from_shapes():
     """The thesis's network for paintings fits a GPU of 40 GB at batch 16, and one of 24 GB with checkpointing."""
     preset = presets.get("wikiart", "thesis", "full")
     whole, half, checkpointed = (memory.step_memory(preset, 16, *way) for way in memory.WAYS.values())
-    assert whole["parameters"] == sum(each.numel() for each in _on_meta(preset).parameters())
+    with torch.device("meta"):
+        unet = build_unet(preset, text_dim=memory.CLIP_WIDTH)
+    assert whole["parameters"] == sum(each.numel() for each in unet.parameters())
     assert whole["state_gb"] == pytest.approx(20 * whole["parameters"] / 1e9)
     assert whole["activations_gb"] > 1.5 * half["activations_gb"] > 6 * checkpointed["activations_gb"]
     assert half["state_gb"] + half["activations_gb"] < 40
@@ -78,11 +80,6 @@ def test_memory_of_a_step_follows_from_shapes():
     smoke = presets.get("mnist", "improved", "smoke")
     one, four = (memory.step_memory(smoke, n, bf16=False)["activations_gb"] for n in (1, 4))
     assert four == pytest.approx(4 * one, rel=0.02)
-
-
-def _on_meta(preset):
-    with torch.device("meta"):
-        return build_unet(preset, text_dim=memory.CLIP_WIDTH)
 
 
 def test_a_busy_machine_and_a_program_that_fails_are_reported(capsys, monkeypatch):

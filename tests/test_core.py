@@ -156,30 +156,14 @@ def test_a_size_changes_how_much_never_what(preset):
     assert (preset.ema_decay is None) == (full.ema_decay is None)
 
 
-@pytest.mark.parametrize("names, words", [
-    (("mnsit",), ("mnsit", "cifar10")), (("mnist", "better"), ("better", "improved")),
-    (("mnist", "thesis", "xl"), ("xl", "smoke"))])
-def test_unknown_names_are_refused_with_the_known_ones(names, words):
-    with refuses(UnknownName, *words):
-        presets.get(*names)
-
-
-def test_presets_survive_json_and_keep_their_hash_also_when_the_class_gains_a_field():
+def test_presets_survive_json_also_when_the_class_gains_a_field_and_any_field_changes_the_hash():
     fields = presets.to_dict(ALL[0])
     assert fields.pop("horizontal_flips") is False and presets.from_dict(fields) == ALL[0]
+    changed = [dataclasses.replace(ALL[0], **{field: "other"}) for field in FIELDS]
+    assert len({presets.preset_hash(preset) for preset in ALL + changed}) == len(ALL + changed)
     for preset in ALL:
         again = presets.from_dict(presets.to_dict(preset))
         assert again == preset and presets.preset_hash(again) == presets.preset_hash(preset)
-    assert len({presets.preset_hash(preset) for preset in ALL}) == len(ALL)
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_any_field_changes_the_hash(field):
-    preset = presets.get("mnist", "improved", "full")
-    value = getattr(preset, field)
-    other = {str: lambda: value + "x", tuple: lambda: (*value, value[0]), bool: lambda: not value,
-             type(None): lambda: 1}.get(type(value), lambda: value + 1)()
-    assert presets.preset_hash(dataclasses.replace(preset, **{field: other})) != presets.preset_hash(preset)
 
 
 @pytest.mark.parametrize("dataset, variant, count, shape", [

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support import refuses
 
 from t2i_helpers import hub, paths, presets, provenance
-from t2i_helpers.errors import OutputError, UnknownName
+from t2i_helpers.errors import OutputError
 from t2i_helpers.models import build_unet
 from t2i_helpers.randomness import generator, seed_from
 

@@ -387,20 +387,20 @@ def test_a_run_of_another_preset_or_on_other_data_is_refused_and_left_alone(chan
     assert files(folder) == before
 
 
-@pytest.mark.parametrize("where", ["file", "file/run", "folder", "/proc/nowhere"])
-def test_places_and_options_that_cannot_be_used_are_refused_and_nothing_is_written(where, tmp_path):
-    (tmp_path / "file").write_text("mine")
+@pytest.mark.parametrize("where, options, error, words", [
+    *((where, {}, OutputError, [where, "choose another"]) for where in ("file", "file/run", "folder", "/proc/nowhere")),
+    ("run", dict(max_steps=0), BadValue, ["max_steps = 0", "at least 1"]),
+    *(("run", dict(accumulate=n), BadValue, [f"accumulate = {n}", "1 to 8"]) for n in (0, 9)),
+    ("run", dict(on_nan="wait"), UnknownName, ["'wait'", "skip"]),
+])
+def test_places_and_options_that_cannot_be_used_are_refused_and_nothing_is_written(
+        where, options, error, words, tmp_path):
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    for file in ("file", "folder/notes.txt"):
+        (tmp_path / file).write_text("mine")
     before = files(tmp_path)
-    with refuses(OutputError, where, "choose another"):
-        train(PRESETS["thesis"], tmp_path / where, max_steps=1)
-    for options, error, words in ((dict(max_steps=0), BadValue, ["max_steps = 0", "at least 1"]),
-                                  (dict(accumulate=0), BadValue, ["accumulate = 0", "1 to 8"]),
-                                  (dict(accumulate=9), BadValue, ["accumulate = 9", "1 to 8"]),
-                                  (dict(on_nan="wait"), UnknownName, ["'wait'", "skip"])):
-        with refuses(error, *words):
-            train(PRESETS["thesis"], tmp_path / "run", **options)
+    with refuses(error, *words):
+        train(PRESETS["thesis"], tmp_path / where, **dict(max_steps=1) | options)
     assert files(tmp_path) == before
 
 

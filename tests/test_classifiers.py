@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 import train_classifier as command
 from safetensors.torch import save_file
-from support import refuses
+from support import random_images, refuses
 from train_classifier import augment, train_classifier
 
 from t2i_helpers import presets
@@ -20,10 +20,6 @@ from t2i_helpers.randomness import generator
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "fashion": (1, 28, 28)}
 each_dataset = pytest.mark.parametrize("dataset", RECIPES)
-
-
-def noise(n, *shape, key=0):
-    return torch.randint(256, (n, *shape), generator=generator("noise", key)).byte()
 
 
 def train(dataset, images, labels, **options):
@@ -45,7 +41,7 @@ def test_a_classifier_is_what_its_docstring_says_and_predicts_what_it_computes(d
     assert classifier.features(images).shape == (2, width) and classifier(images).shape == (2, 10)
     parameters = sum(p.numel() for p in classifier.parameters())
     assert parameters == pytest.approx(float(number) * (1_000_000 if million else 1), rel=0.02)
-    images = noise(5, *SHAPES[dataset])
+    images = random_images(5, *SHAPES[dataset])
     predictions = predict(classifier, images, batch_size=2)
     with torch.inference_mode():
         logits = classifier(from_uint8(images, (0, 1)))
@@ -58,7 +54,7 @@ def test_a_classifier_is_what_its_docstring_says_and_predicts_what_it_computes(d
 
 @pytest.mark.parametrize("dataset, share", [("mnist", 0), ("cifar10", 0.5), ("fashion", 0.5)])
 def test_an_augmented_image_is_shifted_by_up_to_two_pixels_either_way_and_photographs_are_mirrored(dataset, share):
-    images = noise(1000, 1, 9, 9)
+    images = random_images(1000, 1, 9, 9)
     windows = F.pad(from_uint8(images, (0, 1)), [2] * 4, mode="reflect").unfold(2, 9, 1).unfold(3, 9, 1).flatten(2, 3)
     ways = torch.cat([windows, windows.flip(-1)], 2)                                # [1000, 1, 2 times 25, 9, 9]
     found = augment(images, RECIPES[dataset]["flips"], generator("shifts"))
@@ -78,7 +74,7 @@ def test_two_epochs_are_better_than_chance_at_other_images():
 
 
 def test_training_repeats_itself_and_follows_its_seed():
-    images, labels = noise(24, 1, 28, 28), torch.arange(24) % 10
+    images, labels = random_images(24, 1, 28, 28), torch.arange(24) % 10
     first, same, other = (train("mnist", images, labels, epochs=1, batch_size=8, seed=seed).state_dict()
                           for seed in (0, 0, 1))
     assert all(torch.equal(first[name], same[name]) for name in first)

@@ -77,19 +77,14 @@ def test_seeds_and_generators_are_equal_exactly_when_their_keys_are(key, other):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def write(path, text="new"):
-    with paths.atomic_write(path) as temporary:
-        temporary.write_text(text)
-
-
 def test_atomic_write_makes_folders_and_replaces_the_file_only_with_a_whole_one(tmp_path):
     path = tmp_path / "a" / "b" / "x.json"
-    write(path, "old")
+    paths.write_text(path, "old")
     with pytest.raises(ZeroDivisionError), paths.atomic_write(path) as temporary:
         temporary.write_text("ne")
         raise ZeroDivisionError
     assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
-    write(path, "new")
+    paths.write_text(path, "new")
     assert path.read_text() == "new" and list(path.parent.iterdir()) == [path]
 
 
@@ -104,7 +99,7 @@ def test_only_errors_of_the_output_are_output_errors(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("action", [write, paths.check_writable])
+@pytest.mark.parametrize("action", [lambda path: paths.write_text(path, "new"), paths.check_writable])
 @pytest.mark.parametrize("where", ["folder", "pipe", "file/x.png", "file/deeper/x.png", "/proc/nowhere/x.png"])
 def test_paths_that_cannot_be_written_are_refused(tmp_path, where, action):
     (tmp_path / "file").write_text("mine")
@@ -127,12 +122,12 @@ def test_git_state_tells_commit_and_changed_code(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance.git_state() == unknown
     git("init")
-    write(tmp_path / "pyproject.toml", "1")
+    (tmp_path / "pyproject.toml").write_text("1")
     git("add", ".")
     git("commit", "-m", "first")
     clean = provenance.git_state()
     assert clean == {"git_commit": git("rev-parse", "HEAD").stdout.strip(), "git_dirty": False}
-    write(tmp_path / "pyproject.toml", "2")
+    (tmp_path / "pyproject.toml").write_text("2")
     assert provenance.git_state() == clean | {"git_dirty": True}
     (tmp_path / "inside ü").mkdir()                                         # a repository around ours is not ours
     monkeypatch.setattr(provenance, "ROOT", tmp_path / "inside ü")

@@ -16,7 +16,7 @@ import transformers
 from PIL import Image
 from pytorch_fid import fid_score, inception
 from safetensors.torch import save_file
-from support import MIRROR, change_tensors, needs_mirror, refuses
+from support import MIRROR, change_tensors, needs_mirror, random_images, refuses
 from tokenizers.pre_tokenizers import ByteLevel
 
 from t2i_helpers import paths, presets, provenance
@@ -32,10 +32,6 @@ from t2i_helpers.models import text
 from t2i_helpers.randomness import generator
 
 evaluating = sys.modules["t2i_helpers.evaluation.evaluate"]         # the package exports its function by this name
-
-
-def some_images(n, channels, size=32):
-    return torch.randint(256, (n, channels, size, size), generator=generator("images", n)).byte()
 
 
 @pytest.fixture
@@ -71,7 +67,8 @@ def test_what_is_no_file_of_such_features_is_refused(tmp_path, write, words):
 
 def test_features_of_real_images_are_computed_once_for_each_network_its_code_and_the_data(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "DATA", tmp_path)
-    drawn = SimpleNamespace(images=some_images(3, 1), labels=torch.arange(3), source="drawn", fingerprint="0123")
+    images, labels = random_images(3, 1, 32, 32), torch.arange(3)
+    drawn = SimpleNamespace(images=images, labels=labels, source="drawn", fingerprint="0123")
     network = mock.Mock(side_effect=lambda images: images.float().mean((2, 3)))
 
     def cached(name="classifier", weights="abcd"):
@@ -80,7 +77,7 @@ def test_features_of_real_images_are_computed_once_for_each_network_its_code_and
     first, second = cached(), cached()
     assert network.call_count == 1 and torch.equal(first.features, second.features)
     torch.testing.assert_close(first.features, drawn.images.float().mean((2, 3)), rtol=1e-3, atol=0)
-    assert first.labels.tolist() == [0, 1, 2] and first.metadata == second.metadata
+    assert torch.equal(first.labels, labels) and first.metadata == second.metadata
     assert first.metadata.items() >= {"data_source": "drawn", "data_fingerprint": "0123"}.items()
     [damaged] = tmp_path.iterdir()
     damaged.write_bytes(damaged.read_bytes()[:-1])
@@ -174,7 +171,8 @@ def test_inception_of_a_mirror_a_path_or_torch_s_downloads_has_pytorch_fid_s_fea
 
     monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: torch.load(file, weights_only=True))
     network = inception.InceptionV3([3])
-    for images, extractor in zip([some_images(2, 1, 28), some_images(2, 3), some_images(2, 3, 48)], extractors):
+    for shape, extractor in zip([(1, 28, 28), (3, 32, 32), (3, 48, 48)], extractors):
+        images = random_images(2, *shape)
         files = [tmp_path / f"{i}.png" for i in range(len(images))]
         for image, png in zip(images, files):
             Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()).save(png)
@@ -206,7 +204,7 @@ def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features
     resnet = torchvision.models.resnet18().eval()
     (mirror / features.IMAGENET).mkdir(parents=True)
     save_file(resnet.state_dict(), mirror / features.IMAGENET / "model.safetensors")
-    images = some_images(5, channels)
+    images = random_images(5, channels, 32, 32)
     logits = in_batches(features.load_untrained_head(), images)
     torch.manual_seed(1)
     assert torch.equal(in_batches(features.load_untrained_head(), images), logits)
@@ -248,7 +246,7 @@ def clip_folder(mirror, tiny_clip):
 @pytest.mark.parametrize("channels", [1, 3])
 @torch.inference_mode()
 def test_the_clip_score_is_100_times_the_cosine_between_image_and_prompt(clip_folder, tiny_clip, channels):
-    images, prompts = some_images(4, channels), ["A handwritten digit 5", "A photo of a cat", "", "cat"]
+    images, prompts = random_images(4, channels, 32, 32), ["A handwritten digit 5", "A photo of a cat", "", "cat"]
     scores = in_batches(features.load_clip_score(), images, prompts, batch_size=3)
     model, processor = tiny_clip
     for score, image, prompt in zip(scores, images, prompts):

@@ -17,7 +17,7 @@ import train_autoencoder as training
 import transformers
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file
-from support import MIRROR, WIKIART, change_tensors, needs_wikiart, refuses
+from support import MIRROR, WIKIART, change_tensors, needs_wikiart, random_images, refuses
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.testing import assert_close
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -209,7 +209,7 @@ def test_stages_continue_after_the_last_finished_one(tmp_path, monkeypatch, caps
 
 
 def test_crops_are_windows_of_their_image_mirrored_half_the_time():
-    images = torch.randint(256, (200, 3, 66, 67), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = random_images(200, 3, 66, 67)
     windows = images.unfold(2, 64, 1).unfold(3, 64, 1).flatten(2, 3)                      # [200, 3, 12, 64, 64]
     crops = training.random_crops(images, torch.Generator().manual_seed(1))
     each, way = (crops[:, :, None] == torch.cat([windows, windows.flip(-1)], 2)).all(-1).all(-1).all(1).nonzero().T

@@ -17,6 +17,7 @@ from t2i_helpers import presets
 from t2i_helpers.data.wikiart_files import write_art_file
 from t2i_helpers.diffusion import Step, make_guider, make_scheduler, sample
 from t2i_helpers.diffusion.noise import NoisyBatch
+from t2i_helpers.randomness import generator
 from t2i_helpers.training import loop
 
 MIRROR = Path(os.environ.get("T2I_MIRROR", "no mirror"))      # read before conftest.py takes it away
@@ -133,6 +134,11 @@ def of_diffusers(guider):
 def change_tensors(file, change):
     """Write the tensors of a safetensors file again as `change` makes them."""
     save_file(change(load_file(file)), file, metadata={"format": "pt"})
+
+
+def random_images(n, *shape, key=0):
+    """uint8 [n, *shape]."""
+    return torch.randint(256, (n, *shape), generator=generator("images", key), dtype=torch.uint8)
 
 
 def jpeg(pixels, **options) -> bytes:

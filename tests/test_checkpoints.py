@@ -34,11 +34,13 @@ def run(few_digits, tmp_path_factory):
 
 def test_a_pipeline_is_the_sampler_over_its_captions(pipe):
     table = caption_table("minilm", DIGITS, 8)
-    out = sample(pipe.unet, make_scheduler(PRESET, "dpm++"), make_guider("cfg", 3.0), table[[7, 2, 10]], table[-1:],
-                 seeds=[4, 5, 6], steps=4)
-    drawn = pipe([DIGITS[7], DIGITS[2], ""], w=3.0, steps=4, scheduler="dpm++", seeds=[4, 5, 6])
-    assert torch.equal(drawn.images, to_unit(out.images, (-1, 1))) and drawn.forward_passes == out.forward_passes == 8
-    assert drawn.images.min() >= 0 and drawn.images.max() <= 1
+    for guider in ("cfg", "apg"):
+        out = sample(pipe.unet, make_scheduler(PRESET, "dpm++"), make_guider(guider, 3.0), table[[7, 2, 10]],
+                     table[-1:], seeds=[4, 5, 6], steps=4)
+        drawn = pipe([DIGITS[7], DIGITS[2], ""], w=3.0, guider=guider, steps=4, scheduler="dpm++", seeds=[4, 5, 6])
+        assert torch.equal(drawn.images, to_unit(out.images, (-1, 1)))
+        assert drawn.forward_passes == out.forward_passes == 8
+        assert drawn.images.min() >= 0 and drawn.images.max() <= 1
 
 
 def test_a_negative_text_takes_the_place_of_the_empty_caption(pipe):
@@ -93,22 +95,14 @@ def test_captions_of_the_dataset_need_no_encoder_and_other_texts_do(pipe, monkey
     (dict(negative="☃"), UnknownWord, ["'☃'"]),
     (dict(prompts=["A handwritten digit 5 in bright red ink"]), PromptTooLong, ["'bright red ink' would be lost"]),
     (dict(seeds=[1]), BadValue, ["2 prompts", "1 seeds"]), (dict(seeds=5), BadValue, ["a list"]),
-    (dict(steps=1001), BadValue, ["steps = 1001", "1 to 1000"]),
-    (dict(scheduler="euler-a"), UnknownName, ["euler-a", "unipc"]),
     (dict(scheduler=diffusers.DDIMScheduler()), BadValue, ["scheduler", "give its name"]),
     (dict(guider="magic"), UnknownName, ["magic", "apg"]), (dict(w=[1, 2]), BadValue, ["w = [1, 2]", "finite number"]),
-    (dict(prompts=["5 " + "🦊" * 1000]), UnknownWord, ["🦊"]),
     (dict(callback=print, batch_size=1), BadValue, ["callback", "batch_size"]),
 ])
 def test_bad_input_is_refused_before_anything_is_drawn(pipe, arguments, error, words, monkeypatch):
     monkeypatch.setattr(type(pipe.unet), "forward", lambda *_: pytest.fail("the network was run"))
     with refuses(error, *words):
         pipe(**dict(prompts=DIGITS[:2]) | arguments)
-
-
-def test_a_guider_may_be_named(pipe):
-    named, made = (pipe(DIGITS[:2], w=3.0, guider=guider) for guider in ("apg", make_guider("apg", 3.0)))
-    assert torch.equal(named.images, made.images) and not torch.equal(named.images, pipe(DIGITS[:2], w=3.0).images)
 
 
 def test_saving_and_loading_give_the_same_images_and_diffusers_reads_unet_and_scheduler(pipe, tmp_path):

@@ -6,7 +6,6 @@ import os
 import pickle
 import sys
 import urllib.error
-from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -17,7 +16,7 @@ import transformers
 from PIL import Image
 from pytorch_fid import fid_score, inception
 from safetensors.torch import save_file
-from support import MIRROR, change_tensors, needs_mirror, refuses
+from support import MIRROR, change_tensors, needs_mirror, random_images, refuses
 from tokenizers.pre_tokenizers import ByteLevel
 
 from t2i_helpers import paths, presets, provenance
@@ -33,10 +32,6 @@ from t2i_helpers.models import text
 from t2i_helpers.randomness import generator
 
 evaluating = sys.modules["t2i_helpers.evaluation.evaluate"]         # the package exports its function by this name
-
-
-def some_images(n, channels, size=32):
-    return torch.randint(256, (n, channels, size, size), generator=generator("images", n)).byte()
 
 
 @pytest.fixture
@@ -72,7 +67,8 @@ def test_what_is_no_file_of_such_features_is_refused(tmp_path, write, words):
 
 def test_features_of_real_images_are_computed_once_for_each_network_its_code_and_the_data(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "DATA", tmp_path)
-    drawn = SimpleNamespace(images=some_images(3, 1), labels=torch.arange(3), source="drawn", fingerprint="0123")
+    images, labels = random_images(3, 1, 32, 32), torch.arange(3)
+    drawn = SimpleNamespace(images=images, labels=labels, source="drawn", fingerprint="0123")
     network = mock.Mock(side_effect=lambda images: images.float().mean((2, 3)))
 
     def cached(name="classifier", weights="abcd"):
@@ -81,7 +77,7 @@ def test_features_of_real_images_are_computed_once_for_each_network_its_code_and
     first, second = cached(), cached()
     assert network.call_count == 1 and torch.equal(first.features, second.features)
     torch.testing.assert_close(first.features, drawn.images.float().mean((2, 3)), rtol=1e-3, atol=0)
-    assert first.labels.tolist() == [0, 1, 2] and first.metadata == second.metadata
+    assert torch.equal(first.labels, labels) and first.metadata == second.metadata
     assert first.metadata.items() >= {"data_source": "drawn", "data_fingerprint": "0123"}.items()
     [damaged] = tmp_path.iterdir()
     damaged.write_bytes(damaged.read_bytes()[:-1])
@@ -160,39 +156,30 @@ def inception_mirror(tmp_path_factory):
     return path.parents[3], hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_inception_s_features_are_pytorch_fid_s_own_of_the_same_files(inception_mirror, tmp_path, monkeypatch):
+def test_inception_of_a_mirror_a_path_or_torch_s_downloads_has_pytorch_fid_s_features(
+        inception_mirror, tmp_path, monkeypatch):
     folder, digest = inception_mirror
-    monkeypatch.setenv("T2I_MIRROR", str(folder))
-    monkeypatch.setattr(features, "INCEPTION_SHA256", digest[:8])
-    sets = {"grey": some_images(2, 1, 28), "colour": some_images(2, 3)}
-    found = {name: in_batches(load_inception(), images) for name, images in sets.items()}
-
     [file] = folder.rglob(features.INCEPTION_FILE)
+    monkeypatch.setattr(features, "INCEPTION_SHA256", digest[:8])
+    monkeypatch.setenv("T2I_MIRROR", str(folder))
+    extractors = [load_inception(), load_inception(file)]
+    monkeypatch.delenv("T2I_MIRROR")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / file.name).symlink_to(file)
+    extractors.append(load_inception())
+
     monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: torch.load(file, weights_only=True))
     network = inception.InceptionV3([3])
-    for name, images in sets.items():
-        files = [tmp_path / f"{name}{i}.png" for i in range(len(images))]
+    for shape, extractor in zip([(1, 28, 28), (3, 32, 32), (3, 48, 48)], extractors):
+        images = random_images(2, *shape)
+        files = [tmp_path / f"{i}.png" for i in range(len(images))]
         for image, png in zip(images, files):
             Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()).save(png)
         expected = torch.from_numpy(fid_score.get_activations(files, network, num_workers=0)).float()
-        assert found[name].shape == (2, 2048) and (found[name][0] - found[name][1]).abs().max() > 0
-        torch.testing.assert_close(found[name], expected, rtol=1e-3, atol=1e-5)
-
-
-def test_inception_is_found_by_its_path_and_in_torch_s_download_folder(inception_mirror, tmp_path, monkeypatch):
-    folder, digest = inception_mirror
-    [file] = folder.rglob(features.INCEPTION_FILE)
-    loaded = []
-    monkeypatch.setattr(features, "INCEPTION_SHA256", digest[:8])
-    monkeypatch.setattr(torch, "load", lambda path, **_: loaded.append(Path(path)) or {})
-    monkeypatch.setattr(inception, "InceptionV3", mock.MagicMock())
-    load_inception(file)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    downloaded = tmp_path / "hub" / "checkpoints" / features.INCEPTION_FILE
-    downloaded.symlink_to(file)
-    load_inception()
-    assert loaded == [file, downloaded]
+        found = in_batches(extractor, images)
+        assert found.shape == (2, 2048) and (found[0] - found[1]).abs().max() > 0
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_inception_that_is_nowhere_or_another_file_is_refused_with_the_remedies(tmp_path, monkeypatch):
@@ -217,7 +204,7 @@ def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features
     resnet = torchvision.models.resnet18().eval()
     (mirror / features.IMAGENET).mkdir(parents=True)
     save_file(resnet.state_dict(), mirror / features.IMAGENET / "model.safetensors")
-    images = some_images(5, channels)
+    images = random_images(5, channels, 32, 32)
     logits = in_batches(features.load_untrained_head(), images)
     torch.manual_seed(1)
     assert torch.equal(in_batches(features.load_untrained_head(), images), logits)
@@ -229,21 +216,6 @@ def test_the_untrained_head_is_the_same_every_time_on_top_of_imagenet_s_features
     head = torch.randn(10, 512, generator=generator("untrained head")) / 512**0.5
     with torch.inference_mode():
         torch.testing.assert_close(logits, resnet(normalised) @ head.T, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("damage", [
-    lambda path: None, lambda path: path.write_bytes(b""), lambda path: save_file({"fc.bias": torch.ones(10)}, path),
-], ids=["missing", "empty", "another network"])
-def test_a_mirror_without_imagenet_s_weights_and_no_mirror_are_refused(mirror, damage, monkeypatch):
-    (mirror / features.IMAGENET).mkdir(parents=True)
-    damage(mirror / features.IMAGENET / "model.safetensors")
-    with refuses(SourceUnavailable, features.IMAGENET, "T2I_MIRROR", "imagenet"):
-        features.load_untrained_head()
-    monkeypatch.delenv("T2I_MIRROR")
-    for load, name, judge in ((features.load_untrained_head, features.IMAGENET, "imagenet"),
-                              (features.load_clip_score, "CLIP", "clip")):
-        with refuses(SourceUnavailable, name, "connect to the network", f"--also {judge}"):
-            load()
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +246,7 @@ def clip_folder(mirror, tiny_clip):
 @pytest.mark.parametrize("channels", [1, 3])
 @torch.inference_mode()
 def test_the_clip_score_is_100_times_the_cosine_between_image_and_prompt(clip_folder, tiny_clip, channels):
-    images, prompts = some_images(4, channels), ["A handwritten digit 5", "A photo of a cat", "", "cat"]
+    images, prompts = random_images(4, channels, 32, 32), ["A handwritten digit 5", "A photo of a cat", "", "cat"]
     scores = in_batches(features.load_clip_score(), images, prompts, batch_size=3)
     model, processor = tiny_clip
     for score, image, prompt in zip(scores, images, prompts):
@@ -284,16 +256,28 @@ def test_the_clip_score_is_100_times_the_cosine_between_image_and_prompt(clip_fo
     assert scores.shape == (4,) and scores.abs().max() <= 100 and scores.std() > 0
 
 
-@pytest.mark.parametrize("damage", [
-    lambda folder: (folder / "model.safetensors").unlink(),
-    lambda folder: (folder / "processor_config.json").unlink(), lambda folder: (folder / "tokenizer.json").unlink(),
-    lambda folder: os.truncate(folder / "model.safetensors", 1000),
-    lambda folder: change_tensors(folder / "model.safetensors", lambda weights: {
-        name: value for name, value in weights.items() if name.startswith("text")}),
-    lambda folder: change_tensors(folder / "model.safetensors",
-                                  lambda weights: weights | {"visual_projection.weight": torch.ones(4, 16)}),
-], ids=["no weights", "no processor", "no tokens", "cut short", "text half", "shapes"])
-def test_a_mirror_without_the_whole_of_clip_is_refused(clip_folder, damage):
-    damage(clip_folder)
-    with refuses(SourceUnavailable, "CLIP", "T2I_MIRROR", "--also clip"):
-        features.load_clip_score()
+def without(file):
+    return "clip", lambda folder: (folder / file).unlink()
+
+
+@pytest.mark.parametrize("judge, damage", [
+    ("imagenet", lambda folder: None), ("imagenet", lambda folder: (folder / "model.safetensors").write_bytes(b"")),
+    ("imagenet", lambda folder: save_file({"fc.bias": torch.ones(10)}, folder / "model.safetensors")),
+    without("model.safetensors"), without("processor_config.json"), without("tokenizer.json"),
+    ("clip", lambda folder: os.truncate(folder / "model.safetensors", 1000)),
+    ("clip", lambda folder: change_tensors(folder / "model.safetensors", lambda weights: {
+        name: value for name, value in weights.items() if name.startswith("text")})),
+    ("clip", lambda folder: change_tensors(folder / "model.safetensors",
+                                           lambda weights: weights | {"visual_projection.weight": torch.ones(4, 16)})),
+])
+def test_a_mirror_without_the_whole_of_a_network_and_no_mirror_are_refused(
+        mirror, clip_folder, judge, damage, monkeypatch):
+    load, name, folder = {"imagenet": (features.load_untrained_head, features.IMAGENET, mirror / features.IMAGENET),
+                          "clip": (features.load_clip_score, "CLIP", clip_folder)}[judge]
+    folder.mkdir(parents=True, exist_ok=True)
+    damage(folder)
+    with refuses(SourceUnavailable, name, "T2I_MIRROR", f"--also {judge}"):
+        load()
+    monkeypatch.delenv("T2I_MIRROR")
+    with refuses(SourceUnavailable, name, "connect to the network", f"--also {judge}"):
+        load()

@@ -20,7 +20,8 @@ _get = get
 def get(dataset, variant="improved", size="demo"):
     if size != "full":
         return _get(dataset, variant, size)
-    preset = dataclasses.replace(_get(dataset, variant, "smoke"), size="full", max_steps=2, sample_steps=2)
+    preset = dataclasses.replace(_get(dataset, variant, "smoke" if dataset != "own" else size), size="full",
+                                 max_steps=2, sample_steps=2)
     if dataset not in DATASETS:
         return preset
     return dataclasses.replace(preset, block_channels=(32, 32), down_blocks=(DOWN, CROSS), layers_per_block=1,

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 import train_autoencoder as training
 import transformers
 from diffusers import AutoencoderTiny
-from safetensors.torch import load_file, save_file
-from support import MIRROR, WIKIART, change_tensors, needs_wikiart, refuses
+from safetensors.torch import load_file
+from support import MIRROR, WIKIART, change_tensors, needs_wikiart, random_images, refuses
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.testing import assert_close
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -107,13 +107,12 @@ def test_images_are_encoded_once(encoded, shapes, folder, tmp_path, empty_data_f
 
 def test_a_latent_space_survives_json_and_refuses_another_encoder(encoded, tmp_path, folder):
     _, space, x = encoded
-    copy = tmp_path / "copy"
-    metadata = json.loads(json.dumps(space.metadata())) | {"autoencoder": str(copy)}
-    mine, other = (load_file(Path(each) / WEIGHTS_FILE) for each in (folder, save_autoencoder(copy, seed=1)))
-    with refuses(BadCheckpoint, str(copy), metadata["encoder_sha256_16"], "restore"):
+    copy = save_autoencoder(tmp_path / "copy", seed=1)
+    metadata, weights = json.loads(json.dumps(space.metadata())) | {"autoencoder": copy}, Path(copy) / WEIGHTS_FILE
+    with refuses(BadCheckpoint, copy, metadata["encoder_sha256_16"], "restore"):
         load_latent_space(metadata)
-    decoder = {name: weight for name, weight in other.items() if name.startswith("decoder")}
-    save_file(mine | decoder, copy / WEIGHTS_FILE)                      # a decoder that was trained further
+    change_tensors(weights, lambda other: load_file(Path(folder) / WEIGHTS_FILE) | {        # only the decoder is other
+        name: weight for name, weight in other.items() if name.startswith("decoder")})
     again = load_latent_space(metadata)
     assert_close(again.encode(x), space.encode(x))
     assert not torch.equal(again.decode(again.encode(x)), space.decode(space.encode(x)))
@@ -210,15 +209,12 @@ def test_stages_continue_after_the_last_finished_one(tmp_path, monkeypatch, caps
 
 
 def test_crops_are_windows_of_their_image_mirrored_half_the_time():
-    images = torch.randint(256, (200, 3, 66, 67), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = random_images(200, 3, 66, 67)
+    windows = images.unfold(2, 64, 1).unfold(3, 64, 1).flatten(2, 3)                      # [200, 3, 12, 64, 64]
     crops = training.random_crops(images, torch.Generator().manual_seed(1))
-    assert crops.shape == (200, 3, 64, 64) and crops.dtype == torch.uint8
-    places = []
-    for image, crop in zip(images, crops):
-        places += [(y, x, turned) for y in range(3) for x in range(4) for turned in (False, True)
-                   if torch.equal(image[:, y:y + 64, x:x + 64], crop.flip(-1) if turned else crop)]
-    assert len(places) == 200 and len({place[:2] for place in places}) == 12
-    assert 70 < sum(turned for *_, turned in places) < 130
+    each, way = (crops[:, :, None] == torch.cat([windows, windows.flip(-1)], 2)).all(-1).all(-1).all(1).nonzero().T
+    assert crops.dtype == torch.uint8 and each.tolist() == [*range(200)]
+    assert len(set((way % 12).tolist())) == 12 and 70 < (way >= 12).sum() < 130
 
 
 def test_perceptual_maps_have_strides_4_8_and_16_and_psnr_is_torchmetrics_s_image_by_image():
@@ -261,7 +257,7 @@ def sd_folder(tmp_path_factory):
     scheduler = diffusers.PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
                                         skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False)
     scheduler.register_to_config(clip_sample=False)                 # as in the file of Stable Diffusion 1.4
-    path = tmp_path_factory.mktemp("hub") / "models" / "owner" / "tiny-sd"
+    path = tmp_path_factory.mktemp("sd")
     diffusers.StableDiffusionPipeline(
         vae, encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False).save_pretrained(path)
     return path
@@ -286,30 +282,17 @@ def test_images_are_those_of_diffusers_to_1e_4(sd, sd_folder, name, kind, w):
     assert_close(ours, expected.float(), atol=1e-4, rtol=0)
 
 
-def test_prompts_have_all_tokens_of_the_encoder_and_a_longer_one_is_refused(sd):
+def test_prompts_have_all_tokens_of_the_encoder_and_other_guiders_losses_and_latents_work(sd):
     cond, null = sd.embed(PROMPTS)
     assert cond.shape == (2, 32, 16) and null.shape == (1, 32, 16)
     with refuses(PromptTooLong, "32 fit"):
         sd(["a very long prompt " * 3])
-
-
-def test_other_guiders_losses_and_latents_work(sd):
-    plain, rescaled = (sd(PROMPTS, guider=sd.make_guider(name, 7.5), steps=3, scheduler="ddim", seeds=[0, 1]).images
-                       for name in ("cfg", "rescale"))
+    options = dict(steps=3, scheduler="ddim", seeds=[0, 1])
+    plain, rescaled = (sd(PROMPTS, guider=sd.make_guider(name, 7.5), **options).images for name in ("cfg", "rescale"))
     dark = LossGuidance(Loss(lambda z_0: sd.decode(z_0).mean((1, 2, 3)), 0.5), 1.0)
-    darker = sd(PROMPTS, w=7.5, steps=3, scheduler="ddim", seeds=[0, 1], loss=dark).images
-    assert not torch.equal(plain, rescaled) and darker.mean() < plain.mean()
-    z = sd.encode(plain)
+    assert not torch.equal(plain, rescaled) and sd(PROMPTS, w=7.5, loss=dark, **options).images.mean() < plain.mean()
     vae = sd.latent_space.autoencoder.network
-    assert_close(z, vae.encode(2 * plain - 1).latent_dist.mode() * vae.config.scaling_factor)
-
-
-def test_the_mirror_is_read_and_without_it_the_hub_is_named(sd_folder, monkeypatch):
-    monkeypatch.setenv("T2I_MIRROR", str(sd_folder.parents[2]))
-    assert load_stable_diffusion("owner/tiny-sd").preset.resolution == 64
-    monkeypatch.delenv("T2I_MIRROR")
-    with refuses(SourceUnavailable, "owner/tiny-sd", "T2I_MIRROR"):
-        load_stable_diffusion("owner/tiny-sd")
+    assert_close(sd.encode(plain), vae.encode(2 * plain - 1).latent_dist.mode() * vae.config.scaling_factor)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
@@ -324,11 +307,17 @@ def test_a_folder_without_all_weights_is_refused(sd_folder, tmp_path, part):
         load_stable_diffusion(tmp_path / "sd")
 
 
-def test_every_file_that_is_read_is_downloaded(sd_folder, tmp_path):
+def test_a_mirror_needs_only_the_files_that_are_downloaded_and_without_it_the_hub_is_named(
+        sd, sd_folder, tmp_path, monkeypatch):
     read = {file for pattern in FILES for file in sd_folder.glob(pattern)}
-    shutil.copytree(sd_folder, tmp_path / "sd", ignore=lambda path, names: [
+    shutil.copytree(sd_folder, tmp_path / "models" / "owner" / "sd", ignore=lambda path, names: [
         name for name in names if (file := Path(path) / name).is_file() and file not in read])
-    assert load_stable_diffusion(tmp_path / "sd", "cpu")(["a"], steps=1).images.isfinite().all()
+    monkeypatch.setenv("T2I_MIRROR", str(tmp_path))
+    pipe = load_stable_diffusion("owner/sd", "cpu")
+    assert pipe.preset.resolution == 64 and torch.equal(pipe(PROMPTS, steps=1).images, sd(PROMPTS, steps=1).images)
+    monkeypatch.delenv("T2I_MIRROR")
+    with refuses(SourceUnavailable, "owner/sd", "T2I_MIRROR"):
+        load_stable_diffusion("owner/sd")
 
 
 # what is measured of ours

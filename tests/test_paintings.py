@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from support import refuses
+from support import random_images, refuses
 
 from t2i_helpers import presets
 from t2i_helpers.data import CLASS_NAMES, GENRES, HELD_OUT_PAIRS, UNKNOWN_GENRE, load_images
@@ -39,7 +39,7 @@ def test_a_probe_is_scikit_learn_s_logistic_regression_of_the_classes_that_it_ha
 
 def test_features_are_the_network_s_own_before_its_last_layer_and_without_its_package_are_refused(monkeypatch):
     network = load_efficientnet("lite0")
-    images = torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = random_images(2, 3, 224, 224)
     with torch.inference_mode():
         logits = network.network(images / 255 * 2 - 1)
     fc = network.network._fc

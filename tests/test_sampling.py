@@ -1,6 +1,5 @@
 """The one sampler, against plain loops, closed forms and a network that knows the answer; and what it computes once."""
 
-import diffusers
 import pytest
 import torch
 from support import FakeUNet, draw, embeddings, half, refuses, small_preset, tiny_preset
@@ -117,21 +116,16 @@ def test_the_callback_sees_every_x_t_and_the_clean_image_it_implies(name, varian
 
 @each_scheduler
 @pytest.mark.parametrize("steps", [1, 7, 29])
-def test_forward_passes_are_the_evaluations_an_image_from_noise_of_unit_variance_on(name, steps):
+def test_forward_passes_are_counted_from_noise_of_unit_variance_on_and_the_scheduler_stays_as_it_is(name, steps):
     """Heun's steps take two evaluations each, its last one."""
+    scheduler, (cond, null) = make_scheduler(PRESETS["improved"], name), embeddings(3)
+    before = dict(scheduler.config), scheduler.timesteps.tolist()
     for w, branches in ((1.0, 1), (2.0, 2)):
         unet = FakeUNet(size=64)
-        passes = draw(unet, w, name, steps=steps).forward_passes
-        assert passes == len(unet.calls) == branches * (2 * steps - 1 if name == "heun" else steps)
+        out = sample(unet, scheduler, make_guider("cfg", w), cond, null, seeds=[0, 1, 2], steps=steps)
+        assert out.forward_passes == len(unet.calls) == branches * (2 * steps - 1 if name == "heun" else steps)
         if steps > 1:
             assert unet.calls[0].t >= 84 and unet.calls[0].x_t.std().item() == pytest.approx(1, abs=0.03)
-
-
-@each_scheduler
-def test_the_scheduler_that_is_given_stays_as_it_is(name):
-    scheduler, (cond, null) = make_scheduler(PRESETS["improved"], name), embeddings(1)
-    before = dict(scheduler.config), scheduler.timesteps.tolist()
-    sample(FakeUNet(), scheduler, make_guider("cfg", 2.0), cond, null, seeds=[0], steps=100)
     assert before == (dict(scheduler.config), scheduler.timesteps.tolist())
 
 
@@ -162,37 +156,21 @@ def test_seeds_are_numbers_whatever_holds_them_and_the_global_random_state_is_ne
         assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("captions, seeds, steps, words", [
-    *((1, 1, steps, [f"steps = {steps}", "1 to 100"]) for steps in (0, -1, 101)),
-    *((captions, seeds, 4, [f"{captions} captions", f"{seeds} seeds"]) for captions, seeds in ((3, 2), (1, 0), (0, 0))),
-])
-def test_steps_outside_1_to_T_and_captions_without_a_seed_are_refused(captions, seeds, steps, words):
-    with refuses(BadValue, *words):
-        draw(FakeUNet(), 2, cond=embeddings(3)[0][:captions], seeds=range(seeds), steps=steps)
-
-
 @pytest.mark.parametrize("name, words", [
     ("euler-a", ["'euler-a'", *SCHEDULERS]), ("dpm++ spacing=even", ["'even'", *SPACINGS]),
     ("ddim eta=1.5", ["eta", "0 to 1"]), ("ddim eta=-1", ["eta"]), ("ddim eta=nan", ["eta"]),
     ("ddim eta=much", ["eta=much", "name=number"]), ("ddpm eta=1", ["'ddpm'", "eta"]),
     ("lms order=4", ["'lms'", "order"]), ("ddim 0.5", ["name=number"]),
 ])
-def test_schedulers_and_settings_that_do_not_exist_are_refused(name, words):
+def test_schedulers_and_settings_that_do_not_exist_and_too_many_steps_or_captions_are_refused(name, words):
     with refuses((UnknownName, BadValue), *words):
         make_scheduler(PRESETS["thesis"], name)
-
-
-# What diffusers has wrong: if this fails after an update, `ddim_step` can go.
-
-
-def test_diffusers_ddim_misses_its_next_timestep():
-    scheduler = diffusers.DDIMScheduler(100, timestep_spacing="trailing", clip_sample=False)
-    scheduler.set_timesteps(60)
-    t, later = scheduler.timesteps[:2]
-    x = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    x_0 = scheduler.step(x, t, x).pred_original_sample
-    abar = scheduler.alphas_cumprod[later]
-    assert not torch.allclose(scheduler.step(x, t, x).prev_sample, abar.sqrt() * x_0 + (1 - abar).sqrt() * x, atol=1e-3)
+    for steps in (0, -1, 101):
+        with refuses(BadValue, f"steps = {steps}", "1 to 100"):
+            draw(FakeUNet(), 2, steps=steps)
+    for captions, seeds in ((3, 2), (1, 0), (0, 0)):
+        with refuses(BadValue, f"{captions} captions", f"{seeds} seeds"):
+            draw(FakeUNet(), 2, cond=embeddings(3)[0][:captions], seeds=range(seeds))
 
 
 # what is computed once

@@ -43,6 +43,10 @@ def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def write(text, path):
+    path.write_text(text, errors="surrogateescape")
+
+
 def losses_of(run):
     return [row["loss"] for row in run.metrics()]
 
@@ -287,28 +291,23 @@ def faulty(fault):
         yield
 
 
-def test_a_loss_of_nan_stops_and_leaves_the_last_good_state_from_which_the_run_goes_on(straight, tmp_path):
-    ids = loaders.ResidentImages(PRESETS["improved"], "cpu").batch(4)[-1].tolist()
-    with (faulty(lambda number, x_0, loss: loss * math.nan if number == 5 else loss),
-          refuses(Diverged, "nan at step 5", str(ids), "the state of step 3", "--on-nan skip")):
-        train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS, state_every=3)
-    assert len(losses_of(Run(tmp_path / "run"))) == 4 and len(ids) == 4
-    assert_same(train(PRESETS["improved"], tmp_path / "run", max_steps=STEPS), straight("improved"))
-
-
-@pytest.mark.parametrize("fault, word", [
-    (lambda loss: loss * math.nan, "nan at step 3"),
-    (lambda loss: loss + (loss - loss.detach()) * 1e38 * 1e38, "NaN"),                      # its gradient is infinite
+@pytest.mark.parametrize("fault, words", [
+    (lambda loss: loss * math.nan, ["nan at step 6", "--on-nan skip"]),
+    (lambda loss: loss + (loss - loss.detach()) * 1e38 * 1e38, ["NaN"]),                    # its gradient is infinite
 ], ids=["loss", "gradient"])
-def test_an_infinite_loss_or_gradient_does_not_replace_a_good_state_and_can_be_skipped(fault, word, tmp_path, capsys):
-    with (faulty(lambda number, x_0, loss: fault(loss) if number == 3 else loss),
-          refuses(Diverged, word, "the state of step 0")):
-        train(PRESETS["thesis"], tmp_path / "stopped", max_steps=5, state_every=3)
-    assert all(value.isfinite().all() for value in load_file(tmp_path / "stopped" / "state.safetensors").values())
-    with faulty(lambda number, x_0, loss: fault(loss) if number == 3 else loss):
-        run = train(PRESETS["thesis"], tmp_path / "run", max_steps=5, on_nan="skip")
-    assert [row["step"] for row in run.metrics()] == [1, 2, 4, 5]
-    assert "skipped: the loss is nan at step 3" in capsys.readouterr().out
+def test_an_infinite_loss_or_gradient_stops_with_the_last_good_state_or_is_skipped(
+        fault, words, straight, tmp_path, capsys):
+    def at_sixth(number, x_0, loss):
+        return fault(loss) if number == 6 else loss
+
+    rows = [str(loaders.ResidentImages(PRESETS["improved"], "cpu").batch(5)[-1].tolist())] * ("nan at step 6" in words)
+    with faulty(at_sixth), refuses(Diverged, *words, *rows, "the state of step 3"):
+        train(PRESETS["improved"], tmp_path / "stopped", max_steps=STEPS, state_every=3)
+    assert_same(train(PRESETS["improved"], tmp_path / "stopped", max_steps=STEPS), straight("improved"))
+    with faulty(at_sixth):
+        run = train(PRESETS["thesis"], tmp_path / "run", max_steps=STEPS, on_nan="skip")
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5, 7]
+    assert "skipped: the loss is nan at step 6" in capsys.readouterr().out
     assert all(value.isfinite().all() for value in load_file(run.state_file).values())
 
 
@@ -388,52 +387,44 @@ def test_a_run_of_another_preset_or_on_other_data_is_refused_and_left_alone(chan
     assert files(folder) == before
 
 
-@pytest.mark.parametrize("where", ["file", "file/run", "folder", "/proc/nowhere"])
-def test_places_and_options_that_cannot_be_used_are_refused_and_nothing_is_written(where, tmp_path):
-    (tmp_path / "file").write_text("mine")
+@pytest.mark.parametrize("where, options, error, words", [
+    *((where, {}, OutputError, [where, "choose another"]) for where in ("file", "file/run", "folder", "/proc/nowhere")),
+    ("run", dict(max_steps=0), BadValue, ["max_steps = 0", "at least 1"]),
+    *(("run", dict(accumulate=n), BadValue, [f"accumulate = {n}", "1 to 8"]) for n in (0, 9)),
+    ("run", dict(on_nan="wait"), UnknownName, ["'wait'", "skip"]),
+])
+def test_places_and_options_that_cannot_be_used_are_refused_and_nothing_is_written(
+        where, options, error, words, tmp_path):
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    for file in ("file", "folder/notes.txt"):
+        (tmp_path / file).write_text("mine")
     before = files(tmp_path)
-    with refuses(OutputError, where, "choose another"):
-        train(PRESETS["thesis"], tmp_path / where, max_steps=1)
-    for options, error, words in ((dict(max_steps=0), BadValue, ["max_steps = 0", "at least 1"]),
-                                  (dict(accumulate=0), BadValue, ["accumulate = 0", "1 to 8"]),
-                                  (dict(accumulate=9), BadValue, ["accumulate = 9", "1 to 8"]),
-                                  (dict(on_nan="wait"), UnknownName, ["'wait'", "skip"])):
-        with refuses(error, *words):
-            train(PRESETS["thesis"], tmp_path / "run", **options)
+    with refuses(error, *words):
+        train(PRESETS["thesis"], tmp_path / where, **dict(max_steps=1) | options)
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("text", ['{"step": 1, "loss": 0.5}\n{"step"; 2}\n', '{"loss": 0.5}\n', '{"step": "\udcff"}\n'])
-def test_damaged_metrics_are_refused_and_left_alone(text, straight, tmp_path):
+@pytest.mark.parametrize("file, damage", [
+    *(("metrics.jsonl", functools.partial(write, text)) for text in (
+        '{"step": 1, "loss": 0.5}\n{"step"; 2}\n', '{"loss": 0.5}\n', '{"step": "\udcff"}\n')),
+    *(("config.json", functools.partial(write, text)) for text in (
+        "", '{"preset": ', "[]", '{"preset": {"seed": 422}}')),
+    ("state.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-100])),
+    ("state.safetensors", functools.partial(write, "")),
+    ("state.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([1 ^ path.read_bytes()[-1]]))),
+    ("state.safetensors", lambda path: save_file({"weights": torch.zeros(1)}, path)),
+    ("state.safetensors", lambda path: save_file(                                           # of another network
+        {"unet.conv_in.weight": torch.zeros(1)}, path, metadata={"step": "3", "seconds": "1"})),
+])
+def test_a_damaged_file_of_a_run_is_refused_and_left_alone(file, damage, straight, tmp_path):
     run = Run(shutil.copytree(straight("improved").folder, tmp_path / "run"))
-    run.metrics_file.write_text(text, errors="surrogateescape")
+    damage(run.folder / file)
     before = files(run.folder)
-    with refuses(BadCheckpoint, str(run.metrics_file), "restore or delete it"):
+    remedy = "restore or delete it" if file == "metrics.jsonl" else "choose another --out"
+    with refuses(BadCheckpoint, str(run.folder / ("" if file == "config.json" else file)), remedy):
         train(PRESETS["improved"], run.folder, max_steps=STEPS + 1)
     assert files(run.folder) == before
-    run.metrics_file.unlink()
-    train(PRESETS["improved"], run.folder, max_steps=STEPS + 1)
-    assert [row["step"] for row in run.metrics()] == [STEPS + 1]
-
-
-@pytest.mark.parametrize("damage", [
-    lambda path: path.write_bytes(path.read_bytes()[:-100]),
-    lambda path: path.write_bytes(b""),
-    lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([1 ^ path.read_bytes()[-1]])),
-    lambda path: save_file({"weights": torch.zeros(1)}, path),
-    lambda path: save_file({"unet.conv_in.weight": torch.zeros(1)}, path, metadata={"step": "3", "seconds": "1"}),
-], ids=["cut short", "empty", "a bit flipped", "no state", "another network's"])
-def test_a_damaged_state_or_config_is_refused_and_left_alone(damage, straight, tmp_path):
-    run = Run(shutil.copytree(straight("improved").folder, tmp_path / "run"))
-    damage(run.state_file)
-    before = files(run.folder)
-    with refuses(BadCheckpoint, str(run.state_file), "choose another --out"):
+    if file == "metrics.jsonl":
+        run.metrics_file.unlink()
         train(PRESETS["improved"], run.folder, max_steps=STEPS + 1)
-    assert files(run.folder) == before
-    for text in ("", '{"preset": ', "[]", '{"preset": {"seed": 422}}'):
-        run.config_file.write_text(text)
-        with refuses(BadCheckpoint, str(tmp_path), "choose another --out"):
-            train(PRESETS["improved"], run.folder, max_steps=STEPS + 1)
-        assert run.config_file.read_text() == text
+        assert [row["step"] for row in run.metrics()] == [STEPS + 1]

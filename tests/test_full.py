@@ -20,8 +20,10 @@ _get = get
 def get(dataset, variant="improved", size="demo"):
     if size != "full":
         return _get(dataset, variant, size)
-    preset = dataclasses.replace(_get(dataset, variant, "smoke" if dataset != "own" else size), size="full",
-                                 max_steps=2, sample_steps=2)
+    few = dict(size="full", max_steps=2, sample_steps=2)
+    if dataset == "own":
+        return dataclasses.replace(_get(dataset, variant, size), text_encoder="minilm", **few)
+    preset = dataclasses.replace(_get(dataset, variant, "smoke"), **few)
     if dataset not in DATASETS:
         return preset
     return dataclasses.replace(preset, block_channels=(32, 32), down_blocks=(DOWN, CROSS), layers_per_block=1,

@@ -12,9 +12,9 @@ from IPython.display import Image as Picture
 from PIL import Image
 from support import refuses
 
-from t2i_helpers import paths, presets
+from t2i_helpers import evaluation, paths, presets
 from t2i_helpers.errors import BadData, SourceUnavailable
-from t2i_helpers.provenance import file_hash, read_sidecar
+from t2i_helpers.provenance import file_hash, read_sidecar, recording
 from t2i_helpers.reporting import animations, checkpoints, exhibits, guidance, mnist, study
 from t2i_helpers.reporting.drawing import TEXT_WIDTH, image_grid, new_figure
 from t2i_helpers.reporting.exhibits import Exhibit, Table, export
@@ -156,6 +156,21 @@ def test_at_full_the_study_is_the_user_s(tmp_path, monkeypatch):
         with refuses(BadData, "t2i evaluate study"):
             draw()
     assert calls == [(what, part, "full") for part in ("rules-mnist", "noise") for what in ("measured", "read")]
+
+
+def test_a_figure_records_a_result_and_not_what_is_drawn_to_measure_it(pipes, tmp_path, monkeypatch):
+    def measure(pipe, *_):
+        pipe(["7"], w=1, steps=1)
+        return {}
+
+    monkeypatch.setattr(pipes["improved"], "folder", tmp_path)
+    monkeypatch.setattr(checkpoints, "evaluate", measure)
+    monkeypatch.setattr(evaluation.study, "PARTS", {"part": []})
+    monkeypatch.setattr(evaluation.study, "read_part", lambda *_: measure(pipes["improved"]))
+    with recording() as uses:
+        checkpoints.measured(pipes["improved"], "evaluation")
+        evaluation.study.run_study(["part"])
+    assert uses == [("file", tmp_path / "evaluation.json")]
 
 
 def test_a_stored_evaluation_is_used_only_for_its_weights(pipes, tmp_path, monkeypatch):

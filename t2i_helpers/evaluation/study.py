@@ -20,7 +20,7 @@ from ..errors import BadData, SourceUnavailable, UnknownName, or_raise
 from ..models import WEIGHTS, load_pipeline
 from ..paths import atomic_write, read_json, study_dir, write_text
 from ..presets import DATASETS
-from ..provenance import code_record, file_hash, write_json
+from ..provenance import code_record, file_hash, recording, write_json
 from ..training.ablation import AVERAGES, CHANGES, SEEDS, TRAININGS, train_missing, training_dir
 from .classifiers import weights_file
 from .evaluate import evaluate, real_images
@@ -133,6 +133,7 @@ WEAK = "weak_weights_sha256_16"
 THUMBNAIL = 64                  # most pixels a side of a kept picture
 
 
+@recording()                            # a figure reads the results, not what is drawn for them
 def run_study(parts=None, size: str = "demo", stale: bool = False) -> None:
     """Measure the missing results of `parts`, by default all, printing a line a cell; missing networks are trained.
 

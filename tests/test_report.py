@@ -16,9 +16,9 @@ from t2i_helpers import cli, paths, presets, provenance
 from t2i_helpers.cli import main
 from t2i_helpers.errors import BadData, BadReport
 from t2i_helpers.models import load_pipeline
-from t2i_helpers.reporting import report
+from t2i_helpers.reporting import findings, report
 from t2i_helpers.reporting.report import GENERATED, WRITTEN_HERE, read_exhibits, read_report
-from t2i_helpers.reporting.result import Result, Results, to_latex, why_false
+from t2i_helpers.reporting.result import Result, Results, to_latex
 from t2i_helpers.reporting.results import read_results
 
 CLAIM = re.compile(r"\\claim\{([^}]*)\}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
@@ -119,7 +119,7 @@ def test_each_finding_reads_the_numbers_of_its_sentences_and_each_is_stated(root
     assert claimed.keys() == stated.keys()
     for name, printed in claimed.items():
         Asked.names.clear()
-        assert why_false(stated[name], results) is None
+        assert findings.why_false(stated[name], results) is None
         counts = {each for each in printed if each.endswith((".n", ".images", "steps"))}
         assert printed - counts <= Asked.names, name
 
@@ -192,8 +192,8 @@ R = Results({"a.w1": Result(1.0, interval=(0.9, 1.1)), "a.w2": Result(2.0, inter
     ("x.1.5 > 1.4", True), ("{a.w2 > b.w1 ~ a.w1}", True),
 ])
 def test_conditions_compare_intervals_and_without_a_result_name_the_nearest(condition, holds):
-    assert (why_false([condition], R) is None) == holds
-    with_unknown = why_false(["a.w1 < a.w2", "a.w3 > 1"], R)
+    assert findings.holds(condition, R) is holds
+    with_unknown = findings.why_false(["a.w1 < a.w2", "a.w3 > 1"], R)
     assert "a.w3 > 1" in with_unknown and "did you mean a.w" in with_unknown
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from support import MIRROR, needs_mirror, needs_wikiart
 from train_autoencoder import psnr
 
@@ -40,6 +41,14 @@ def test_sidecar_and_evaluation_are_of_the_weights_beside_them_which_are_small_a
     assert sum(file.stat().st_size for file in files) < 16.5e6
     assert {file.suffix for file in files} <= {".json", ".jsonl", ".safetensors"}
     assert not [file for file in files if file.suffix == ".json" and "_name_or_path" in file.read_text()]
+
+
+def test_digits_have_the_width_of_the_thesis_and_photographs_one_for_cpus():
+    """3,140,385 parameters and the linear layer from MiniLM's 384 to CLIP's 512."""
+    unets = [load_pipeline(*key).unet for key in (("mnist", "thesis"), ("mnist", "improved"), ("cifar10", "improved"))]
+    *digits, photographs = (sum(p.numel() for p in unet.parameters()) for unet in unets)
+    assert digits == [3_140_385 + 384 * 512 + 512] * 2 and photographs < 6e6
+    assert all(unet.dtype == torch.float32 for unet in unets)
 
 
 def test_improved_draws_what_was_asked_for_in_any_wording():

@@ -1,5 +1,6 @@
 """The record beside figures and tables: it can be checked, and it names everything that they were made from."""
 
+import functools
 import json
 
 import pytest
@@ -7,9 +8,9 @@ from support import refuses
 
 from t2i_helpers import paths, presets, provenance
 from t2i_helpers.errors import BadData
-from t2i_helpers.models import WEIGHTS
+from t2i_helpers.models import WEIGHTS, load_pipeline
 from t2i_helpers.provenance import SCHEMA, content_hash, file_hash, read_sidecar, write_sidecar
-from t2i_helpers.reporting import cifar10, guidance, mnist, recorded, study, tables
+from t2i_helpers.reporting import cifar10, guidance, mnist, recorded, study, tables, wikiart
 from t2i_helpers.reporting.derived import PRINTED
 from t2i_helpers.reporting.exhibits import exhibit
 
@@ -27,9 +28,11 @@ def test_a_sidecar_is_read_as_it_was_written_whatever_the_order_of_keys(tmp_path
     (None, "No such file"), (lambda text: text[:-20], "cut short"), (lambda text: b"\xff\xfe", "no JSON"),
     (lambda text: b"[2]", "schema unknown"), (lambda text: json.dumps(RECORD).encode(), "schema unknown"),
     (lambda text: text.replace(b'"schema": 3', b'"schema": 2'), "of schema 2, not 3"),
+    (lambda text: text.replace(b'"schema": 3', b'"schema": 4'), "of schema 4, not 3"),
     (lambda text: text.replace(b"2.5", b"2.6"), "edited"),
+    (lambda text: text.replace(b"{", b'{"more": 1,', 1), "edited"),
     (lambda text: json.dumps({"schema": SCHEMA} | RECORD).encode(), "edited"),
-], ids=["missing", "cut short", "no text", "no object", "no schema", "older", "edited", "no hash"])
+], ids=["missing", "cut short", "no text", "no object", "no schema", "older", "newer", "edited", "longer", "no hash"])
 def test_a_damaged_sidecar_is_refused_with_reason_and_remedy(tmp_path, change, reason):
     file = write_sidecar(tmp_path / "fig99.json", RECORD)
     file.write_bytes(change(file.read_bytes())) if change else file.unlink()
@@ -72,6 +75,7 @@ SOURCES = {
     "pictures": (lambda pipes, _: mnist.unguided_digits(pipes, 1), weights(*BOTH)),
     "losses": (lambda pipes, _: mnist.loss_curves(pipes),
                weights(*BOTH) | {f"checkpoints/{name}/metrics.jsonl" for name in BOTH}),
+    "strip": (lambda pipes, _: guidance.denoising_strip({"improved": pipes["improved"]}, 1), weights("mnist-improved")),
     "autoguidance": (lambda pipes, _: guidance.rule_strips(pipes["improved"], 1, [("cfg", 1), ("auto", 1)]),
                      weights("mnist-improved", "mnist-weak")),
     "loss guidance": (lambda pipes, _: guidance.loss_strips(pipes["improved"], 1, (7,)),
@@ -79,13 +83,17 @@ SOURCES = {
     "evaluations": (lambda _, found: cifar10.tradeoff(found["cifar10"]), evaluated("cifar10")),
     "comparison": (lambda _, found: tables.comparison_table("x", found), evaluated("mnist", "cifar10")),
     "real images": (lambda *_: cifar10.real_against_real(size="smoke"), {JUDGES[1]}),
+    "real images, n": (lambda *_: study.frechet_against_n(draws=1, size="smoke"), {*JUDGES}),
     "study": (lambda *_: study.pareto(), weights("mnist-improved", "cifar10-improved") | {
         f"checkpoints/study/rules-{name}.jsonl" for name in ("mnist", "cifar10")}),
     "study's pictures": (lambda *_: study.averages_figure(), {"checkpoints/study/averages.jsonl"} | {
         f"checkpoints/study/pictures/{row['picture']}" for row in study.rows_of("averages") if row["w"] == 2}),
+    "study's table": (lambda *_: study.spacing_table(), {"checkpoints/study/samplers.jsonl"}),
     "experiment": (lambda *_: study.best_of_table(), weights("mnist-improved", "cifar10-improved") | {
         "checkpoints/study/best-of.json", IMAGE_TEXT, *JUDGES}),
     "noise": (lambda *_: mnist.noise_table(), weights(*BOTH) | {"checkpoints/study/noise.json"}),
+    "composition": (lambda *_: wikiart.composition_table(load_pipeline("wikiart")), weights("wikiart-improved") | {
+        "checkpoints/wikiart-improved/composition.json"}),
     "no file": (lambda *_: guidance.convention_table(), set()),
 }
 
@@ -96,7 +104,8 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize("draw", [study.encoders_figure, study.when_table])
+@pytest.mark.parametrize("draw", [study.encoders_figure, study.loss_curves, study.when_table,
+                                  functools.partial(study.rules_table, "rules-mnist")])
 def test_the_study_s_exhibits_name_the_commit_that_measured(draw):
     metadata = draw().metadata
     assert (metadata.get("study") or metadata["experiment"])["git_commit"]
@@ -144,16 +153,15 @@ def test_an_evaluation_s_files_are_those_of_its_size(tmp_path, monkeypatch, eval
 
 
 def test_the_setup_stands_beside_the_thesis_s_and_names_every_device_that_trained(tmp_path, monkeypatch):
-    versions = {"python": "9.1", "torch": "9.2", "diffusers": "9.3", "transformers": "9.4"}
     monkeypatch.setattr(tables, "describe_machine", lambda: {
         "processor": "Abacus 7", "cores": 3, "memory_gb": 17, "accelerator": None, "cuda": None, "hub": "not reachable",
-        "operating_system": "DOS", "versions": versions})
+        "operating_system": "DOS", "versions": {"python": "9.1", "torch": "9.2", "diffusers": "9.3",
+                                                "transformers": "9.4"}})
     table = tables.setup_table()
     rows = {name: (printed, ours) for name, printed, ours in table.rows}
     assert table.name == "setup" and table.header == ["", "the thesis", "this machine"]
-    assert [rows[name][1] for name in ("processor", "memory", "PyTorch", "accelerator")] == [
-        "Abacus 7", "17 GB", "9.2", "none"]
-    assert all(rows[name][0] == printed for name, printed in PRINTED["setup"].items())
+    assert rows["processor"] == ("Intel Xeon Gold 6330", "Abacus 7") and rows["memory"] == ("32 GB of 256 GB", "17 GB")
+    assert rows["PyTorch"] == ("2.7.1+cu118", "9.2") and rows["accelerator"] == ("1 of 8 NVIDIA A100 80GB PCIe", "none")
     assert set(PRINTED["setup"]) <= set(rows) and "stand-in for CLIP" in rows["text encoder"][1]
     assert "checkpoints/mnist-thesis/provenance.json" in table.metadata["input_hashes"]
     for size, root, name in (("demo", "CHECKPOINTS", "provenance"), ("full", "RUNS", "config")):

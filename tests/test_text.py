@@ -126,8 +126,10 @@ def test_clip_s_lengths_are_checked_with_its_own_tokens_of_which_eight_tell_no_s
             encoder.encode([style], 8)
     with refuses(PromptTooLong, "'impressionism' would be lost"):
         encoder.encode(["A painting in the style of Impressionism"], 8)
-    for preset in (presets.get(name, size="full") for name in presets.DATASETS):
-        assert max(len(clip_tokenizer(caption).input_ids) for caption in every_caption(preset)) <= preset.max_length
+    lengths = {name: max(len(clip_tokenizer(caption).input_ids) for caption in every_caption(presets.get(name)))
+               for name in presets.DATASETS}
+    assert lengths == {"mnist": 6, "cifar10": 7, "wikiart": 14}
+    assert all(length <= presets.get(name, size="full").max_length for name, length in lengths.items())
 
 
 @needs_mirror

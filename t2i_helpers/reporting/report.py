@@ -17,8 +17,9 @@ from pathlib import Path
 from ..errors import BadData, BadReport, one_line
 from ..paths import atomic_write, write_text
 from ..provenance import file_hash, read_sidecar, stale_reasons
+from .findings import why_false
 from .latex import escaped, prose
-from .result import UNITS, Result, is_share, nearest, to_latex, why_false
+from .result import UNITS, Result, is_share, nearest, to_latex
 from .results import read_results
 
 GENERATED, WRITTEN_HERE = "report/generated", ("results.json", "numbers.tex", "exhibits.tex")

@@ -96,13 +96,13 @@ def draw_samples(
     labels = torch.arange(n) % len(texts) if asked is None else asked
     name = f"{preset.dataset}-{preset.variant}-w{w:g}-{content_hash(metadata)[:12]}"
     store = SampleStore(DATA / "samples" / name)
+    parts = {range(first, min(first + PART, n)): f"part-{first:06d}.safetensors" for first in range(0, n, PART)}
     with contextlib.suppress(BadValue):
-        store.load()
-        return store
+        if store.metadata() and all((store.folder / part).exists() for part in parts.values()):
+            return store
     store = SampleStore(cache_folder(store.folder))
     write_json(store.folder / "samples.json", metadata)
-    paths = {range(first, min(first + PART, n)): store.folder / f"part-{first:06d}.safetensors"
-             for first in range(0, n, PART)}
+    paths = {seeds: store.folder / part for seeds, part in parts.items()}
     missing = sum(not path.exists() for path in paths.values())
     for seeds in tqdm(missing_parts(paths), total=missing, unit=f"×{min(n, PART)} images", desc=f"w = {w:g}"):
         part = labels[seeds.start:seeds.stop]

@@ -13,7 +13,7 @@ from train_classifier import minimise
 
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images
-from t2i_helpers.errors import SourceUnavailable
+from t2i_helpers.errors import SourceUnavailable, T2IError
 from t2i_helpers.models.efficientnet import load_efficientnet
 from t2i_helpers.models.latents import FOLDER, WEIGHTS_FILE, load_autoencoder
 from t2i_helpers.paths import read_json
@@ -157,4 +157,7 @@ def taesd_psnr(images) -> dict:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    try:
+        main(*map(Path, sys.argv[1:]))
+    except T2IError as error:
+        sys.exit(f"train_autoencoder: {error}")

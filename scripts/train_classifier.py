@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from t2i_helpers import presets
 from t2i_helpers.data import from_uint8, load_images
+from t2i_helpers.errors import T2IError
 from t2i_helpers.evaluation.classifiers import RECIPES, classifier_folder, load_classifier, predict, weights_file
 from t2i_helpers.evaluation.metrics import saturation
 from t2i_helpers.paths import save_tensors
@@ -90,4 +91,7 @@ def main(dataset: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(" ".join(sys.argv[1:]))
+    except T2IError as error:
+        sys.exit(f"train_classifier: {error}")

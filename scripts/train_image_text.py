@@ -12,6 +12,7 @@ from train_classifier import augment, minimise
 
 from t2i_helpers import presets
 from t2i_helpers.data import CLASS_NAMES, QUALITY, from_uint8, load_images, sentences
+from t2i_helpers.errors import T2IError
 from t2i_helpers.evaluation.metrics import proportion
 from t2i_helpers.models.image_text import CONFIG, FOLDER, WEIGHTS_FILE, ImageText, load_image_text, pad_to_rgb32
 from t2i_helpers.provenance import best_device, file_hash, record, write_json
@@ -179,6 +180,9 @@ def train() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["evaluate"]:
-        train()
-    evaluate()
+    try:
+        if sys.argv[1:] != ["evaluate"]:
+            train()
+        evaluate()
+    except T2IError as error:
+        sys.exit(f"train_image_text: {error}")

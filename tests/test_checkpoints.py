@@ -95,8 +95,11 @@ def test_captions_of_the_dataset_need_no_encoder_and_other_texts_do(pipe, monkey
     (dict(negative="☃"), UnknownWord, ["'☃'"]),
     (dict(prompts=["A handwritten digit 5 in bright red ink"]), PromptTooLong, ["'bright red ink' would be lost"]),
     (dict(seeds=[1]), BadValue, ["2 prompts", "1 seeds"]), (dict(seeds=5), BadValue, ["a list"]),
+    (dict(steps=1001), BadValue, ["steps = 1001", "1 to 1000"]),
+    (dict(scheduler="euler-a"), UnknownName, ["euler-a", "unipc"]),
     (dict(scheduler=diffusers.DDIMScheduler()), BadValue, ["scheduler", "give its name"]),
     (dict(guider="magic"), UnknownName, ["magic", "apg"]), (dict(w=[1, 2]), BadValue, ["w = [1, 2]", "finite number"]),
+    (dict(prompts=["5 " + "🦊" * 1000]), UnknownWord, ["🦊"]),
     (dict(callback=print, batch_size=1), BadValue, ["callback", "batch_size"]),
 ])
 def test_bad_input_is_refused_before_anything_is_drawn(pipe, arguments, error, words, monkeypatch):

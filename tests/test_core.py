@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support import refuses
 
 from t2i_helpers import hub, paths, presets, provenance
-from t2i_helpers.errors import OutputError
+from t2i_helpers.errors import OutputError, UnknownName
 from t2i_helpers.models import build_unet
 from t2i_helpers.randomness import generator, seed_from
 
@@ -149,6 +149,14 @@ def test_a_size_changes_how_much_never_what(preset):
     full = presets.get(preset.dataset, preset.variant, "full")
     assert {name for name in FIELDS if getattr(preset, name) != getattr(full, name)} <= how_much
     assert (preset.ema_decay is None) == (full.ema_decay is None)
+
+
+@pytest.mark.parametrize("names, words", [
+    (("mnsit",), ("mnsit", "cifar10")), (("mnist", "better"), ("better", "improved")),
+    (("mnist", "thesis", "xl"), ("xl", "smoke"))])
+def test_unknown_names_are_refused_with_the_known_ones(names, words):
+    with refuses(UnknownName, *words):
+        presets.get(*names)
 
 
 def test_presets_survive_json_also_when_the_class_gains_a_field_and_any_field_changes_the_hash():

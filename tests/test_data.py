@@ -162,6 +162,7 @@ def test_columns_are_found_by_type_and_classes_by_name(mirror, columns):
 @pytest.mark.parametrize("images, labels, options, words", [
     (DIGITS[:3], [1, -1, 2], {}, ("row 1", "label -1", "drop the row")),
     (DIGITS[:3], [1, 2, None], {}, ("row 2", "label None")),
+    (DIGITS[:3], [1, 2, 10], {}, ("row 2", "label 10")),
     (DIGITS[:2], [0, 1], dict(names=["5", "shoe"]), ("row 1", "'shoe'")),
     ([*DIGITS[:2], DIGITS[2][2:]], [1, 2, 3], {}, ("row 2", "28×26", "28×28", "drop the row")),
     ([*DIGITS[:1], b"\x89PNG"], [1, 2], {}, ("row 1", "not an image", "drop the row")),

@@ -335,6 +335,14 @@ def test_any_parquet_rows_are_read_or_refused(tmp_path_factory, rows, features):
         assert all(list(read_paintings(file)) for file in find_art_files(path))
 
 
+@few
+@given(st.lists(st.text(st.characters(exclude_categories=()), max_size=8), max_size=2))
+def test_any_prompts_are_embedded_or_refused(pipe, prompts):
+    with contextlib.suppress(T2IError):
+        cond, null = pipe.embed(prompts)
+        assert len(cond) == len(prompts) and cond.isfinite().all() and null.shape == (1, 8, 384)
+
+
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=8)    # arguments have no NUL
 SETTINGS = {"--w": WORDS | st.sampled_from(["1", "-3", "inf", "nan", "1e9"]), "--seed": WORDS | st.just("7"),
             "--guider": WORDS | st.sampled_from(["apg eta=2", "interval", "auto weak=x", "cfg ="]),

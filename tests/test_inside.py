@@ -260,6 +260,15 @@ def test_a_pipeline_takes_its_start_in_0_to_1_and_in_batches():
             pipe(prompts, start=SDEditInit(wrong, 0.5))
 
 
+@pytest.mark.parametrize("name, channels", [("seven", 1), ("three", 1), ("ship", 3), ("horse", 3)])
+def test_drawings_are_images(name, channels, size=32):
+    image = stroke_drawing(DRAWINGS[name], size)
+    assert image.shape == (channels, size, size) and image.min() >= 0 and image.max() <= 1
+    large = stroke_drawing(DRAWINGS[name], 4 * size)
+    pooled = torch.nn.functional.avg_pool2d(large, 4)
+    assert (image - pooled).abs().mean() < 0.01                     # the same at any size
+
+
 @pytest.mark.parametrize("side", [40, 160])
 def test_a_stroke_ends_at_its_last_point_in_a_half_circle_at_any_size(side):
     image = stroke_drawing([([(0.25, 0.5), (0.75, 0.5)], 0.2, (1.0,))], side)[0]

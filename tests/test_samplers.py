@@ -47,6 +47,15 @@ def test_stable_diffusion_s_pipeline_is_off_up_to_1(s, guides):
     assert diffusers.StableDiffusionPipeline.do_classifier_free_guidance.fget(pipe) is guides
 
 
+def test_the_table_says_what_0_and_1_mean():
+    table = guidance.convention_table()
+    meaning = {row[0].split(" (")[0]: row[2:] for row in table.rows}
+    assert meaning["Ho & Salimans 2022"] == ["with the caption", "guided, w = 2", "w = s + 1"]
+    assert meaning["Imagen"] == ["without the caption", "with the caption", "w = s"]
+    assert meaning["diffusers, guidance_scale of Stable Diffusion"][:2] == ["with the caption"] * 2
+    assert table.latex().partition(r"\midrule")[2].count(r"\\") == len(CONVENTIONS)
+
+
 def test_both_forms_draw_the_same_images_after_conversion(digits):
     metadata = guidance.conventions(digits, steps=2, digits=(5,), scales=(0, 2)).metadata
     in_the_middle, on_the_right = metadata["largest_difference"]

@@ -1,5 +1,6 @@
 """The one sampler, against plain loops, closed forms and a network that knows the answer; and what it computes once."""
 
+import diffusers
 import pytest
 import torch
 from support import FakeUNet, draw, embeddings, half, refuses, small_preset, tiny_preset
@@ -260,3 +261,16 @@ def test_a_batch_that_does_not_fit_is_halved_and_draws_the_same(monkeypatch):
     monkeypatch.setattr(pipeline, "sample", limited)
     assert_close(pipe(pipe.captions[:4], steps=2, seeds=range(4), batch_size=8).images, expected, atol=1e-5, rtol=0)
     assert sizes == [4, 2, 2]
+
+
+# What diffusers has wrong: if this fails after an update, `ddim_step` can go.
+
+
+def test_diffusers_ddim_misses_its_next_timestep():
+    scheduler = diffusers.DDIMScheduler(100, timestep_spacing="trailing", clip_sample=False)
+    scheduler.set_timesteps(60)
+    t, later = scheduler.timesteps[:2]
+    x = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    x_0 = scheduler.step(x, t, x).pred_original_sample
+    abar = scheduler.alphas_cumprod[later]
+    assert not torch.allclose(scheduler.step(x, t, x).prev_sample, abar.sqrt() * x_0 + (1 - abar).sqrt() * x, atol=1e-3)

@@ -12,7 +12,7 @@ from support import refuses
 
 from t2i_helpers import paths, presets, provenance
 from t2i_helpers.cli import main
-from t2i_helpers.diffusion import GUIDERS
+from t2i_helpers.diffusion import GUIDERS, make_guider, make_scheduler
 from t2i_helpers.errors import BadCheckpoint, BadData, BadValue, SourceUnavailable, UnknownName
 from t2i_helpers.evaluation import experiments, study
 from t2i_helpers.evaluation.study import PARTS, WORDINGS, Cell, read_part, run_study
@@ -230,6 +230,17 @@ def test_a_weak_network_is_trained_like_the_one_that_it_guides_at_any_size(datas
         ablation.training_preset("ablation-elmo")
 
 
+def test_every_cell_is_listed_once_and_its_rule_and_scheduler_exist():
+    for cells in PARTS.values():
+        assert len(set(cells)) == len(cells)
+        for cell in cells:
+            make_scheduler(ablation.training_preset(cell.training), cell.scheduler)
+            if not cell.guider.startswith("auto"):
+                make_guider(cell.guider, cell.w)
+    for part in ("rules-mnist", "rules-cifar10"):
+        assert {cell.guider.split()[0] for cell in PARTS[part]} == set(GUIDERS) - {"cfg-original"}
+
+
 def test_wordings_are_unseen_one_a_digit_and_short_enough():
     preset = ablation.training_preset("ablation-minilm")
     for wording, prompts in WORDINGS.items():
@@ -241,8 +252,6 @@ def test_wordings_are_unseen_one_a_digit_and_short_enough():
 @pytest.mark.parametrize("part", sorted(set(PARTS) - set(study.OPTIONAL)))
 def test_the_stored_study_is_whole_and_of_the_weights_that_ship_and_none_of_full_size(part):
     assert len(read_part(part)) == len(PARTS[part]) and not read_part(part, "full")
-    if part.startswith("rules-"):
-        assert {cell.guider.split()[0] for cell in PARTS[part]} == set(GUIDERS) - {"cfg-original"}
     for row in stored.rows_of(part):
         assert all(drawn["git_commit"] and drawn["git_dirty"] is False for drawn in [row, *row.get("drawn_with", ())])
         assert row["n"] == row["cell"]["n"]

@@ -143,8 +143,8 @@ def _probe_judge(preset, real, samples):
     def judge(images, labels):
         features, (styles, genres) = image_features(images), of_caption_rows(preset, labels)
         values = real.answers(features, styles, genres) | {"saturation": saturation(images)}
-        by_class = real.style and _by_class(real.style(features).argmax(1), styles, len(class_names(preset)))
-        return {**beside(values, baseline), **(by_class or {}), **distances(features, styles)}
+        by_class = _by_class(real.style(features).argmax(1), styles, len(class_names(preset))) if real.style else {}
+        return {**beside(values, baseline), **by_class, **distances(features, styles)}
 
     return metadata, judge
 
